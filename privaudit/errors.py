@@ -1,0 +1,41 @@
+"""Errors a user can cause, and nothing else.
+
+Our own bugs are ``assert`` and ordinary exceptions with a traceback; what a user can cause is a
+:class:`UserError`, which the command line prints as one line and turns into exit code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Something the user asked for cannot be done: what, where, the value, and the remedy.
+
+    Args:
+        what: what is wrong, with the offending value, e.g. ``"unknown property 'age'"``.
+        where: the file, key or flag it came from, e.g. ``"scenario.toml: audit.properties"``.
+        remedy: what the user can do about it, e.g. ``"choose one of: bold, italic, serif"``.
+    """
+
+    def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None) -> None:
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+        parts = [f"{where}: {what}" if where else what]
+        if remedy:
+            parts.append(remedy)
+        super().__init__(" ".join("; ".join(parts).split()))
+
+
+def unknown_name(kind: str, value: str, known: Iterable[str], *, where: str | None = None) -> UserError:
+    """The error for a name that is not in a list: it names the nearest match and the whole list."""
+    names = sorted(known)
+    close = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return UserError(
+        f"unknown {kind} '{value}'",
+        where=where,
+        remedy=f"{hint}known: {', '.join(names) if names else '(none)'}",
+    )
