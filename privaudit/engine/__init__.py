@@ -1,0 +1,1 @@
+"""Gradients, local training and evaluation of one model at any parameters."""

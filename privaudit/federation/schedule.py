@@ -1,0 +1,111 @@
+"""Ground truth: in which rounds the target's records hold the property, and who draws what.
+
+Melis et al. 2019, section VI-B: ``single-batch`` - half of the target's batches hold only records
+with the property, the others none (m = 2). Section VII-A: among the honest clients only the target
+has records with the property (``others = "without"``); ``natural`` drops that assumption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from privaudit.data.dataset import Dataset
+from privaudit.errors import UserError
+from privaudit.federation.partition import ADVERSARY, TARGET, Partition
+from privaudit.randomness import Seed
+
+Others = Literal["without", "natural"]
+
+
+@dataclass(frozen=True)
+class PropertyPools:
+    """For each client the records it draws from: [with the property, without it, any]."""
+
+    present: tuple[np.ndarray, ...]
+    absent: tuple[np.ndarray, ...]
+    every: tuple[np.ndarray, ...]
+
+
+def property_pools(
+    dataset: Dataset, partition: Partition, name: str, batch_size: int, others: Others
+) -> PropertyPools:
+    """Split each client's records by the property; records that do not state it are left out.
+
+    Raises:
+        UserError: a value is missing, or adversary, target or (``others = "without"``) a bystander
+            holds too few records of it for one batch.
+    """
+    values = dataset.properties[name]
+    known = values[values >= 0]
+    if len(np.unique(known)) < 2:
+        only = "no record states it" if not len(known) else f"every known value is {known[0]}"
+        raise UserError(
+            f"property '{name}' of '{dataset.name}' has one value only ({only})",
+            where="audit.properties",
+            remedy="choose a property with both values",
+        )
+    present = tuple(part[values[part] == 1] for part in partition.clients)
+    absent = tuple(part[values[part] == 0] for part in partition.clients)
+    for client, role in ((ADVERSARY, "adversary"), (TARGET, "target")):
+        for pool, what in ((present, "with"), (absent, "without")):
+            _need(len(pool[client]), batch_size, f"the {role} (client {client})", what, name)
+    if others == "without":
+        for client in range(2, len(partition.clients)):
+            _need(len(absent[client]), batch_size, f"client {client}", "without", name)
+    return PropertyPools(present, absent, partition.clients)
+
+
+def _need(held: int, batch_size: int, who: str, what: str, name: str) -> None:
+    if held < batch_size:
+        raise UserError(
+            f"{who} holds {held} records {what} property '{name}', one batch needs {batch_size}",
+            where="audit",
+            remedy="use a smaller audit.batch_size, fewer participants or more data",
+        )
+
+
+def balanced_presence(rounds: int, rng: np.random.Generator) -> np.ndarray:
+    """[rounds] bool: half of the rounds present (the odd one by a coin), in random order."""
+    extra = int(rng.integers(2)) if rounds % 2 else 0
+    return rng.permutation(np.arange(rounds) < rounds // 2 + extra)
+
+
+def draw(
+    pools: PropertyPools,
+    client: int,
+    present: bool,
+    *,
+    size: int,
+    share: float,
+    others: Others,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """The records one client trains on in one audited round, [size] indices.
+
+    The target draws ``round(share * size)`` records with the property when ``present``, none
+    otherwise. The adversary is an ordinary client: it draws from all its records.
+    """
+    if client == ADVERSARY or (client != TARGET and others == "natural"):
+        return _sample(pools.every[client], size, rng)
+    with_property = round(share * size) if client == TARGET and present else 0
+    chosen = [
+        _sample(pools.present[client], with_property, rng),
+        _sample(pools.absent[client], size - with_property, rng),
+    ]
+    return rng.permutation(np.concatenate(chosen))
+
+
+def _sample(pool: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Without replacement where the pool is large enough, with replacement otherwise."""
+    if not size:
+        return np.empty(0, dtype=np.int64)
+    return rng.choice(pool, size, replace=size > len(pool))
+
+
+def as_batches(records: np.ndarray, batch_size: int) -> Sequence[np.ndarray]:
+    """Consecutive batches; a rest shorter than ``batch_size`` is a batch of its own."""
+    return [records[i : i + batch_size] for i in range(0, len(records), batch_size)]

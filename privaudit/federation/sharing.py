@@ -1,0 +1,90 @@
+"""Which share of a delta leaves the client.
+
+R. Shokri and V. Shmatikov, Privacy-Preserving Deep Learning, CCS 2015, section 4.2, let a client
+upload either its largest gradients or a random subset. ``largest-per-layer`` is ours: a global
+``largest`` is dominated by whichever layer has the largest values, and on sparse embeddings 50 % of
+all coordinates can be every non-zero one.
+
+A coordinate that is not shared is zero in the vector that is sent. The server averages the vectors
+with fixed weights, so a coordinate nobody shared keeps its global value, and one that some shared
+moves by their weighted sum: the server's rule of Shokri & Shmatikov (add what was uploaded) with
+the weights c_n / c of FedAvg.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from privaudit.engine.layout import Layout
+from privaudit.errors import UserError, unknown_name
+from privaudit.randomness import Seed
+
+Mask = Callable[[Tensor, float, Layout, Seed], Tensor]
+
+
+def _share_all(delta: Tensor, fraction: float, layout: Layout, seed: Seed) -> Tensor:
+    return torch.ones_like(delta, dtype=torch.bool)
+
+
+def _share_largest(delta: Tensor, fraction: float, layout: Layout, seed: Seed) -> Tensor:
+    return _top(delta.abs(), fraction)
+
+
+def _share_largest_per_layer(delta: Tensor, fraction: float, layout: Layout, seed: Seed) -> Tensor:
+    return torch.cat([_top(delta[s.start : s.stop].abs(), fraction) for s in layout.slices])
+
+
+def _share_random(delta: Tensor, fraction: float, layout: Layout, seed: Seed) -> Tensor:
+    order = torch.rand(len(delta), generator=seed.torch_generator("sharing"))
+    return _top(order, fraction)
+
+
+SHARING_RULES: dict[str, Mask] = {
+    "all": _share_all,
+    "largest": _share_largest,
+    "largest-per-layer": _share_largest_per_layer,
+    "random": _share_random,
+}
+"""Name -> function giving the [P] mask of the coordinates that are shared."""
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """A sharing rule with its fraction, in (0, 1].
+
+    Raises:
+        UserError: unknown rule, fraction outside (0, 1], or rule ``all`` with a fraction below 1.
+    """
+
+    rule: str = "all"
+    fraction: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.rule not in SHARING_RULES:
+            raise unknown_name("sharing rule", self.rule, SHARING_RULES)
+        if not 0.0 < self.fraction <= 1.0:
+            raise UserError(f"shared fraction must be in (0, 1], got {self.fraction}")
+        if self.rule == "all" and self.fraction != 1.0:
+            raise UserError(
+                f"sharing rule 'all' shares everything, got fraction {self.fraction}",
+                remedy="use largest, largest-per-layer or random",
+            )
+
+    def apply(self, delta: Tensor, layout: Layout, seed: Seed) -> Tensor:
+        """The vector [P] that is sent: ``delta`` where shared, zero elsewhere."""
+        if self.fraction == 1.0:
+            return delta
+        mask = SHARING_RULES[self.rule](delta, self.fraction, layout, seed)
+        return torch.where(mask, delta, torch.zeros((), dtype=delta.dtype))
+
+
+def _top(values: Tensor, fraction: float) -> Tensor:
+    """Mask of the ``ceil(fraction * n)`` largest values, exactly that many also among ties."""
+    count = min(len(values), max(1, -int(-fraction * len(values) // 1)))
+    mask = torch.zeros(len(values), dtype=torch.bool)
+    mask[torch.topk(values, count, sorted=False).indices] = True
+    return mask

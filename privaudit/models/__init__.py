@@ -1,0 +1,1 @@
+"""The bundled models, and how a scenario names one of its own."""

@@ -1,0 +1,114 @@
+"""From the ``[model]`` table of a scenario to a module with reproducible initial weights."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from privaudit.errors import UserError, unknown_name
+from privaudit.models.image_cnn import ImageCNN
+from privaudit.models.mlp import MLP
+from privaudit.models.text_cnn import TextCNN
+from privaudit.randomness import Seed
+
+MODELS: dict[str, tuple[str, type[nn.Module]]] = {
+    "cnn": ("image", ImageCNN),
+    "text-cnn": ("text", TextCNN),
+    "mlp": ("table", MLP),
+}
+"""Bundled models: name -> (kind of data set, class)."""
+
+
+@dataclass(frozen=True)
+class InputShape:
+    """What a model must know of the data: public facts, no records.
+
+    Attributes:
+        kind: ``image``, ``text`` or ``table``.
+        num_classes: classes of the main task.
+        side: side of an image (0 otherwise).
+        vocabulary_size: token ids of a text (0 otherwise).
+        features: columns of a table (0 otherwise).
+    """
+
+    kind: str
+    num_classes: int
+    side: int = 0
+    vocabulary_size: int = 0
+    features: int = 0
+
+
+def check_model(name: str, kind: str) -> None:
+    """Refuse a model name that is unknown or does not fit the data, before anything runs."""
+    if ":" in name:
+        _load_class(name)
+        return
+    if name not in MODELS:
+        raise unknown_name("model", name, [*MODELS, "package.module:Class"], where="model.name")
+    wanted = MODELS[name][0]
+    if wanted != kind:
+        fits = ", ".join(n for n, (k, _) in MODELS.items() if k == kind)
+        raise UserError(
+            f"model '{name}' takes {wanted} data, the data set holds {kind} data",
+            where="model.name",
+            remedy=f"use {fits} or your own package.module:Class",
+        )
+
+
+def build_model(name: str, options: Mapping[str, Any], shape: InputShape, seed: Seed) -> nn.Module:
+    """The model ``name`` with its options, its initial weights drawn from ``seed``.
+
+    A class of the user's own receives its options and, of ``num_classes``, ``side``,
+    ``vocabulary_size`` and ``features``, those its constructor names.
+
+    Raises:
+        UserError: unknown model, wrong kind of data, or options the constructor does not take.
+    """
+    check_model(name, shape.kind)
+    model_class = _load_class(name) if ":" in name else MODELS[name][1]
+    arguments = {**_facts_for(model_class, shape), **options}
+    with torch.random.fork_rng(devices=[]):  # layers initialise from torch's global generator
+        torch.manual_seed(seed.child("model").integer())
+        try:
+            model = model_class(**arguments)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"model '{name}' cannot be built with {arguments}: {error}",
+                where="model",
+                remedy=f"it takes {inspect.signature(model_class)}",
+            ) from error
+    if not isinstance(model, nn.Module):
+        raise UserError(f"'{name}' is not a torch.nn.Module", where="model.name")
+    return model
+
+
+def _facts_for(model_class: Callable[..., Any], shape: InputShape) -> dict[str, int]:
+    taken = inspect.signature(model_class).parameters
+    facts = {
+        "num_classes": shape.num_classes,
+        "side": shape.side,
+        "vocabulary_size": shape.vocabulary_size,
+        "features": shape.features,
+    }
+    return {name: value for name, value in facts.items() if name in taken and value}
+
+
+def _load_class(path: str) -> type[nn.Module]:
+    module_name, _, class_name = path.partition(":")
+    try:
+        loaded = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"cannot load model '{path}': {error}",
+            where="model.name",
+            remedy="name an importable class as package.module:Class",
+        ) from error
+    if not (inspect.isclass(loaded) and issubclass(loaded, nn.Module)):
+        raise UserError(f"'{path}' is not a torch.nn.Module class", where="model.name")
+    return loaded

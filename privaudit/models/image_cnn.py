@@ -1,0 +1,43 @@
+"""A convolutional network for 28x28 images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class ImageCNN(nn.Module):
+    """3x3 convolutions, each followed by a 2x2 max-pool and a ReLU, then two dense layers.
+
+    Pooling stands before the ReLU: both orders give the same numbers (ReLU is monotone), this one
+    touches a quarter of them.
+
+    Args:
+        num_classes: width of the output.
+        channels: output channels of each convolution; every one halves the side (28 -> 14 -> 7 ...).
+        hidden: width of the dense layer before the output.
+        side: height and width of an image.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        channels: Sequence[int] = (32, 64),
+        hidden: int = 128,
+        side: int = 28,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        previous = 1
+        for width in channels:
+            layers += [nn.Conv2d(previous, width, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
+            previous, side = width, side // 2
+        self.features = nn.Sequential(*layers)
+        self.hidden = nn.Linear(previous * side * side, hidden)
+        self.output = nn.Linear(hidden, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [b, num_classes] of images [b, 1, side, side]."""
+        hidden = self.hidden(self.features(images).flatten(1))
+        return self.output(nn.functional.relu(hidden))

@@ -1,0 +1,48 @@
+"""The tap: a round observer that writes what the threat model lets the adversary see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from privaudit.federation.aggregation import Submission, Verdict
+from privaudit.federation.rounds import RoundOutcome
+from privaudit.observation.trace import TraceWriter
+
+
+class Tap:
+    """Listens as one client (``server=False``) or as the server.
+
+    The ground truth of a round never passes through here: an observer is not told who drew what.
+    """
+
+    def __init__(self, writer: TraceWriter, *, adversary: int, server: bool = False) -> None:
+        self._writer = writer
+        self._adversary = adversary
+        self._server = server
+        self._own: Tensor | None = None
+        self._clients: dict[int, Tensor] = {}
+
+    def begin(self, round_number: int, before: Tensor, cohort: Sequence[int]) -> None:
+        """Forget the round before."""
+        self._own, self._clients = None, {}
+
+    def submitted(self, submission: Submission, verdict: Verdict) -> None:
+        """Keep the adversary's own delta; the server keeps everybody's."""
+        if submission.client == self._adversary and verdict.accepted:
+            self._own = submission.delta
+        if self._server and verdict.accepted:
+            self._clients[submission.client] = submission.delta
+
+    def end(self, outcome: RoundOutcome) -> None:
+        """Write the round."""
+        self._writer.append(
+            outcome.delta,
+            self._own if self._own is not None else torch.zeros_like(outcome.delta),
+            own_weight=outcome.weights.get(self._adversary, 0.0),
+            participants=outcome.metrics.clients,
+            client_deltas=self._clients,
+            client_weights=outcome.weights if self._server else None,
+        )

@@ -1,0 +1,109 @@
+"""Threat models as types.
+
+An attack declares the least it needs to see (:attr:`Attack.view`); a trace offers one view. A
+server sees everything a participant sees, so :class:`ServerView` is a :class:`ParticipantView`, and
+"does this trace suffice?" is a subclass test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from privaudit.errors import unknown_name
+
+if TYPE_CHECKING:
+    from privaudit.engine.layout import Layout
+    from privaudit.observation.trace import Trace
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is seen of one round; vectors are [P] float32.
+
+    Attributes:
+        round: 0-based.
+        before: global parameters the round started from.
+        global_delta: the aggregated delta that was sent out; ``after = before + global_delta``.
+        own_delta: what the adversary sent itself (zero when it was not in the cohort).
+        own_weight: c_n / c of the adversary in this round's average, in [0, 1].
+        participants: clients in the cohort, the adversary included.
+        client_deltas: under :class:`ServerView` each client's delta, else empty.
+        client_weights: under :class:`ServerView` each client's c_n / c, else empty.
+        target: under :class:`ServerView` the client of interest.
+    """
+
+    round: int
+    before: Tensor
+    global_delta: Tensor
+    own_delta: Tensor
+    own_weight: float
+    participants: int
+    client_deltas: dict[int, Tensor] = field(default_factory=dict)
+    client_weights: dict[int, float] = field(default_factory=dict)
+    target: int | None = None
+
+    @property
+    def after(self) -> Tensor:
+        """Global parameters after the round."""
+        return self.before + self.global_delta
+
+    @property
+    def signal(self) -> Tensor:
+        """What remains to look at: the sum of the deltas the adversary did not send itself.
+
+        A participant subtracts its own share from the aggregate (Melis et al. 2019, section IV-B)
+        and undoes the averaging with its own weight, which assumes equal weights. A server takes
+        the target's delta.
+        """
+        if self.target is not None:
+            return self.client_deltas.get(self.target, torch.zeros_like(self.before))
+        scale = 1.0 / self.own_weight if self.own_weight > 0 else float(self.participants)
+        return (self.global_delta - self.own_weight * self.own_delta) * scale
+
+    @property
+    def contributors(self) -> int:
+        """How many honest deltas are summed in :attr:`signal`."""
+        if self.target is not None:
+            return 1
+        return self.participants - (1 if self.own_weight > 0 else 0)
+
+
+class ParticipantView:
+    """A passive participant: global parameters before and after, its own delta, the head count."""
+
+    name: ClassVar[str] = "participant"
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+
+    def __len__(self) -> int:
+        return len(self._trace)
+
+    def __iter__(self) -> Iterator[Observation]:
+        return iter(self._trace)
+
+    @property
+    def layout(self) -> Layout:
+        """How the parameters lie in the vectors."""
+        return self._trace.layout
+
+
+class ServerView(ParticipantView):
+    """An honest-but-curious server: every client's delta on its own. For comparison."""
+
+    name: ClassVar[str] = "server"
+
+
+VIEWS: dict[str, type[ParticipantView]] = {v.name: v for v in (ParticipantView, ServerView)}
+
+
+def view_named(name: str) -> type[ParticipantView]:
+    """The threat model with this name."""
+    if name not in VIEWS:
+        raise unknown_name("threat model", name, VIEWS)
+    return VIEWS[name]
