@@ -1,0 +1,1 @@
+"""Attack modules. They see observations, auxiliary data and the model, and nothing else."""

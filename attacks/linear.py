@@ -1,0 +1,80 @@
+"""A linear classifier on the signed delta.
+
+An aggregate is a sum, so a shift in one client's mean delta survives it, while maxima and absolute
+values do not. Own work; the simplest member of the family of docs/attacks.md.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+import torch
+from sklearn.linear_model import RidgeClassifierCV
+from torch import Tensor
+
+from privaudit.attack.adversary import ShadowRound
+from privaudit.attack.protocol import Attack
+from privaudit.engine.layout import Layout
+from privaudit.observation.views import Observation
+from privaudit.randomness import Seed
+
+
+class LinearDelta(Attack):
+    """Ridge regression on the delta, centred and scaled per round by the adversary's own shadows.
+
+    The strength of the ridge is chosen by leave-one-out error on the simulated aggregates.
+
+    Args:
+        seed: stream of the simulated aggregates and of the sketch.
+        dimensions: a longer delta is first hashed to this many signed sums (K. Weinberger et al.,
+            Feature Hashing for Large Scale Multitask Learning, ICML 2009), which keeps inner
+            products in expectation.
+    """
+
+    name = "linear"
+    source = "own: ridge regression on the signed aggregate, centred per round"
+
+    def __init__(self, *, seed: Seed, dimensions: int = 16384) -> None:
+        super().__init__(seed=seed)
+        if dimensions < 1:
+            raise ValueError(f"dimensions must be at least 1, got {dimensions}")
+        self.dimensions = dimensions
+        self._train: list[np.ndarray] = []
+        self._labels: list[np.ndarray] = []
+        self._observed: list[np.ndarray] = []
+        self._buckets: Tensor | None = None
+        self._signs: Tensor | None = None
+
+    def partial_fit(self, observation: Observation, shadow: ShadowRound, layout: Layout) -> Self:
+        """Centre what was seen and the simulated aggregates on the round's expectation."""
+        rng = self.seed.generator("aggregates", observation.round)
+        aggregates, labels = shadow.aggregates(rng)
+        both = torch.cat([aggregates, observation.signal.unsqueeze(0)])
+        both = self._sketch(both - aggregates.mean(0))
+        scale = both[:-1].square().mean().sqrt().clamp_min(torch.finfo(torch.float32).tiny)
+        both = both / scale
+        self._train.append(both[:-1].numpy())
+        self._labels.append(labels)
+        self._observed.append(both[-1:].numpy())
+        return self
+
+    def score(self) -> np.ndarray:
+        """Signed distance from the decision boundary."""
+        train, labels = np.concatenate(self._train), np.concatenate(self._labels)
+        size = train.shape[1]
+        model = RidgeClassifierCV(alphas=size * np.logspace(-3, 3, 7))
+        model.fit(train, labels)
+        scores: np.ndarray = model.decision_function(np.concatenate(self._observed))
+        return scores.astype(np.float64)
+
+    def _sketch(self, vectors: Tensor) -> Tensor:
+        size = vectors.shape[1]
+        if size <= self.dimensions:
+            return vectors
+        if self._buckets is None or self._signs is None:
+            generator = self.seed.torch_generator("sketch")
+            self._buckets = torch.randint(self.dimensions, (size,), generator=generator)
+            self._signs = torch.randint(2, (size,), generator=generator).float() * 2 - 1
+        sums = torch.zeros(len(vectors), self.dimensions)
+        return sums.index_add_(1, self._buckets, vectors * self._signs)

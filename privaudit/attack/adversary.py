@@ -1,0 +1,189 @@
+"""What the adversary owns: auxiliary data, the model, the rules of the federation - and shadows.
+
+A shadow is the delta that a client *would* send if it held a batch of the adversary's own records:
+the adversary knows the global parameters of the round, the learning rate and the sharing rule, so
+it can play any client with records whose property it knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.layout import Layout
+from privaudit.federation.transforms import Transforms
+from privaudit.observation.views import Observation
+from privaudit.randomness import Seed
+
+
+@dataclass(frozen=True, eq=False)
+class AuxiliaryData:
+    """The adversary's records: N inputs and labels, and the property of each.
+
+    ``present`` is [N] int8: 1 with the property, 0 without, -1 not known.
+    """
+
+    samples: Samples
+    present: np.ndarray
+
+
+@dataclass(frozen=True)
+class ProtocolFacts:
+    """The rules of the federation, which every participant knows.
+
+    Attributes:
+        participants: K, the adversary included.
+        batch_size: records per batch.
+        local_steps: batches per client and round.
+        lr: client learning rate.
+        momentum: client momentum.
+        transforms: what a client does to its delta before sending it.
+        property_share: share of a batch that has the property when it is present.
+        others: whether bystanders hold records ``without`` the property only, or ``natural`` ones.
+    """
+
+    participants: int
+    batch_size: int
+    local_steps: int
+    lr: float
+    momentum: float
+    transforms: Transforms
+    property_share: float
+    others: Literal["without", "natural"]
+
+
+@dataclass(frozen=True)
+class ShadowRound:
+    """Shadow deltas at one round's global parameters, each as a client would have sent it.
+
+    Attributes:
+        present: [n, P] deltas of batches with the property.
+        absent: [n, P] deltas of batches without it.
+        bystanders: [n, P] deltas of batches as the other honest clients draw them (``absent``
+            itself when they hold nothing with the property).
+        contributors: honest deltas summed in the observation that goes with this round.
+    """
+
+    present: Tensor
+    absent: Tensor
+    bystanders: Tensor
+    contributors: int
+
+    def aggregates(self, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
+        """Labelled stand-ins for the observed signal: [2n, P] sums, and [2n] bool.
+
+        One per shadow of each kind, with ``contributors - 1`` bystanders drawn from the pool added
+        to it: without replacement where the pool is large enough. Sums are linear, so one pool of
+        shadows serves every number of participants. For ``contributors == 1`` these are the shadows
+        themselves.
+        """
+        target = torch.cat([self.present, self.absent])
+        labels = np.arange(len(target)) < len(self.present)
+        count = self.contributors - 1
+        if count < 1:
+            return target, labels
+        pool = len(self.bystanders)
+        weights = np.zeros((len(target), pool), dtype=np.float32)
+        own = np.concatenate([np.full(len(self.present), -1), np.arange(len(self.absent))])
+        for row, taken in zip(weights, own, strict=True):
+            # A bystander must not be the very delta it is added to.
+            free = np.flatnonzero(np.arange(pool) != taken) if self._shares_pool else np.arange(pool)
+            np.add.at(row, rng.choice(free, count, replace=count > len(free)), 1.0)
+        return target + torch.from_numpy(weights) @ self.bystanders, labels
+
+    @property
+    def _shares_pool(self) -> bool:
+        return self.bystanders is self.absent and len(self.absent) > 1
+
+
+@dataclass(frozen=True, eq=False)
+class Adversary:
+    """Everything an attack is given besides the observations.
+
+    Attributes:
+        engine: the model of the federation.
+        auxiliary: the adversary's own records.
+        facts: the rules of the federation.
+        shadows: shadow batches of each kind per round, at least 2.
+        seed: the adversary's stream.
+    """
+
+    engine: Engine
+    auxiliary: AuxiliaryData
+    facts: ProtocolFacts
+    shadows: int
+    seed: Seed
+
+    @property
+    def layout(self) -> Layout:
+        """How the parameters lie in the vectors."""
+        return self.engine.layout
+
+    def shadow(self, observation: Observation) -> ShadowRound:
+        """Fresh shadows at the global parameters of this round."""
+        present = self._deltas(observation, "present", self.facts.property_share)
+        absent = self._deltas(observation, "absent", 0.0)
+        bystanders = absent
+        if self.facts.others == "natural" and observation.contributors > 1:
+            bystanders = self._deltas(observation, "bystander", None)
+        return ShadowRound(present, absent, bystanders, observation.contributors)
+
+    def _deltas(self, observation: Observation, kind: str, share: float | None) -> Tensor:
+        """[n, P] shadow deltas of one kind; ``share`` None draws from all records."""
+        seed = self.seed.child("shadow", kind, observation.round)
+        rng = seed.generator("draw")
+        records = [self._draw(share, rng) for _ in range(self.shadows)]
+        if self.facts.local_steps == 1:  # one SGD step: the delta is -lr times the gradient
+            deltas = self.engine.gradients(
+                observation.before, self.auxiliary.samples, records, seed
+            ).mul_(-self.facts.lr)
+        else:
+            deltas = torch.stack([self._local_update(observation, r, seed) for r in records])
+        if self.facts.transforms == Transforms():
+            return deltas
+        sent = [
+            self.facts.transforms.apply(delta, self.layout, seed.child("sent", i))
+            for i, delta in enumerate(deltas)
+        ]
+        return torch.stack(sent)
+
+    def _local_update(self, observation: Observation, records: np.ndarray, seed: Seed) -> Tensor:
+        size = self.facts.batch_size
+        return self.engine.train(
+            observation.before,
+            self.auxiliary.samples,
+            [records[i : i + size] for i in range(0, len(records), size)],
+            lr=self.facts.lr,
+            momentum=self.facts.momentum,
+            seed=seed,
+        ).delta
+
+    def _draw(self, share: float | None, rng: np.random.Generator) -> np.ndarray:
+        size = self.facts.batch_size * self.facts.local_steps
+        if share is None:
+            return _sample(self._pools["all"], size, rng)
+        with_property = round(share * size)
+        chosen = [
+            _sample(self._pools["present"], with_property, rng),
+            _sample(self._pools["absent"], size - with_property, rng),
+        ]
+        return rng.permutation(np.concatenate(chosen))
+
+    @cached_property
+    def _pools(self) -> dict[str, np.ndarray]:
+        present = self.auxiliary.present
+        return {
+            "present": np.flatnonzero(present == 1),
+            "absent": np.flatnonzero(present == 0),
+            "all": np.arange(len(present)),
+        }
+
+
+def _sample(pool: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.choice(pool, size, replace=size > len(pool))

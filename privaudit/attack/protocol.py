@@ -1,0 +1,88 @@
+"""The attack protocol, in the manner of scikit-learn's out-of-core estimators.
+
+A federation may run for thousands of rounds of millions of parameters, so an attack is handed one
+round at a time and keeps what it needs: ``partial_fit`` for every round, then ``score`` once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from privaudit.attack.adversary import Adversary, ShadowRound
+from privaudit.engine.layout import Layout
+from privaudit.errors import UserError, unknown_name
+from privaudit.observation.views import Observation, ParticipantView
+from privaudit.randomness import Seed
+
+
+class Attack(ABC):
+    """Tells from observations in which rounds the target's records had a property.
+
+    A subclass sets the class attributes, takes ``seed`` and its options as keyword arguments, and
+    registers in the entry-point group ``privaudit.attacks``.
+
+    Attributes:
+        name: what a scenario calls it.
+        source: where the method was published, or what is new.
+        view: the least the attack needs to see.
+    """
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    view: ClassVar[type[ParticipantView]] = ParticipantView
+
+    def __init__(self, *, seed: Seed) -> None:
+        self.seed = seed
+
+    @abstractmethod
+    def partial_fit(self, observation: Observation, shadow: ShadowRound, layout: Layout) -> Self:
+        """Take in one round: what was seen, and what would have been seen with known labels.
+
+        Called once per round, in order. Must not change its arguments.
+        """
+
+    @abstractmethod
+    def score(self) -> np.ndarray:
+        """[T] float64, one per round taken in, in order: higher = property more likely present.
+
+        Zero is the attack's own decision threshold.
+        """
+
+    def fit(self, view: ParticipantView, adversary: Adversary) -> Self:
+        """Take in every round of a view."""
+        fit_together([self], view, adversary)
+        return self
+
+
+def fit_together(
+    attacks: Iterable[Attack], view: ParticipantView, adversary: Adversary
+) -> None:
+    """Fit several attacks on the same view; the shadows of each round are computed once for all."""
+    attacks = list(attacks)
+    for observation in view:
+        shadow = adversary.shadow(observation)
+        for attack in attacks:
+            attack.partial_fit(observation, shadow, adversary.layout)
+
+
+def make_attack(attack_class: type[Attack], options: Mapping[str, Any], seed: Seed) -> Attack:
+    """An attack with the options of a scenario.
+
+    Raises:
+        UserError: an option it does not have, or a value it refuses.
+    """
+    taken = [name for name in inspect.signature(attack_class).parameters if name != "seed"]
+    for name in options:
+        if name not in taken:
+            raise unknown_name("option", name, taken, where=f"attacks.{attack_class.name}")
+    try:
+        return attack_class(seed=seed, **options)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(str(error), where=f"attacks.{attack_class.name}") from error
