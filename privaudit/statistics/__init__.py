@@ -1,0 +1,1 @@
+"""Statistics of audits: pure functions from scores and truth to numbers with intervals."""

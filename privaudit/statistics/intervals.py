@@ -1,0 +1,247 @@
+"""Intervals of a cell's metrics over federated runs, rounds nested in runs.
+
+A percentile bootstrap over three runs covers 95 % of nothing (see
+``benchmarks/statistics_coverage.py``, which also measures the intervals given here), so limits come
+from the hierarchical model of :mod:`privaudit.statistics.hierarchy`; the values themselves are
+plain means over runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import t as student_t
+
+from privaudit.statistics import roc
+from privaudit.statistics.hierarchy import Evidence, mean_rate_limits
+from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit, pool
+from privaudit.statistics.variance import auc_variance, delong_variance, kernel_variance
+
+BETWEEN_SPREAD = 0.5
+"""Prior scale of the standard deviation of d' between runs (half-t, 4 degrees of freedom)."""
+
+OVER_RUNS = "hierarchical over runs"
+WITHIN_ONE_RUN = "within one run; says nothing about other runs"
+RUNS_AS_UNITS = "runs as units"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A metric with its interval; ``low <= value <= high``.
+
+    Attributes:
+        value: the estimate.
+        low: lower limit.
+        high: upper limit.
+        n_runs: number of federated runs behind it.
+        n_rounds: number of rounds in all of them.
+        method: how the limits were found, in words for a table's note.
+        level: nominal coverage.
+    """
+
+    value: float
+    low: float
+    high: float
+    n_runs: int
+    n_rounds: int
+    method: str
+    level: float = 0.95
+
+
+def auc_interval(runs: Sequence[RunScores], *, level: float = 0.95) -> Interval:
+    """The AUC of a cell, :func:`privaudit.statistics.roc.mean_auc`, with its interval over runs.
+
+    With one run and labels on rounds the interval is about that run only, and ``method`` says so.
+
+    Raises:
+        ValueError: ``level`` outside (0, 1), or runs without both labels (see ``label_unit``).
+    """
+    if label_unit(runs) is Unit.RUN:
+        value, size = _run_level_auc(runs)
+        return _interval(runs, np.array([value]), np.array([size]), 0.0, level)
+    rates = np.array([roc.auc(run.scores, run.present) for run in runs])
+    # d' = sqrt(2) z for an AUC Phi(z).
+    return _interval(runs, rates, _auc_sizes(runs, rates), BETWEEN_SPREAD / np.sqrt(2), level)
+
+
+def accuracy_interval(
+    runs: Sequence[RunScores], threshold: float, *, level: float = 0.95
+) -> Interval:
+    """Mean over runs of the accuracy at the attack's own threshold, with its interval."""
+    label_unit(runs)
+    rates = np.array([roc.accuracy(run.scores, run.present, threshold) for run in runs])
+    sizes = np.array([float(run.n_rounds) for run in runs])
+    return _interval(runs, rates, sizes, BETWEEN_SPREAD / 2, level, within=False)
+
+
+def balanced_accuracy_interval(
+    runs: Sequence[RunScores], threshold: float, *, level: float = 0.95
+) -> Interval:
+    """Mean over runs of (TPR + TNR) / 2 at the attack's own threshold, with its interval."""
+
+    def rate(run: RunScores) -> float:
+        return roc.balanced_accuracy(run.scores, run.present, threshold)
+
+    def size(_: float, n_present: int, n_absent: int) -> float:
+        # Its variance is at most that of a fair mixture of both classes.
+        return 4 * n_present * n_absent / (n_present + n_absent)
+
+    return _rate_interval(runs, rate, size, BETWEEN_SPREAD / 2, level)
+
+
+def advantage_interval(
+    runs: Sequence[RunScores], threshold: float, *, level: float = 0.95
+) -> Interval:
+    """Mean over runs of TPR - FPR at the attack's own threshold, with its interval, in [-1, 1]."""
+    half = balanced_accuracy_interval(runs, threshold, level=level)
+    return Interval(
+        2 * half.value - 1,
+        2 * half.low - 1,
+        2 * half.high - 1,
+        half.n_runs,
+        half.n_rounds,
+        half.method,
+        level,
+    )
+
+
+def tpr_at_fpr_interval(
+    runs: Sequence[RunScores], fpr: float, *, level: float = 0.95
+) -> Interval | None:
+    """Mean over runs of the TPR at this FPR, with its interval.
+
+    Returns:
+        ``None`` ("not estimable") where a run has too few rounds without the property to resolve
+        ``fpr``. Where labels belong to runs, rounds are pooled over runs and runs are counted.
+    """
+    if label_unit(runs) is Unit.RUN:
+        if sum(run.n_absent > 0 for run in runs) * fpr < 1 - 1e-9:
+            return None
+    elif any(roc.tpr_at_fpr(run.scores, run.present, fpr) is None for run in runs):
+        return None
+
+    def rate(run: RunScores) -> float:
+        value = roc.tpr_at_fpr(run.scores, run.present, fpr)
+        assert value is not None
+        return value
+
+    def size(value: float, n_present: int, n_absent: int) -> float:
+        # The threshold is an order statistic of the absent rounds: its error moves the TPR along
+        # the ROC curve, whose slope is that of the equal-variance binormal curve through the point.
+        z = ndtri((value * n_present + 0.5) / (n_present + 1))
+        slope = np.exp((ndtri(fpr) ** 2 - z**2) / 2)
+        shrunk = (value * n_present + 0.5) / (n_present + 1)
+        binomial = shrunk * (1 - shrunk)
+        variance = binomial / n_present + slope**2 * fpr * (1 - fpr) / n_absent
+        return float(binomial / variance)
+
+    return _rate_interval(runs, rate, size, BETWEEN_SPREAD, level)
+
+
+def is_harmless(interval: Interval, threshold: float = 0.6) -> bool:
+    """Equivalence: the upper limit of an AUC interval lies below ``threshold``.
+
+    Raises:
+        ValueError: ``threshold`` outside (0.5, 1]: at 0.5 or below nothing can be shown harmless.
+    """
+    check_threshold(threshold)
+    return interval.high < threshold
+
+
+def check_threshold(threshold: float) -> None:
+    """Refuse an AUC threshold outside (0.5, 1]."""
+    if not 0.5 < threshold <= 1.0:
+        raise ValueError(f"threshold must be in (0.5, 1], got {threshold}")
+
+
+def _rate_interval(
+    runs: Sequence[RunScores],
+    rate: Callable[[RunScores], float],
+    size: Callable[[float, int, int], float],
+    spread_scale: float,
+    level: float,
+) -> Interval:
+    """Interval of a rate per run; where labels belong to runs, of the pooled rate, runs counted."""
+    if label_unit(runs) is Unit.RUN:
+        value = rate(pool(runs))
+        n_present = sum(run.n_present > 0 for run in runs)
+        sizes = np.array([size(value, n_present, len(runs) - n_present)])
+        return _interval(runs, np.array([value]), sizes, 0.0, level)
+    rates = np.array([rate(run) for run in runs])
+    sizes = np.array(
+        [size(r, run.n_present, run.n_absent) for r, run in zip(rates, runs, strict=True)]
+    )
+    return _interval(runs, rates, sizes, spread_scale, level)
+
+
+def _interval(
+    runs: Sequence[RunScores],
+    rates: FloatArray,
+    sizes: FloatArray,
+    spread_scale: float,
+    level: float,
+    *,
+    within: bool = True,
+) -> Interval:
+    value = float(rates.mean())
+    spread = spread_scale if len(runs) > 1 else 0.0
+    low, high = mean_rate_limits(Evidence(rates, sizes, spread), level)
+    return Interval(
+        value,
+        min(low, value),
+        max(high, value),
+        len(runs),
+        sum(run.n_rounds for run in runs),
+        _method(runs),
+        level,
+    )
+
+
+def _method(runs: Sequence[RunScores]) -> str:
+    if label_unit(runs) is Unit.RUN:
+        return RUNS_AS_UNITS
+    return OVER_RUNS if len(runs) > 1 else WITHIN_ONE_RUN
+
+
+def _auc_sizes(runs: Sequence[RunScores], rates: FloatArray) -> FloatArray:
+    """Effective numbers of coin flips behind each run's AUC.
+
+    The formula takes scores to be normal with equal variances; where the data's own (DeLong)
+    variance is larger on average over the runs, the sizes shrink by that factor.
+    """
+    n_present = np.array([float(run.n_present) for run in runs])
+    n_absent = np.array([float(run.n_absent) for run in runs])
+    sizes = _auc_size(rates, n_present, n_absent)
+    observed = sum(delong_variance(run.scores, run.present) for run in runs)
+    inflation = max(1.0, observed / float(auc_variance(rates, n_present, n_absent).sum() or 1.0))
+    # No distribution has a variance above theta (1 - theta) / min(n, m) (Birnbaum & Klose, 1957).
+    return np.maximum(sizes / inflation, np.minimum(n_present, n_absent))
+
+
+def _auc_size(rates: FloatArray, n_present: FloatArray, n_absent: FloatArray) -> FloatArray:
+    harmonic = 2 * n_present * n_absent / (n_present + n_absent)
+    shrunk = (rates * harmonic + 0.5) / (harmonic + 1)
+    return np.asarray(shrunk * (1 - shrunk) / auc_variance(shrunk, n_present, n_absent))
+
+
+def _run_level_auc(runs: Sequence[RunScores]) -> tuple[float, float]:
+    """AUC between runs with and without the property, and its effective number of coin flips.
+
+    Between "every round counts" and "every run counts once", as the variance between runs says;
+    the factor (t / z)^2 pays for estimating that variance from few runs.
+    """
+    with_property = np.array([run.n_present > 0 for run in runs])
+    kernel = roc.pairwise_auc(runs)[np.ix_(with_property, ~with_property)]
+    value = float(kernel.mean())
+    n_runs = np.array(kernel.shape, dtype=np.float64)
+    rounds = [sum(run.n_rounds for run in runs if (run.n_present > 0) == x) for x in (True, False)]
+    fewest = _auc_size(np.array(value), n_runs[0], n_runs[1])
+    most = _auc_size(np.array(value), np.array(float(rounds[0])), np.array(float(rounds[1])))
+    variance = kernel_variance(kernel)
+    if len(runs) < 4 or variance == 0.0:
+        return value, float(fewest)
+    penalty = (student_t.ppf(0.975, len(runs) - 2) / ndtri(0.975)) ** 2
+    return value, float(np.clip(value * (1 - value) / (variance * penalty), fewest, most))

@@ -1,0 +1,110 @@
+"""Is a cell's AUC above chance? A permutation test that is exact whatever the scores look like.
+
+The property's schedule is randomised, so under "the attack knows nothing" every assignment of the
+labels to the rounds of a run (or to the runs, where the label belongs to the run) is equally likely
+given how often each label occurs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from math import comb, prod
+
+import numpy as np
+from scipy.stats import rankdata
+
+from privaudit.statistics.roc import pairwise_auc
+from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit
+
+MAX_EXACT = 20_000
+CHUNK_CELLS = 2_000_000
+ROUNDING = 1e-9
+
+
+def permutation_p_value(
+    runs: Sequence[RunScores], rng: np.random.Generator, *, n_permutations: int = 9_999
+) -> float:
+    """One-sided p-value of "the AUC of the cell is above 0.5".
+
+    The statistic is :func:`privaudit.statistics.roc.mean_auc`. If there are at most 20,000
+    assignments, all are tried and the p-value is exact; otherwise
+    p = (1 + number at least as large) / (1 + ``n_permutations``), which is valid for any number
+    (Phipson & Smyth, "Permutation p-values should never be zero", 2010).
+
+    Raises:
+        ValueError: ``n_permutations`` below 1, or runs without both labels.
+    """
+    if n_permutations < 1:
+        raise ValueError(f"n_permutations must be at least 1, got {n_permutations}")
+    if label_unit(runs) is Unit.RUN:
+        return _p_over_runs(runs, rng, n_permutations)
+    return _p_within_runs(runs, rng, n_permutations)
+
+
+def _p_within_runs(
+    runs: Sequence[RunScores], rng: np.random.Generator, n_permutations: int
+) -> float:
+    # The AUC of a run is its rank sum times a constant, plus a constant that drops out.
+    weights = [rankdata(run.scores) / (len(runs) * run.n_present * run.n_absent) for run in runs]
+    observed = sum(float(w[run.present].sum()) for w, run in zip(weights, runs, strict=True))
+    if prod(comb(run.n_rounds, run.n_present) for run in runs) <= MAX_EXACT:
+        null = np.zeros(1)
+        for w, run in zip(weights, runs, strict=True):
+            null = np.add.outer(null, _all_subset_sums(w, run.n_present)).ravel()
+        return float(np.mean(null >= observed - ROUNDING))
+    null = np.zeros(n_permutations)
+    for w, run in zip(weights, runs, strict=True):
+        null += _random_subset_sums(w, run.n_present, n_permutations, rng)
+    return _p_from_draws(null, observed)
+
+
+def _p_over_runs(runs: Sequence[RunScores], rng: np.random.Generator, n_permutations: int) -> float:
+    kernel = pairwise_auc(runs)
+    labels = np.array([run.n_present > 0 for run in runs])
+    n_present, n_runs = int(labels.sum()), len(runs)
+
+    def statistic(assignments: FloatArray) -> FloatArray:
+        """[B] AUCs for [B, R] labels of 0 and 1."""
+        between = ((assignments @ kernel) * (1 - assignments)).sum(axis=1)
+        return np.asarray(between / (n_present * (n_runs - n_present)))
+
+    observed = float(statistic(labels[None].astype(np.float64))[0])
+    if comb(n_runs, n_present) <= MAX_EXACT:
+        assignments = np.zeros((comb(n_runs, n_present), n_runs))
+        for row, chosen in enumerate(combinations(range(n_runs), n_present)):
+            assignments[row, chosen] = 1.0
+        return float(np.mean(statistic(assignments) >= observed - ROUNDING))
+    assignments = rng.permuted(
+        np.broadcast_to(labels.astype(np.float64), (n_permutations, n_runs)), axis=1
+    )
+    return _p_from_draws(statistic(assignments), observed)
+
+
+def _p_from_draws(null: FloatArray, observed: float) -> float:
+    return float((1 + np.count_nonzero(null >= observed - ROUNDING)) / (1 + null.size))
+
+
+def _all_subset_sums(weights: FloatArray, size: int) -> FloatArray:
+    return np.array([sum(chosen) for chosen in combinations(weights.tolist(), size)])
+
+
+def _random_subset_sums(
+    weights: FloatArray, size: int, n_draws: int, rng: np.random.Generator
+) -> FloatArray:
+    """[n_draws] sums of ``size`` of the weights, drawn without replacement."""
+    sums = [
+        np.take(
+            weights, rng.random((rows, weights.size)).argpartition(size - 1, axis=1)[:, :size]
+        ).sum(axis=1)
+        for rows in _chunks(n_draws, weights.size)
+    ]
+    return np.concatenate(sums)
+
+
+def _chunks(n_rows: int, n_columns: int) -> Iterator[int]:
+    """Row counts that keep a block below a fixed number of cells."""
+    most = max(1, CHUNK_CELLS // n_columns)
+    while n_rows > 0:
+        yield min(most, n_rows)
+        n_rows -= most
