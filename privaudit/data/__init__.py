@@ -1,0 +1,1 @@
+"""Data sets: one shape for all, loaded by name."""

@@ -75,7 +75,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
             raise UserError(f"array '{name}' of {path} is damaged: its header does not fit")
         with archive.open(member) as stream:
             return npy.read_array(stream, allow_pickle=False)
+    except UserError:
+        raise
     except (ValueError, RuntimeError) as problem:
-        if isinstance(problem, UserError):
-            raise
         raise UserError(f"array '{name}' of {path} cannot be read: {problem}") from None

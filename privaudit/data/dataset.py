@@ -48,12 +48,14 @@ class Dataset:
 
     def __post_init__(self) -> None:
         records = len(self.inputs)
-        assert self.labels.shape == (records,) and self.labels.dtype == np.int64
+        assert self.labels.shape == (records,)
+        assert self.labels.dtype == np.int64
         assert self.labels.min(initial=0) >= 0
         assert self.labels.max(initial=0) < len(self.class_names)
         assert self.groups is None or self.groups.shape == (records,)
         for name, values in self.properties.items():
-            assert values.shape == (records,) and values.dtype == np.int8, name
+            assert values.shape == (records,), name
+            assert values.dtype == np.int8, name
             assert np.isin(values, (UNKNOWN, 0, 1)).all(), name
 
     def __len__(self) -> int:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from privaudit.errors import UserError
 
 DATA_VARIABLE = "PRIVAUDIT_DATA"
@@ -95,3 +97,12 @@ def sha256_of(path: Path) -> str:
 def _sha256(path: str, _modified_ns: int, _size: int) -> str:
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of_arrays(*arrays: np.ndarray) -> str:
+    """The sha256 (hex) of the types, shapes and values of arrays, for data without a source file."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -14,7 +14,6 @@ bit differs between processors.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,6 +24,7 @@ from pydantic import BeforeValidator, Field
 from scipy import ndimage
 
 from privaudit.data.dataset import Dataset
+from privaudit.data.files import sha256_of_arrays
 from privaudit.data.options import Options, choice_as_text
 from privaudit.errors import UserError
 from privaudit.randomness import Seed
@@ -112,7 +112,7 @@ def load(options: GlyphOptions, data_dir: Path, seed: Seed) -> Dataset:
         properties={name: styles[typefaces, i].copy() for i, name in enumerate(PROPERTIES)},
         groups=typefaces if by_typeface else None,
         group_kind="typeface" if by_typeface else "",
-        checksum=_checksum(images, labels, typefaces),
+        checksum=sha256_of_arrays(images, labels, typefaces),
     )
 
 
@@ -163,7 +163,7 @@ def _open_typeface(path: Path) -> ImageFont.FreeTypeFont:
 def _draw_character(font: ImageFont.FreeTypeFont, character: str) -> np.ndarray:
     """One character, its bounding box centred: [TILE, TILE] uint8."""
     left, top, right, bottom = font.getbbox(character, anchor="ls")
-    assert right - left <= TILE and bottom - top <= TILE, (font.getname(), character)
+    assert max(right - left, bottom - top) <= TILE, (font.getname(), character)
     tile = Image.new("L", (TILE, TILE))
     origin = ((TILE - left - right) // 2, (TILE - top - bottom) // 2)
     ImageDraw.Draw(tile).text(origin, character, fill=255, font=font, anchor="ls")
@@ -219,11 +219,3 @@ def _add_noise(images: np.ndarray, noise: float, seed: Seed) -> np.ndarray:
         drawn = generator.standard_normal(part.shape, dtype=np.float32) * np.float32(255 * noise)
         result[start : start + CHUNK] = np.clip(np.rint(part + drawn), 0, 255)
     return result
-
-
-def _checksum(*arrays: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

@@ -50,6 +50,8 @@ def _as_user_error(model: type[Options], failure: ValidationError, where: str) -
     field = model.model_fields.get(path[0])
     allowed = field.description if field is not None else None
     remedy = f"allowed: {allowed}" if allowed else None
+    if problem["type"] == "extra_forbidden":
+        return UserError(f"unknown option '{option}'", where=where, remedy=remedy)
     if problem["type"] == "missing":
         return UserError(f"option '{option}' is missing", where=where, remedy=remedy)
     message = problem["msg"].removeprefix("Value error, ")

@@ -6,6 +6,8 @@ beside each file says how.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from privaudit.data.files import SourceFile
 
 
@@ -43,3 +45,18 @@ ACS_INCOME = SourceFile(
     "57c7dd4748c27d3fd015d6b8737f91b98b8d870a43470a0497818f2017378879",
     _obtain("acs_income_2018", "the US census ACS PUMS 2018, task ACSIncome of folktables"),
 )
+
+EMNIST_FOLDER = "EMNIST/raw"
+EMNIST_OBTAIN = (
+    "set the option download = true, or unpack the files of NIST's EMNIST (gzip.zip, idx format) "
+    f"into {EMNIST_FOLDER}"
+)
+
+
+def emnist_available(data_dir: Path) -> tuple[bool, str]:
+    """Whether any split of EMNIST is there, and a phrase about it."""
+    folder = data_dir / EMNIST_FOLDER
+    found = sorted(path.name.split("-")[1] for path in folder.glob("emnist-*-train-images-*-ubyte"))
+    if not found:
+        return False, f"no EMNIST files in {folder}"
+    return True, f"{folder}: {', '.join(found)}"

@@ -1,8 +1,8 @@
 """Who holds which records.
 
-Every partition first sets a test set aside, then gives the adversary and the target their shares,
-then splits the rest among the other honest clients. The adversary's share is its auxiliary data; it
-is disjoint from everybody else's.
+A partition first sets a test set aside - the same one for every number of participants - and then
+deals the rest: to the adversary and the target their shares, to the other honest clients equal
+parts of what is left. The adversary's part is its auxiliary data, disjoint from everybody else's.
 """
 
 from __future__ import annotations
@@ -59,26 +59,28 @@ def make_partition(
             where="participants",
         )
     units = _units(dataset, plan)
-    rng = seed.generator("partition")
-    order = rng.permutation(len(units))
-    shares = _shares(participants, plan)
-    total = len(dataset)
     if len(units) < participants + 1:
         what = f"{dataset.group_kind}s" if plan.kind == "by-group" else "records"
         raise UserError(
-            f"{participants} clients but only {len(units)} {what} in '{dataset.name}'",
+            f"{participants} clients and a test set, but only {len(units)} {what} "
+            f"in '{dataset.name}'",
             where="participants",
             remedy="use fewer clients or more data",
         )
-    dealt = _deal([units[i] for i in order], [share * total for share in shares])
-    test, clients = dealt[0], dealt[1:]
+    order = seed.generator("test").permutation(len(units))
+    reserved = len(units) - participants  # every client can get one unit
+    test, rest = _set_aside([units[i] for i in order], plan.test_share * len(dataset), reserved)
+    shares = _client_shares(participants, plan)
     if plan.kind == "dirichlet":
-        clients = _dirichlet(dataset, np.concatenate(clients), shares[1:], plan, rng)
+        rng = seed.generator("dirichlet", participants)
+        clients = _dirichlet(dataset, np.concatenate(rest), shares, plan.dirichlet_alpha, rng)
+    else:
+        clients = _deal(rest, shares)
     for number, part in enumerate(clients):
         if not len(part):
             raise UserError(
                 f"client {number} of {participants} would hold no record of '{dataset.name}' "
-                f"({total} records)",
+                f"({len(dataset)} records)",
                 where="participants",
                 remedy="use fewer clients, a larger dirichlet_alpha or more data",
             )
@@ -100,63 +102,64 @@ def _units(dataset: Dataset, plan: PartitionPlan) -> list[np.ndarray]:
     return np.split(order, starts[1:])
 
 
-def _shares(participants: int, plan: PartitionPlan) -> list[float]:
-    """Shares of all records: test, adversary, target, then the others; they sum to one."""
-    rest = 1.0 - plan.test_share
+def _set_aside(
+    units: list[np.ndarray], size: float, most: int
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The first units that together hold about ``size`` records, at least one, at most ``most``."""
+    ends = np.cumsum([len(unit) for unit in units])
+    count = int(np.clip(np.searchsorted(ends, size, side="left") + 1, 1, most))
+    return np.concatenate(units[:count]), units[count:]
+
+
+def _client_shares(participants: int, plan: PartitionPlan) -> np.ndarray:
+    """[K] shares that sum to one: the adversary's, the target's, equal parts for the others."""
     fixed = {ADVERSARY: plan.adversary_share, TARGET: plan.target_share}
     given = {client: share for client, share in fixed.items() if share is not None}
     left, others = 1.0 - sum(given.values()), participants - len(given)
-    if left < 0 or (others and left <= 0):
+    if left < 0 or (others and left <= 1e-9):
         raise UserError(
             f"adversary_share and target_share take {sum(given.values()):g} of the records",
             where="federation",
             remedy="leave some for the other clients",
         )
-    return [plan.test_share] + [
-        rest * given.get(client, left / others if others else 0.0)
-        for client in range(participants)
-    ]
+    shares = np.array([given.get(c, left / others if others else 0.0) for c in range(participants)])
+    normalised: np.ndarray = shares / shares.sum()
+    return normalised
 
 
-def _deal(units: list[np.ndarray], sizes: list[float]) -> list[np.ndarray]:
-    """Give each unit to whoever is furthest below the wanted size, relative to it.
+def _deal(units: list[np.ndarray], shares: np.ndarray) -> list[np.ndarray]:
+    """One unit to everybody, then each unit to whoever is furthest below its share.
 
-    Every taker gets one unit first, so that nobody is left without when units are few and large.
+    Units of one record each are simply cut in proportion.
     """
-    wanted = np.array(sizes)
-    held: list[list[np.ndarray]] = [[] for _ in sizes]
-    counts = np.zeros(len(sizes))
-    if all(len(unit) == 1 for unit in units):  # records: cut the shuffled list, same sizes
-        bounds = np.floor(np.cumsum(wanted)[:-1] + 0.5).astype(int)
+    if all(len(unit) == 1 for unit in units):
+        bounds = np.floor(np.cumsum(shares)[:-1] * len(units) + 0.5).astype(int)
         return np.split(np.concatenate(units), bounds)
-    takers = [i for i in range(len(sizes)) if wanted[i] > 0]
-    for position, unit in enumerate(units):
-        if position < len(takers):
-            taker = takers[position]
-        else:
-            taker = int(np.argmin(np.where(wanted > 0, (counts + len(unit) / 2) / wanted, np.inf)))
+    held: list[list[np.ndarray]] = [[unit] for unit in units[: len(shares)]]
+    counts = np.array([len(unit) for unit in units[: len(shares)]], dtype=float)
+    for unit in units[len(shares) :]:
+        taker = int(np.argmin((counts + len(unit) / 2) / shares))
         held[taker].append(unit)
         counts[taker] += len(unit)
-    return [np.concatenate(part) if part else np.empty(0, int) for part in held]
+    return [np.concatenate(part) for part in held]
 
 
 def _dirichlet(
     dataset: Dataset,
     pool: np.ndarray,
-    shares: list[float],
-    plan: PartitionPlan,
+    shares: np.ndarray,
+    alpha: float,
     rng: np.random.Generator,
 ) -> list[np.ndarray]:
-    """Split the pool so that each class is spread over the clients by Dirichlet(alpha * share).
+    """Split the pool so that each class is spread over the clients by Dirichlet(alpha K share).
 
     T.-M. H. Hsu, H. Qi and M. Brown, Measuring the Effects of Non-Identical Data Distribution for
     Federated Visual Classification, 2019; the concentration is scaled by the clients' shares.
     """
-    weights = np.array(shares) / sum(shares)
     parts: list[list[np.ndarray]] = [[] for _ in shares]
     for label in range(dataset.num_classes):
         members = rng.permutation(pool[dataset.labels[pool] == label])
-        proportions = rng.dirichlet(plan.dirichlet_alpha * weights * len(shares))
+        proportions = rng.dirichlet(alpha * shares * len(shares))
         cuts = np.floor(np.cumsum(proportions)[:-1] * len(members)).astype(int)
         for part, piece in zip(parts, np.split(members, cuts), strict=True):
             part.append(piece)

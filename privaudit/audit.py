@@ -1,0 +1,132 @@
+"""The main path, top to bottom: scenario -> data -> federation -> trace -> attack -> records -> report.
+
+Every stage leaves its results in the run folder (:mod:`privaudit.experiment.folder`), so each can be
+run again from what the one before left, and an interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from privaudit.data.files import default_data_dir
+from privaudit.errors import UserError
+from privaudit.evaluation.judge import judge
+from privaudit.evaluation.records import Record
+from privaudit.experiment.cells import Cell, cells_of
+from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.tasks import (
+    Job,
+    Outcome,
+    audit_task,
+    default_workers,
+    in_processes,
+    training_task,
+)
+from privaudit.experiment.training import time_rounds
+from privaudit.experiment.world import World, check_world, load_world
+from privaudit.report.write import write_report
+from privaudit.scenario.schema import Scenario
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Shows how far a stage is; the command line passes bars, a library user nothing."""
+
+    def track(self, items: Iterable[T], *, stage: str, total: int) -> Iterator[T]:
+        """Yield the items, counting them."""
+
+
+class Silent:
+    """No progress shown."""
+
+    def track(self, items: Iterable[T], *, stage: str, total: int) -> Iterator[T]:
+        """Yield the items."""
+        yield from items
+
+
+def run_audit(
+    scenario: Scenario,
+    out: Path,
+    *,
+    data_dir: Path | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> RunFolder:
+    """Run a scenario and leave everything it produced in ``out``.
+
+    Args:
+        scenario: what to run.
+        out: folder for this run; must be new or empty unless ``resume``.
+        data_dir: where data sets lie; None = ``PRIVAUDIT_DATA`` or the user's cache.
+        workers: processes, at least 1; None = one per core.
+        resume: go on with a run that was interrupted; what is finished is not computed again.
+        progress: shows how far each stage is.
+
+    Raises:
+        UserError: the scenario cannot be run on this data, or the folder cannot be used.
+    """
+    show = progress or Silent()
+    workers = default_workers() if workers is None else workers
+    if workers < 1:
+        raise UserError(f"workers must be at least 1, got {workers}", where="--workers")
+    job = Job(scenario.model_dump_json(), data_dir or default_data_dir(), out.resolve())
+    world = load_world(job.scenario_json, job.data_dir)
+    check_world(world)
+    with RunFolder.create(out, scenario, resume=resume) as folder:
+        trained = in_processes(training_task, job, range(scenario.runs), workers=workers)
+        training = list(show.track(trained, stage="training", total=scenario.runs))
+
+        cells = cells_of(scenario)
+        audited = in_processes(audit_task, job, cells, workers=workers)
+        outcomes = list(show.track(audited, stage="audit", total=len(cells)))
+
+        records = _records(world, folder, cells, outcomes)
+        folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
+        _write_timings(world, folder, [*training, *outcomes])
+        if not scenario.audit.keep_traces:
+            shutil.rmtree(folder.file("traces"), ignore_errors=True)
+        write_report(folder)
+    return folder
+
+
+def _records(
+    world: World, folder: RunFolder, cells: list[Cell], outcomes: list[Outcome]
+) -> list[Record]:
+    """Scores joined with the truth, in table order whatever order the cells finished in."""
+    failures = {outcome.task: outcome.failure for outcome in outcomes if outcome.failure}
+    records = []
+    for cell in cells:
+        scores, present = None, None
+        if cell not in failures:
+            scores = folder.read_json(f"scores/run-{cell.run}/{cell.name}.json")
+            present = folder.read_json(f"truth/run-{cell.run}/{cell.name}.json")
+        records += [
+            judge(
+                world.scenario,
+                world.dataset,
+                cell,
+                attack,
+                scores=scores[attack] if scores else None,
+                present=present,
+                reason=failures.get(cell, ""),
+            )
+            for attack in world.scenario.audit.attacks
+        ]
+    return records
+
+
+def _write_timings(world: World, folder: RunFolder, outcomes: list[Outcome]) -> None:
+    rows = [
+        {"stage": "audit", "run": o.task.run, "cell": o.task.name, "seconds": o.seconds}
+        if isinstance(o.task, Cell)
+        else {"stage": "training", "run": o.task, "seconds": o.seconds}
+        for o in outcomes
+    ]
+    devices = world.scenario.report.devices
+    rows += [{"stage": "devices"} | row for row in time_rounds(world, devices)]
+    folder.write_lines("timings.jsonl", rows)

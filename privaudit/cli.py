@@ -1,0 +1,225 @@
+"""The command line: verbs, options and exit codes; the work is done elsewhere.
+
+Exit codes: 0 done, 1 a check failed, 2 usage or input error (one line on stderr).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from privaudit import __version__
+from privaudit.errors import UserError
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="privaudit",
+    help="Measure what a passive participant of federated learning can infer about the others.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", help="Folder with the data sets (default: $PRIVAUDIT_DATA or a user cache)."
+    ),
+]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+class Bars:
+    """Progress bars on stderr; nothing where stderr is not a terminal."""
+
+    def track(self, items: Iterable[T], *, stage: str, total: int) -> Iterator[T]:
+        """Yield the items, counting them on a bar."""
+        if not errors.is_terminal:
+            yield from items
+            return
+        columns = (
+            TextColumn("{task.description:>10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=errors, transient=True) as bar:
+            yield from bar.track(items, description=stage, total=total)
+
+
+@app.command()
+def run(
+    scenario: Annotated[
+        str | None, typer.Argument(help="Name of a bundled scenario, or a TOML file.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the run (default: runs/NAME-TIME).")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on with the interrupted run in this folder.")
+    ] = None,
+    data_dir: DataDir = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="Number of independent federation runs.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a value, e.g. audit.rounds=40."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes (default: one per core).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run an attack benchmark and print the inference-accuracy table.
+
+    \b
+    privaudit run                                   quickstart on embedded data
+    privaudit run letters --data-dir ~/data         real handwriting
+    privaudit run my.toml --set audit.rounds=40     your own scenario
+    """
+    from privaudit.audit import run_audit
+    from privaudit.experiment.folder import RunFolder
+    from privaudit.scenario.load import load_scenario
+
+    if resume is not None:
+        if scenario or assignments or out or seeds is not None:
+            raise UserError(
+                "takes the scenario of the interrupted run as it is",
+                where="--resume",
+                remedy="leave out SCENARIO, --out, --seeds and --set",
+            )
+        resolved, folder_path = RunFolder.open(resume).scenario(), resume
+    else:
+        overrides = list(assignments or [])
+        if seeds is not None:
+            overrides.append(f"runs={seeds}")
+        resolved = load_scenario(scenario or "quickstart", overrides)
+        folder_path = out or Path("runs") / f"{resolved.name}-{_timestamp()}"
+    try:
+        folder = run_audit(
+            resolved,
+            folder_path,
+            data_dir=data_dir,
+            workers=workers,
+            resume=resume is not None,
+            progress=Bars(),
+        )
+    except KeyboardInterrupt:
+        errors.print(f"interrupted; go on with: privaudit run --resume {folder_path}")
+        _leave_now(130)
+    _print_result(folder, as_json)
+
+
+@app.command()
+def table(
+    run_path: RunPath,
+    table_format: Annotated[
+        str, typer.Option("--format", help="github, csv, latex or html.")
+    ] = "github",
+) -> None:
+    """Print the inference-accuracy table of a run."""
+    from privaudit.experiment.folder import RunFolder
+    from privaudit.report.tables import render
+    from privaudit.report.write import footnotes, read_content
+
+    content = read_content(RunFolder.open(run_path))
+    typer.echo(render(content.cells, table_format).rstrip("\n"))
+    if table_format == "github":
+        typer.echo()
+        for note in footnotes(content.scenario, content.cells):
+            typer.echo(f"- {note}")
+
+
+@app.command()
+def report(run_path: RunPath) -> None:
+    """Write the report of a run again from its records."""
+    from privaudit.experiment.folder import RunFolder
+    from privaudit.report.write import write_report
+
+    folder = RunFolder.open(run_path)
+    write_report(folder)
+    typer.echo(folder.file("report", "index.html"))
+
+
+@app.command(name="list")
+def list_everything(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List scenarios, data sets (and whether they are here), attacks and models."""
+    from privaudit.inventory import inventory, inventory_text
+
+    found = inventory(data_dir)
+    typer.echo(json.dumps(found, indent=1) if as_json else inventory_text(found))
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"privaudit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Measure what a passive participant of federated learning can infer about the others."""
+
+
+def main() -> None:
+    """Entry point: a :class:`UserError` becomes one line and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        errors.print(f"privaudit: {error}", markup=False, style="red")
+        sys.exit(2)
+    except BrokenPipeError:  # e.g. `privaudit list | head`
+        _leave_now(0)
+
+
+def _print_result(folder: Any, as_json: bool) -> None:
+    from privaudit.report.tables import render
+    from privaudit.report.write import footnotes, read_content, training_summary
+
+    content = read_content(folder)
+    page = folder.file("report", "index.html")
+    if as_json:
+        cells = json.loads(long_json(content.cells))
+        typer.echo(json.dumps({"run": str(folder.path), "report": str(page), "cells": cells}))
+        return
+    summary = training_summary(content.training)
+    if summary:
+        typer.echo(summary + "\n")
+    typer.echo(render(content.cells, "github") + "\n")
+    for note in footnotes(content.scenario, content.cells):
+        typer.echo(f"- {note}")
+    typer.echo(f"\nrun:    {folder.path}\nreport: {page}")
+
+
+def long_json(cells: Any) -> str:
+    """The long table as JSON, null for what is not estimable."""
+    from privaudit.report.tables import long_table
+
+    return str(long_table(cells).to_json(orient="records"))
+
+
+def _timestamp() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+
+
+def _leave_now(code: int) -> None:
+    """Leave without waiting for worker processes or for a closed pipe."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - closed by the exit itself
+    os._exit(code)

@@ -1,0 +1,125 @@
+"""The user's own arrays, from an .npz file.
+
+In a scenario::
+
+    [dataset]
+    name = "npz"
+    path = "mine.npz"
+    kind = "image"              # image: uint8 [N, H, W]; text: token ids [N, L], 0 = padding;
+    inputs = "x"                # table: numbers [N, F], already scaled
+    labels = "y"                # whole numbers or strings, one class each
+    groups = "writer"           # optional, whole numbers or strings
+    properties = {left_handed = "left"}   # name -> array of 1 present, 0 absent, -1 unknown
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from privaudit.data import user_checks as checks
+from privaudit.data.archive import read_arrays
+from privaudit.data.dataset import Dataset, Kind
+from privaudit.data.files import sha256_of
+from privaudit.data.options import Options
+from privaudit.errors import UserError
+from privaudit.randomness import Seed
+
+VOCABULARY_LIMIT = 1_000_000
+
+DIMENSIONS = {"image": "[N, H, W]", "text": "[N, L]", "table": "[N, F]"}
+
+
+class NpzOptions(Options):
+    """Options of ``npz``."""
+
+    path: str = Field(description="the name of an .npz file")
+    kind: Kind = Field(description="image, text or table")
+    inputs: str = Field("inputs", description="the name of an array in the file")
+    labels: str = Field("labels", description="the name of an array in the file")
+    groups: str | None = Field(None, description="the name of an array in the file")
+    properties: dict[str, str] = Field({}, description='property = array, e.g. {bold = "is_bold"}')
+
+
+OPTIONS = NpzOptions
+
+
+def load(options: NpzOptions, data_dir: Path, seed: Seed) -> Dataset:
+    """Read the arrays; ``data_dir`` and ``seed`` are not used.
+
+    Raises:
+        UserError: the file is missing, empty, a folder or not an .npz archive; an array is missing
+            or has the wrong type, shape or length; a value is not finite (column and count); a
+            property is not binary or has one value only.
+    """
+    del data_dir, seed
+    path = checks.user_file(options.path)
+    named = [options.inputs, options.labels, *options.properties.values()]
+    arrays = read_arrays(path, [*named, options.groups] if options.groups else named)
+    inputs = _inputs(arrays[options.inputs], options, path)
+    columns = {
+        name: checks.checked_length(values, len(inputs), name, path)
+        for name, values in arrays.items()
+        if name != options.inputs
+    }
+    labels, class_names = checks.as_classes(columns[options.labels], options.labels, path)
+    groups = options.groups and checks.as_groups(columns[options.groups], options.groups, path)
+    return Dataset(
+        name="npz",
+        kind=options.kind,
+        inputs=inputs,
+        labels=labels,
+        class_names=class_names,
+        properties={
+            name: checks.as_property(columns[array], array, path)
+            for name, array in options.properties.items()
+        },
+        groups=groups,
+        group_kind=options.groups or "",
+        checksum=sha256_of(path),
+        vocabulary=_vocabulary(inputs) if options.kind == "text" else (),
+    )
+
+
+def _inputs(values: np.ndarray, options: NpzOptions, path: Path) -> np.ndarray:
+    """The inputs in the type of their kind, once shape and values are right."""
+    expected = DIMENSIONS[options.kind]
+    if values.ndim != expected.count(",") + 1 or not values.size:
+        raise UserError(
+            f"'{options.inputs}' has shape {list(values.shape)}, expected {expected} and no 0",
+            where=str(path),
+        )
+    if options.kind == "image":
+        return _of_type(values, "u", options, path, itemsize=1)
+    if options.kind == "table":
+        numbers = _of_type(values, checks.NUMBERS, options, path)
+        names = [f"{options.inputs}[:, {i}]" for i in range(numbers.shape[1])]
+        return checks.as_table(numbers, names, path)
+    tokens = _of_type(values, "iu", options, path)
+    if tokens.min() < 0 or tokens.max() >= VOCABULARY_LIMIT:
+        raise UserError(
+            f"'{options.inputs}' has token ids from {tokens.min()} to {tokens.max()}",
+            where=str(path),
+            remedy=f"0 (padding) to {VOCABULARY_LIMIT - 1:,} are possible",
+        )
+    return tokens.astype(np.int32)
+
+
+def _of_type(
+    values: np.ndarray, kinds: str, options: NpzOptions, path: Path, itemsize: int | None = None
+) -> np.ndarray:
+    if values.dtype.kind in kinds and itemsize in (None, values.dtype.itemsize):
+        return values
+    needed = {"image": "uint8 (0 to 255)", "text": "whole numbers", "table": "numbers"}
+    raise UserError(
+        f"'{options.inputs}' holds {values.dtype}, kind '{options.kind}' needs "
+        f"{needed[options.kind]}",
+        where=str(path),
+    )
+
+
+def _vocabulary(tokens: np.ndarray) -> tuple[str, ...]:
+    """The words are not known; their ids stand for them."""
+    return tuple(str(i) for i in range(int(tokens.max()) + 1))

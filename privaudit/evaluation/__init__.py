@@ -1,0 +1,1 @@
+"""Where scores meet the ground truth, and what follows from it: records and table cells."""

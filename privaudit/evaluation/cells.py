@@ -1,0 +1,97 @@
+"""From records to the cells of the inference-accuracy table: pure, the same every time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from privaudit.evaluation.judge import METRICS, measure
+from privaudit.evaluation.records import Record
+from privaudit.randomness import Seed
+from privaudit.statistics.intervals import Interval
+from privaudit.statistics.multiplicity import adjusted_p_values
+from privaudit.statistics.permutation import permutation_p_value
+from privaudit.statistics.power import detectable_auc
+from privaudit.statistics.runs import RunScores
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """One attack on one (property, rule, fraction, K), over all runs.
+
+    Attributes:
+        runs: federation runs with scores.
+        failures: reasons of the runs without.
+        metrics: name -> interval over runs; None where not estimable.
+        p_value: permutation test against chance, one-sided.
+        q_value: the same, adjusted over the cells of the table (Benjamini-Hochberg).
+        detectable: smallest AUC this cell would have told from 0.5 (80 % power, one-sided 5 %).
+        published: the published AUC, where the scenario reproduces one.
+    """
+
+    property: str
+    rule: str
+    fraction: float
+    participants: int
+    attack: str
+    view: str
+    runs: int
+    rounds: int
+    failures: tuple[str, ...]
+    metrics: dict[str, Interval | None]
+    p_value: float | None
+    q_value: float | None
+    detectable: float | None
+    published: float | None
+
+    @property
+    def auc(self) -> Interval | None:
+        """The cell's AUC; None when every run failed."""
+        return self.metrics.get("auc")
+
+
+Key = tuple[str, str, float, int, str]
+
+
+def table_cells(records: Sequence[Record]) -> list[TableCell]:
+    """All cells of a run, in the order of the records, tests adjusted over the whole table."""
+    groups: dict[Key, list[Record]] = {}
+    for record in records:
+        key = (
+            record.property,
+            record.rule,
+            record.fraction,
+            record.participants,
+            record.attack,
+        )
+        groups.setdefault(key, []).append(record)
+    cells = [_cell(key, group) for key, group in groups.items()]
+    adjusted = adjusted_p_values([cell.p_value for cell in cells])
+    return [replace(cell, q_value=q) for cell, q in zip(cells, adjusted, strict=True)]
+
+
+def _cell(key: Key, records: Sequence[Record]) -> TableCell:
+    name, rule, fraction, participants, attack = key
+    good = [record for record in records if record.status == "ok"]
+    runs = [RunScores(np.array(r.scores), np.array(r.present)) for r in good]
+    first = records[0]
+    published = first.configuration["report"]["published"].get(name, {})
+    rng = Seed(first.seed).generator("permutation", *key)
+    return TableCell(
+        property=name,
+        rule=rule,
+        fraction=fraction,
+        participants=participants,
+        attack=attack,
+        view=first.view,
+        runs=len(good),
+        rounds=sum(len(r.scores) for r in good),
+        failures=tuple(r.reason for r in records if r.status == "failed"),
+        metrics={m: measure(runs, m) if runs else None for m in METRICS},
+        p_value=permutation_p_value(runs, rng) if runs else None,
+        q_value=None,
+        detectable=detectable_auc(runs) if runs else None,
+        published=next((v for f, v in published.items() if float(f) == fraction), None),
+    )

@@ -1,0 +1,107 @@
+"""The one place where an attack's scores meet the ground truth."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from privaudit.data.dataset import Dataset
+from privaudit.evaluation.records import Metric, Record
+from privaudit.experiment.cells import Cell
+from privaudit.scenario.schema import Scenario
+from privaudit.statistics.intervals import (
+    Interval,
+    accuracy_interval,
+    advantage_interval,
+    auc_interval,
+    tpr_at_fpr_interval,
+)
+from privaudit.statistics.runs import RunScores
+
+METRICS = ("auc", "accuracy", "advantage", "tpr_at_10_fpr", "tpr_at_1_fpr")
+THRESHOLD = 0.0
+"""An attack says "present" above this score; it is the attack's own, not fitted to the truth."""
+
+
+def judge(
+    scenario: Scenario,
+    dataset: Dataset,
+    cell: Cell,
+    attack: str,
+    *,
+    scores: list[float] | None,
+    present: list[bool] | None,
+    reason: str = "",
+) -> Record:
+    """The record of one attack on one cell; without scores it is a failed one with its reason."""
+    identity: dict[str, Any] = {
+        "scenario": scenario.name,
+        "configuration": scenario.model_dump(mode="json"),
+        "dataset": {"name": dataset.name, "checksum": dataset.checksum},
+        "versions": versions(),
+        "commit": commit(),
+        "run": cell.run,
+        "seed": scenario.seed,
+        "property": cell.property,
+        "rule": cell.rule,
+        "fraction": cell.fraction,
+        "participants": cell.participants,
+        "attack": attack,
+        "view": scenario.audit.threat_model,
+    }
+    if scores is None or present is None:
+        return Record(**identity, status="failed", reason=reason)
+    run = RunScores(np.array(scores), np.array(present))
+    metrics = {name: _metric(measure([run], name)) for name in METRICS}
+    return Record(**identity, status="ok", metrics=metrics, scores=scores, present=present)
+
+
+def measure(runs: list[RunScores], name: str) -> Interval | None:
+    """One metric over runs, with its interval; None where it is not estimable."""
+    if name == "auc":
+        return auc_interval(runs)
+    if name == "accuracy":
+        return accuracy_interval(runs, THRESHOLD)
+    if name == "advantage":
+        return advantage_interval(runs, THRESHOLD)
+    return tpr_at_fpr_interval(runs, {"tpr_at_10_fpr": 0.1, "tpr_at_1_fpr": 0.01}[name])
+
+
+def _metric(interval: Interval | None) -> Metric | None:
+    if interval is None:
+        return None
+    return Metric(
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        n=interval.n_rounds,
+        method=interval.method,
+    )
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Of Python and of every package a number depends on."""
+    packages = ("privaudit", "torch", "numpy", "scipy", "scikit-learn")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+@lru_cache(maxsize=1)
+def commit() -> str | None:
+    """The commit of the source tree this package runs from; None outside a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

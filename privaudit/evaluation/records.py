@@ -1,0 +1,88 @@
+"""Records: one JSON line per run, cell and attack; the result of a run, never changed afterwards.
+
+A record holds no times and no host names, so the same scenario and seed give the same bytes on the
+same machine; times are in ``timings.jsonl``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from privaudit.errors import UserError
+
+
+class Metric(BaseModel):
+    """A number with its 95 % interval; ``n`` is the number of rounds behind it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    value: float
+    low: float
+    high: float
+    n: int
+    method: str
+
+
+class Record(BaseModel):
+    """One attack on one federation.
+
+    Attributes:
+        scenario: name of the scenario.
+        configuration: the resolved scenario.
+        dataset: name and checksum.
+        versions: of Python, torch, privaudit, ...
+        commit: of the source tree, null outside a checkout.
+        run: 0-based federation run; ``seed`` is the root seed of the scenario.
+        property: private property that was inferred.
+        rule: sharing rule, ``all`` at fraction 1.
+        fraction: shared fraction, in (0, 1].
+        participants: K.
+        attack: name of the attack.
+        view: threat model.
+        status: ``ok``, or ``failed`` with a ``reason``.
+        chance: value of the AUC for a blind guess.
+        metrics: by name; null where not estimable from this run alone.
+        scores: [T], one per audited round.
+        present: [T], the ground truth.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scenario: str
+    configuration: dict[str, Any]
+    dataset: dict[str, str]
+    versions: dict[str, str]
+    commit: str | None
+    run: int
+    seed: int
+    property: str
+    rule: str
+    fraction: float
+    participants: int
+    attack: str
+    view: str
+    status: Literal["ok", "failed"]
+    reason: str = ""
+    chance: float = 0.5
+    metrics: dict[str, Metric | None] = {}
+    scores: list[float] = []
+    present: list[bool] = []
+
+
+def parse_records(rows: list[dict[str, Any]], *, where: str) -> list[Record]:
+    """Records from parsed JSON lines.
+
+    Raises:
+        UserError: a line is not a record; names the line.
+    """
+    records = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            records.append(Record.model_validate(row))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise UserError(f"line {number} is not a record: {key} {first['msg']}", where=where)
+    return records

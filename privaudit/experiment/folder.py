@@ -1,0 +1,146 @@
+"""The run folder: where each stage leaves its results, and who may write there.
+
+::
+
+    scenario.json            the resolved scenario
+    training/run-0.*         parameters after ordinary training, metrics of every round
+    traces/run-0/CELL/       what the adversary saw (docs/trace.md)
+    truth/run-0/CELL.json    which rounds held the property; never shown to an attack
+    scores/run-0/CELL.json   what the attacks made of it
+    records.jsonl            scores joined with the truth: the result
+    timings.jsonl            seconds; apart from the records, which are the same bytes every time
+    report/                  table, figures and page, made from the records
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from privaudit.errors import UserError
+from privaudit.scenario.load import check_scenario
+from privaudit.scenario.schema import Scenario
+
+
+class RunFolder:
+    """Paths of one run; writing goes through :meth:`write_text`, which leaves no half files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    @contextmanager
+    def create(cls, path: Path, scenario: Scenario, *, resume: bool) -> Iterator[RunFolder]:
+        """Take the folder for this scenario, exclusively, until the block ends.
+
+        Raises:
+            UserError: another run holds it; it holds files and ``resume`` is off; it cannot be
+                created; or, with ``resume``, it belongs to another scenario.
+        """
+        folder = cls(path)
+        with folder._exclusively():
+            if resume:
+                if folder.scenario() != scenario:
+                    raise UserError(
+                        "belongs to another scenario",
+                        where=str(path),
+                        remedy="resume with the scenario it was started with",
+                    )
+            elif set(os.listdir(path)) - {".lock"}:
+                raise UserError(
+                    "output folder is not empty",
+                    where=str(path),
+                    remedy=f"choose another --out, or go on with --resume {path}",
+                )
+            else:
+                folder.write_json("scenario.json", scenario.model_dump(mode="json"))
+            yield folder
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """An existing run folder, for reading.
+
+        Raises:
+            UserError: there is no run in it.
+        """
+        if not (path / "scenario.json").is_file():
+            raise UserError("no run folder (no scenario.json)", where=str(path))
+        return cls(path)
+
+    def scenario(self) -> Scenario:
+        """The resolved scenario of this run."""
+        file = self.path / "scenario.json"
+        try:
+            table = json.loads(file.read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot be read: {error}", where=str(file)) from error
+        return check_scenario(table, where=str(file))
+
+    def file(self, *parts: str) -> Path:
+        """A path below the folder."""
+        return self.path.joinpath(*parts)
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a file so that it is there whole or not at all."""
+        file = self.path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(file.name + ".partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(file)
+        return file
+
+    def write_json(self, name: str, value: Any) -> Path:
+        """JSON with sorted keys; NaN is refused."""
+        return self.write_text(
+            name, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        )
+
+    def write_lines(self, name: str, rows: list[dict[str, Any]]) -> Path:
+        """One JSON document a line."""
+        lines = (json.dumps(row, sort_keys=True, allow_nan=False) for row in rows)
+        return self.write_text(name, "".join(f"{line}\n" for line in lines))
+
+    def read_json(self, name: str) -> Any:
+        """The content of a JSON file of this run."""
+        file = self.path / name
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot be read: {error}", where=str(file)) from error
+
+    def read_lines(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a JSON-lines file of this run."""
+        file = self.path / name
+        try:
+            text = file.read_text(encoding="utf-8")
+            return [json.loads(line) for line in text.splitlines() if line]
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"cannot be read: {error}", where=str(file), remedy="the run may not be finished"
+            ) from error
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock", timeout=0)
+            with lock:
+                yield
+        except Timeout as error:
+            raise UserError(
+                "output folder is in use by another run",
+                where=str(self.path),
+                remedy="wait for it or choose another --out",
+            ) from error
+        except (FileExistsError, NotADirectoryError, PermissionError) as error:
+            raise UserError(
+                f"cannot use output folder: {error.strerror}",
+                where=str(self.path),
+                remedy="choose another --out",
+            ) from error

@@ -1,0 +1,112 @@
+"""Stage 1: ordinary federated training, once per run."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from privaudit.engine.engine import Engine, Samples
+from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.world import World
+from privaudit.federation.phases import train
+from privaudit.federation.rounds import ClientWork, RoundOutcome, run_round
+
+
+def train_run(world: World, folder: RunFolder, run: int) -> None:
+    """Train run ``run`` and leave parameters, metrics and timings; nothing if already there."""
+    if _parameters_file(folder, run).is_file():
+        return
+    engine = world.engine(run)
+    partition = world.partitions(run)[world.scenario.federation.participants]
+    test = Samples(world.samples.inputs[partition.test], world.samples.labels[partition.test])
+    parameters, rows, seconds = engine.initial, [], []
+    for outcome in train(
+        engine,
+        world.samples,
+        partition,
+        world.training_phase,
+        start=engine.initial,
+        seed=world.run_seed(run).child("training"),
+    ):
+        parameters = outcome.after
+        rows.append(_metrics_row(run, outcome, engine, test))
+        seconds.append({"run": run, "round": outcome.round, "seconds": outcome.metrics.seconds})
+    folder.write_lines(f"training/run-{run}.jsonl", rows)
+    folder.write_lines(f"training/run-{run}.timings.jsonl", seconds)
+    partial = _parameters_file(folder, run).with_suffix(".partial")
+    save_file({"parameters": parameters}, partial)
+    partial.replace(_parameters_file(folder, run))
+
+
+def trained_parameters(folder: RunFolder, run: int) -> Tensor:
+    """[P] parameters after stage 1."""
+    return load_file(_parameters_file(folder, run))["parameters"]
+
+
+def training_rows(folder: RunFolder, runs: int) -> list[dict[str, Any]]:
+    """Metrics of every training round of every run."""
+    rows: list[dict[str, Any]] = []
+    for run in range(runs):
+        rows += folder.read_lines(f"training/run-{run}.jsonl")
+    return rows
+
+
+def time_rounds(
+    world: World, devices: list[int], *, records: int = 96, rounds: int = 3
+) -> list[dict[str, Any]]:
+    """Seconds of one FedAvg round by number of devices, each with ``records`` records.
+
+    Devices are simulated one after the other on this machine, so this is the work of a round, not
+    the time of devices that train at once. The first round of each is not counted.
+    """
+    engine = world.engine(0)
+    phase = world.training_phase
+    rng = world.run_seed(0).generator("timing")
+    rows = []
+    for count in devices:
+        order = rng.permutation(len(world.dataset))
+        size = min(records, len(order) // count)
+        work = [
+            ClientWork(c, torch.from_numpy(order[c * size : (c + 1) * size]).split(phase.batch_size))
+            for c in range(count)
+        ]
+        work = [ClientWork(w.client, [b.numpy() for b in w.batches]) for w in work]
+        taken = []
+        for number in range(rounds + 1):
+            started = time.perf_counter()
+            run_round(
+                engine,
+                world.samples,
+                engine.initial,
+                work,
+                phase.training,
+                round_number=number,
+                seed=world.run_seed(0).child("timing"),
+            )
+            taken.append(time.perf_counter() - started)
+        rows += [{"devices": count, "records": size, "seconds": s} for s in taken[1:]]
+    return rows
+
+
+def _metrics_row(
+    run: int, outcome: RoundOutcome, engine: Engine, test: Samples
+) -> dict[str, Any]:
+    test_loss, test_accuracy = engine.evaluate(outcome.after, test)
+    row: dict[str, Any] = asdict(outcome.metrics) | {
+        "run": run,
+        "test_loss": test_loss,
+        "test_accuracy": test_accuracy,
+        "rejected": {str(v.client): v.reason for v in outcome.verdicts if not v.accepted},
+    }
+    del row["seconds"]
+    return json.loads(json.dumps(row))
+
+
+def _parameters_file(folder: RunFolder, run: int) -> Any:
+    return folder.file("training", f"run-{run}.safetensors")

@@ -1,0 +1,134 @@
+"""What every stage needs and no stage owns: the data, who holds which, the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from privaudit.attack.registry import load_attack
+from privaudit.data.dataset import Dataset
+from privaudit.data.registry import load_dataset
+from privaudit.engine.engine import Engine, Samples
+from privaudit.errors import UserError, unknown_name
+from privaudit.federation.assignment import assign
+from privaudit.federation.partition import Partition
+from privaudit.federation.phases import AuditedPhase, TrainingPhase
+from privaudit.federation.rounds import LocalTraining
+from privaudit.federation.transforms import Sharing, Transforms
+from privaudit.models.build import InputShape, build_model, check_model
+from privaudit.observation.views import view_named
+from privaudit.randomness import Seed
+from privaudit.scenario.schema import Scenario
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """A scenario with its data loaded."""
+
+    scenario: Scenario
+    dataset: Dataset
+
+    @cached_property
+    def samples(self) -> Samples:
+        """All records as tensors."""
+        return Samples.of(self.dataset.inputs, self.dataset.labels)
+
+    def run_seed(self, run: int) -> Seed:
+        """The root of one federation run's randomness."""
+        return Seed(self.scenario.seed).child("run", run)
+
+    def engine(self, run: int) -> Engine:
+        """The model with this run's initial weights."""
+        model = self.scenario.model
+        shape = input_shape(self.dataset)
+        return Engine(build_model(model.name, model.options, shape, self.run_seed(run)))
+
+    def partitions(self, run: int) -> dict[int, Partition]:
+        """K -> who holds which records in this run."""
+        federation, audit = self.scenario.federation, self.scenario.audit
+        return assign(
+            self.dataset,
+            federation.plan,
+            train_participants=federation.participants,
+            audit_participants=self.scenario.participants,
+            properties=audit.properties,
+            batch_size=audit.batch_size,
+            others=audit.others,
+            seed=self.run_seed(run).child("partition"),
+        )
+
+    @property
+    def training_phase(self) -> TrainingPhase:
+        """The ordinary training of the scenario."""
+        f = self.scenario.federation
+        return TrainingPhase(
+            protocol=f.protocol,
+            rounds=f.rounds,
+            cohort=f.cohort,
+            local_epochs=f.local_epochs,
+            batch_size=f.batch_size,
+            training=LocalTraining(f.lr, f.momentum, f.transforms, f.norm_bound),
+        )
+
+    def audited_phase(self, rule: str, fraction: float, participants: int) -> AuditedPhase:
+        """The audited rounds of one cell."""
+        f, a = self.scenario.federation, self.scenario.audit
+        transforms = Transforms(f.clip_norm, f.noise, Sharing(rule, fraction))
+        return AuditedPhase(
+            participants=participants,
+            cohort=f.cohort if participants == f.participants else None,
+            rounds=a.rounds,
+            local_steps=a.local_steps,
+            batch_size=a.batch_size,
+            property_share=a.property_share,
+            others=a.others,
+            training=LocalTraining(a.lr or f.lr, a.momentum, transforms, f.norm_bound),
+        )
+
+
+@lru_cache(maxsize=1)
+def load_world(scenario_json: str, data_dir: Path | None) -> World:
+    """The world of a scenario (as JSON, so that a worker process keeps it between tasks)."""
+    scenario = Scenario.model_validate_json(scenario_json)
+    seed = Seed(scenario.seed).child("data")
+    dataset = load_dataset(scenario.data.name, scenario.data.options, data_dir, seed)
+    return World(scenario, dataset)
+
+
+def check_world(world: World) -> None:
+    """Everything a user can get wrong, found before anything is trained or written.
+
+    Raises:
+        UserError: unknown property, attack or model; an attack that needs to see more than the
+            threat model gives; too few records for the roles; options the model does not take.
+    """
+    audit = world.scenario.audit
+    for name in audit.properties:
+        if name not in world.dataset.properties:
+            raise unknown_name("property", name, world.dataset.properties, where="audit.properties")
+    check_model(world.scenario.model.name, world.dataset.kind)
+    offered = view_named(audit.threat_model)
+    for name in audit.attacks:
+        needed = load_attack(name).view
+        if not issubclass(offered, needed):
+            raise UserError(
+                f"attack '{name}' needs the {needed.name} view, the scenario offers the "
+                f"{offered.name} view",
+                where="audit.threat_model",
+                remedy=f"set audit.threat_model={needed.name} or choose another attack",
+            )
+    for run in range(world.scenario.runs):
+        world.partitions(run)
+    world.engine(0)
+
+
+def input_shape(dataset: Dataset) -> InputShape:
+    """The public facts of a data set that a model is built from."""
+    return InputShape(
+        kind=dataset.kind,
+        num_classes=dataset.num_classes,
+        side=dataset.inputs.shape[1] if dataset.kind == "image" else 0,
+        vocabulary_size=len(dataset.vocabulary),
+        features=dataset.inputs.shape[1] if dataset.kind == "table" else 0,
+    )

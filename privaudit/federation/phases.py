@@ -1,0 +1,154 @@
+"""The two phases of a federation run: ordinary training, then the audited rounds.
+
+Both run the same round (:mod:`privaudit.federation.rounds`); they differ only in who draws what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from privaudit.engine.engine import Engine, Samples
+from privaudit.federation.partition import ADVERSARY, TARGET, Partition
+from privaudit.federation.rounds import (
+    ClientWork,
+    LocalTraining,
+    RoundObserver,
+    RoundOutcome,
+    cohort_of,
+    epochs,
+    run_rounds,
+)
+from privaudit.federation.schedule import (
+    Others,
+    PropertyPools,
+    as_batches,
+    balanced_presence,
+    draw,
+)
+from privaudit.randomness import Seed
+
+
+@dataclass(frozen=True)
+class TrainingPhase:
+    """Ordinary FedAvg or FedSGD on everybody's records.
+
+    ``cohort`` None means all clients; ``local_epochs`` is ignored by ``fedsgd``, where each client
+    takes one step on one batch drawn from its records.
+    """
+
+    protocol: str
+    rounds: int
+    cohort: int | None
+    local_epochs: int
+    batch_size: int
+    training: LocalTraining
+
+
+@dataclass(frozen=True)
+class AuditedPhase:
+    """Rounds in which the target's records hold the property or not."""
+
+    participants: int
+    cohort: int | None
+    rounds: int
+    local_steps: int
+    batch_size: int
+    property_share: float
+    others: Others
+    training: LocalTraining
+
+
+def train(
+    engine: Engine,
+    samples: Samples,
+    partition: Partition,
+    phase: TrainingPhase,
+    *,
+    start: Tensor,
+    seed: Seed,
+    observers: Sequence[RoundObserver] = (),
+) -> Iterator[RoundOutcome]:
+    """The rounds of ordinary training, from the parameters ``start`` [P]."""
+
+    def plan(number: int) -> list[ClientWork]:
+        chosen = cohort_of(
+            len(partition.clients), phase.cohort, seed.generator("cohort", number)
+        )
+        return [ClientWork(client, batches(client, number)) for client in chosen]
+
+    def batches(client: int, number: int) -> list[np.ndarray]:
+        rng = seed.generator("batches", client, number)
+        records = partition.clients[client]
+        if phase.protocol == "fedsgd":
+            return [rng.choice(records, min(phase.batch_size, len(records)), replace=False)]
+        return epochs(
+            records, local_epochs=phase.local_epochs, batch_size=phase.batch_size, rng=rng
+        )
+
+    return run_rounds(
+        engine,
+        samples,
+        start,
+        plan,
+        phase.training,
+        rounds=phase.rounds,
+        seed=seed,
+        observers=observers,
+    )
+
+
+def audited_presence(phase: AuditedPhase, seed: Seed) -> np.ndarray:
+    """[rounds] bool ground truth: whether the target's records hold the property."""
+    return balanced_presence(phase.rounds, seed.generator("presence"))
+
+
+def audited(
+    engine: Engine,
+    samples: Samples,
+    pools: PropertyPools,
+    present: np.ndarray,
+    phase: AuditedPhase,
+    *,
+    start: Tensor,
+    seed: Seed,
+    observers: Sequence[RoundObserver] = (),
+) -> Iterator[RoundOutcome]:
+    """The audited rounds; adversary and target are in every cohort."""
+
+    def plan(number: int) -> list[ClientWork]:
+        return [work(client, number) for client in cohort(number)]
+
+    def cohort(number: int) -> list[int]:
+        if phase.cohort is None or phase.cohort >= phase.participants:
+            return list(range(phase.participants))
+        bystanders = cohort_of(
+            phase.participants - 2, max(0, phase.cohort - 2), seed.generator("cohort", number)
+        )
+        return [ADVERSARY, TARGET, *(client + 2 for client in bystanders)]
+
+    def work(client: int, number: int) -> ClientWork:
+        records = draw(
+            pools,
+            client,
+            bool(present[number]),
+            size=phase.batch_size * phase.local_steps,
+            share=phase.property_share,
+            others=phase.others,
+            rng=seed.generator("draw", client, number),
+        )
+        return ClientWork(client, as_batches(records, phase.batch_size))
+
+    return run_rounds(
+        engine,
+        samples,
+        start,
+        plan,
+        phase.training,
+        rounds=phase.rounds,
+        seed=seed,
+        observers=observers,
+    )

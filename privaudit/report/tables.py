@@ -1,0 +1,155 @@
+"""The inference-accuracy table: one row per cell (csv) or per attack with fractions beside (text)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import pandas as pd
+from tabulate import tabulate
+
+from privaudit.errors import unknown_name
+from privaudit.evaluation.cells import TableCell
+from privaudit.statistics.intervals import Interval
+
+FORMATS = {"github": "github", "latex": "latex_booktabs", "html": "html"}
+"""Text formats -> tabulate's names; ``csv`` comes from the long table."""
+
+SIGNIFICANT = 0.05
+
+
+def long_table(cells: Sequence[TableCell]) -> pd.DataFrame:
+    """One row per cell, unrounded; what csv and analysis want."""
+    rows = []
+    for cell in cells:
+        auc = cell.auc
+        row = {
+            "property": cell.property,
+            "shared_fraction": cell.fraction,
+            "rule": cell.rule,
+            "participants": cell.participants,
+            "attack": cell.attack,
+            "auc": auc.value if auc else None,
+            "low": auc.low if auc else None,
+            "high": auc.high if auc else None,
+            "runs": cell.runs,
+            "p_value": cell.p_value,
+            "published": cell.published,
+            "q_value": cell.q_value,
+            "rounds": cell.rounds,
+            "failed_runs": len(cell.failures),
+            "smallest_detectable_auc": cell.detectable,
+        }
+        for name, interval in cell.metrics.items():
+            if name != "auc":
+                row[name] = interval.value if interval else None
+                row[f"{name}_low"] = interval.low if interval else None
+                row[f"{name}_high"] = interval.high if interval else None
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def wide_table(cells: Sequence[TableCell]) -> pd.DataFrame:
+    """One row per property, rule, K and attack; AUC with interval by shared fraction.
+
+    ``*`` marks cells above chance at a false discovery rate of 5 % over the table. The column of
+    fraction 1, where every rule shares everything, repeats for each rule.
+    """
+    fractions = sorted({cell.fraction for cell in cells})
+    rules = sorted({c.rule for c in cells if c.rule != "all"}) or ["all"]
+    by_key = {(c.property, c.rule, c.participants, c.attack, c.fraction): c for c in cells}
+    published = any(cell.published is not None for cell in cells)
+    rows = []
+    for name, participants, rule, attack in _row_keys(cells, rules):
+        found = [
+            by_key.get((name, "all" if f == 1.0 else rule, participants, attack, f))
+            for f in fractions
+        ]
+        row = {"property": name, "attack": attack, "K": str(participants), "rule": rule}
+        for fraction, cell in zip(fractions, found, strict=True):
+            row[f"{100 * fraction:g} %"] = cell_text(cell)
+        if published:
+            values = (cell.published if cell else None for cell in found)
+            row["published"] = " / ".join("–" if v is None else f"{v:.2f}" for v in values)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def metrics_table(cells: Sequence[TableCell]) -> pd.DataFrame:
+    """The other metrics of each cell, with intervals; "not estimable" where n does not allow one."""
+    names = {
+        "accuracy": "accuracy",
+        "advantage": "advantage",
+        "tpr_at_10_fpr": "TPR at 10 % FPR",
+        "tpr_at_1_fpr": "TPR at 1 % FPR",
+    }
+    rows = []
+    for cell in cells:
+        row = {
+            "property": cell.property,
+            "attack": cell.attack,
+            "K": str(cell.participants),
+            "rule": cell.rule,
+            "shared": f"{100 * cell.fraction:g} %",
+        }
+        for key, title in names.items():
+            row[title] = interval_text(cell.metrics[key], missing="not estimable")
+        row["p"] = "–" if cell.p_value is None else f"{cell.p_value:.2g}"
+        row["q"] = "–" if cell.q_value is None else f"{cell.q_value:.2g}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def render(cells: Sequence[TableCell], table_format: str) -> str:
+    """The table as text: ``github``, ``csv``, ``latex`` or ``html``.
+
+    Raises:
+        UserError: another format.
+    """
+    if table_format == "csv":
+        buffer = io.StringIO()
+        long_table(cells).to_csv(buffer, index=False, lineterminator="\n")
+        return buffer.getvalue()
+    if table_format not in FORMATS:
+        raise unknown_name("table format", table_format, [*FORMATS, "csv"], where="--format")
+    return as_text(wide_table(cells), table_format)
+
+
+def as_text(frame: pd.DataFrame, table_format: str = "github") -> str:
+    """A frame of strings through tabulate, which then leaves the cells as they are."""
+    return tabulate(
+        frame.to_dict("list"),
+        headers="keys",
+        tablefmt=FORMATS[table_format],
+        disable_numparse=True,
+    )
+
+
+def cell_text(cell: TableCell | None) -> str:
+    """``0.93 [0.91, 0.95]*``, or why there is no number."""
+    if cell is None:
+        return "–"
+    if cell.auc is None:
+        return f"failed: {cell.failures[0]}" if cell.failures else "failed"
+    star = "*" if cell.q_value is not None and cell.q_value < SIGNIFICANT else ""
+    lost = f" ({len(cell.failures)} failed)" if cell.failures else ""
+    return interval_text(cell.auc) + star + lost
+
+
+def interval_text(interval: Interval | None, missing: str = "–") -> str:
+    """``0.93 [0.91, 0.95]``."""
+    if interval is None:
+        return missing
+    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def _row_keys(
+    cells: Sequence[TableCell], rules: Sequence[str]
+) -> list[tuple[str, int, str, str]]:
+    keys: dict[tuple[str, int, str, str], None] = {}
+    for cell in cells:
+        for rule in rules if cell.rule == "all" else [cell.rule]:
+            keys[(cell.property, cell.participants, rule, cell.attack)] = None
+    names = list(dict.fromkeys(cell.property for cell in cells))
+    attacks = list(dict.fromkeys(cell.attack for cell in cells))
+    return sorted(keys, key=lambda k: (names.index(k[0]), k[1], k[2], attacks.index(k[3])))

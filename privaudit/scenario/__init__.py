@@ -1,0 +1,1 @@
+"""Scenarios: what to run, as a TOML file; defaults, ranges and overrides."""

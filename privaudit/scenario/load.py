@@ -1,0 +1,127 @@
+"""From a name or a file, plus ``--set a.b=c``, to a checked :class:`Scenario`."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from privaudit.errors import UserError, unknown_name
+from privaudit.scenario.schema import Scenario
+
+MAX_BYTES = 1 << 20
+"""A scenario file larger than this is not a scenario file."""
+
+
+def bundled() -> dict[str, Path]:
+    """Name -> file of every scenario in the package."""
+    folder = Path(str(resources.files("privaudit.scenario") / "library"))
+    return {file.stem: file for file in sorted(folder.glob("*.toml"))}
+
+
+def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> Scenario:
+    """Read a bundled scenario by name, or a ``.toml`` file by path, and apply the overrides.
+
+    Raises:
+        UserError: no such scenario, not TOML, unknown key (with the nearest match), value out of
+            range, or an override that is not ``key=value``.
+    """
+    file = _find(name_or_path)
+    table = _read(file)
+    for override in overrides:
+        _apply(table, override)
+    return check_scenario(table, where=file.name)
+
+
+def check_scenario(table: dict[str, Any], *, where: str) -> Scenario:
+    """Validate a parsed scenario; the first problem becomes one line."""
+    try:
+        return Scenario.model_validate(table)
+    except ValidationError as error:
+        raise _explain(error, where) from error
+
+
+def _find(name_or_path: str) -> Path:
+    known = bundled()
+    if name_or_path in known:
+        return known[name_or_path]
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or "/" in name_or_path:
+        if path.is_file():
+            return path
+        raise UserError(f"no scenario file '{name_or_path}'", remedy="check the path")
+    raise unknown_name("scenario", name_or_path, known)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise UserError(f"larger than {MAX_BYTES} bytes", where=str(file))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UserError(
+            f"not a readable TOML file: {error}", where=str(file), remedy="correct the file"
+        ) from error
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise UserError(
+            f"'{override}' is not key=value", where="--set", remedy="e.g. --set audit.rounds=40"
+        )
+    node = table
+    for part in parts[:-1]:
+        child = node.setdefault(part, {})
+        if not isinstance(child, dict):
+            raise UserError(f"'{part}' of '{key}' is a value, not a table", where="--set")
+        node = child
+    node[parts[-1]] = _parse_value(text.strip())
+
+
+def _parse_value(text: str) -> Any:
+    """A TOML value, ``null``, or else the text itself (so that names need no quotes)."""
+    if text in ("null", "none"):
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(error: ValidationError, where: str) -> UserError:
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    if first["type"] == "extra_forbidden":
+        siblings = _fields_at(location[:-1])
+        close = difflib.get_close_matches(location[-1], siblings, n=1, cutoff=0.4)
+        hint = f"did you mean '{'.'.join([*location[:-1], close[0]])}'? " if close else ""
+        return UserError(
+            f"unknown key '{key}'", where=where, remedy=f"{hint}known: {', '.join(siblings)}"
+        )
+    if first["type"] == "missing":
+        return UserError(f"'{key}' is missing", where=where)
+    message = first["msg"].removeprefix("Value error, ")
+    value = first.get("input")
+    shown = f" (got {value!r})" if not isinstance(value, dict | BaseModel) else ""
+    return UserError(f"{key}: {message}{shown}" if key else message, where=where)
+
+
+def _fields_at(location: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = Scenario
+    for part in location:
+        field = model.model_fields.get(part)
+        inner = field.annotation if field else None
+        candidates = [inner, *get_args(inner)]
+        found = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not found:
+            return []
+        model = found[0]
+    return sorted(model.model_fields)

@@ -1,0 +1,253 @@
+"""What a scenario may say. Every field has a default, a range and a unit.
+
+The tables follow the main path: ``[data]`` -> ``[model]`` -> ``[federation]`` (ordinary training) ->
+``[audit]`` (the rounds the adversary listens to) -> ``[report]``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from privaudit.federation.partition import PartitionPlan
+from privaudit.federation.schedule import Others
+from privaudit.federation.transforms import Sharing, Transforms
+
+
+def _known_rule(rule: str) -> str:
+    Sharing(rule)  # raises UserError with the nearest name
+    return rule
+
+
+def _ascending(values: list[int]) -> list[int]:
+    if any(later <= earlier for earlier, later in zip(values, values[1:], strict=False)):
+        raise ValueError("must increase from one value to the next")
+    return values
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    if len(set(values)) != len(values):
+        raise ValueError("names a value twice")
+    return values
+
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Rule = Annotated[str, AfterValidator(_known_rule)]
+Participants = Annotated[int, Field(ge=2)]
+
+
+class Section(BaseModel):
+    """A table of the scenario file: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSection(BaseModel):
+    """``[data]``: the loader's name; every other key is an option of that loader."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = "glyphs"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the loader."""
+        return dict(self.model_extra or {})
+
+
+class ModelSection(BaseModel):
+    """``[model]``: a bundled model or ``package.module:Class``; other keys are its arguments."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = "cnn"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of the model's constructor."""
+        return dict(self.model_extra or {})
+
+
+class FederationSection(Section):
+    """``[federation]``: the participants and their ordinary training before the audited rounds.
+
+    Attributes:
+        participants: K, the adversary included.
+        rounds: training rounds; 0 starts the audit at the initial weights.
+        protocol: ``fedavg`` (local epochs) or ``fedsgd`` (one batch, one step, no momentum).
+        cohort: clients per round, drawn anew each round; null = all.
+        partition: how records are dealt: ``iid``, ``by-group``, ``dirichlet``.
+        dirichlet_alpha: concentration; smaller = more uneven classes.
+        test_share: share of the records held out for test accuracy.
+        adversary_share: share of the rest that is the adversary's; null = an equal part.
+        target_share: likewise for the target.
+        local_epochs: passes over its own records per client and round.
+        batch_size: records per batch.
+        lr: learning rate of the clients' SGD.
+        momentum: of the clients' SGD, in [0, 1).
+        norm_bound: the server rejects a delta with a larger L2 norm; null = no bound.
+        clip_norm: clients scale a larger delta down to this L2 norm; null = off.
+        noise: deviation of the Gaussian noise clients add to each coordinate.
+        sharing_rule: which coordinates of a delta are shared while training.
+        shared_fraction: how many of them, in (0, 1].
+    """
+
+    participants: Participants = 5
+    rounds: int = Field(10, ge=0)
+    protocol: Literal["fedavg", "fedsgd"] = "fedavg"
+    cohort: int | None = Field(None, ge=1)
+    partition: Literal["iid", "by-group", "dirichlet"] = "iid"
+    dirichlet_alpha: float = Field(0.5, gt=0)
+    test_share: float = Field(0.15, gt=0, lt=1)
+    adversary_share: float | None = Field(None, gt=0, lt=1)
+    target_share: float | None = Field(None, gt=0, lt=1)
+    local_epochs: int = Field(1, ge=1)
+    batch_size: int = Field(32, ge=1)
+    lr: float = Field(0.1, gt=0)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    norm_bound: float | None = Field(None, gt=0)
+    clip_norm: float | None = Field(None, gt=0)
+    noise: float = Field(0.0, ge=0)
+    sharing_rule: Rule = "all"
+    shared_fraction: Fraction = 1.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FederationSection:
+        Sharing(self.sharing_rule, self.shared_fraction)
+        if self.protocol == "fedsgd" and (self.momentum or self.local_epochs != 1):
+            raise ValueError("fedsgd takes one plain step: momentum must be 0, local_epochs 1")
+        if self.cohort is not None and self.cohort > self.participants:
+            raise ValueError(
+                f"cohort {self.cohort} is larger than participants {self.participants}"
+            )
+        return self
+
+    @property
+    def transforms(self) -> Transforms:
+        """What clients do to their deltas while training."""
+        sharing = Sharing(self.sharing_rule, self.shared_fraction)
+        return Transforms(self.clip_norm, self.noise, sharing)
+
+    @property
+    def plan(self) -> PartitionPlan:
+        """How the records are dealt."""
+        return PartitionPlan(
+            self.partition,
+            self.test_share,
+            self.adversary_share,
+            self.target_share,
+            self.dirichlet_alpha,
+        )
+
+
+class AuditSection(Section):
+    """``[audit]``: the rounds the adversary listens to, one federation per cell of the grid.
+
+    Attributes:
+        properties: private properties to infer; each must have both values.
+        fractions: shared fractions, each in (0, 1].
+        rules: sharing rules, crossed with the fractions.
+        participants: numbers of participants; empty = ``federation.participants``.
+        rounds: audited rounds per cell and run; half of them hold the property.
+        protocol: ``fedsgd`` (one batch per client and round) or ``fedavg`` (``local_steps``).
+        local_steps: batches per client and round under ``fedavg``.
+        batch_size: records per batch.
+        lr: learning rate; null = that of the federation.
+        momentum: of the clients' SGD under ``fedavg``.
+        property_share: share of the target's records that have the property when it is present.
+        others: whether bystanders draw records ``without`` the property, or ``natural`` ones.
+        threat_model: ``participant`` (default) or ``server`` (sees single deltas; to compare).
+        shadows: shadow batches with and without the property per round, each.
+        attacks: attacks to run.
+        keep_traces: keep the traces in the run folder after scoring.
+    """
+
+    properties: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
+    fractions: Annotated[list[Fraction], Field(min_length=1), AfterValidator(_distinct)] = [
+        0.1,
+        0.5,
+        1.0,
+    ]
+    rules: Annotated[list[Rule], Field(min_length=1), AfterValidator(_distinct)] = ["largest"]
+    participants: Annotated[list[Participants], AfterValidator(_ascending)] = []
+    rounds: int = Field(60, ge=4)
+    protocol: Literal["fedavg", "fedsgd"] = "fedsgd"
+    local_steps: int = Field(1, ge=1)
+    batch_size: int = Field(32, ge=1)
+    lr: float | None = Field(None, gt=0)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    property_share: Fraction = 1.0
+    others: Others = "without"
+    threat_model: Literal["participant", "server"] = "participant"
+    shadows: int = Field(8, ge=2)
+    attacks: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)] = [
+        "melis-rf",
+        "linear",
+    ]
+    keep_traces: bool = True
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AuditSection:
+        if self.protocol == "fedsgd" and (self.momentum or self.local_steps != 1):
+            raise ValueError("fedsgd takes one plain step: momentum must be 0, local_steps 1")
+        if self.rules == ["all"] and self.fractions != [1.0]:
+            raise ValueError("rule 'all' shares everything: fractions must be [1.0]")
+        if "all" in self.rules and len(self.rules) > 1:
+            raise ValueError("rule 'all' equals any rule at fraction 1.0: do not mix it with others")
+        if round(self.property_share * self.batch_size * self.local_steps) < 1:
+            raise ValueError(
+                f"property_share {self.property_share:g} of {self.batch_size} records is none"
+            )
+        return self
+
+
+class ReportSection(Section):
+    """``[report]``: published numbers to print beside ours, and what the table assumes.
+
+    Attributes:
+        published: property -> fraction (as text, e.g. ``"0.1"``) -> published AUC.
+        published_source: where they are from.
+        notes: sentences printed under the table.
+        devices: numbers of devices to time one training round for.
+    """
+
+    published: dict[str, dict[str, float]] = {}
+    published_source: str = ""
+    notes: list[str] = []
+    devices: Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(_ascending)] = []
+
+
+class Scenario(Section):
+    """A whole scenario; see the fields of each table.
+
+    Attributes:
+        name: short name, also of the run folder.
+        title: one line for the report.
+        seed: root seed, a non-negative integer.
+        runs: independent federation runs, the unit of replication.
+        attack_options: attack name -> its options.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+    title: str = ""
+    seed: int = Field(1, ge=0, lt=2**63)
+    runs: int = Field(3, ge=1)
+    data: DataSection = DataSection()
+    model: ModelSection = ModelSection()
+    federation: FederationSection = FederationSection()
+    audit: AuditSection
+    attack_options: dict[str, dict[str, Any]] = {}
+    report: ReportSection = ReportSection()
+
+    @property
+    def participants(self) -> list[int]:
+        """The numbers of participants to audit."""
+        return self.audit.participants or [self.federation.participants]
+
+    @model_validator(mode="after")
+    def _options_have_attacks(self) -> Scenario:
+        for name in self.attack_options:
+            if name not in self.audit.attacks:
+                raise ValueError(f"attack_options for '{name}', which is not in audit.attacks")
+        return self
