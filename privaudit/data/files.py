@@ -100,7 +100,7 @@ def _sha256(path: str, _modified_ns: int, _size: int) -> str:
 
 
 def sha256_of_arrays(*arrays: np.ndarray) -> str:
-    """The sha256 (hex) of the types, shapes and values of arrays, for data without a source file."""
+    """The sha256 (hex) of types, shapes and values of arrays, for data without a source file."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())

@@ -8,8 +8,8 @@ In a scenario::
     label = "outcome"
     group = "hospital"                       # optional
     properties = {smoker = {column = "smokes", present = "yes", unknown = ["", "?"]}}
-    numeric = ["age", "weight"]              # optional; else every column that is left, a column
-    categorical = ["ward"]                   # of numbers as numeric, any other as categorical
+    numeric = ["age", "weight"]              # optional; else every named column that is left: as
+    categorical = ["ward"]                   # numeric if it holds numbers, else as categorical
 
 A property is present where its column holds ``present`` (a value or a list of them), unknown where
 it holds one of ``unknown`` (default: an empty cell), else absent. Columns of label, group and
@@ -19,6 +19,7 @@ is a category of its own, but an error among numbers and labels.
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import zlib
@@ -39,6 +40,11 @@ from privaudit.randomness import Seed
 TEXT_LIMIT = 1024**3
 """Largest size of the unpacked text, in bytes."""
 
+INPUT_LIMIT = 4 * 1024**3
+"""Largest size of the encoded inputs, in bytes."""
+
+LARGEST = float(np.finfo(np.float32).max)
+
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 """Cells (in lower case) that state no number and no class."""
 
@@ -48,7 +54,7 @@ class PropertyColumn(Options):
 
     column: str
     present: str | int | list[str]
-    unknown: list[str] = [""]
+    unknown: list[str] = Field([""])
 
     def values_present(self) -> list[str]:
         """The cells that count as present, as text."""
@@ -107,28 +113,29 @@ def load(options: CsvOptions, data_dir: Path, seed: Seed) -> Dataset:
 
 
 def _read(path: Path, separator: str) -> pd.DataFrame:
-    """All cells as text, under the column names of the first line."""
+    """All cells as text, under the column names of the first line.
+
+    The csv module, not pandas, splits the lines: pandas fills rows that are too short, which would
+    hide a cut-off file.
+    """
+    text = io.TextIOWrapper(io.BytesIO(_content(path)), encoding="utf-8-sig", newline="")
     try:
-        cells = pd.read_csv(
-            io.BytesIO(_content(path)),
-            sep=separator,
-            header=None,  # so that names that occur twice, and rows of other lengths, are seen
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as problem:
+        rows = [row for row in csv.reader(text, delimiter=separator, strict=True) if row]
+    except (csv.Error, ValueError) as problem:
         raise UserError(f"{path} is not a table in UTF-8: {problem}") from None
-    names = cells.iloc[0].tolist()
-    twice = {str(name) for name in names if names.count(name) > 1}
-    if twice:
-        raise UserError(f"columns occur twice: {checks.listed(sorted(twice))}", where=str(path))
-    table = cells.iloc[1:].set_axis(names, axis=1)
-    if table.empty:
+    if len(rows) < 2:
         raise UserError("no records under the header line", where=str(path))
-    for name in names:  # a row that is too short has no cells there at all
-        checks.refuse_missing(table[name].isna().to_numpy(), name, path)
-    return table
+    names = rows[0]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"columns occur twice: {checks.listed(twice)}", where=str(path))
+    for record, row in enumerate(rows[1:], start=1):
+        if len(row) != len(names):
+            raise UserError(
+                f"record {record} has {len(row)} cells, the header line {len(names)}",
+                where=str(path),
+            )
+    return pd.DataFrame(rows[1:], columns=names, dtype=str)
 
 
 def _content(path: Path) -> bytes:
@@ -155,12 +162,10 @@ def _missing(column: pd.Series) -> np.ndarray:
 def _labels(table: pd.DataFrame, name: str, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     column = _column(table, name, path)
     checks.refuse_missing(_missing(column), name, path)
-    values = column.to_numpy(str)
-    if all(value.isascii() and value.isdigit() for value in np.unique(values)):
-        padded = np.char.zfill(values, max(map(len, values)))  # so that 2 comes before 10
-        labels, _ = checks.as_classes(padded, name, path)
-        return labels, tuple(sorted(set(values), key=int))
-    return checks.as_classes(values, name, path)
+    order = sorted(set(column), key=lambda cell: (len(cell) if cell.isdigit() else 0, cell))
+    positions = column.map({cell: i for i, cell in enumerate(order)})
+    labels, _ = checks.as_classes(positions.to_numpy(np.int64), name, path)
+    return labels, tuple(order)  # 2 stands before 10
 
 
 def _property(table: pd.DataFrame, name: str, wanted: PropertyColumn, path: Path) -> np.ndarray:
@@ -180,22 +185,28 @@ def _property(table: pd.DataFrame, name: str, wanted: PropertyColumn, path: Path
 
 def _encode(table: pd.DataFrame, options: CsvOptions, path: Path) -> np.ndarray:
     """The input columns as [N, F] float32, numeric ones first."""
-    numeric, categorical = _input_columns(table, options, path)
-    blocks = [_numbers(_column(table, name, path), path) for name in numeric]
-    blocks += [_categories(_column(table, name, path), path) for name in categorical]
-    if not blocks:
-        raise UserError("no columns are left for the inputs", where=str(path))
+    numeric, categorical = _input_columns(table, options)
+    if options.label in (*numeric, *categorical):
+        raise UserError(f"the label '{options.label}' is among the inputs", where=str(path))
+    columns = [_column(table, name, path) for name in (*numeric, *categorical)]
+    widths = [1] * len(numeric) + [column.nunique() for column in columns[len(numeric) :]]
+    if not 0 < sum(widths) * len(table) * 4 <= INPUT_LIMIT:
+        raise UserError(
+            f"{len(columns)} columns make inputs of {sum(widths)} numbers a record",
+            where=str(path),
+            remedy=f"1 number to {INPUT_LIMIT:,} bytes in all are possible",
+        )
+    blocks = [_numbers(column, path) for column in columns[: len(numeric)]]
+    blocks += [_categories(column, path) for column in columns[len(numeric) :]]
     return np.concatenate(blocks, axis=1)
 
 
-def _input_columns(
-    table: pd.DataFrame, options: CsvOptions, path: Path
-) -> tuple[list[str], list[str]]:
+def _input_columns(table: pd.DataFrame, options: CsvOptions) -> tuple[list[str], list[str]]:
     """Names of the numeric and of the categorical input columns."""
     if options.numeric is not None or options.categorical is not None:
         return options.numeric or [], options.categorical or []
     used = {options.label, options.group, *(p.column for p in options.properties.values())}
-    left = [name for name in table.columns if name not in used]
+    left = [name for name in table.columns if name and name not in used]
     numeric = [name for name in left if _looks_numeric(table[name])]
     return numeric, [name for name in left if name not in numeric]
 
@@ -208,7 +219,7 @@ def _looks_numeric(column: pd.Series) -> bool:
 
 def _numbers(column: pd.Series, path: Path) -> np.ndarray:
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    checks.refuse_missing(~np.isfinite(numbers), str(column.name), path)
+    checks.refuse_missing(~(np.abs(numbers) <= LARGEST), str(column.name), path)
     return standardise(numbers)
 
 
@@ -218,7 +229,7 @@ def _categories(column: pd.Series, path: Path) -> np.ndarray:
         raise UserError(
             f"column '{column.name}' has {distinct} categories",
             where=str(path),
-            remedy=f"at most {checks.CLASS_LIMIT} are possible; leave it out, or list it as numeric",
+            remedy=f"at most {checks.CLASS_LIMIT} are possible; list the inputs without it",
         )
     return one_hot_values(column.to_numpy(str))
 

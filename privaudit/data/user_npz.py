@@ -65,7 +65,6 @@ def load(options: NpzOptions, data_dir: Path, seed: Seed) -> Dataset:
         if name != options.inputs
     }
     labels, class_names = checks.as_classes(columns[options.labels], options.labels, path)
-    groups = options.groups and checks.as_groups(columns[options.groups], options.groups, path)
     return Dataset(
         name="npz",
         kind=options.kind,
@@ -76,7 +75,9 @@ def load(options: NpzOptions, data_dir: Path, seed: Seed) -> Dataset:
             name: checks.as_property(columns[array], array, path)
             for name, array in options.properties.items()
         },
-        groups=groups,
+        groups=checks.as_groups(columns[options.groups], options.groups, path)
+        if options.groups
+        else None,
         group_kind=options.groups or "",
         checksum=sha256_of(path),
         vocabulary=_vocabulary(inputs) if options.kind == "text" else (),
