@@ -112,6 +112,21 @@ def mean_rate_limits(evidence: Evidence, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def mean_rate_log_likelihood(evidence: Evidence, scores: FloatArray) -> FloatArray:
+    """[N] log likelihood of the mean rate being Phi(score), sigma integrated out.
+
+    Args:
+        evidence: of the runs of one cell.
+        scores: [N] normal quantiles of the mean rate.
+    """
+    rows = [
+        np.interp(scores * np.sqrt(1 + spread**2), evidence.locations, row)
+        for spread, row in zip(evidence.spreads, evidence.log_likelihood(), strict=True)
+    ]
+    weights = evidence.log_spread_weights - logsumexp(evidence.log_spread_weights)
+    return np.asarray(logsumexp(np.stack(rows) + weights[:, None], axis=0))
+
+
 def _blur(likelihoods: FloatArray, widths: FloatArray) -> FloatArray:
     """[S, R, L]: rows of ``likelihoods`` [R, L] convolved with normal kernels of these widths.
 

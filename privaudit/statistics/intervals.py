@@ -59,12 +59,17 @@ def auc_interval(runs: Sequence[RunScores], *, level: float = 0.95) -> Interval:
     Raises:
         ValueError: ``level`` outside (0, 1), or runs without both labels (see ``label_unit``).
     """
+    return _interval(runs, auc_evidence(runs), level)
+
+
+def auc_evidence(runs: Sequence[RunScores]) -> Evidence:
+    """What the runs of a cell say about its AUC, for intervals and for fits over several cells."""
     if label_unit(runs) is Unit.RUN:
         value, size = _run_level_auc(runs)
-        return _interval(runs, np.array([value]), np.array([size]), 0.0, level)
+        return Evidence(np.array([value]), np.array([size]), 0.0)
     rates = np.array([roc.auc(run.scores, run.present) for run in runs])
     # d' = sqrt(2) z for an AUC Phi(z).
-    return _interval(runs, rates, _auc_sizes(runs, rates), BETWEEN_SPREAD / np.sqrt(2), level)
+    return _evidence(rates, _auc_sizes(runs, rates), BETWEEN_SPREAD / np.sqrt(2))
 
 
 def accuracy_interval(
@@ -74,7 +79,7 @@ def accuracy_interval(
     label_unit(runs)
     rates = np.array([roc.accuracy(run.scores, run.present, threshold) for run in runs])
     sizes = np.array([float(run.n_rounds) for run in runs])
-    return _interval(runs, rates, sizes, BETWEEN_SPREAD / 2, level, within=False)
+    return _interval(runs, _evidence(rates, sizes, BETWEEN_SPREAD / 2), level)
 
 
 def balanced_accuracy_interval(
@@ -131,9 +136,8 @@ def tpr_at_fpr_interval(
     def size(value: float, n_present: int, n_absent: int) -> float:
         # The threshold is an order statistic of the absent rounds: its error moves the TPR along
         # the ROC curve, whose slope is that of the equal-variance binormal curve through the point.
-        z = ndtri((value * n_present + 0.5) / (n_present + 1))
-        slope = np.exp((ndtri(fpr) ** 2 - z**2) / 2)
         shrunk = (value * n_present + 0.5) / (n_present + 1)
+        slope = np.exp((ndtri(fpr) ** 2 - ndtri(shrunk) ** 2) / 2)
         binomial = shrunk * (1 - shrunk)
         variance = binomial / n_present + slope**2 * fpr * (1 - fpr) / n_absent
         return float(binomial / variance)
@@ -168,36 +172,26 @@ def _rate_interval(
     if label_unit(runs) is Unit.RUN:
         value = rate(pool(runs))
         n_present = sum(run.n_present > 0 for run in runs)
-        sizes = np.array([size(value, n_present, len(runs) - n_present)])
-        return _interval(runs, np.array([value]), sizes, 0.0, level)
+        size_of_cell = size(value, n_present, len(runs) - n_present)
+        return _interval(runs, Evidence(np.array([value]), np.array([size_of_cell]), 0.0), level)
     rates = np.array([rate(run) for run in runs])
     sizes = np.array(
         [size(r, run.n_present, run.n_absent) for r, run in zip(rates, runs, strict=True)]
     )
-    return _interval(runs, rates, sizes, spread_scale, level)
+    return _interval(runs, _evidence(rates, sizes, spread_scale), level)
 
 
-def _interval(
-    runs: Sequence[RunScores],
-    rates: FloatArray,
-    sizes: FloatArray,
-    spread_scale: float,
-    level: float,
-    *,
-    within: bool = True,
-) -> Interval:
-    value = float(rates.mean())
-    spread = spread_scale if len(runs) > 1 else 0.0
-    low, high = mean_rate_limits(Evidence(rates, sizes, spread), level)
-    return Interval(
-        value,
-        min(low, value),
-        max(high, value),
-        len(runs),
-        sum(run.n_rounds for run in runs),
-        _method(runs),
-        level,
-    )
+def _evidence(rates: FloatArray, sizes: FloatArray, spread_scale: float) -> Evidence:
+    return Evidence(rates, sizes, spread_scale if rates.size > 1 else 0.0)
+
+
+def _interval(runs: Sequence[RunScores], evidence: Evidence, level: float) -> Interval:
+    value = float(evidence.rates.mean())
+    low, high = mean_rate_limits(evidence, level)
+    # Equal tails leave out a value at the end of the range, such as an AUC of exactly 1.
+    low, high = min(low, value), max(high, value)
+    n_rounds = sum(run.n_rounds for run in runs)
+    return Interval(value, low, high, len(runs), n_rounds, _method(runs), level)
 
 
 def _method(runs: Sequence[RunScores]) -> str:

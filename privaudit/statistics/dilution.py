@@ -1,0 +1,228 @@
+"""Fit a law of dilution to measured AUCs; from how many honest clients on is the attack gone?
+
+The fit is on the scale of AUCs, where a point at or below chance is a point like any other, by the
+likelihood of :mod:`privaudit.statistics.hierarchy` (runs differ by an unknown amount, its own at
+each number of clients) on a grid of the law's two parameters with a flat prior. Measurements at
+different numbers are taken as independent: if they share seeds, the interval of the exponent is,
+if anything, too wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil, inf, isfinite
+
+import numpy as np
+from scipy.stats import chi2
+
+from privaudit.statistics.hierarchy import MAX_LOCATION, mean_rate_log_likelihood
+from privaudit.statistics.intervals import auc_evidence, auc_interval, check_threshold
+from privaudit.statistics.laws import SQRT2, Family, auc_of_d_prime, d_prime
+from privaudit.statistics.runs import FloatArray, RunScores
+
+GRID = 121
+SCORES = np.linspace(-MAX_LOCATION, MAX_LOCATION, 2401)
+
+
+@dataclass(frozen=True)
+class DilutionPoint:
+    """The runs measured with one number of honest clients (participants K minus one)."""
+
+    honest: int
+    runs: tuple[RunScores, ...]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A fitted quantity: median and equal-tailed limits; infinite where the data set no bound."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class DilutionFit:
+    """A family of curves, weighted by how well each fits.
+
+    Attributes:
+        family: which curves.
+        first: [G] first parameter of each curve.
+        second: [G] second parameter.
+        mass: [G] weights, summing to 1.
+        centre: geometric mean of the measured numbers of honest clients.
+        measured: the numbers of honest clients the fit has seen.
+        misfit_p: p-value of "a curve of this family is true"; ``None`` with only two points.
+        level: nominal coverage of estimates.
+    """
+
+    family: Family
+    first: FloatArray
+    second: FloatArray
+    mass: FloatArray
+    centre: float
+    measured: tuple[int, ...]
+    misfit_p: float | None
+    level: float
+
+    def parameter(self, name: str) -> Estimate:
+        """A fitted parameter, ``"exponent"`` for one; infinite limits where the prior's range ends.
+
+        Raises:
+            ValueError: not a parameter of the family.
+        """
+        if name not in self.family.parameters:
+            raise ValueError(f"parameter must be one of {self.family.parameters}, got {name!r}")
+        index = self.family.parameters.index(name)
+        estimate = self._estimate((self.first, self.second)[index])
+        low, high = self.family.bounds[index]
+        edge = 0.02 * (np.log(high / low) if self.family.logarithmic else high - low)
+        scale = np.log if self.family.logarithmic else np.asarray
+        return Estimate(
+            estimate.value,
+            -inf if scale(estimate.low) < scale(low) + edge else estimate.low,
+            inf if scale(estimate.high) > scale(high) - edge else estimate.high,
+        )
+
+    def auc(self, honest: float) -> Estimate:
+        """The curve at a number of honest clients, with its pointwise band."""
+        n = honest / self.centre if self.family.centred else honest
+        estimate = self._estimate(self.family.d_prime(self.first, self.second, n))
+        return Estimate(*(auc_of_d_prime(d) for d in (estimate.value, estimate.low, estimate.high)))
+
+    def honest_below(self, threshold: float) -> Estimate:
+        """From how many honest clients on the AUC is below ``threshold``: at least 1, may be inf.
+
+        Raises:
+            ValueError: ``threshold`` outside (0.5, 1].
+        """
+        check_threshold(threshold)
+        at = self.family.crossing(self.first, self.second, d_prime(threshold))
+        return self._estimate(np.maximum(at * self.centre if self.family.centred else at, 1.0))
+
+    def _estimate(self, values: FloatArray) -> Estimate:
+        order = np.argsort(values)
+        cumulative = np.cumsum(self.mass[order])
+        tails = (0.5, (1 - self.level) / 2, (1 + self.level) / 2)
+        places = np.minimum(np.searchsorted(cumulative, tails), values.size - 1)
+        return Estimate(*(float(v) for v in values[order][places]))
+
+
+@dataclass(frozen=True)
+class HarmlessAnswer:
+    """From how many honest clients on the attack is harmless.
+
+    Attributes:
+        threshold: the AUC below which it counts as harmless.
+        measured: the smallest measured number of honest clients from which on (there and at every
+            larger measured number) the upper limit of the AUC's interval is below the threshold;
+            ``None``: not reached.
+        measured_up_to: the largest measured number.
+        fitted: number at which the fitted AUC falls below the threshold, with its band. Its upper
+            limit is the number from which the upper limit of the fitted AUC is below; ``None``:
+            no bound below a billion.
+        extrapolated: whether that upper limit lies beyond what was measured.
+    """
+
+    threshold: float
+    measured: int | None
+    measured_up_to: int
+    fitted: int | None
+    fitted_low: int | None
+    fitted_high: int | None
+    extrapolated: bool
+
+
+def fit_dilution(
+    points: Sequence[DilutionPoint], family: Family, *, level: float = 0.95
+) -> DilutionFit:
+    """Fit one of the two families to the AUCs at several numbers of honest clients.
+
+    Raises:
+        ValueError: numbers of honest clients not increasing or below 1, fewer than two of them,
+            ``level`` outside (0, 1), or runs that have no AUC.
+    """
+    _check(points, level)
+    honest = np.array([point.honest for point in points], dtype=np.float64)
+    centre = float(np.exp(np.log(honest).mean()))
+    relative = honest / centre if family.centred else honest
+    curves = [mean_rate_log_likelihood(auc_evidence(point.runs), SCORES) for point in points]
+
+    def log_likelihood(first: FloatArray, second: FloatArray) -> FloatArray:
+        return np.sum(
+            [
+                np.interp(family.d_prime(first, second, n) / SQRT2, SCORES, curve)
+                for n, curve in zip(relative, curves, strict=True)
+            ],
+            axis=0,
+        )
+
+    first, second, value = _explore(log_likelihood, family)
+    mass = np.exp(value - value.max())
+    misfit = None
+    if len(points) > 2:
+        saturated = sum(float(curve.max()) for curve in curves)
+        misfit = float(chi2.sf(2 * (saturated - value.max()), len(points) - 2))
+    measured = tuple(point.honest for point in points)
+    return DilutionFit(family, first, second, mass / mass.sum(), centre, measured, misfit, level)
+
+
+def harmless_from(
+    points: Sequence[DilutionPoint], fit: DilutionFit, *, threshold: float = 0.6
+) -> HarmlessAnswer:
+    """The answer in honest clients, measured and fitted.
+
+    Raises:
+        ValueError: ``threshold`` outside (0.5, 1].
+    """
+    fitted = fit.honest_below(threshold)
+    measured = None
+    for point in reversed(points):
+        if auc_interval(point.runs, level=fit.level).high >= threshold:
+            break
+        measured = point.honest
+    return HarmlessAnswer(
+        threshold=threshold,
+        measured=measured,
+        measured_up_to=points[-1].honest,
+        fitted=_whole(fitted.value),
+        fitted_low=_whole(fitted.low),
+        fitted_high=_whole(fitted.high),
+        extrapolated=fitted.high > points[-1].honest,
+    )
+
+
+def _explore(
+    log_likelihood: Callable[[FloatArray, FloatArray], FloatArray], family: Family
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Flattened grid of both parameters and its log likelihood, zoomed to where it matters."""
+    scale, back = (np.log, np.exp) if family.logarithmic else (np.asarray, np.asarray)
+    ranges = [tuple(scale(np.array(bound))) for bound in family.bounds]
+    for _ in range(3):
+        axes = [np.linspace(low, high, GRID) for low, high in ranges]
+        first, second = np.meshgrid(*axes, indexing="ij")
+        value = log_likelihood(back(first), back(second))
+        relevant = value > value.max() - 15
+        ranges = [
+            (
+                max(float(x[relevant].min()) - (axis[1] - axis[0]), low),
+                min(float(x[relevant].max()) + (axis[1] - axis[0]), high),
+            )
+            for x, axis, (low, high) in zip((first, second), axes, ranges, strict=True)
+        ]
+    return back(first).ravel(), back(second).ravel(), value.ravel()
+
+
+def _check(points: Sequence[DilutionPoint], level: float) -> None:
+    honest = [point.honest for point in points]
+    if len(honest) < 2 or honest[0] < 1 or any(np.diff(honest) <= 0):
+        raise ValueError(
+            f"at least two increasing numbers of honest clients from 1 are needed, got {honest}"
+        )
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must be in (0, 1), got {level}")
+
+
+def _whole(number: float) -> int | None:
+    return ceil(number - 1e-9) if isfinite(number) and number < 1e9 else None

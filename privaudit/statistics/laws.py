@@ -1,0 +1,123 @@
+"""d', and two laws of how it fades as honest clients join.
+
+d' is the distance of two unit normals that would give the same AUC, AUC = Phi(d' / sqrt(2)).
+``POWER_LAW`` is d'(n) = d'(n0) (n / n0)^b in the number n of honest clients, whose exponent b is
+the question. ``MOMENT_LAW`` is what a detector learned from finitely many simulated aggregates does
+to one shifted delta among n independent ones: d_n = d_1 / sqrt(n) if it were known perfectly, and
+d' = d_n^2 / sqrt(d_n^2 + 4 p / n_train) as learned. Its exponent runs from -1/2 to -1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, sqrt
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from privaudit.statistics.runs import FloatArray
+
+SQRT2 = sqrt(2.0)
+FAR = 1e15
+
+
+def d_prime(auc: float) -> float:
+    """The d' of an AUC in [0, 1]; infinite at 0 and 1.
+
+    Raises:
+        ValueError: ``auc`` outside [0, 1].
+    """
+    if not 0.0 <= auc <= 1.0:
+        raise ValueError(f"auc must be in [0, 1], got {auc}")
+    return float(SQRT2 * ndtri(auc))
+
+
+def auc_of_d_prime(d: float) -> float:
+    """The AUC of two unit normals ``d`` apart."""
+    return float(ndtr(d / SQRT2))
+
+
+def auc_law(d1: float, honest: float, p_over_n: float) -> float:
+    """AUC of a detector learned from n_train aggregates in p effective dimensions.
+
+    Args:
+        d1: d' of a perfectly known detector against one honest client, non-negative.
+        honest: number of honest clients, K - 1, at least 1.
+        p_over_n: p / n_train, non-negative; 0 for a perfectly known detector.
+
+    Raises:
+        ValueError: a number out of its range.
+    """
+    if d1 < 0 or honest < 1 or p_over_n < 0:
+        raise ValueError(
+            "d1 and p_over_n must not be negative and honest at least 1, "
+            f"got {d1}, {p_over_n} and {honest}"
+        )
+    return auc_of_d_prime(float(_moment_d_prime(np.array(d1), np.array(p_over_n), honest)))
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of curves with two parameters.
+
+    Attributes:
+        name: for tables.
+        parameters: names of the two parameters.
+        bounds: their ranges; on a log scale where ``logarithmic``.
+        logarithmic: whether the grid runs over logarithms of the parameters.
+        d_prime: (first, second, n) -> d' at n, where n is relative to the centre of the measured
+            numbers if ``centred``.
+        crossing: (first, second, d) -> the n from which on d' stays below d.
+        centred: see ``d_prime``.
+    """
+
+    name: str
+    parameters: tuple[str, str]
+    bounds: tuple[tuple[float, float], tuple[float, float]]
+    logarithmic: bool
+    centred: bool
+    d_prime: Callable[[FloatArray, FloatArray, float], FloatArray]
+    crossing: Callable[[FloatArray, FloatArray, float], FloatArray]
+
+
+def _moment_d_prime(d1: FloatArray, p_over_n: FloatArray, honest: float) -> FloatArray:
+    squared = d1**2 / honest
+    # At d1 = 0 the law is 0 in the limit; the tiny number only avoids 0 / 0.
+    return np.asarray(squared / np.sqrt(squared + 4 * p_over_n + 1e-300))
+
+
+def _moment_crossing(d1: FloatArray, p_over_n: FloatArray, d: float) -> FloatArray:
+    # d^2 = s^2 / (s + 4 q) in s = d_1^2 / n, a quadratic equation.
+    squared = (d**2 + np.sqrt(d**4 + 16 * d**2 * p_over_n)) / 2
+    return np.asarray(d1**2 / squared)
+
+
+def _power_d_prime(d0: FloatArray, exponent: FloatArray, relative: float) -> FloatArray:
+    return np.asarray(d0 * relative**exponent)
+
+
+def _power_crossing(d0: FloatArray, exponent: FloatArray, d: float) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        at = (d / np.maximum(d0, 1e-300)) ** (1 / np.minimum(exponent, -1e-12))
+    return np.where(d0 <= 0, 0.0, np.where((exponent >= 0) | (at > FAR), inf, at))
+
+
+POWER_LAW = Family(
+    name="power law",
+    parameters=("d_prime_at_centre", "exponent"),
+    bounds=((-2.0, 8.0), (-4.0, 1.0)),
+    logarithmic=False,
+    centred=True,
+    d_prime=_power_d_prime,
+    crossing=_power_crossing,
+)
+MOMENT_LAW = Family(
+    name="moment law",
+    parameters=("d1", "p_over_n"),
+    bounds=((0.01, 100.0), (1e-4, 1e4)),
+    logarithmic=True,
+    centred=False,
+    d_prime=_moment_d_prime,
+    crossing=_moment_crossing,
+)
