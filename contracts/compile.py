@@ -1,7 +1,7 @@
-"""Compile the reward ledger into the artefact that ships with the package, or check that it matches.
+"""Compile the reward ledger into the artefact that ships with the package, or check that file.
 
     python contracts/compile.py           write privaudit/ledger/artefact/RewardLedger.json
-    python contracts/compile.py --check   compile again and compare; exit 1 with one line if not equal
+    python contracts/compile.py --check   compile again and compare; exit 1 if not equal
 
 The artefact is what users deploy and verify: they need no compiler. ``integrity`` is the SHA-256 of
 the canonical JSON (sorted keys, no spaces, UTF-8) of everything else in the file.
@@ -41,6 +41,7 @@ def build(source: str) -> Artefact:
     Raises:
         vyper.exceptions.VyperException: the source does not compile.
         ValueError: the runtime code is over the size limit or would need immutables.
+
     """
     output = compile_code(
         source,

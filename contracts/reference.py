@@ -1,4 +1,4 @@
-"""The preimages of ``contracts/README.md`` as Python: what is signed, what is hashed, what is chained.
+"""The preimages of ``contracts/README.md`` as Python: what is signed, hashed and chained.
 
 The tests and the gas report compute every hash here and never ask the contract for it, so that a
 change of a preimage in the contract is seen.
@@ -89,7 +89,7 @@ def plan_head(
     return keccak(encode(types, values))
 
 
-def batch_head(
+def batch_head(  # noqa: PLR0917 - the fields of the preimage, in its order
     previous: bytes,
     link: int,
     round_id: int,

@@ -1,4 +1,4 @@
-"""The cast of the contract tests: a ledger with roles, registered clients, and a funded treasury."""
+"""The cast of the contract tests: a funded ledger with roles and registered clients."""
 
 from __future__ import annotations
 
@@ -97,15 +97,17 @@ class World:
         """A view."""
         return self.ledger.view(name, *arguments)
 
-    def refused(
-        self, reason: str, name: str, *arguments: Any, sender: str, value: int = 0
-    ) -> None:
+    def refused(self, reason: str, name: str, *arguments: Any, sender: str, value: int = 0) -> None:
         """The call must fail for exactly this reason and change nothing that views show."""
         before = self.totals()
         with pytest.raises(Reverted) as caught:
             self.call(name, *arguments, sender=sender, value=value)
         assert caught.value.reason == reason
         assert self.totals() == before
+
+    def view_round(self, round_id: int) -> Any:
+        """The struct of a round."""
+        return self.view("get_round", round_id)
 
     def totals(self) -> tuple[int | bytes, ...]:
         """Balance, money buckets and counters."""

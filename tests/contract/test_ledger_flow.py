@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from ledger_chain import START
-from ledger_world import ACCEPTED, AUDITOR, BOND, CLIENTS, COORDINATOR, PLAN, RECORDS, REJECTED
-from ledger_world import World, entry, word
+from ledger_world import (
+    ACCEPTED,
+    AUDITOR,
+    BOND,
+    CLIENTS,
+    COORDINATOR,
+    PLAN,
+    RECORDS,
+    REJECTED,
+    World,
+    entry,
+    word,
+)
 from reference import batch_head, plan_head
 
 
