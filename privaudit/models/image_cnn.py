@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class ImageCNN(nn.Module):
@@ -28,16 +30,20 @@ class ImageCNN(nn.Module):
         side: int = 28,
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
+        self.convolutions = nn.ModuleList()
         previous = 1
         for width in channels:
-            layers += [nn.Conv2d(previous, width, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
+            self.convolutions.append(nn.Conv2d(previous, width, 3, padding=1))
             previous, side = width, side // 2
-        self.features = nn.Sequential(*layers)
         self.hidden = nn.Linear(previous * side * side, hidden)
         self.output = nn.Linear(hidden, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [b, num_classes] of images [b, 1, side, side]."""
-        hidden = self.hidden(self.features(images).flatten(1))
-        return self.output(nn.functional.relu(hidden))
+        maps = images
+        for convolution in self.convolutions:
+            # Max-pooling is several times faster on a CPU with the channels innermost.
+            maps = convolution(maps).contiguous(memory_format=torch.channels_last)
+            maps = functional.relu(functional.max_pool2d(maps, 2))
+        logits: Tensor = self.output(functional.relu(self.hidden(maps.flatten(1))))
+        return logits
