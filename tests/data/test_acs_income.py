@@ -31,6 +31,12 @@ def test_counts_of_all_rows(data_dir: Path) -> None:
     assert dataset.groups is not None
     rows = np.bincount(dataset.groups)
     assert len(rows) == 39
+    present = {name: int(values.sum()) for name, values in dataset.properties.items()}
+    assert present == {"sex": 468_557, "nonwhite": 184_122, "married": 542_709}
+    earning = {
+        name: dataset.labels[values == 1].mean() for name, values in dataset.properties.items()
+    }
+    assert max(earning["sex"], earning["nonwhite"]) < 0.369 < earning["married"]
     assert {22_268, 3_546, 33_277, 31_306, 19_785, 39_944, 52_067} <= set(rows.tolist())
 
 
