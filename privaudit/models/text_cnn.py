@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class TextCNN(nn.Module):
@@ -57,11 +58,13 @@ class TextCNN(nn.Module):
             assert isinstance(bank, nn.Linear)
             windows = position.unfold(1, width, 1)  # [b, n, width]
             best = _winning_window(vectors.detach(), bank.weight.detach(), position, width)
-            chosen = windows.gather(1, best.unsqueeze(2).expand(-1, -1, width))  # [b, f, width]
-            weight = bank.weight.view(-1, width, vectors.shape[1])
-            activation = torch.einsum("bfwe,fwe->bf", vectors[chosen], weight) + bank.bias
-            pooled.append(torch.relu(activation))
-        return self.output(self.dropout(torch.cat(pooled, dim=1)))
+            # Filters first: every filter then multiplies its own windows without a copy.
+            chosen = windows.gather(1, best.unsqueeze(2).expand(-1, -1, width)).transpose(0, 1)
+            words = functional.embedding(chosen, vectors).flatten(2)  # [f, b, width * e]
+            activation = torch.bmm(words, bank.weight.unsqueeze(2)).squeeze(2).T + bank.bias
+            pooled.append(functional.relu(activation))
+        logits: Tensor = self.output(self.dropout(torch.cat(pooled, dim=1)))
+        return logits
 
 
 @torch.no_grad()
@@ -74,8 +77,8 @@ def _winning_window(vectors: Tensor, weight: Tensor, position: Tensor, width: in
     filters, embedding = weight.shape[0], vectors.shape[1]
     rows = weight.view(filters, width, embedding)
     starts = position.shape[1] - width + 1
-    total = (vectors @ rows[:, 0].T)[position[:, :starts]]  # [b, n, f]
+    total = functional.embedding(position[:, :starts], vectors @ rows[:, 0].T)  # [b, n, f]
     for offset in range(1, width):
         table = vectors @ rows[:, offset].T
-        total += table[position[:, offset : offset + starts]]
+        total += functional.embedding(position[:, offset : offset + starts], table)
     return total.argmax(dim=1)

@@ -1,7 +1,7 @@
 """What a scenario may say. Every field has a default, a range and a unit.
 
 The tables follow the main path: ``[data]`` -> ``[model]`` -> ``[federation]`` (ordinary training) ->
-``[audit]`` (the rounds the adversary listens to) -> ``[report]``.
+``[audit]`` (the rounds the adversary listens to) -> ``[ledger]`` -> ``[report]``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from privaudit.federation.partition import PartitionPlan
 from privaudit.federation.schedule import Others
 from privaudit.federation.transforms import Sharing, Transforms
+from privaudit.ledger.rewards import check_budget, rule_named
 
 
 def _known_rule(rule: str) -> str:
     Sharing(rule)  # raises UserError with the nearest name
     return rule
+
+
+def _known_reward(name: str) -> str:
+    rule_named(name)
+    return name
 
 
 def _ascending(values: list[int]) -> list[int]:
@@ -202,6 +208,22 @@ class AuditSection(Section):
         return self
 
 
+class LedgerSection(Section):
+    """``[ledger]``: what clients earn for their deltas, and where that and the results are recorded.
+
+    Attributes:
+        enabled: keep a reward ledger in the run folder, or on the chain of ``--rpc``.
+        reward: ``equal``, ``samples`` or ``contribution`` (:mod:`privaudit.ledger.rewards`).
+        budget: wei a federated round may pay; null = 200,000 for each client of its cohort.
+        salted: hide the names of the properties on the ledger behind a salt kept in the run folder.
+    """
+
+    enabled: bool = True
+    reward: Annotated[str, AfterValidator(_known_reward)] = "equal"
+    budget: int | None = Field(None, ge=1, lt=2**96)
+    salted: bool = False
+
+
 class ReportSection(Section):
     """``[report]``: published numbers to print beside ours, and what the table assumes.
 
@@ -238,12 +260,28 @@ class Scenario(Section):
     federation: FederationSection = FederationSection()
     audit: AuditSection
     attack_options: dict[str, dict[str, Any]] = {}
+    ledger: LedgerSection = LedgerSection()
     report: ReportSection = ReportSection()
 
     @property
     def participants(self) -> list[int]:
         """The numbers of participants to audit."""
         return self.audit.participants or [self.federation.participants]
+
+    @property
+    def cohorts(self) -> list[int]:
+        """The numbers of clients a federated round of this scenario can have."""
+        cohort = self.federation.cohort or self.federation.participants
+        audited = [
+            max(2, cohort) if k == self.federation.participants else k for k in self.participants
+        ]
+        return sorted({*audited, *([cohort] if self.federation.rounds else [])})
+
+    @model_validator(mode="after")
+    def _budget_divides(self) -> Scenario:
+        if self.ledger.enabled:
+            check_budget(self.ledger.reward, self.ledger.budget, self.cohorts)
+        return self
 
     @model_validator(mode="after")
     def _options_have_attacks(self) -> Scenario:
