@@ -1,0 +1,58 @@
+# Two commands for a fresh clone: `make run` and `make test`. Both may be repeated.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# A relative data folder would mean another place in every test's own directory.
+ifdef PRIVAUDIT_DATA
+export PRIVAUDIT_DATA := $(abspath $(PRIVAUDIT_DATA))
+endif
+
+.PHONY: run test lint types check-contract unit help clean
+help:
+	@echo "make run    install into $(VENV), run the main job on embedded data, print the table"
+	@echo "make test   install into $(VENV), then lint, types, contract check and all tests"
+	@echo "VENV=DIR    use another (or an existing) environment;  PYTHON=...  to create it with"
+
+run: $(VENV)/.privaudit-run
+	@$(BIN)/privaudit run quickstart
+
+test: lint types check-contract unit
+
+lint: $(VENV)/.privaudit-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.privaudit-dev
+	$(BIN)/mypy
+
+check-contract: $(VENV)/.privaudit-dev
+	$(BIN)/python contracts/compile.py --check
+
+unit: $(VENV)/.privaudit-dev $(VENV)/.privaudit-anvil
+	$(BIN)/python -m pytest
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "privaudit needs Python 3.11 or newer; '$(PYTHON)' is missing or older. Try: make run PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	  echo "This Python cannot create environments. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.privaudit-run: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) ..."
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.privaudit-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV), with the tools for tests ..."
+	@$(INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/.privaudit-run
+
+# A real node for the ledger tests; without npm they say so and are skipped.
+$(VENV)/.privaudit-anvil: | $(VENV)/.privaudit-dev
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .venv-wheel build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
