@@ -5,6 +5,7 @@
     scenario.json            the resolved scenario
     training/run-0.*         parameters after ordinary training, metrics of every round
     traces/run-0/CELL/       what the adversary saw (docs/trace.md)
+    evidence/run-0/*.jsonl   hashes, verdicts and values of every round, for the ledger
     truth/run-0/CELL.json    which rounds held the property; never shown to an attack
     scores/run-0/CELL.json   what the attacks made of it
     records.jsonl            scores joined with the truth: the result

@@ -11,6 +11,7 @@ from privaudit.experiment.world import World
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.federation.phases import AuditedPhase, audited, audited_presence
 from privaudit.federation.schedule import property_pools
+from privaudit.ledger.evidence import EvidenceCollector
 from privaudit.observation.tap import Tap
 from privaudit.observation.trace import TraceWriter
 
@@ -20,7 +21,7 @@ def observe_cell(world: World, folder: RunFolder, cell: Cell) -> None:
 
     What an earlier, interrupted attempt left of the trace is removed first.
     """
-    audit = world.scenario.audit
+    audit, ledger = world.scenario.audit, world.scenario.ledger
     engine = world.engine(cell.run)
     phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
     partition = world.partitions(cell.run)[cell.participants]
@@ -43,11 +44,21 @@ def observe_cell(world: World, folder: RunFolder, cell: Cell) -> None:
         about=_about(phase),
     ) as writer:
         tap = Tap(writer, adversary=ADVERSARY, server=server)
+        evidence = EvidenceCollector(valued=ledger.reward == "contribution")
         rounds = audited(
-            engine, world.samples, pools, present, phase, start=start, seed=seed, observers=[tap]
+            engine,
+            world.samples,
+            pools,
+            present,
+            phase,
+            start=start,
+            seed=seed,
+            observers=[tap, evidence] if ledger.enabled else [tap],
         )
         for _ in rounds:
             pass
+    if ledger.enabled:
+        folder.write_lines(f"evidence/run-{cell.run}/{cell.name}.jsonl", evidence.rows())
     folder.write_json(f"truth/run-{cell.run}/{cell.name}.json", [bool(p) for p in present])
 
 

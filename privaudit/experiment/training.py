@@ -16,6 +16,7 @@ from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.world import World
 from privaudit.federation.phases import train
 from privaudit.federation.rounds import ClientWork, RoundOutcome, run_round
+from privaudit.ledger.evidence import EvidenceCollector
 
 
 def train_run(world: World, folder: RunFolder, run: int) -> None:
@@ -26,6 +27,8 @@ def train_run(world: World, folder: RunFolder, run: int) -> None:
     partition = world.partitions(run)[world.scenario.federation.participants]
     test = Samples(world.samples.inputs[partition.test], world.samples.labels[partition.test])
     parameters, rows, seconds = engine.initial, [], []
+    ledger = world.scenario.ledger
+    evidence = EvidenceCollector(valued=ledger.reward == "contribution")
     for outcome in train(
         engine,
         world.samples,
@@ -33,12 +36,15 @@ def train_run(world: World, folder: RunFolder, run: int) -> None:
         world.training_phase,
         start=engine.initial,
         seed=world.run_seed(run).child("training"),
+        observers=[evidence] if ledger.enabled else [],
     ):
         parameters = outcome.after
         rows.append(_metrics_row(run, outcome, engine, test))
         seconds.append({"run": run, "round": outcome.round, "seconds": outcome.metrics.seconds})
     folder.write_lines(f"training/run-{run}.jsonl", rows)
     folder.write_lines(f"training/run-{run}.timings.jsonl", seconds)
+    if ledger.enabled:
+        folder.write_lines(f"evidence/run-{run}/training.jsonl", evidence.rows())
     partial = _parameters_file(folder, run).with_suffix(".partial")
     save_file({"parameters": parameters}, partial)
     partial.replace(_parameters_file(folder, run))

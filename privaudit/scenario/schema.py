@@ -1,7 +1,7 @@
 """What a scenario may say. Every field has a default, a range and a unit.
 
-The tables follow the main path: ``[data]`` -> ``[model]`` -> ``[federation]`` (ordinary training) ->
-``[audit]`` (the rounds the adversary listens to) -> ``[ledger]`` -> ``[report]``.
+The tables follow the main path: ``[data]`` -> ``[model]`` -> ``[federation]`` (ordinary training)
+-> ``[audit]`` (the rounds the adversary listens to) -> ``[ledger]`` -> ``[report]``.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ class AuditSection(Section):
 
 
 class LedgerSection(Section):
-    """``[ledger]``: what clients earn for their deltas, and where that and the results are recorded.
+    """``[ledger]``: what clients earn for their deltas, recorded beside the results.
 
     Attributes:
         enabled: keep a reward ledger in the run folder, or on the chain of ``--rpc``.
