@@ -1,4 +1,4 @@
-"""privaudit measures what a passive participant of federated learning can infer about the others."""
+"""Measure what a passive participant of federated learning can infer about the others."""
 
 from importlib.metadata import version
 

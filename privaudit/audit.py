@@ -1,7 +1,9 @@
-"""The main path, top to bottom: scenario -> data -> federation -> trace -> attack -> records -> report.
+"""The main path, top to bottom.
 
-Every stage leaves its results in the run folder (:mod:`privaudit.experiment.folder`), so each can be
-run again from what the one before left, and an interrupted run goes on where it stopped.
+scenario -> data -> federation -> trace -> attack -> scores + truth -> records -> report
+
+Every stage leaves its results in the run folder (:mod:`privaudit.experiment.folder`), so each can
+be run again from what the one before left, and an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations

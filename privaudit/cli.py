@@ -83,7 +83,7 @@ def run(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run an attack benchmark and print the inference-accuracy table.
+    r"""Run an attack benchmark and print the inference-accuracy table.
 
     \b
     privaudit run                                   quickstart on embedded data

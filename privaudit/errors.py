@@ -29,7 +29,9 @@ class UserError(ValueError):
         super().__init__(" ".join("; ".join(parts).split()))
 
 
-def unknown_name(kind: str, value: str, known: Iterable[str], *, where: str | None = None) -> UserError:
+def unknown_name(
+    kind: str, value: str, known: Iterable[str], *, where: str | None = None
+) -> UserError:
     """The error for a name that is not in a list: it names the nearest match and the whole list."""
     names = sorted(known)
     close = difflib.get_close_matches(value, names, n=1, cutoff=0.5)

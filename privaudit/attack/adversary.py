@@ -93,7 +93,9 @@ class ShadowRound:
         own = np.concatenate([np.full(len(self.present), -1), np.arange(len(self.absent))])
         for row, taken in zip(weights, own, strict=True):
             # A bystander must not be the very delta it is added to.
-            free = np.flatnonzero(np.arange(pool) != taken) if self._shares_pool else np.arange(pool)
+            free = (
+                np.flatnonzero(np.arange(pool) != taken) if self._shares_pool else np.arange(pool)
+            )
             np.add.at(row, rng.choice(free, count, replace=count > len(free)), 1.0)
         return target + torch.from_numpy(weights) @ self.bystanders, labels
 

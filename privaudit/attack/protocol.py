@@ -59,9 +59,7 @@ class Attack(ABC):
         return self
 
 
-def fit_together(
-    attacks: Iterable[Attack], view: ParticipantView, adversary: Adversary
-) -> None:
+def fit_together(attacks: Iterable[Attack], view: ParticipantView, adversary: Adversary) -> None:
     """Fit several attacks on the same view; the shadows of each round are computed once for all."""
     attacks = list(attacks)
     for observation in view:

@@ -22,7 +22,7 @@ from privaudit.randomness import Seed
 
 @dataclass(frozen=True)
 class Samples:
-    """Records as tensors: ``inputs`` [N, ...] as stored (uint8 images stay bytes), ``labels`` [N]."""
+    """Records as tensors: ``inputs`` [N, ...] as stored (images stay bytes), ``labels`` [N]."""
 
     inputs: Tensor
     labels: Tensor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class TableCell:
     detectable: float | None
     published: float | None
 
-    @property
+    @cached_property
     def auc(self) -> Interval | None:
         """The cell's AUC; None when every run failed."""
         return self.metrics.get("auc")
@@ -78,7 +79,7 @@ def _cell(key: Key, records: Sequence[Record]) -> TableCell:
     runs = [RunScores(np.array(r.scores), np.array(r.present)) for r in good]
     first = records[0]
     published = first.configuration["report"]["published"].get(name, {})
-    rng = Seed(first.seed).generator("permutation", *key)
+    rng = Seed(first.seed).generator("permutation", *(str(part) for part in key))
     return TableCell(
         property=name,
         rule=rule,

@@ -84,5 +84,7 @@ def parse_records(rows: list[dict[str, Any]], *, where: str) -> list[Record]:
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
-            raise UserError(f"line {number} is not a record: {key} {first['msg']}", where=where)
+            raise UserError(
+                f"line {number} is not a record: {key} {first['msg']}", where=where
+            ) from error
     return records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 from privaudit.scenario.schema import Scenario
@@ -18,7 +19,7 @@ class Cell:
     fraction: float
     participants: int
 
-    @property
+    @cached_property
     def name(self) -> str:
         """A file name, the same for every run: ``bold_largest_0.1_k5``."""
         return f"{self.property}_{self.rule}_{self.fraction:g}_k{self.participants}"

@@ -25,9 +25,7 @@ def observe_cell(world: World, folder: RunFolder, cell: Cell) -> None:
     engine = world.engine(cell.run)
     phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
     partition = world.partitions(cell.run)[cell.participants]
-    pools = property_pools(
-        world.dataset, partition, cell.property, audit.batch_size, audit.others
-    )
+    pools = property_pools(world.dataset, partition, cell.property, audit.batch_size, audit.others)
     # Cells that differ only in what is shared see the same batches in the same rounds.
     seed = world.run_seed(cell.run).child("audit", cell.property, cell.participants)
     present = audited_presence(phase, seed)

@@ -66,9 +66,7 @@ def audit_task(job: Job, cell: Cell) -> Outcome:
             attack_cell(world, folder, cell)
         except (UserError, ArithmeticError, RuntimeError, ValueError, MemoryError) as error:
             _keep_traceback(folder, cell)
-            return Outcome(
-                cell, time.perf_counter() - started, f"{type(error).__name__}: {error}"
-            )
+            return Outcome(cell, time.perf_counter() - started, f"{type(error).__name__}: {error}")
     return Outcome(cell, time.perf_counter() - started)
 
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-import torch
+import numpy as np
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -16,6 +16,7 @@ from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.world import World
 from privaudit.federation.phases import train
 from privaudit.federation.rounds import ClientWork, RoundOutcome, run_round
+from privaudit.federation.schedule import as_batches
 from privaudit.ledger.evidence import EvidenceCollector
 
 
@@ -79,10 +80,9 @@ def time_rounds(
         order = rng.permutation(len(world.dataset))
         size = min(records, len(order) // count)
         work = [
-            ClientWork(c, torch.from_numpy(order[c * size : (c + 1) * size]).split(phase.batch_size))
-            for c in range(count)
+            ClientWork(client, as_batches(part, phase.batch_size))
+            for client, part in enumerate(np.split(order[: count * size], count))
         ]
-        work = [ClientWork(w.client, [b.numpy() for b in w.batches]) for w in work]
         taken = []
         for number in range(rounds + 1):
             started = time.perf_counter()
@@ -100,9 +100,7 @@ def time_rounds(
     return rows
 
 
-def _metrics_row(
-    run: int, outcome: RoundOutcome, engine: Engine, test: Samples
-) -> dict[str, Any]:
+def _metrics_row(run: int, outcome: RoundOutcome, engine: Engine, test: Samples) -> dict[str, Any]:
     test_loss, test_accuracy = engine.evaluate(outcome.after, test)
     row: dict[str, Any] = asdict(outcome.metrics) | {
         "run": run,

@@ -15,7 +15,8 @@ from privaudit.federation.assignment import assign
 from privaudit.federation.partition import Partition
 from privaudit.federation.phases import AuditedPhase, TrainingPhase
 from privaudit.federation.rounds import LocalTraining
-from privaudit.federation.transforms import Sharing, Transforms
+from privaudit.federation.sharing import Sharing
+from privaudit.federation.transforms import Transforms
 from privaudit.models.build import InputShape, build_model, check_model
 from privaudit.observation.views import view_named
 from privaudit.randomness import Seed

@@ -75,9 +75,7 @@ def train(
     """The rounds of ordinary training, from the parameters ``start`` [P]."""
 
     def plan(number: int) -> list[ClientWork]:
-        chosen = cohort_of(
-            len(partition.clients), phase.cohort, seed.generator("cohort", number)
-        )
+        chosen = cohort_of(len(partition.clients), phase.cohort, seed.generator("cohort", number))
         return [ClientWork(client, batches(client, number)) for client in chosen]
 
     def batches(client: int, number: int) -> list[np.ndarray]:

@@ -16,7 +16,6 @@ import numpy as np
 from privaudit.data.dataset import Dataset
 from privaudit.errors import UserError
 from privaudit.federation.partition import ADVERSARY, TARGET, Partition
-from privaudit.randomness import Seed
 
 Others = Literal["without", "natural"]
 

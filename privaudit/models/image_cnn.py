@@ -17,7 +17,7 @@ class ImageCNN(nn.Module):
 
     Args:
         num_classes: width of the output.
-        channels: output channels of each convolution; every one halves the side (28 -> 14 -> 7 ...).
+        channels: output channels of each convolution; every one halves the side (28, 14, 7 ...).
         hidden: width of the dense layer before the output.
         side: height and width of an image.
     """

@@ -1,1 +1,1 @@
-"""What an adversary sees: threat models as types, and the trace on disk between rounds and attacks."""
+"""What an adversary sees: threat models as types, and the trace on disk."""

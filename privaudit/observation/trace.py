@@ -25,9 +25,6 @@ from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
 from privaudit.observation.views import Observation, ParticipantView, view_named
 
-FORMAT = "privaudit-trace"
-VERSION = 1
-
 
 class Manifest(BaseModel):
     """What holds for the whole trace.
@@ -43,8 +40,8 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal["privaudit-trace"] = FORMAT
-    version: Literal[1] = VERSION
+    format: Literal["privaudit-trace"] = "privaudit-trace"
+    version: Literal[1] = 1
     view: Literal["participant", "server"] = "participant"
     layout: list[dict[str, Any]]
     target: int | None = None

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from privaudit.evaluation.cells import TableCell
 
-STYLE = {
+STYLE: Any = {
     "svg.hashsalt": "privaudit",
     "svg.fonttype": "none",
     "font.family": "sans-serif",

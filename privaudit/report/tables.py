@@ -1,4 +1,4 @@
-"""The inference-accuracy table: one row per cell (csv) or per attack with fractions beside (text)."""
+"""The inference-accuracy table: one row per cell (csv), or the fractions side by side (text)."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def wide_table(cells: Sequence[TableCell]) -> pd.DataFrame:
 
 
 def metrics_table(cells: Sequence[TableCell]) -> pd.DataFrame:
-    """The other metrics of each cell, with intervals; "not estimable" where n does not allow one."""
+    """The other metrics of each cell, with intervals; "not estimable" where n is too small."""
     names = {
         "accuracy": "accuracy",
         "advantage": "advantage",
@@ -143,9 +143,7 @@ def interval_text(interval: Interval | None, missing: str = "–") -> str:
     return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
 
 
-def _row_keys(
-    cells: Sequence[TableCell], rules: Sequence[str]
-) -> list[tuple[str, int, str, str]]:
+def _row_keys(cells: Sequence[TableCell], rules: Sequence[str]) -> list[tuple[str, int, str, str]]:
     keys: dict[tuple[str, int, str, str], None] = {}
     for cell in cells:
         for rule in rules if cell.rule == "all" else [cell.rule]:

@@ -83,8 +83,8 @@ def footnotes(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
     ]
     if detectable:
         notes.append(
-            f"Smallest AUC these n would have told from 0.50 in a single cell (80 % power, one-sided "
-            f"5 %): {max(detectable):.2f}."
+            "Smallest AUC these n would have told from 0.50 in a single cell (80 % power, "
+            f"one-sided 5 %): {max(detectable):.2f}."
         )
     if scenario.report.published_source:
         notes.append(f"published: {scenario.report.published_source}.")
@@ -125,7 +125,8 @@ STYLE_SHEET = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #8886; text-align: left; white-space: nowrap; }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid #8886; }
+th, td { text-align: left; white-space: nowrap; }
 .wide { overflow-x: auto; }
 figure { margin: 1.5rem 0; } figure svg { max-width: 100%; height: auto; background: white; }
 """

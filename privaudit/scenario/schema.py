@@ -6,13 +6,15 @@ The tables follow the main path: ``[data]`` -> ``[model]`` -> ``[federation]`` (
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from privaudit.federation.partition import PartitionPlan
 from privaudit.federation.schedule import Others
-from privaudit.federation.transforms import Sharing, Transforms
+from privaudit.federation.sharing import Sharing
+from privaudit.federation.transforms import Transforms
 from privaudit.ledger.rewards import check_budget, rule_named
 
 
@@ -27,7 +29,7 @@ def _known_reward(name: str) -> str:
 
 
 def _ascending(values: list[int]) -> list[int]:
-    if any(later <= earlier for earlier, later in zip(values, values[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(values)):
         raise ValueError("must increase from one value to the next")
     return values
 
@@ -200,7 +202,9 @@ class AuditSection(Section):
         if self.rules == ["all"] and self.fractions != [1.0]:
             raise ValueError("rule 'all' shares everything: fractions must be [1.0]")
         if "all" in self.rules and len(self.rules) > 1:
-            raise ValueError("rule 'all' equals any rule at fraction 1.0: do not mix it with others")
+            raise ValueError(
+                "rule 'all' equals any rule at fraction 1.0: do not mix it with others"
+            )
         if round(self.property_share * self.batch_size * self.local_steps) < 1:
             raise ValueError(
                 f"property_share {self.property_share:g} of {self.batch_size} records is none"
