@@ -80,7 +80,12 @@ def calibration_p_value(
     """Probability of a calibration error at least as large if every probability were right.
 
     Labels are drawn independently with the given probabilities; small means badly calibrated.
+
+    Raises:
+        ValueError: ``n_draws`` below 1, or see :func:`reliability_table`.
     """
+    if n_draws < 1:
+        raise ValueError(f"n_draws must be at least 1, got {n_draws}")
     bins = _bin_of(probabilities, present, n_bins)
     draws = (rng.random((n_draws, probabilities.size)) < probabilities).astype(np.float64)
     null = _errors(bins, probabilities, draws, n_bins)

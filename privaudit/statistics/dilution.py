@@ -2,16 +2,17 @@
 
 The fit is on the scale of AUCs, where a point at or below chance is a point like any other, by the
 likelihood of :mod:`privaudit.statistics.hierarchy` (runs differ by an unknown amount, its own at
-each number of clients) on a grid of the law's two parameters with a flat prior. Measurements at
-different numbers are taken as independent: if they share seeds, the interval of the exponent is,
-if anything, too wide.
+each number of clients), on a grid of the law's two parameters. Estimates are at the most likely
+curve; their intervals are what the curves say whose likelihood is not too far below it (profile
+likelihood), so that a flank the data leave open stays open. Measurements at different numbers are
+taken as independent: if they share seeds, the interval of the exponent is, if anything, too wide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, inf, isfinite
+from math import ceil, inf, isclose, isfinite
 
 import numpy as np
 from scipy.stats import chi2
@@ -35,7 +36,7 @@ class DilutionPoint:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A fitted quantity: median and equal-tailed limits; infinite where the data set no bound."""
+    """A fitted quantity with its interval; a limit is infinite where the data set no bound."""
 
     value: float
     low: float
@@ -44,13 +45,13 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class DilutionFit:
-    """A family of curves, weighted by how well each fits.
+    """A family of curves, and how likely each makes what was measured.
 
     Attributes:
         family: which curves.
         first: [G] first parameter of each curve.
         second: [G] second parameter.
-        mass: [G] weights, summing to 1.
+        log_likelihood: [G] of each curve.
         centre: geometric mean of the measured numbers of honest clients.
         measured: the numbers of honest clients the fit has seen.
         misfit_p: p-value of "a curve of this family is true"; ``None`` with only two points.
@@ -60,14 +61,14 @@ class DilutionFit:
     family: Family
     first: FloatArray
     second: FloatArray
-    mass: FloatArray
+    log_likelihood: FloatArray
     centre: float
     measured: tuple[int, ...]
     misfit_p: float | None
     level: float
 
     def parameter(self, name: str) -> Estimate:
-        """A fitted parameter, ``"exponent"`` for one; infinite limits where the prior's range ends.
+        """A fitted parameter, such as ``"exponent"``; no limit where its range would be one.
 
         Raises:
             ValueError: not a parameter of the family.
@@ -75,14 +76,13 @@ class DilutionFit:
         if name not in self.family.parameters:
             raise ValueError(f"parameter must be one of {self.family.parameters}, got {name!r}")
         index = self.family.parameters.index(name)
-        estimate = self._estimate((self.first, self.second)[index])
+        values = (self.first, self.second)[index]
+        estimate = self._estimate(values)
         low, high = self.family.bounds[index]
-        edge = 0.02 * (np.log(high / low) if self.family.logarithmic else high - low)
-        scale = np.log if self.family.logarithmic else np.asarray
         return Estimate(
             estimate.value,
-            -inf if scale(estimate.low) < scale(low) + edge else estimate.low,
-            inf if scale(estimate.high) > scale(high) - edge else estimate.high,
+            self.family.lowest if isclose(estimate.low, low) else estimate.low,
+            inf if isclose(estimate.high, high) else estimate.high,
         )
 
     def auc(self, honest: float) -> Estimate:
@@ -102,11 +102,9 @@ class DilutionFit:
         return self._estimate(np.maximum(at * self.centre if self.family.centred else at, 1.0))
 
     def _estimate(self, values: FloatArray) -> Estimate:
-        order = np.argsort(values)
-        cumulative = np.cumsum(self.mass[order])
-        tails = (0.5, (1 - self.level) / 2, (1 + self.level) / 2)
-        places = np.minimum(np.searchsorted(cumulative, tails), values.size - 1)
-        return Estimate(*(float(v) for v in values[order][places]))
+        best = int(self.log_likelihood.argmax())
+        allowed = values[self.log_likelihood >= self.log_likelihood[best] - _drop(self.level)]
+        return Estimate(float(values[best]), float(allowed.min()), float(allowed.max()))
 
 
 @dataclass(frozen=True)
@@ -158,14 +156,13 @@ def fit_dilution(
             axis=0,
         )
 
-    first, second, value = _explore(log_likelihood, family)
-    mass = np.exp(value - value.max())
+    first, second, value = _explore(log_likelihood, family, _drop(level))
     misfit = None
     if len(points) > 2:
         saturated = sum(float(curve.max()) for curve in curves)
         misfit = float(chi2.sf(2 * (saturated - value.max()), len(points) - 2))
     measured = tuple(point.honest for point in points)
-    return DilutionFit(family, first, second, mass / mass.sum(), centre, measured, misfit, level)
+    return DilutionFit(family, first, second, value, centre, measured, misfit, level)
 
 
 def harmless_from(
@@ -193,8 +190,13 @@ def harmless_from(
     )
 
 
+def _drop(level: float) -> float:
+    """How far below the highest log likelihood a curve may lie to be inside the interval."""
+    return float(chi2.ppf(level, 1) / 2)
+
+
 def _explore(
-    log_likelihood: Callable[[FloatArray, FloatArray], FloatArray], family: Family
+    log_likelihood: Callable[[FloatArray, FloatArray], FloatArray], family: Family, drop: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Flattened grid of both parameters and its log likelihood, zoomed to where it matters."""
     scale, back = (np.log, np.exp) if family.logarithmic else (np.asarray, np.asarray)
@@ -203,7 +205,7 @@ def _explore(
         axes = [np.linspace(low, high, GRID) for low, high in ranges]
         first, second = np.meshgrid(*axes, indexing="ij")
         value = log_likelihood(back(first), back(second))
-        relevant = value > value.max() - 15
+        relevant = value > value.max() - 2 * drop
         ranges = [
             (
                 max(float(x[relevant].min()) - (axis[1] - axis[0]), low),

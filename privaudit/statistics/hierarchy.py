@@ -76,7 +76,8 @@ class Evidence:
         error = np.sqrt(shrunk * (1 - shrunk) / self.sizes) * np.sqrt(2 * np.pi) * np.exp(z**2 / 2)
         n_runs = z.size
         spread = np.sqrt((z.var() * n_runs / max(n_runs - 1, 1) + np.mean(error**2)) / n_runs)
-        reach = 12 * spread + 4 / n_runs
+        # Few runs leave room for a large sigma, and with it for a mean far from what was seen.
+        reach = 12 * spread + (4 / n_runs if self.spread_scale else 0)
         low = min(z.mean() - reach, (z - 8 * error).min())
         high = max(z.mean() + reach, (z + 8 * error).max())
         return np.linspace(max(low, -MAX_LOCATION), min(high, MAX_LOCATION), N_LOCATIONS)

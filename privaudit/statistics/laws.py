@@ -64,8 +64,8 @@ class Family:
     Attributes:
         name: for tables.
         parameters: names of the two parameters.
-        bounds: their ranges; on a log scale where ``logarithmic``.
-        logarithmic: whether the grid runs over logarithms of the parameters.
+        bounds: the ranges searched.
+        logarithmic: whether the parameters are positive, and searched over their logarithms.
         d_prime: (first, second, n) -> d' at n, where n is relative to the centre of the measured
             numbers if ``centred``.
         crossing: (first, second, d) -> the n from which on d' stays below d.
@@ -79,6 +79,11 @@ class Family:
     centred: bool
     d_prime: Callable[[FloatArray, FloatArray, float], FloatArray]
     crossing: Callable[[FloatArray, FloatArray, float], FloatArray]
+
+    @property
+    def lowest(self) -> float:
+        """The lower limit of a parameter on which the data set none."""
+        return 0.0 if self.logarithmic else -inf
 
 
 def _moment_d_prime(d1: FloatArray, p_over_n: FloatArray, honest: float) -> FloatArray:

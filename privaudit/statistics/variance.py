@@ -15,7 +15,8 @@ def auc_variance(
 
     Hanley & McNeil, "The meaning and use of the area under a ROC curve", Radiology 143 (1982), in
     the symmetric form of Newcombe, "Confidence intervals for an effect size measure based on the
-    Mann-Whitney statistic, part 2", Statistics in Medicine 25 (2006), method 5.
+    Mann-Whitney statistic, part 2", Statistics in Medicine 25 (2006), method 5. For normal scores
+    of equal variance it is right at 0.5 and about 30 % too large at 0.95: never too small.
 
     Args:
         auc: in [0, 1].

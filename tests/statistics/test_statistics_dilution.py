@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+from math import inf
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import ndtr
+
+from privaudit.statistics.dilution import DilutionPoint, fit_dilution, harmless_from
+from privaudit.statistics.laws import MOMENT_LAW, POWER_LAW, auc_law, auc_of_d_prime, d_prime
+from privaudit.statistics.runs import RunScores
+
+HONEST = (1, 2, 4, 8, 16, 32)
+
+
+def measured(rng, curve, *, n_runs=3, n_rounds=150, between=0.0, honest=HONEST):
+    """Audits in which d' at n honest clients is curve(n), varying between runs in proportion."""
+    present = np.arange(n_rounds) % 2 == 0
+
+    def run(n):
+        d = curve(n) * (1 + between * rng.standard_normal())
+        return RunScores(rng.standard_normal(n_rounds) + d * present, present)
+
+    return [DilutionPoint(n, tuple(run(n) for _ in range(n_runs))) for n in honest]
+
+
+# The laws
+
+
+@given(st.floats(-6, 6))
+def test_d_prime_and_auc_are_inverse(d):
+    assert d_prime(auc_of_d_prime(d)) == pytest.approx(d, abs=1e-3)
+
+
+def test_d_prime_at_the_ends():
+    assert (d_prime(0.0), d_prime(0.5), d_prime(1.0)) == (-inf, 0.0, inf)
+    with pytest.raises(ValueError, match=r"auc must be in \[0, 1\], got 1.5"):
+        d_prime(1.5)
+
+
+def test_law_with_a_known_detector_falls_with_the_root_of_the_clients():
+    assert auc_law(3.0, 9, 0.0) == pytest.approx(ndtr(1.0 / np.sqrt(2)))
+
+
+def test_law_with_few_samples_falls_with_the_clients():
+    ratio = d_prime(auc_law(3.0, 40, 1e4)) / d_prime(auc_law(3.0, 20, 1e4))
+    assert ratio == pytest.approx(0.5, abs=1e-3)
+
+
+def test_law_without_signal_is_chance():
+    assert auc_law(0.0, 5, 0.0) == 0.5
+
+
+@pytest.mark.parametrize("arguments", [(-1.0, 2, 0.1), (1.0, 0, 0.1), (1.0, 2, -0.1)])
+def test_law_refuses_numbers_out_of_range(arguments):
+    with pytest.raises(ValueError, match="honest at least 1"):
+        auc_law(*arguments)
+
+
+def test_law_is_what_a_learned_mean_difference_reaches():
+    """Train on n aggregates of K - 1 clients in p dimensions, half of them shifted; many times."""
+    rng, p, n, honest, d1 = np.random.default_rng(0), 60, 80, 4, 2.4
+    shift = np.zeros(p)
+    shift[0] = d1 / np.sqrt(honest)  # in units of the aggregate's standard deviation
+    noise = 2 / np.sqrt(n) * rng.standard_normal((4000, p))
+    learned = shift + noise
+    reached = learned @ shift / np.linalg.norm(learned, axis=1)
+    assert np.mean(ndtr(reached / np.sqrt(2))) == pytest.approx(
+        auc_law(d1, honest, p / n), abs=0.005
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "first", "second"), [(POWER_LAW, 1.3, -0.6), (MOMENT_LAW, 4.0, 0.3)]
+)
+def test_crossing_undoes_the_law(family, first, second):
+    a, b = np.array([first]), np.array([second])
+    n = family.crossing(a, b, 0.36)
+    assert family.d_prime(a, b, float(n[0])) == pytest.approx(0.36)
+
+
+def test_attacks_that_do_not_fade_never_cross():
+    d = np.array([1.0, 0.2, -0.5])
+    assert POWER_LAW.crossing(d, np.full(3, 0.1), 0.36).tolist() == [inf, inf, 0.0]
+
+
+# The fit
+
+
+@pytest.mark.parametrize(("exponent", "between"), [(-0.7, 0.2), (-0.5, 0.0)])
+def test_exponent_and_crossing_cover_and_the_true_law_is_not_called_a_misfit(exponent, between):
+    rng, n, d1 = np.random.default_rng(1), 60, 3.0
+    crossing = (d1 / d_prime(0.6)) ** (-1 / exponent)
+    covered, crossed, misfits = 0, 0, 0
+    for _ in range(n):
+        fit = fit_dilution(measured(rng, lambda k: d1 * k**exponent, between=between), POWER_LAW)
+        found, at = fit.parameter("exponent"), fit.honest_below(0.6)
+        covered += found.low <= exponent <= found.high
+        crossed += at.low <= crossing <= at.high
+        misfits += fit.misfit_p <= 0.05
+    least = n * 0.93 - 3 * np.sqrt(n * 0.93 * 0.07)
+    assert covered >= least
+    assert crossed >= least
+    assert misfits <= n * 0.05 + 3 * np.sqrt(n * 0.05 * 0.95)
+
+
+def test_another_exponent_is_excluded():
+    rng = np.random.default_rng(2)
+    fit = fit_dilution(measured(rng, lambda k: 3 / k, n_runs=10), POWER_LAW)
+    found = fit.parameter("exponent")
+    assert found.high < -0.75
+    assert found.low > -1.25
+
+
+def test_a_curve_that_is_no_power_law_is_called_a_misfit():
+    rng = np.random.default_rng(3)
+    fit = fit_dilution(measured(rng, lambda k: 3.0 if k < 8 else 0.2, n_runs=10), POWER_LAW)
+    assert fit.misfit_p < 1e-3
+    two = fit_dilution(measured(rng, lambda k: 3 / k, honest=(1, 4)), POWER_LAW)
+    assert two.misfit_p is None
+
+
+def test_points_at_chance_count():
+    rng = np.random.default_rng(4)
+    points = measured(rng, lambda k: 3 / k if k <= 4 else 0.0, n_runs=5)
+    with_them = fit_dilution(points, POWER_LAW).parameter("exponent")
+    without = fit_dilution(points[:3], POWER_LAW).parameter("exponent")
+    assert with_them.high < without.high
+    assert with_them.high < -0.8
+
+
+def test_nothing_but_chance_bounds_no_exponent():
+    fit = fit_dilution(measured(np.random.default_rng(5), lambda _: 0.0), POWER_LAW)
+    found = fit.parameter("exponent")
+    assert found.high == inf
+    assert fit.auc(8).low < 0.5 < fit.auc(8).high
+
+
+def test_perfect_attacks_are_fitted_too():
+    fit = fit_dilution(measured(np.random.default_rng(6), lambda k: 9 / k), POWER_LAW)
+    assert fit.parameter("exponent").low < -1 < fit.parameter("exponent").high
+
+
+def test_moment_law_is_recovered():
+    rng, d1, p_over_n = np.random.default_rng(7), 4.0, 0.3
+    points = measured(rng, lambda k: d_prime(auc_law(d1, k, p_over_n)), n_runs=20)
+    fit = fit_dilution(points, MOMENT_LAW)
+    for name, truth in (("d1", d1), ("p_over_n", p_over_n)):
+        found = fit.parameter(name)
+        assert found.low < truth < found.high
+        assert found.high < 10 * found.low
+    assert fit.auc(16).value == pytest.approx(auc_law(d1, 16, p_over_n), abs=0.02)
+
+
+def test_whole_run_labels_are_fitted_over_runs():
+    rng = np.random.default_rng(8)
+
+    def runs(n):
+        return tuple(
+            RunScores(rng.standard_normal(1) + 4 / n * (i % 2), np.array([i % 2 == 1]))
+            for i in range(40)
+        )
+
+    fit = fit_dilution([DilutionPoint(n, runs(n)) for n in (1, 4, 16)], POWER_LAW)
+    assert fit.parameter("exponent").low < -1 < fit.parameter("exponent").high
+
+
+# The answer
+
+
+def test_answer_within_what_was_measured():
+    points = measured(np.random.default_rng(9), lambda k: 3 / k, n_runs=10)
+    answer = harmless_from(points, fit_dilution(points, POWER_LAW))
+    assert answer.measured in (16, 32)
+    assert answer.fitted_low <= 8.4 <= answer.fitted_high
+    assert (answer.extrapolated, answer.measured_up_to) == (False, 32)
+
+
+def test_answer_beyond_what_was_measured_is_marked():
+    points = measured(np.random.default_rng(10), lambda k: 3 / k**0.5, n_runs=10)
+    answer = harmless_from(points, fit_dilution(points, POWER_LAW))
+    assert answer.measured is None
+    assert answer.extrapolated
+    # 3 / sqrt(n) = 0.358 at n = 70.
+    assert 32 < answer.fitted_low <= 70 <= answer.fitted_high
+
+
+def test_attack_that_does_not_fade_has_no_upper_answer():
+    points = measured(np.random.default_rng(11), lambda _: 1.5)
+    answer = harmless_from(points, fit_dilution(points, POWER_LAW))
+    assert answer.measured is None
+    assert answer.fitted_high is None
+    assert answer.extrapolated
+
+
+def test_one_lucky_number_of_clients_is_no_answer():
+    rng = np.random.default_rng(12)
+    points = measured(rng, lambda k: {1: 2.0, 4: 0.0, 16: 2.0}[k], n_runs=10, honest=(1, 4, 16))
+    assert harmless_from(points, fit_dilution(points, POWER_LAW)).measured is None
+
+
+def test_threshold_and_points_are_checked():
+    rng = np.random.default_rng(13)
+    points = measured(rng, lambda k: 1 / k, honest=(1, 2))
+    fit = fit_dilution(points, POWER_LAW)
+    with pytest.raises(ValueError, match="threshold must be in"):
+        harmless_from(points, fit, threshold=0.5)
+    with pytest.raises(ValueError, match="parameter must be one of"):
+        fit.parameter("slope")
+    for wrong in ([points[0]], points[::-1], [points[0], points[0]]):
+        with pytest.raises(ValueError, match="increasing numbers of honest clients"):
+            fit_dilution(wrong, POWER_LAW)
+    with pytest.raises(ValueError, match="level must be in"):
+        fit_dilution(points, POWER_LAW, level=0.0)

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit, log_ndtr, logit, ndtri
+from scipy.stats import beta, norm
+from scipy.stats import t as student_t
+
+from privaudit.statistics import intervals, roc
+from privaudit.statistics.bootstrap import bootstrap_auc_interval
+from privaudit.statistics.hierarchy import Evidence, mean_rate_limits, mean_rate_log_likelihood
+from privaudit.statistics.intervals import Interval, auc_interval
+from privaudit.statistics.runs import RunScores
+from privaudit.statistics.variance import auc_variance
+
+LEVEL = 0.95
+
+
+def simulated_runs(rng, n_runs, n_rounds, auc, between=0.0):
+    """Normal scores, d' normal between runs, mean over runs of the true AUC = ``auc``."""
+    present = np.arange(n_rounds) % 2 == 0
+    centre = ndtri(auc) * np.sqrt(2 + between**2)
+    d = centre + between * rng.standard_normal((n_runs, 1))
+    scores = rng.standard_normal((n_runs, n_rounds)) + d * present
+    return [RunScores(row, present) for row in scores]
+
+
+def coverage(method, truth, draw, n):
+    limits = [method(draw()) for _ in range(n)]
+    return np.mean([i.low <= truth <= i.high for i in limits]), np.mean(
+        [i.high - i.low for i in limits]
+    )
+
+
+def least_covered(n):
+    """What a method that covers 93 % would reach in n simulations but for bad luck (3 s.e.)."""
+    return 0.93 - 3 * np.sqrt(0.93 * 0.07 / n)
+
+
+# The model against closed forms and naive integrals
+
+
+@pytest.mark.parametrize(("rate", "size"), [(0.5, 10.0), (0.9, 40.0), (1.0, 25.0), (0.0, 8.0)])
+def test_one_run_gives_the_beta_posterior(rate, size):
+    low, high = mean_rate_limits(Evidence(np.array([rate]), np.array([size]), 0.0), LEVEL)
+    exact = beta(rate * size + 0.5, (1 - rate) * size + 0.5)
+    assert (low, high) == pytest.approx(tuple(exact.ppf([0.025, 0.975])), abs=2e-3)
+
+
+def test_runs_that_do_not_differ_are_one_long_run():
+    rates, sizes = np.array([0.6, 0.7, 0.8]), np.array([20.0, 30.0, 10.0])
+    several = mean_rate_limits(Evidence(rates, sizes, 0.0), LEVEL)
+    total = sizes.sum()
+    one = mean_rate_limits(
+        Evidence(np.array([rates @ sizes / total]), np.array([total]), 0.0), LEVEL
+    )
+    assert several == pytest.approx(one, abs=1e-3)
+
+
+def test_likelihood_is_the_integral_over_each_runs_location():
+    evidence = Evidence(np.array([0.6, 1.0]), np.array([30.0, 12.0]), 0.35)
+    spreads, locations = evidence.spreads, evidence.locations
+    found = evidence.log_likelihood()
+
+    z = np.linspace(-14, 14, 100_001)
+
+    def one_run(rate, size, sigma, mu):
+        integrand = np.exp(size * (rate * log_ndtr(z) + (1 - rate) * log_ndtr(-z)))
+        return np.sum(integrand * norm.pdf(z, mu, sigma)) * (z[1] - z[0])
+
+    for s in (5, 15, 25):
+        # Far from its peak the likelihood is only kept from being zero.
+        for i in np.flatnonzero(found[s] > found.max() - 12)[::40]:
+            exact = sum(
+                np.log(one_run(rate, size, spreads[s], locations[i]))
+                for rate, size in zip(evidence.rates, evidence.sizes, strict=True)
+            )
+            assert found[s, i] == pytest.approx(exact, abs=1e-4)
+
+
+def test_mean_rate_likelihood_without_spread_is_the_coin_flips():
+    scores = np.linspace(-0.5, 1.5, 9)
+    found = mean_rate_log_likelihood(Evidence(np.array([0.7]), np.array([30.0]), 0.0), scores)
+    exact = 30 * (0.7 * log_ndtr(scores) + 0.3 * log_ndtr(-scores))
+    assert found == pytest.approx(exact, abs=0.01)
+
+
+def test_one_long_run_gives_the_normal_interval():
+    runs = simulated_runs(np.random.default_rng(0), 1, 4000, 0.7)
+    found = auc_interval(runs)
+    error = np.sqrt(auc_variance(found.value, 2000, 2000))
+    assert (found.low, found.high) == pytest.approx(
+        (found.value - 1.96 * error, found.value + 1.96 * error), abs=0.1 * error
+    )
+
+
+def test_many_equal_runs_give_the_normal_interval():
+    rng = np.random.default_rng(1)
+    widths = [
+        i.high - i.low for i in (auc_interval(simulated_runs(rng, 20, 150, 0.8)) for _ in range(20))
+    ]
+    expected = 2 * 1.96 * np.sqrt(auc_variance(0.8, 75, 75) / 20)
+    # Allowing for a spread between runs that is not there costs little with 20 runs.
+    assert expected * 0.95 < np.mean(widths) < expected * 1.2
+
+
+# Coverage
+
+
+@pytest.mark.parametrize(
+    ("n_runs", "n_rounds", "auc", "between"),
+    [(2, 60, 0.5, 0.0), (2, 60, 0.8, 0.5), (3, 20, 0.995, 0.5), (5, 150, 0.95, 0.5)],
+)
+def test_interval_covers(n_runs, n_rounds, auc, between):
+    rng, n = np.random.default_rng(2), 250
+    share, _ = coverage(
+        auc_interval, auc, lambda: simulated_runs(rng, n_runs, n_rounds, auc, between), n
+    )
+    assert share >= least_covered(n)
+
+
+def test_three_runs_ours_covers_bootstrap_does_not_and_t_is_too_wide():
+    rng, n, auc = np.random.default_rng(3), 300, 0.8
+
+    def draw():
+        return simulated_runs(rng, 3, 60, auc, between=0.5)
+
+    def bootstrap(runs):
+        return bootstrap_auc_interval(runs, rng, n_draws=300)
+
+    def logit_t(runs):
+        values = logit([roc.auc(run.scores, run.present) for run in runs])
+        reach = student_t.ppf(0.975, 2) * values.std(ddof=1) / np.sqrt(3)
+        low, high = expit(values.mean() - reach), expit(values.mean() + reach)
+        return Interval(0, low, high, 3, 180, "t")
+
+    share, width = coverage(auc_interval, auc, draw, n)
+    assert share >= least_covered(n)
+    assert coverage(bootstrap, auc, draw, n)[0] < least_covered(n)
+    assert width < 0.9 * coverage(logit_t, auc, draw, n)[1]
+
+
+def test_labels_on_runs_cover_though_rounds_depend_on_their_run():
+    rng, n, n_runs, n_rounds, d, effect = np.random.default_rng(4), 250, 10, 20, 1.2, 0.7
+    truth = norm.cdf(d / np.sqrt(2 + 2 * effect**2))
+
+    def draw():
+        level = effect * rng.standard_normal((n_runs, 1)) + d * (np.arange(n_runs) % 2)[:, None]
+        scores = level + rng.standard_normal((n_runs, n_rounds))
+        return [RunScores(s, np.full(n_rounds, i % 2 == 1)) for i, s in enumerate(scores)]
+
+    assert coverage(auc_interval, truth, draw, n)[0] >= least_covered(n)
+
+    def rounds_as_units(runs):
+        pooled = RunScores(
+            np.concatenate([r.scores for r in runs]), np.concatenate([r.present for r in runs])
+        )
+        return auc_interval([pooled])
+
+    assert coverage(rounds_as_units, truth, draw, n)[0] < least_covered(n)
+
+
+@pytest.mark.parametrize("auc", [0.5, 0.8])
+def test_other_metrics_cover(auc):
+    rng, n, d = np.random.default_rng(5), 200, np.sqrt(2) * ndtri(auc)
+    cut = d / 2
+
+    def draw():
+        return simulated_runs(rng, 3, 60, auc)
+
+    right = norm.cdf(d / 2)
+    tpr = norm.cdf(d + ndtri(0.1))
+    for method, truth in [
+        (lambda runs: intervals.accuracy_interval(runs, cut), right),
+        (lambda runs: intervals.balanced_accuracy_interval(runs, cut), right),
+        (lambda runs: intervals.advantage_interval(runs, cut), 2 * right - 1),
+        (lambda runs: intervals.tpr_at_fpr_interval(runs, 0.1), tpr),
+    ]:
+        assert coverage(method, truth, draw, n)[0] >= least_covered(n)
+
+
+# Properties
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n_runs=st.integers(1, 5),
+    n_rounds=st.integers(2, 40),
+    d=st.floats(-6, 6),
+    seed=st.integers(0, 1000),
+)
+def test_value_lies_inside_and_scores_mirror(n_runs, n_rounds, d, seed):
+    rng = np.random.default_rng(seed)
+    present = np.arange(n_rounds) % 2 == 0
+    runs = [RunScores(rng.standard_normal(n_rounds) + d * present, present) for _ in range(n_runs)]
+    found = auc_interval(runs)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert found.high - found.low > 0
+    mirrored = auc_interval([RunScores(-run.scores, run.present) for run in runs])
+    assert (mirrored.low, mirrored.high) == pytest.approx((1 - found.high, 1 - found.low), abs=1e-3)
+
+
+def test_perfect_in_all_runs_still_leaves_room_and_less_with_more_runs():
+    present = np.arange(40) % 2 == 0
+    perfect = RunScores(present.astype(float), present)
+    lows = [auc_interval([perfect] * n).low for n in (2, 3, 10)]
+    assert auc_interval([perfect] * 3).high == 1.0
+    assert 0.7 < lows[0] < lows[1] < lows[2] < 1.0
+
+
+def test_runs_that_disagree_widen_the_interval():
+    rng = np.random.default_rng(6)
+    alike = simulated_runs(rng, 5, 100, 0.75)
+    apart = [*simulated_runs(rng, 3, 100, 0.95), *simulated_runs(rng, 2, 100, 0.5)]
+    a, b = auc_interval(alike), auc_interval(apart)
+    assert b.high - b.low > 1.5 * (a.high - a.low)
+
+
+def test_higher_level_is_wider():
+    runs = simulated_runs(np.random.default_rng(7), 3, 60, 0.8)
+    narrow, wide = auc_interval(runs, level=0.8), auc_interval(runs, level=0.99)
+    assert wide.low < narrow.low < narrow.high < wide.high
+    with pytest.raises(ValueError, match="level must be in"):
+        auc_interval(runs, level=1.0)
+
+
+def test_method_and_counts_are_said():
+    rng = np.random.default_rng(8)
+    one, three = simulated_runs(rng, 1, 20, 0.7), simulated_runs(rng, 3, 20, 0.7)
+    by_run = [RunScores(np.array([float(i)]), np.array([i > 1])) for i in range(4)]
+    assert auc_interval(one).method == intervals.WITHIN_ONE_RUN
+    assert auc_interval(three).method == intervals.OVER_RUNS
+    assert auc_interval(by_run).method == intervals.RUNS_AS_UNITS
+    assert (auc_interval(three).n_runs, auc_interval(three).n_rounds) == (3, 60)
+
+
+def test_scores_with_more_variance_than_the_formula_widen_one_run():
+    rng = np.random.default_rng(9)
+    present = np.arange(200) % 2 == 0
+    # Scores of present rounds lie far above or far below: the AUC hangs on how many of each.
+    scores = np.where(present, 10 * np.sign(rng.standard_normal(200)), rng.standard_normal(200))
+    found = auc_interval([RunScores(scores, present)])
+    assert found.high - found.low > 1.15 * 2 * 1.96 * np.sqrt(auc_variance(0.5, 100, 100))
+
+
+def test_accuracy_of_one_run_is_the_beta_interval():
+    run = RunScores(np.array([1.0] * 6 + [-1.0] * 4), np.array([True] * 9 + [False]))
+    found = intervals.accuracy_interval([run], 0.0)
+    assert found.value == pytest.approx(0.7)
+    assert (found.low, found.high) == pytest.approx(
+        tuple(beta(7.5, 3.5).ppf([0.025, 0.975])), abs=2e-3
+    )
+
+
+def test_small_false_positive_rates_are_not_estimable_from_few_rounds():
+    runs = simulated_runs(np.random.default_rng(10), 3, 150, 0.8)
+    assert intervals.tpr_at_fpr_interval(runs, 0.1) is not None
+    assert intervals.tpr_at_fpr_interval(runs, 0.01) is None
+    by_run = [RunScores(np.full(100, float(i)), np.full(100, i > 4)) for i in range(10)]
+    # 500 absent rounds, but only five absent runs.
+    assert intervals.tpr_at_fpr_interval(by_run, 0.1) is None
+    assert intervals.tpr_at_fpr_interval(by_run, 0.2).value == 1.0
+
+
+def test_harmless_is_about_the_upper_limit():
+    def interval(high):
+        return Interval(0.5, 0.4, high, 3, 60, "")
+
+    assert intervals.is_harmless(interval(0.59))
+    assert not intervals.is_harmless(interval(0.6))
+    assert intervals.is_harmless(interval(0.6), threshold=0.65)
+    with pytest.raises(ValueError, match=r"threshold must be in \(0.5, 1\], got 0.5"):
+        intervals.is_harmless(interval(0.59), threshold=0.5)
+
+
+def test_bootstrap_agrees_with_ours_when_runs_are_many():
+    rng = np.random.default_rng(11)
+    runs = simulated_runs(rng, 25, 60, 0.75, between=0.4)
+    ours, theirs = auc_interval(runs), bootstrap_auc_interval(runs, rng)
+    assert theirs.value == ours.value
+    # Its draws within runs add the sampling noise a second time, hence a little wider.
+    assert (theirs.low, theirs.high) == pytest.approx((ours.low, ours.high), abs=0.02)
+
+
+def test_bootstrap_refuses_labels_on_runs_and_bad_settings():
+    rng = np.random.default_rng(12)
+    by_run = [RunScores(np.array([float(i)]), np.array([i > 1])) for i in range(4)]
+    with pytest.raises(ValueError, match="both labels in every run"):
+        bootstrap_auc_interval(by_run, rng)
+    with pytest.raises(ValueError, match="got 0 and"):
+        bootstrap_auc_interval(simulated_runs(rng, 2, 10, 0.5), rng, n_draws=0)
