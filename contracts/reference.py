@@ -89,7 +89,7 @@ def plan_head(
     return keccak(encode(types, values))
 
 
-def batch_head(  # noqa: PLR0917 - the fields of the preimage, in its order
+def batch_head(
     previous: bytes,
     link: int,
     round_id: int,

@@ -1,0 +1,576 @@
+"""The ledger against its ghost: random actions, biased so that money is reached and moves.
+
+Each action is predicted by :mod:`ledger_ghost`: success or the exact reason of the refusal. After
+each, the contract's totals must be the ghost's; every 25 actions everything is compared. The run
+counts successes and refusals per function: a rule that was hardly ever carried out proves nothing.
+
+``PRIVAUDIT_LEDGER_ACTIONS`` sets the number of actions (default 20,000, always the same ones;
+another number draws new ones every time).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, TypeVar
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from ledger_chain import Reverted
+from ledger_ghost import CLOSED, EXPIRED, OPEN, Ghost, GhostRound, Refused, ghost_of
+from ledger_world import (
+    ACCEPTED,
+    ADMIN,
+    AUDITOR,
+    CLIENT_KEYS,
+    CLIENTS,
+    COORDINATOR,
+    KEYS,
+    MODEL,
+    OUTSIDER,
+    RECORDS,
+    STRANGER,
+    World,
+    entry,
+    load_artefact,
+    word,
+)
+from reference import MerkleTree, property_id
+from tabulate import tabulate
+
+ACTIONS_IN_CI = 20_000
+ACTIONS = int(os.environ.get("PRIVAUDIT_LEDGER_ACTIONS", ACTIONS_IN_CI))
+MUTANT = "PRIVAUDIT_LEDGER_ARTEFACT" in os.environ
+STEPS = 200
+MANY_ROUNDS = 3
+MANY_AUDITS = 40
+ACTIONS_ANY_TIME = (
+    *("wait", "wait", "wait", "force_ether", "change_roles", "set_bond", "register", "deposit"),
+    *("release", "withdraw", "open_round", "submit", "submit_signed", "end_submissions"),
+    *("post_commitments", "post_commitments", "settle", "post_rewards", "claim", "close_round"),
+    *("expire_round", "claim_bond", "claim_bond_rooted", "register_plan", "record_audits"),
+    "supersede",
+)
+SPARE = KEYS[11].public_key.to_checksum_address()
+COHORT = [*CLIENTS, OUTSIDER]
+EVERYBODY = [ADMIN, COORDINATOR, AUDITOR, STRANGER, SPARE, *COHORT]
+
+Item = TypeVar("Item")
+Draw = Callable[[], int]
+
+
+def pick(items: Sequence[Item], number: int) -> Item:
+    """An item, by any number."""
+    return items[number % len(items)]
+
+
+def subset(items: Sequence[Item], bits: int) -> list[Item]:
+    """Some of the items."""
+    return [item for place, item in enumerate(items) if bits >> (place % 8) & 1]
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Actions, their prediction, and the comparison."""
+
+    done: ClassVar[Counter[str]] = Counter()
+    refused: ClassVar[Counter[str]] = Counter()
+    reasons: ClassVar[Counter[str]] = Counter()
+    moved: ClassVar[Counter[str]] = Counter()
+    outside: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(load_artefact(), bond=0, treasury=100_000)
+        self.ghost: Ghost = ghost_of(self.world.hashes, ADMIN, COORDINATOR, AUDITOR, 0)
+        self.ghost.register_clients(COORDINATOR, CLIENTS)
+        self.ghost.deposit(STRANGER, 100_000)
+        self.forced = 0
+        self.steps = 0
+        self.grants: dict[str, int] = {}
+        self.published: list[tuple[dict[str, int], MerkleTree]] = []
+        self.trees: dict[int, MerkleTree] = {}
+        self._time()
+
+    # ------------------------------------------------------------------ choosing
+
+    @rule(seed=st.integers(0, 2**32 - 1))
+    def act(self, seed: int) -> None:
+        """One action: mostly one that has a chance now, with arguments that mostly make sense.
+
+        Hypothesis draws the seed only: its own choice of rules and small numbers seldom gets to
+        where money is paid. The step goes in, because Hypothesis likes to repeat itself.
+        """
+        dice = random.Random(f"{seed} {self.steps}")
+        name = dice.choice([*ACTIONS_ANY_TIME, *(4 * list(self._promising()))])
+        getattr(self, name)(lambda: dice.randrange(256))
+
+    def _promising(self) -> Iterator[str]:
+        """Actions that a step towards a payment needs now."""
+        ghost = self.ghost
+        for number, found in enumerate(ghost.rounds):
+            if found.state == OPEN:
+                yield from self._next(number, found)
+            elif self._has_bond_left(found):
+                yield from ("claim_bond", "claim_bond") if found.commitments else ()
+                yield from ("claim_bond_rooted", "claim_bond_rooted") if found.rooted else ()
+        if self._owed():
+            yield "claim"
+        if len(self._rounds(OPEN)) < MANY_ROUNDS:
+            yield from ("open_round", "open_round")
+        if any(ghost.credits.values()):
+            yield "withdraw"
+        if ghost.pending:
+            yield "change_roles"
+        if len(ghost.audits) < MANY_AUDITS:
+            yield "record_audits"
+
+    def _next(self, number: int, found: GhostRound) -> tuple[str, ...]:
+        """What brings an open round on; every third is left to stall."""
+        if self.ghost.now < found.submit_deadline:
+            return "submit", "submit_signed"
+        if number % 3 == 0:
+            return ("wait" if self.ghost.now < found.settle_deadline else "expire_round",)
+        if found.commitments.keys() != found.outcomes.keys():
+            return ("settle",)
+        if found.rooted and not found.rewards_posted:
+            return ("post_rewards",)
+        return ("close_round",)
+
+    @staticmethod
+    def _has_bond_left(found: GhostRound) -> bool:
+        left = len(found.bond_claims) < found.claimants
+        return found.state == EXPIRED and found.bond > 0 and left
+
+    def _owed(self) -> list[str]:
+        """Who can claim under the latest root."""
+        grants = self.published[-1][0] if self.published else {}
+        ghost = self.ghost
+        return [c for c, wei in grants.items() if wei > ghost.claimed[c] and c in ghost.clients]
+
+    # ------------------------------------------------------------------ acting
+
+    def _time(self) -> None:
+        self.ghost.now, self.ghost.block = self.world.chain.now, self.world.chain.number
+
+    def _act(
+        self, name: str, *arguments: Any, sender: str, value: int = 0, ghost: Sequence[Any] = ()
+    ) -> bool:
+        """Predict, send, compare; ``ghost`` are the ghost's arguments where they differ."""
+        expected = None
+        extra = {"value": value} if name in ("open_round", "deposit") else {}
+        try:
+            getattr(self.ghost, name)(sender, *(ghost or arguments), **extra)
+        except Refused as refusal:
+            expected = str(refusal)
+        actual = None
+        try:
+            self.world.call(name, *arguments, sender=sender, value=value)
+        except Reverted as refusal:
+            actual = refusal.reason
+        assert actual == expected, f"{name}: contract {actual!r}, ghost {expected!r}"
+        (self.refused if actual else self.done)[name] += 1
+        if actual:
+            self.reasons[actual] += 1
+        return actual is None
+
+    def _role(self, role: str, number: int) -> str:
+        """Nearly always the holder of the role."""
+        return pick(EVERYBODY, number) if number < 12 else str(getattr(self.ghost, role))
+
+    def _round(self, wanted: Sequence[int], number: int) -> int:
+        """Mostly one of the wanted rounds, sometimes any, or one that does not exist."""
+        if wanted and number < 235:
+            return pick(wanted, number)
+        return number % (len(self.ghost.rounds) + 1)
+
+    def _rounds(self, state: int, ended: bool | None = None) -> list[int]:
+        """Ids of rounds in a state; ``ended``: whether their submissions have."""
+        return [
+            number
+            for number, found in enumerate(self.ghost.rounds)
+            if found.state == state
+            and (ended is None or (self.ghost.now >= found.submit_deadline) == ended)
+        ]
+
+    # ------------------------------------------------------------------ time, ether from outside
+
+    def wait(self, draw: Draw) -> None:
+        number = draw()
+        open_rounds = [found for found in self.ghost.rounds if found.state == OPEN]
+        marks = [r.submit_deadline for r in open_rounds]
+        if number % 3 == 0:
+            marks += [r.settle_deadline for r in open_rounds]
+        ahead = [mark for mark in marks if mark > self.ghost.now]
+        self.outside["wait"] += 1
+        seconds = min(ahead) - self.ghost.now if ahead and number % 2 == 0 else number % 3
+        self.world.chain.mine(seconds)
+        self._time()
+
+    def force_ether(self, draw: Draw) -> None:
+        number = draw()
+        self.outside["force_ether"] += 1
+        self.forced += number
+        self.world.chain.fund(self.world.ledger.address, self.world.balance() + number)
+
+    # ------------------------------------------------------------------ roles and money
+
+    def change_roles(self, draw: Draw) -> None:
+        number, who = draw(), draw()
+        sender = self._role("admin", who)
+        name = pick(["set_coordinator", "set_auditor", "offer_admin", "accept_admin"], number)
+        name = "accept_admin" if self.ghost.pending and number % 3 else name
+        if name == "accept_admin":
+            offered = self.ghost.pending if number > 60 else ""
+            self._act(name, sender=offered or pick(EVERYBODY, who))
+            return
+        self._act(name, pick([COORDINATOR, AUDITOR, ADMIN, SPARE], number // 4), sender=sender)
+
+    def set_bond(self, draw: Draw) -> None:
+        number, who = draw(), draw()
+        self._act("set_required_bond", number % 90, sender=self._role("admin", who))
+
+    def register(self, draw: Draw) -> None:
+        number, who = draw(), draw()
+        known = len(self.ghost.clients)
+        fresh = [f"0x{0xC0FFEE00 + known + place:040x}" for place in range(number % 4)]
+        if number > 200:
+            fresh = [*fresh, pick(COHORT, number)]
+        self._act("register_clients", fresh, sender=self._role("coordinator", who))
+
+    def deposit(self, draw: Draw) -> None:
+        number = draw()
+        self._act("deposit", sender=STRANGER, value=number * 10)
+
+    def release(self, draw: Draw) -> None:
+        number, who = draw(), draw()
+        amount = self.ghost.treasury + 1 if number > 220 else number * 3
+        self._act("release_treasury", pick(EVERYBODY, who), amount, sender=self._role("admin", who))
+
+    def withdraw(self, draw: Draw) -> None:
+        number, way = draw(), draw()
+        rich = [account for account, credit in self.ghost.credits.items() if credit]
+        account = pick(rich, number) if rich and number < 240 else pick(EVERYBODY, number)
+        to = account if way % 2 else SPARE
+        before = self.world.chain.evm.get_balance(to)
+        credit = self.ghost.credits[account]
+        name, sender = ("withdraw_for", STRANGER) if way % 2 else ("withdraw", account)
+        if self._act(name, to, sender=sender):
+            assert self.world.chain.evm.get_balance(to) == before + credit
+            self.moved["withdrawn"] += credit
+
+    # ------------------------------------------------------------------ rounds
+
+    def open_round(self, draw: Draw) -> None:
+        number, length, who = draw(), draw(), draw()
+        ghost = self.ghost
+        round_id = len(ghost.rounds) + (number > 245)
+        budget = ghost.treasury + 1 if number > 240 else number * 11
+        submit = ghost.now + length % 40
+        settle = submit + length // 8 if length else ghost.now + 366 * 86_400 + 1
+        sender = self._role("coordinator", who)
+        short = 1 if length > 225 else 0
+        value = max(0, ghost.required_bond - ghost.credits[sender] - short) + number % 2
+        arguments = (round_id, MODEL, budget, submit, settle)
+        self._act("open_round", *arguments, sender=sender, value=value)
+
+    def submit(self, draw: Draw) -> None:
+        number, who = draw(), draw()
+        round_id = self._round(self._rounds(OPEN, ended=False), number)
+        commitment = word(f"{round_id} {who}")
+        self._act("submit", round_id, commitment, sender=pick([*COHORT, STRANGER], who))
+
+    def submit_signed(self, draw: Draw) -> None:
+        number, bits = draw(), draw()
+        round_id = self._round(self._rounds(OPEN, ended=False), number)
+        signers = subset([*CLIENT_KEYS, KEYS[10]], bits & ~(64 if bits < 200 else 0))
+        commitment = word(f"signed {number}")
+        items = [self.world.hashes.signed(key, round_id, commitment) for key in signers]
+        owners = [key.public_key.to_checksum_address() for key in signers]
+        if number < 10 and items:
+            items[0] = (pick(COHORT, bits), *items[0][1:])
+        if number % 7 == 0:
+            items, owners = items + items[:1], owners + owners[:1]
+        claimed = [
+            (item[0], item[1], self._signer(item, o)) for item, o in zip(items, owners, strict=True)
+        ]
+        self._act("submit_signed", round_id, items, sender=STRANGER, ghost=(round_id, claimed))
+
+    @staticmethod
+    def _signer(item: tuple[Any, ...], owner: str) -> str:
+        """Who a signature proves: nobody in particular if the client was exchanged."""
+        return owner if item[0] == owner else "somebody else"
+
+    def end_submissions(self, draw: Draw) -> None:
+        number, who = draw(), draw()
+        wanted = [r for r in self._rounds(OPEN, ended=False) if self.ghost.rounds[r].commitments]
+        round_id = self._round(wanted, number)
+        self._act("end_submissions", round_id, sender=self._role("coordinator", who))
+
+    def post_commitments(self, draw: Draw) -> None:
+        number, who = draw(), draw()
+        wanted = [r for r in self._rounds(OPEN) if r % 2 and not self.ghost.rounds[r].rooted]
+        round_id = self._round(wanted, number)
+        leaves = [self._commitment_leaf(round_id, client) for client in COHORT]
+        tree = MerkleTree(leaves)
+        arguments = (round_id, tree.root, number % 8)
+        if self._act("post_commitments", *arguments, sender=self._role("coordinator", who)):
+            self.trees[round_id] = tree
+
+    def _commitment_leaf(self, round_id: int, client: str) -> bytes:
+        return self.world.hashes.commitment_leaf(round_id, client, word(f"rooted {client}"))
+
+    def settle(self, draw: Draw) -> None:
+        number, bits, money, who = draw(), draw(), draw(), draw()
+        rounds = self.ghost.rounds
+        ended = self._rounds(OPEN, ended=True)
+        wanted = [r for r in ended if rounds[r].commitments.keys() - rounds[r].outcomes.keys()]
+        round_id = self._round(wanted, number)
+        items: list[tuple[str, int, int]] = []
+        if round_id < len(rounds):
+            items = self._settlements(rounds[round_id], bits, money)
+        if money > 210:
+            items.insert(0, (pick(COHORT, bits), 1, money % 3))
+        self._act("settle", round_id, items, sender=self._role("coordinator", who))
+
+    @staticmethod
+    def _settlements(found: GhostRound, bits: int, money: int) -> list[tuple[str, int, int]]:
+        waiting = [client for client in found.commitments if client not in found.outcomes]
+        chosen = waiting if bits > 100 else subset(waiting, bits)
+        share = (found.budget - found.spent) // max(1, len(chosen)) + (money % 16 == 7)
+        paid = share if money % 2 else share * money // 300
+        rejected = subset(chosen, money & bits)
+        return [(c, 0, 2 + bits % 254) if c in rejected else (c, paid, ACCEPTED) for c in chosen]
+
+    def post_rewards(self, draw: Draw) -> None:
+        number, bits, money, who = draw(), draw(), draw(), draw()
+        rounds = self.ghost.rounds
+        ended = self._rounds(OPEN, ended=True)
+        wanted = [r for r in ended if rounds[r].rooted and not rounds[r].rewards_posted]
+        round_id = self._round(wanted, number)
+        left = rounds[round_id].budget - rounds[round_id].spent if round_id < len(rounds) else 10
+        lucky = subset(COHORT, bits)
+        grants = dict.fromkeys(COHORT, 0) | self.grants
+        for client in lucky:
+            grants[client] += left // len(lucky)
+        allocated = left // len(lucky) * len(lucky) if lucky else 0
+        allocated = {0: left + 1, 1: 0, 2: allocated // 2}.get(money % 8, allocated)
+        if money == 255:
+            grants[pick(COHORT, bits)] = 0
+        tree = MerkleTree([self._reward_leaf(*pair) for pair in grants.items()])
+        epoch = self.ghost.epoch + (money > 245)
+        arguments = (round_id, epoch, tree.root, allocated)
+        if self._act("post_rewards", *arguments, sender=self._role("coordinator", who)):
+            self.grants = grants
+            self.published.append((grants, tree))
+
+    def _reward_leaf(self, client: str, cumulative: int) -> bytes:
+        return self.world.hashes.reward_leaf(client, cumulative, word(f"salt {client}"))
+
+    def claim(self, draw: Draw) -> None:
+        number, which = draw(), draw()
+        if not self.published:
+            self.outside["no root yet"] += 1
+            return
+        back = 1 if which < 240 or len(self.published) == 1 else 2
+        grants, tree = self.published[-back]
+        owed = self._owed()
+        client = pick(owed, number) if owed and number < 230 else pick(COHORT, number)
+        wei = grants[client] + (number > 250)
+        proof = tree.proof(list(grants).index(client))
+        root = tree.root if number <= 250 else b"changed"
+        ghost = (client, wei, root)
+        arguments = (client, wei, word(f"salt {client}"), proof)
+        if self._act("claim", *arguments, sender=STRANGER, ghost=ghost):
+            self.moved["claimed"] += wei
+
+    def close_round(self, draw: Draw) -> None:
+        number, who = draw(), draw()
+        rounds = self.ghost.rounds
+        ready = [
+            r
+            for r in self._rounds(OPEN, ended=True)
+            if rounds[r].outcomes.keys() == rounds[r].commitments.keys()
+            and (rounds[r].rewards_posted or not rounds[r].rooted)
+        ]
+        round_id = self._round(ready, number)
+        arguments = (round_id, word("result"))
+        role = self._role("coordinator", who)
+        self._act("close_round", *arguments, sender=role, ghost=(round_id,))
+
+    def expire_round(self, draw: Draw) -> None:
+        number = draw()
+        rounds = self.ghost.rounds
+        late = [r for r in self._rounds(OPEN) if rounds[r].settle_deadline <= self.ghost.now]
+        late = [r for r in late if r % 3 == 0] or late
+        self._act("expire_round", self._round(late, number), sender=STRANGER)
+
+    def claim_bond(self, draw: Draw) -> None:
+        number, who = draw(), draw()
+        rounds = self.ghost.rounds
+        wanted = [r for r, x in enumerate(rounds) if self._has_bond_left(x) and x.commitments]
+        round_id = self._round(wanted, number)
+        clients = list(rounds[round_id].commitments) if round_id < len(rounds) else []
+        client = pick(clients, who) if clients and who < 230 else pick(COHORT, who)
+        self._act("claim_bond", round_id, client, sender=STRANGER)
+
+    def claim_bond_rooted(self, draw: Draw) -> None:
+        number, who = draw(), draw()
+        rounds = self.ghost.rounds
+        wanted = [r for r, x in enumerate(rounds) if self._has_bond_left(x) and x.rooted]
+        wanted = wanted or [r for r in self._rounds(EXPIRED) if rounds[r].bond and rounds[r].rooted]
+        round_id = self._round(wanted, number)
+        tree = self.trees.get(round_id)
+        claimed = rounds[round_id].bond_claims if round_id < len(rounds) else set()
+        client = pick([c for c in COHORT if c not in claimed or who < 60] or COHORT, who)
+        proof = tree.proof(COHORT.index(client)) if tree and who < 240 else []
+        root = tree.root if tree and who < 240 else b"other"
+        arguments = (round_id, client, word(f"rooted {client}"), proof)
+        ghost = (round_id, client, root)
+        self._act("claim_bond_rooted", *arguments, sender=STRANGER, ghost=ghost)
+
+    # ------------------------------------------------------------------ audits
+
+    def register_plan(self, draw: Draw) -> None:
+        number, who = draw(), draw()
+        number = number if number > 200 else len(self.ghost.plans)
+        self._act("register_plan", word(f"plan {number}"), sender=self._role("auditor", who))
+
+    def record_audits(self, draw: Draw) -> None:
+        number, which, who = draw(), draw(), draw()
+        plans = list(self.ghost.plans)
+        plan = pick(plans, which) if plans and which < 245 else word("unregistered")
+        names = ["bold", "italic", "serif"]
+        entries = [
+            entry(property_id=property_id(pick(names, number + place)), value=1_000 * number)
+            for place in range(number % 4)
+        ]
+        count = len(self.ghost.audits) + (which in (3, 4))
+        round_id = self._round(range(len(self.ghost.rounds)), which)
+        arguments = (round_id, count, plan, RECORDS, entries)
+        self._act("record_audits", *arguments, sender=self._role("auditor", who))
+
+    def supersede(self, draw: Draw) -> None:
+        old, new, who = draw(), draw(), draw()
+        audits = len(self.ghost.audits)
+        pair = (old % (audits + 1), new % (audits + 1))
+        self._act("supersede_audit", *pair, sender=self._role("auditor", who))
+
+    # ------------------------------------------------------------------ comparing
+
+    @invariant()
+    def totals_agree(self) -> None:
+        ghost, view = self.ghost, self.world.view
+        names = ("treasury", "reserved", "bonded", "reward_pool", "total_credits")
+        buckets = tuple(view(name) for name in names)
+        assert buckets == ghost.buckets()
+        assert self.world.balance() == sum(buckets) + self.forced
+        assert sum(buckets) == ghost.paid_in - ghost.paid_out
+        assert view("audit_head") == ghost.heads[-1]
+        self.steps += 1
+        if self.steps % 25 == 0:
+            self.everything_agrees()
+
+    def teardown(self) -> None:
+        self.everything_agrees()
+
+    def everything_agrees(self) -> None:
+        """All that views show: roles, rounds, submissions, credits, claims, audits."""
+        ghost, view = self.ghost, self.world.view
+        roles = tuple(view(name) for name in ("admin", "coordinator", "auditor"))
+        assert roles == (ghost.admin, ghost.coordinator, ghost.auditor)
+        assert view("coordinator") != view("auditor")
+        assert view("client_count") == len(ghost.clients)
+        assert view("round_count") == len(ghost.rounds)
+        assert view("audit_count") == len(ghost.audits)
+        for account in EVERYBODY:
+            assert view("credits", account) == ghost.credits[account]
+            assert view("claimed", account) == ghost.claimed[account]
+        assert sum(ghost.claimed.values()) == ghost.allocated - ghost.pool
+        for number, found in enumerate(ghost.rounds):
+            self._round_agrees(number, found)
+        assert view("reserved") == sum(r.budget - r.spent for r in self._stored(OPEN))
+        for number, audit in enumerate(view("get_audits", 0, 128)):
+            assert tuple(vars(audit.entry).values()) == ghost.audits[number]
+            assert (audit.superseded_by if audit.superseded else None) == ghost.superseded.get(
+                number
+            )
+        for link, head in enumerate(ghost.heads):
+            assert view("head_at", link) == head
+
+    def _stored(self, state: int) -> list[Any]:
+        count = self.world.view("round_count")
+        stored = (self.world.view("get_round", number) for number in range(count))
+        return [found for found in stored if found.state == state]
+
+    def _round_agrees(self, number: int, found: GhostRound) -> None:
+        stored = self.world.view("get_round", number)
+        assert stored.spent <= stored.budget
+        assert (stored.state, stored.budget, stored.spent) == (
+            found.state,
+            found.budget,
+            found.spent,
+        )
+        assert (stored.bond, stored.opener) == (found.bond, found.opener)
+        deadlines = (stored.submit_deadline, stored.settle_deadline)
+        assert deadlines == (found.submit_deadline, found.settle_deadline)
+        counts = (stored.submitted, stored.settled, stored.rooted, stored.bond_claims)
+        sizes = (len(found.commitments), len(found.outcomes), found.rooted, len(found.bond_claims))
+        assert counts == sizes
+        assert stored.rewards_posted == found.rewards_posted
+        if found.state == CLOSED:
+            assert stored.submitted == stored.settled
+        for client in COHORT:
+            submission = self.world.view("get_submission", number, client)
+            assert submission.commitment == found.commitments.get(client, bytes(32))
+            assert submission.outcome == found.outcomes.get(client, 0)
+
+
+def _settings() -> settings:
+    return settings(
+        max_examples=max(1, ACTIONS // STEPS),
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        derandomize=ACTIONS == ACTIONS_IN_CI,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate] if MUTANT else [Phase.generate, Phase.shrink],
+    )
+
+
+MONEY_REASONS = {
+    *("over budget", "already settled", "nothing submitted", "rejected clients earn nothing"),
+    *("claims exceed the allocation", "nothing to claim", "bond already claimed", "bond used up"),
+    *("rewards already posted", "no credit", "treasury too small", "bond not covered"),
+}
+
+
+def test_the_ledger_does_what_its_ghost_does() -> None:
+    run_state_machine_as_test(LedgerMachine, settings=_settings())
+    if MUTANT:
+        return  # a mutant must be told by what it does, not by how often
+    done, refused = LedgerMachine.done, LedgerMachine.refused
+    print(f"{done.total():,} actions done, {refused.total():,} refused, as the ghost foretold:")
+    rows = [(name, done[name], refused[name]) for name in sorted(done | refused)]
+    print(tabulate(rows, ("function", "done", "refused"), "github"))
+    actions = done.total() + refused.total() + LedgerMachine.outside.total()
+    assert actions >= ACTIONS * 0.99
+    ghostly = {name for name in vars(Ghost) if not name.startswith("_")} - {"buckets"}
+    print({reason: LedgerMachine.reasons[reason] for reason in sorted(MONEY_REASONS)})
+    assert done.keys() == ghostly
+    assert min(done.values()) >= ACTIONS // 2_000
+    assert min(LedgerMachine.moved.values()) >= ACTIONS
+    if ACTIONS >= ACTIONS_IN_CI:
+        assert LedgerMachine.reasons.keys() >= MONEY_REASONS
+
+
+def test_the_ghost_knows_every_function_that_changes_state() -> None:
+    functions = load_artefact()["abi"]
+    writing = {
+        item["name"]
+        for item in functions
+        if item["type"] == "function" and item["stateMutability"] in ("nonpayable", "payable")
+    }
+    assert writing <= vars(Ghost).keys()
