@@ -118,7 +118,7 @@ def digest(vector: Tensor) -> str:
     A sparse vector comes back from a trace with 0 where it had -0, which no sum can tell apart.
     """
     canonical = (vector + 0.0).to(torch.float32).contiguous().numpy().astype("<f4", copy=False)
-    return hashlib.sha256(canonical).hexdigest()
+    return hashlib.sha256(canonical.data).hexdigest()
 
 
 def alignment(

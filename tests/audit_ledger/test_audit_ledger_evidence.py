@@ -103,7 +103,7 @@ def test_a_damaged_row_is_named(damage: dict[str, object]) -> None:
 @given(st.integers(2, 6), st.integers(0, 50))
 def test_alignment_is_the_cosine_with_the_average_of_the_others(count: int, seed: int) -> None:
     sent = dict(enumerate(deltas(count, seed)))
-    weights = {client: 1 / count for client in sent}
+    weights = dict.fromkeys(sent, 1 / count)
     aggregate = sum(delta / count for delta in sent.values())
     for client, value in alignment(sent, weights, torch.as_tensor(aggregate)).items():
         others = sum(d.double() for c, d in sent.items() if c != client)

@@ -78,12 +78,11 @@ def test_more_weight_never_earns_less_and_nobody_is_a_wei_off(
     budget: int, weights: dict[int, int]
 ) -> None:
     parts, total = in_proportion(budget, weights), sum(weights.values())
-    for one in weights:
+    for one, weight in weights.items():
         if total:
-            assert abs(parts[one] * total - budget * weights[one]) < total
-        for other in weights:
-            if weights[one] > weights[other]:
-                assert parts[one] >= parts[other]
+            assert abs(parts[one] * total - budget * weight) < total
+        lighter = (other for other, less in weights.items() if less < weight)
+        assert all(parts[one] >= parts[other] for other in lighter)
 
 
 def test_proportions_by_hand() -> None:

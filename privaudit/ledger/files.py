@@ -1,0 +1,134 @@
+"""The files of a run, fixed by hash: the manifest, whose own hash goes on the ledger, and the seal.
+
+``manifest.json`` lists every file that is there when the report is written. What comes to rest only
+after the manifest's hash is on the ledger (the journal) is listed in ``seal.json``, together with
+the few values an auditor should write down elsewhere: the head of the audit chain, the address, the
+state root. The seal vouches for itself by a checksum: that finds damage, not forgery; against
+forgery there is only a copy of its values somewhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from privaudit.errors import UserError
+from privaudit.experiment.folder import RunFolder
+
+MANIFEST, SEAL = "manifest.json", "seal.json"
+LEDGER = "ledger/"
+WITH_THE_RUN = ("ledger/book.jsonl", "ledger/secret")
+"""Files of the ledger folder that are complete when the manifest is written."""
+UNLISTED = frozenset({".lock", MANIFEST, SEAL})
+PASSING = ("-wal", "-shm", ".lock")
+"""Endings of files that databases and locks leave behind while in use."""
+
+
+def write_manifest(folder: RunFolder) -> bytes:
+    """List every file of the run; the SHA-256 of the list itself is returned (32 bytes)."""
+    files = {name: file_sha256(folder.file(name)) for name in run_files(folder)}
+    folder.write_json(MANIFEST, {"format": "privaudit-manifest", "version": 1, "sha256": files})
+    return manifest_sha256(folder)
+
+
+def manifest_sha256(folder: RunFolder) -> bytes:
+    """SHA-256 of ``manifest.json`` as it lies there, 32 bytes."""
+    return bytes.fromhex(file_sha256(folder.file(MANIFEST)))
+
+
+def read_manifest(folder: RunFolder) -> dict[str, str]:
+    """Name -> SHA-256 (hexadecimal).
+
+    Raises:
+        UserError: there is none, or it is not one.
+    """
+    return _hashes(folder.read_json(MANIFEST), folder.file(MANIFEST))
+
+
+def write_seal(folder: RunFolder, facts: dict[str, Any]) -> None:
+    """Fix the manifest and what lies in the ledger folder, and repeat the ledger's ``facts``."""
+    names = [MANIFEST, *ledger_files(folder)]
+    content = {
+        "format": "privaudit-seal",
+        "version": 1,
+        "sha256": {name: file_sha256(folder.file(name)) for name in names},
+        "ledger": facts,
+    }
+    folder.write_json(SEAL, content | {"checksum": checksum(content)})
+
+
+def read_seal(folder: RunFolder) -> tuple[dict[str, str], dict[str, Any]]:
+    """Name -> SHA-256 of what it covers, and the ledger's facts.
+
+    Raises:
+        UserError: there is none, or its bytes are not those that were written.
+    """
+    file = folder.file(SEAL)
+    content = folder.read_json(SEAL)
+    if not isinstance(content, dict) or content.get("checksum") != checksum(
+        {key: value for key, value in content.items() if key != "checksum"}
+    ):
+        raise UserError("its checksum does not match its content", where=str(file))
+    text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    if file.read_text(encoding="utf-8") != text:
+        raise UserError("not the bytes that were written", where=str(file))
+    return _hashes(content, file), dict(content["ledger"])
+
+
+def is_sealed(folder: RunFolder) -> bool:
+    """Whether the run was brought to its end."""
+    return folder.file(SEAL).is_file()
+
+
+def run_files(folder: RunFolder) -> Iterator[str]:
+    """What the manifest lists, sorted."""
+    for name in all_files(folder.path):
+        if name not in UNLISTED and (not name.startswith(LEDGER) or name in WITH_THE_RUN):
+            yield name
+
+
+def ledger_files(folder: RunFolder) -> Iterator[str]:
+    """What the seal lists besides the manifest, sorted."""
+    for name in all_files(folder.path):
+        if name.startswith(LEDGER) and name not in WITH_THE_RUN and not name.endswith(PASSING):
+            yield name
+
+
+def all_files(path: Path) -> list[str]:
+    """Every file below a folder, with ``/`` between the parts, sorted."""
+    return sorted(f.relative_to(path).as_posix() for f in path.rglob("*") if f.is_file())
+
+
+def differences(
+    folder: RunFolder, listed: dict[str, str], present: Iterable[str]
+) -> list[tuple[str, str]]:
+    """(name, what is wrong) for every listed file that is missing or changed, or not listed."""
+    found = set(present)
+    wrong = [(name, "missing") for name in sorted(set(listed) - found)]
+    wrong += [(name, "not listed") for name in sorted(found - set(listed))]
+    for name in sorted(found & set(listed)):
+        if file_sha256(folder.file(name)) != listed[name]:
+            wrong.append((name, "changed"))
+    return wrong
+
+
+def file_sha256(file: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def checksum(content: dict[str, Any]) -> str:
+    """SHA-256 over the canonical JSON of a document."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _hashes(content: Any, file: Path) -> dict[str, str]:
+    hashes = content.get("sha256") if isinstance(content, dict) else None
+    if not isinstance(hashes, dict) or not all(isinstance(v, str) for v in hashes.values()):
+        raise UserError("does not list files and their SHA-256", where=str(file))
+    return hashes
