@@ -58,7 +58,8 @@ def judge(
     if scores is None or present is None:
         return Record(**identity, status="failed", reason=reason)
     run = RunScores(np.array(scores), np.array(present))
-    metrics = {name: _metric(measure([run], name)) for name in METRICS}
+    one_label = len(set(present)) < 2  # schedule `dataset`: only runs together have both
+    metrics = {name: None if one_label else _metric(measure([run], name)) for name in METRICS}
     return Record(**identity, status="ok", metrics=metrics, scores=scores, present=present)
 
 

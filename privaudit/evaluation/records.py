@@ -43,7 +43,7 @@ class Record(BaseModel):
         view: threat model.
         status: ``ok``, or ``failed`` with a ``reason``.
         chance: value of the AUC for a blind guess.
-        metrics: by name; null where not estimable from this run alone.
+        metrics: by name; null where this run alone does not allow one.
         scores: [T], one per audited round.
         present: [T], the ground truth.
     """

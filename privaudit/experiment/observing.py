@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
+
 from privaudit.experiment.cells import Cell
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.training import trained_parameters
 from privaudit.experiment.world import World
 from privaudit.federation.partition import ADVERSARY, TARGET
-from privaudit.federation.phases import AuditedPhase, audited, audited_presence
-from privaudit.federation.schedule import property_pools
+from privaudit.federation.phases import AuditedPhase, audited
+from privaudit.federation.schedule import balanced_presence, property_pools, run_presence
 from privaudit.ledger.evidence import EvidenceCollector
 from privaudit.observation.tap import Tap
 from privaudit.observation.trace import TraceWriter
+from privaudit.randomness import Seed
 
 
 def observe_cell(world: World, folder: RunFolder, cell: Cell) -> None:
@@ -28,7 +31,7 @@ def observe_cell(world: World, folder: RunFolder, cell: Cell) -> None:
     pools = property_pools(world.dataset, partition, cell.property, audit.batch_size, audit.others)
     # Cells that differ only in what is shared see the same batches in the same rounds.
     seed = world.run_seed(cell.run).child("audit", cell.property, cell.participants)
-    present = audited_presence(phase, seed)
+    present = _presence(world, cell, seed)
     start = trained_parameters(folder, cell.run)
     path = folder.file("traces", f"run-{cell.run}", cell.name)
     shutil.rmtree(path, ignore_errors=True)
@@ -58,6 +61,15 @@ def observe_cell(world: World, folder: RunFolder, cell: Cell) -> None:
     if ledger.enabled:
         folder.write_lines(f"evidence/run-{cell.run}/{cell.name}.jsonl", evidence.rows())
     folder.write_json(f"truth/run-{cell.run}/{cell.name}.json", [bool(p) for p in present])
+
+
+def _presence(world: World, cell: Cell, seed: Seed) -> np.ndarray:
+    scenario = world.scenario
+    rounds = scenario.audit.rounds
+    if scenario.audit.schedule == "single-batch":
+        return balanced_presence(rounds, seed.generator("presence"))
+    rng = Seed(scenario.seed).generator("presence", cell.property)
+    return run_presence(cell.run, scenario.runs, rounds, rng)
 
 
 def _about(phase: AuditedPhase) -> dict[str, float | int | str]:

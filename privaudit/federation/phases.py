@@ -26,7 +26,6 @@ from privaudit.federation.schedule import (
     Others,
     PropertyPools,
     as_batches,
-    balanced_presence,
     draw,
 )
 from privaudit.randomness import Seed
@@ -97,11 +96,6 @@ def train(
         seed=seed,
         observers=observers,
     )
-
-
-def audited_presence(phase: AuditedPhase, seed: Seed) -> np.ndarray:
-    """[rounds] bool ground truth: whether the target's records hold the property."""
-    return balanced_presence(phase.rounds, seed.generator("presence"))
 
 
 def audited(

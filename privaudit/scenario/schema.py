@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from privaudit.federation.partition import PartitionPlan
-from privaudit.federation.schedule import Others
+from privaudit.federation.schedule import Others, Schedule
 from privaudit.federation.sharing import Sharing
 from privaudit.federation.transforms import Transforms
 from privaudit.ledger.rewards import check_budget, rule_named
@@ -163,6 +163,8 @@ class AuditSection(Section):
         batch_size: records per batch.
         lr: learning rate; null = that of the federation.
         momentum: of the clients' SGD under ``fedavg``.
+        schedule: ``single-batch`` (the property comes and goes by the round, Melis et al. VI-B) or
+            ``dataset`` (half of the runs hold it in every round, the others are controls).
         property_share: share of the target's records that have the property when it is present.
         others: whether bystanders draw records ``without`` the property, or ``natural`` ones.
         threat_model: ``participant`` (default) or ``server`` (sees single deltas; to compare).
@@ -185,6 +187,7 @@ class AuditSection(Section):
     batch_size: int = Field(32, ge=1)
     lr: float | None = Field(None, gt=0)
     momentum: float = Field(0.0, ge=0, lt=1)
+    schedule: Schedule = "single-batch"
     property_share: Fraction = 1.0
     others: Others = "without"
     threat_model: Literal["participant", "server"] = "participant"
@@ -285,6 +288,14 @@ class Scenario(Section):
     def _budget_divides(self) -> Scenario:
         if self.ledger.enabled:
             check_budget(self.ledger.reward, self.ledger.budget, self.cohorts)
+        return self
+
+    @model_validator(mode="after")
+    def _controls(self) -> Scenario:
+        if self.audit.schedule == "dataset" and self.runs < 4:
+            raise ValueError(
+                f"schedule 'dataset' needs at least 4 runs, 2 of them controls, got {self.runs}"
+            )
         return self
 
     @model_validator(mode="after")
