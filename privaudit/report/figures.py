@@ -41,7 +41,7 @@ def accuracy_by_round(rows: Sequence[dict[str, Any]]) -> str | None:
     axes.set_ylim(0, 1)
     axes.legend(loc="lower right")
     axes.set_title(f"Accuracy per round, {frame['run'].nunique()} runs (band: range over runs)")
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def auc_by_fraction(cells: Sequence[TableCell]) -> str | None:
@@ -57,7 +57,7 @@ def auc_by_fraction(cells: Sequence[TableCell]) -> str | None:
             _fraction_panel(axes, [cell for cell in cells if cell.property == name], name)
         panels[0].set_ylabel("AUC (0.5 = blind guess)")
         panels[-1].legend(fontsize="small")
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def seconds_by_devices(timings: Sequence[dict[str, Any]]) -> str | None:
@@ -73,7 +73,7 @@ def seconds_by_devices(timings: Sequence[dict[str, Any]]) -> str | None:
     axes.set_xlim(left=0)
     records = rows[0]["records"]
     axes.set_title(f"One FedAvg round, {records} records a device, one core (median, range)")
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def _fraction_panel(axes: Axes, cells: Sequence[TableCell], title: str) -> None:

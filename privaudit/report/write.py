@@ -68,8 +68,8 @@ def footnotes(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
     audit = scenario.audit
     detectable = [cell.detectable for cell in cells if cell.detectable is not None]
     notes = [
-        "AUC of telling rounds in which the target's records have the property from rounds in "
-        "which they do not, with its 95 % interval over federation runs; a blind guess has 0.50. "
+        f"AUC of telling {_what_is_told(audit.schedule)}, with its 95 % interval over federation "
+        "runs; a blind guess has 0.50. "
         f"n = {scenario.runs} runs of {audit.rounds} rounds each.",
         "* = above chance at a false discovery rate of 5 % over the table (permutation test, "
         "Benjamini-Hochberg).",
@@ -89,6 +89,12 @@ def footnotes(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
     if scenario.report.published_source:
         notes.append(f"published: {scenario.report.published_source}.")
     return notes + list(scenario.report.notes)
+
+
+def _what_is_told(schedule: str) -> str:
+    if schedule == "single-batch":
+        return "rounds in which the target's records have the property from rounds in which they do not"
+    return "rounds of runs in which the target's records have the property from rounds of controls"
 
 
 def training_summary(training: Sequence[dict[str, Any]]) -> str | None:

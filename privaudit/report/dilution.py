@@ -1,0 +1,169 @@
+"""The dilution report: table, figure, answer; a pure function of the curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from math import isfinite
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from privaudit.dilution import Curve, answer_in_words, curve_json
+from privaudit.experiment.folder import RunFolder
+from privaudit.report.figures import MARKERS, STYLE, as_svg
+from privaudit.report.tables import as_text, interval_text
+from privaudit.report.write import STYLE_SHEET
+
+TITLE = "How many honest clients dilute the attacker"
+
+
+def write_dilution(folder: RunFolder, curves: Sequence[Curve], *, threshold: float) -> None:
+    """Write ``report/dilution.{md,csv,json,svg}`` and ``report/index.html``."""
+    documents = [curve_json(curve) for curve in curves]
+    folder.write_text(
+        "report/dilution.json", json.dumps(documents, indent=1, allow_nan=False) + "\n"
+    )
+    folder.write_text("report/dilution.csv", _long(curves).to_csv(index=False))
+    figure = dilution_figure(curves, threshold)
+    folder.write_text("report/dilution.svg", figure)
+    folder.write_text("report/dilution.md", _markdown(curves, threshold))
+    folder.write_text("report/index.html", _page(curves, threshold, figure))
+
+
+def dilution_table(curves: Sequence[Curve]) -> pd.DataFrame:
+    """One row per curve: AUC with interval by number of honest clients, and the exponent."""
+    honest = sorted({n for curve in curves for n in curve.honest})
+    rows = []
+    for curve in curves:
+        found = dict(zip(curve.honest, curve.aucs, strict=True))
+        row = {
+            "attacker": curve.attacker,
+            "property": curve.property,
+            "attack": curve.attack,
+            "shared": f"{100 * curve.fraction:g} %",
+            "runs": str(curve.runs),
+        }
+        row |= {f"{n} honest": interval_text(found.get(n)) for n in honest}
+        row["exponent of d'"] = _exponent_text(curve)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def conclusions(curves: Sequence[Curve], threshold: float) -> list[str]:
+    """The answer for each attacker, in words, and what limits it."""
+    lines = [answer_in_words(curve) for curve in curves]
+    for attacker in dict.fromkeys(curve.attacker for curve in curves):
+        limits = [c.detectable for c in curves if c.attacker == attacker]
+        known = [limit for limit in limits if limit is not None]
+        could = f"{max(known):.2f}" if len(known) == len(limits) else "no AUC below 1 at every K"
+        lines.append(
+            f"Power, {attacker} attacker: the smallest AUC told from 0.50 at every K (80 % power, "
+            f"one-sided 5 %) is {could}."
+        )
+    lines.append(
+        f"Below {threshold:g} means the upper limit of the 95 % interval, there and at every larger "
+        "number measured. The claim that an attack is negligible among many clients holds only for "
+        "the attacker, rounds and clients named here."
+    )
+    return lines
+
+
+def dilution_figure(curves: Sequence[Curve], threshold: float) -> str:
+    """AUC by honest clients, one panel per attacker; lines are the fitted moment law."""
+    attackers = list(dict.fromkeys(curve.attacker for curve in curves))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(5.2 * len(attackers) + 0.6, 4.2), layout="constrained")
+        panels = figure.subplots(1, len(attackers), sharey=True, squeeze=False)[0]
+        for axes, attacker in zip(panels, attackers, strict=True):
+            _panel(axes, [c for c in curves if c.attacker == attacker], threshold)
+            axes.set_title(attacker)
+        panels[0].set_ylabel("AUC (0.5 = blind guess)")
+        return as_svg(figure)
+
+
+def _panel(axes: Axes, curves: Sequence[Curve], threshold: float) -> None:
+    axes.axhline(0.5, color="grey", linewidth=1, linestyle="--")
+    axes.axhline(threshold, color="grey", linewidth=1, linestyle=":")
+    for position, curve in enumerate(curves):
+        colour = f"C{position}"
+        # A small factor apart, so that equal points stay visible on the logarithmic axis.
+        x = np.array(curve.honest) * 1.04 ** (position - (len(curves) - 1) / 2)
+        y = [interval.value for interval in curve.aucs]
+        error = [
+            [interval.value - interval.low for interval in curve.aucs],
+            [interval.high - interval.value for interval in curve.aucs],
+        ]
+        label = f"{curve.property}, {curve.attack}"
+        marker = MARKERS[position % len(MARKERS)]
+        axes.errorbar(x, y, yerr=error, marker=marker, color=colour, ls="", capsize=3, label=label)
+        if curve.moment:
+            grid = np.geomspace(curve.honest[0], curve.honest[-1], 40)
+            axes.plot(grid, [curve.moment.auc(n).value for n in grid], color=colour, linewidth=1)
+    axes.set_xscale("log")
+    ticks = sorted({n for curve in curves for n in curve.honest})
+    axes.set_xticks(ticks, [str(n) for n in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("honest clients (K - 1)")
+    axes.set_ylim(0, 1.03)
+    axes.legend(fontsize="small")
+
+
+def _long(curves: Sequence[Curve]) -> pd.DataFrame:
+    rows = []
+    for curve in curves:
+        for honest, interval in zip(curve.honest, curve.aucs, strict=True):
+            rows.append(
+                {
+                    "attacker": curve.attacker,
+                    "property": curve.property,
+                    "attack": curve.attack,
+                    "rule": curve.rule,
+                    "shared_fraction": curve.fraction,
+                    "participants": honest + 1,
+                    "honest": honest,
+                    "rounds": curve.rounds,
+                    "auc": interval.value,
+                    "low": interval.low,
+                    "high": interval.high,
+                    "runs": interval.n_runs,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _exponent_text(curve: Curve) -> str:
+    if curve.power is None:
+        return "–"
+    fit = curve.power.parameter("exponent")
+    limits = [f"{v:.2f}" if isfinite(v) else "no bound" for v in (fit.low, fit.high)]
+    return f"{fit.value:.2f} [{limits[0]}, {limits[1]}]"
+
+
+def _markdown(curves: Sequence[Curve], threshold: float) -> str:
+    lines = [f"# {TITLE}", "", as_text(dilution_table(curves)), ""]
+    lines += [f"- {line}" for line in conclusions(curves, threshold)]
+    return "\n".join([*lines, "", "![AUC by number of honest clients](dilution.svg)", ""])
+
+
+def _page(curves: Sequence[Curve], threshold: float, figure: str) -> str:
+    lines = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{TITLE}</title><style>{STYLE_SHEET}</style></head><body><main><h1>{TITLE}</h1>",
+        "<ul>",
+        *(f"<li>{escape(line)}</li>" for line in conclusions(curves, threshold)),
+        "</ul>",
+        '<figure role="img" aria-label="AUC by number of honest clients">',
+        figure[figure.index("<svg") :],
+        "<figcaption>AUC by number of honest clients; points with 95 % intervals, lines: the "
+        "fitted law of an attacker who learns from simulated aggregates.</figcaption></figure>",
+        f'<div class="wide" tabindex="0">{as_text(dilution_table(curves), "html")}</div>',
+        "</main></body></html>",
+    ]
+    return "\n".join(lines) + "\n"
