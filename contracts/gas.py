@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from eth_keys import keys
+from eth_keys.datatypes import PrivateKey
 from eth_tester import EthereumTester, PyEVMBackend
 from eth_utils.crypto import keccak
 from reference import Entry, Hashes, MerkleTree, property_id
@@ -64,7 +64,7 @@ class Meter:
             address=receipt["contractAddress"], abi=artefact["abi"]
         )
         self.hashes = Hashes(self.web3.eth.chain_id, self.ledger.address)
-        self.keys = [keys.PrivateKey(word(f"client {number}")) for number in range(BATCH)]
+        self.keys = [PrivateKey(word(f"client {number}")) for number in range(BATCH)]
         self.clients = [key.public_key.to_checksum_address() for key in self.keys]
 
     def _mined(self, call: Any, sender: str, value: int) -> Any:

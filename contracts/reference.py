@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eth_abi.abi import encode
-from eth_keys import keys
+from eth_keys.datatypes import PrivateKey
 from eth_utils.crypto import keccak
 
 ENTRY_TYPE = "(bytes32,uint16,uint16,int40,int40,int40,uint32,uint24)"
@@ -67,7 +67,7 @@ class Hashes:
         content = keccak(encode(types, [kind, round_id, client, commitment]))
         return keccak(b"\x19\x01" + self.domain_separator() + content)
 
-    def signed(self, key: keys.PrivateKey, round_id: int, commitment: bytes) -> Signed:
+    def signed(self, key: PrivateKey, round_id: int, commitment: bytes) -> Signed:
         """A client's signed submission, as ``submit_signed`` takes it."""
         client = key.public_key.to_checksum_address()
         signature = key.sign_msg_hash(self.submission_digest(round_id, client, commitment))

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from reference import Entry, Hashes, batch_head, plan_head, supersede_head
+from reference import Entry, batch_head, plan_head, supersede_head
 
 OPEN, CLOSED, EXPIRED = 1, 2, 3
 FULL_YEAR = 366 * 86_400
@@ -54,11 +54,11 @@ class GhostRound:
 class Ghost:
     """State and rules. ``now`` and ``block`` are set by whoever moves the chain."""
 
-    def __init__(self, admin: str, coordinator: str, auditor: str, bond: int, head: bytes) -> None:
+    def __init__(self, admin: str, coordinator: str, auditor: str, head: bytes) -> None:
         self.now = self.block = 0
         self.admin, self.pending = admin, ""
         self.coordinator, self.auditor = coordinator, auditor
-        self.required_bond = bond
+        self.required_bond = 0
         self.treasury = self.reserved = self.bonded = self.pool = 0
         self.credits: defaultdict[str, int] = defaultdict(int)
         self.paid_in = self.paid_out = 0
@@ -333,8 +333,3 @@ class Ghost:
         """Treasury, reserved, bonded, reward pool, credits."""
         credit = sum(self.credits.values())
         return self.treasury, self.reserved, self.bonded, self.pool, credit
-
-
-def ghost_of(world_hashes: Hashes, admin: str, coordinator: str, auditor: str, bond: int) -> Ghost:
-    """A ghost of a ledger that was just deployed."""
-    return Ghost(admin, coordinator, auditor, bond, world_hashes.genesis_head())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_keys import keys
+from eth_keys.datatypes import PrivateKey
 from eth_utils.crypto import keccak
 from ledger_chain import Chain, Contract, Result, Reverted
 from reference import Entry, Hashes, property_id
@@ -27,8 +27,8 @@ RECORDS = keccak(text="records")
 ACCEPTED = 1
 REJECTED = 2
 
-KEYS = [keys.PrivateKey(keccak(text=f"privaudit test key {number}")) for number in range(12)]
-ACCOUNTS = [key.public_key.to_checksum_address() for key in KEYS]
+KEYS = [PrivateKey(keccak(text=f"privaudit test key {number}")) for number in range(12)]
+ACCOUNTS: list[str] = [key.public_key.to_checksum_address() for key in KEYS]
 ADMIN, COORDINATOR, AUDITOR, STRANGER = ACCOUNTS[:4]
 CLIENTS = ACCOUNTS[4:10]
 CLIENT_KEYS = KEYS[4:10]

@@ -28,7 +28,6 @@ from ledger_world import (
 )
 from reference import Hashes, MerkleTree, batch_head, plan_head
 from web3 import EthereumTesterProvider, Web3
-from web3.contract import Contract
 from web3.types import TxReceipt
 
 HERE = Path(__file__).resolve().parent
@@ -118,12 +117,12 @@ class PyEvm:
     def __init__(self, artefact: dict[str, Any]) -> None:
         self.tester = EthereumTester(PyEVMBackend())
         self.web3 = Web3(EthereumTesterProvider(self.tester))
-        self.accounts = self.web3.eth.accounts
+        self.accounts: list[str] = [str(account) for account in self.web3.eth.accounts]
         self.admin, self.coordinator, self.auditor = self.accounts[:3]
         factory = self.web3.eth.contract(abi=artefact["abi"], bytecode=artefact["bytecode"])
         deployment = factory.constructor(self.coordinator, self.auditor, 90)
         receipt = self._receipt(deployment.transact({"from": self.admin, "gas": 8_000_000}))
-        self.ledger: Contract = self.web3.eth.contract(
+        self.ledger: Any = self.web3.eth.contract(
             address=receipt["contractAddress"], abi=artefact["abi"]
         )
         self.hashes = Hashes(self.web3.eth.chain_id, self.ledger.address)
@@ -135,13 +134,17 @@ class PyEvm:
         """A mined, successful transaction."""
         call = self.ledger.functions[name](*arguments)
         fields = {"from": sender, "gas": 5_000_000, "value": value}
-        receipt = self._receipt(call.transact(fields))  # type: ignore[arg-type]
+        receipt = self._receipt(call.transact(fields))
         assert receipt["status"] == 1
         return receipt
 
     def view(self, name: str, *arguments: Any) -> Any:
         """A view."""
         return self.ledger.functions[name](*arguments).call()
+
+    def time_of(self, receipt: TxReceipt) -> int:
+        """Time of the block, unix seconds."""
+        return int(self.web3.eth.get_block(receipt["blockNumber"])["timestamp"])
 
 
 @pytest.fixture
@@ -159,7 +162,7 @@ def test_a_settled_round_on_py_evm(py_evm: PyEvm) -> None:
     client, coordinator = py_evm.accounts[5], py_evm.coordinator
     py_evm.send(py_evm.admin, "deposit", value=5_000)
     py_evm.send(coordinator, "register_clients", [client, *CLIENTS[:2]])
-    now = py_evm.web3.eth.get_block("latest")["timestamp"]
+    now = int(py_evm.web3.eth.get_block("latest")["timestamp"])
     opening = (0, MODEL, BUDGET, now + 1_000, now + 2_000)
     py_evm.send(coordinator, "open_round", *opening, value=90)
     py_evm.send(client, "submit", 0, word("own"))
@@ -172,9 +175,9 @@ def test_a_settled_round_on_py_evm(py_evm: PyEvm) -> None:
     settlements = [(client, 400, ACCEPTED), (CLIENTS[0], 0, REJECTED), (CLIENTS[1], 5, ACCEPTED)]
     py_evm.send(coordinator, "settle", 0, settlements)
     py_evm.send(coordinator, "close_round", 0, word("result"))
-    before = py_evm.web3.eth.get_balance(client)
+    before = py_evm.tester.get_balance(client)
     py_evm.send(py_evm.auditor, "withdraw_for", client)
-    assert py_evm.web3.eth.get_balance(client) - before == 400
+    assert py_evm.tester.get_balance(client) - before == 400
     assert tuple(py_evm.view("get_round", 0))[:6] == (
         *(2, MODEL, word("result"), bytes(32)),
         *(BUDGET, 405),
@@ -185,7 +188,7 @@ def test_roots_and_audits_on_py_evm(py_evm: PyEvm) -> None:
     coordinator, auditor = py_evm.coordinator, py_evm.auditor
     py_evm.send(py_evm.admin, "deposit", value=5_000)
     py_evm.send(coordinator, "register_clients", CLIENTS)
-    now = py_evm.web3.eth.get_block("latest")["timestamp"]
+    now = int(py_evm.web3.eth.get_block("latest")["timestamp"])
     opening = (0, MODEL, BUDGET, now + 1_000, now + 2_000)
     py_evm.send(coordinator, "open_round", *opening, value=90)
     py_evm.send(coordinator, "post_commitments", 0, word("root"), 6)
@@ -195,15 +198,11 @@ def test_roots_and_audits_on_py_evm(py_evm: PyEvm) -> None:
     py_evm.send(auditor, "claim", CLIENTS[4], 50, word(CLIENTS[4]), tree.proof(4))
     assert py_evm.view("credits", CLIENTS[4]) == 50
 
-    times = []
-    for name, *arguments in [
-        ("register_plan", PLAN),
-        ("record_audits", 0, 0, PLAN, RECORDS, [entry(), entry(value=-1, low=-2)]),
-    ]:
-        receipt = py_evm.send(auditor, name, *arguments)
-        times.append(py_evm.web3.eth.get_block(receipt["blockNumber"])["timestamp"])
-    head = plan_head(py_evm.hashes.genesis_head(), 1, PLAN, 1, times[0])
+    planned = py_evm.time_of(py_evm.send(auditor, "register_plan", PLAN))
+    head = plan_head(py_evm.hashes.genesis_head(), 1, PLAN, 1, planned)
     entries = [entry(), entry(value=-1, low=-2)]
-    head = batch_head(head, 2, 0, PLAN, RECORDS, 0, times[1], entries)
+    record = ("record_audits", 0, 0, PLAN, RECORDS, entries)
+    recorded = py_evm.time_of(py_evm.send(auditor, *record))
+    head = batch_head(head, 2, 0, PLAN, RECORDS, 0, recorded, entries)
     assert py_evm.view("audit_head") == head
     assert tuple(py_evm.view("get_audits", 0, 9)[1][0]) == entries[1]

@@ -22,7 +22,7 @@ def _record(world: World, entries: list[Entry], round_id: int = 0) -> None:
 
 
 def _stored(world: World, index: int) -> Entry:
-    return tuple(vars(world.view("get_audit", index).entry).values())  # type: ignore[return-value]
+    return tuple(vars(world.view("get_audit", index).entry).values())
 
 
 def test_a_plan_is_registered_once_and_says_when(world: World) -> None:

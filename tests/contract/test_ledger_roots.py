@@ -194,8 +194,8 @@ def test_leaves_of_another_ledger_do_not_match(world: World) -> None:
 
 
 def test_without_a_root_there_is_nothing_to_claim(world: World) -> None:
-    claim = (CLIENTS[0], 10, word("salt"), [])
-    world.refused("proof does not match", "claim", *claim, sender=STRANGER)
+    unproven = (CLIENTS[0], 10, word("salt"), list[bytes]())
+    world.refused("proof does not match", "claim", *unproven, sender=STRANGER)
 
 
 def _expired_rooted(world: World, count: int) -> tuple[int, list[bytes], MerkleTree]:
