@@ -122,6 +122,16 @@ def test_a_curve_that_is_no_power_law_is_called_a_misfit():
     assert two.misfit_p is None
 
 
+def test_misfit_is_spread_evenly_when_the_law_is_true():
+    rng, n = np.random.default_rng(14), 40
+    fits = [
+        fit_dilution(measured(rng, lambda k: 3 / k, n_runs=15, honest=(1, 3, 9)), POWER_LAW)
+        for _ in range(n)
+    ]
+    # Uniform p-values have mean 1/2; allowing for a spread between runs makes them a little larger.
+    assert 0.5 - 3 / np.sqrt(12 * n) < np.mean([fit.misfit_p for fit in fits]) < 0.75
+
+
 def test_points_at_chance_count():
     rng = np.random.default_rng(4)
     points = measured(rng, lambda k: 3 / k if k <= 4 else 0.0, n_runs=5)

@@ -181,6 +181,26 @@ def test_other_metrics_cover(auc):
         assert coverage(method, truth, draw, n)[0] >= least_covered(n)
 
 
+def test_tpr_of_one_run_pays_for_the_threshold_too():
+    rng, n, d = np.random.default_rng(13), 300, 1.2
+    present = np.arange(240) < 200
+    truth = norm.cdf(d + ndtri(0.1))
+
+    def draw():
+        return [RunScores(rng.standard_normal(240) + d * present, present)]
+
+    def ours(runs):
+        return intervals.tpr_at_fpr_interval(runs, 0.1)
+
+    def threshold_as_given(runs):
+        value = ours(runs).value
+        low, high = beta(200 * value + 0.5, 200 * (1 - value) + 0.5).ppf([0.025, 0.975])
+        return Interval(value, low, high, 1, 240, "binomial")
+
+    assert coverage(ours, truth, draw, n)[0] >= least_covered(n)
+    assert coverage(threshold_as_given, truth, draw, n)[0] < least_covered(n)
+
+
 # Properties
 
 

@@ -87,9 +87,9 @@ def test_one_percent_is_estimable_from_a_hundred_absent_rounds_on():
 
 
 def test_operating_point_is_the_attacks_own():
-    scores = np.array([0.9, 0.5, 0.2, 0.7, 0.5, 0.1, 0.0])
+    scores = np.array([0.9, 0.5, 0.2, 0.7, 0.4, 0.1, 0.0])
     present = np.array([True, True, True, False, False, False, False])
-    # Above 0.5 says "present": one of three, one of four. A better threshold is not looked for.
+    # Strictly above 0.5 says "present": one of three, one of four. No better threshold is sought.
     assert roc.rates(scores, present, 0.5) == (1 / 3, 1 / 4)
     assert roc.accuracy(scores, present, 0.5) == pytest.approx(4 / 7)
     assert roc.advantage(scores, present, 0.5) == pytest.approx(1 / 12)
