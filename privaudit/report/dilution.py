@@ -60,15 +60,15 @@ def conclusions(curves: Sequence[Curve], threshold: float) -> list[str]:
     for attacker in dict.fromkeys(curve.attacker for curve in curves):
         limits = [c.detectable for c in curves if c.attacker == attacker]
         known = [limit for limit in limits if limit is not None]
-        could = f"{max(known):.2f}" if len(known) == len(limits) else "no AUC below 1 at every K"
+        could = f"{max(known):.2f}" if len(known) == len(limits) else "none, at some K"
         lines.append(
             f"Power, {attacker} attacker: the smallest AUC told from 0.50 at every K (80 % power, "
             f"one-sided 5 %) is {could}."
         )
     lines.append(
         f"Below {threshold:g} means the upper limit of the 95 % interval, there and at every larger "
-        "number measured. The claim that an attack is negligible among many clients holds only for "
-        "the attacker, rounds and clients named here."
+        "number measured. That an attack is negligible among many clients holds only for the "
+        "attacker, rounds and clients named here."
     )
     return lines
 

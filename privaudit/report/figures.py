@@ -118,7 +118,8 @@ def _figure(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
         return figure, axes
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
+    """The figure as SVG text without a date."""
     buffer = io.StringIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
