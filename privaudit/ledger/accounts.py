@@ -1,0 +1,212 @@
+"""Who signs: accounts derived from a seed on the embedded chain, encrypted keystores elsewhere.
+
+Accounts have names: ``admin``, ``coordinator``, ``auditor``, ``client/0``, ``client/1``, ...
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Protocol
+
+from eth_account import Account
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from eth_keys.datatypes import PrivateKey
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+from hexbytes import HexBytes
+
+from .chain import Call, Fees, Signed
+from .errors import LedgerError
+
+ROLES = ("admin", "coordinator", "auditor")
+PASSWORD_VARIABLE = "PRIVAUDIT_KEYSTORE_PASSWORD"
+
+
+class Accounts(Protocol):
+    """A source of keys by account name."""
+
+    def key(self, name: str) -> PrivateKey:
+        """The private key of an account."""
+
+
+def address(accounts: Accounts, name: str) -> str:
+    """The checksummed address of an account."""
+    return accounts.key(name).public_key.to_checksum_address()
+
+
+class EmbeddedAccounts:
+    """Keys that anybody who knows the seed can compute: for the embedded chain only.
+
+    Args:
+        seed: the root seed of the run; the same seed gives the same accounts.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+        self._keys: dict[str, PrivateKey] = {}
+
+    def key(self, name: str) -> PrivateKey:
+        """The private key of an account; every name has one."""
+        if name not in self._keys:
+            material = f"privaudit embedded account {self._seed} {name}"
+            self._keys[name] = PrivateKey(keccak(text=material))
+        return self._keys[name]
+
+
+class KeystoreAccounts:
+    """Keys from encrypted files ``admin.json``, ``coordinator.json``, ``auditor.json`` in a folder.
+
+    Clients whose file ``client-<i>.json`` is not there are simulated ones: their keys are derived
+    from the coordinator's key, which nobody else has.
+
+    Args:
+        folder: the keystore folder.
+        password: the password of all its files.
+
+    Raises:
+        LedgerError: a file is missing or no keystore, or the password is wrong.
+    """
+
+    def __init__(self, folder: Path, password: str) -> None:
+        self._folder = folder
+        self._password = password
+        self._keys: dict[str, PrivateKey] = {}
+        for role in ROLES:
+            self._keys[role] = self._decrypt(folder / f"{role}.json")
+
+    def key(self, name: str) -> PrivateKey:
+        """The private key of an account."""
+        if name not in self._keys:
+            file = self._folder / f"{name.replace('/', '-')}.json"
+            self._keys[name] = self._decrypt(file) if file.exists() else self._derived(name)
+        return self._keys[name]
+
+    def _derived(self, name: str) -> PrivateKey:
+        secret = self._keys["coordinator"].to_bytes()
+        return PrivateKey(keccak(b"privaudit simulated account " + secret + name.encode()))
+
+    def _decrypt(self, file: Path) -> PrivateKey:
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if "crypto" not in {str(key).lower() for key in content}:
+                raise TypeError
+        except FileNotFoundError:
+            raise LedgerError(
+                f"no keystore file '{file.name}'",
+                where=str(self._folder),
+                remedy=f"the keystore needs {', '.join(f'{role}.json' for role in ROLES)}",
+            ) from None
+        except (OSError, ValueError, TypeError):
+            raise LedgerError("not an encrypted keystore file", where=str(file)) from None
+        try:
+            return PrivateKey(bytes(Account.decrypt(content, self._password)))
+        except (ValueError, KeyError, TypeError) as error:
+            wrong = "MAC" in str(error)
+            raise LedgerError(
+                "wrong keystore password" if wrong else "damaged keystore file", where=str(file)
+            ) from None
+
+
+def create_keystore(
+    folder: Path, password: str, *, secrets: dict[str, bytes] | None = None, cost: int | None = None
+) -> dict[str, str]:
+    """Write an encrypted keystore with the three roles; existing files are never overwritten.
+
+    Args:
+        folder: made if it does not exist.
+        password: of all files; not empty.
+        secrets: private keys (32 bytes) by role for accounts that exist already; others are new.
+        cost: rounds of the key derivation (scrypt); the library's default if None.
+
+    Returns:
+        The addresses by role.
+
+    Raises:
+        LedgerError: a file exists already, or the password is empty.
+    """
+    if not password:
+        raise LedgerError("the keystore password is empty", where=str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {}
+    for role in ROLES:
+        given = (secrets or {}).get(role)
+        account = Account.from_key(given) if given else Account.create()
+        content = Account.encrypt(account.key, password, iterations=cost)
+        _write_new(folder / f"{role}.json", json.dumps(content))
+        made[role] = account.address
+    return made
+
+
+def _write_new(file: Path, text: str) -> None:
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise LedgerError("the keystore file exists already", where=str(file)) from None
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def read_password(file: Path | None = None) -> str:
+    """The keystore password from a file, the environment or a prompt, in this order.
+
+    Never from the command line, where every process of the machine can read it.
+
+    Args:
+        file: a file whose first line is the password.
+
+    Raises:
+        LedgerError: there is none of the three, or the file cannot be read or is empty.
+    """
+    if file is not None:
+        try:
+            password = file.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
+        except (OSError, UnicodeDecodeError):
+            raise LedgerError("the password file cannot be read", where=str(file)) from None
+    else:
+        password = os.environ.get(PASSWORD_VARIABLE, "")
+        if not password and sys.stdin is not None and sys.stdin.isatty():
+            password = getpass.getpass("Keystore password: ")
+    if not password:
+        raise LedgerError(
+            "no keystore password",
+            where=str(file) if file else None,
+            remedy=f"set {PASSWORD_VARIABLE}, give a password file, or run in a terminal",
+        )
+    return password
+
+
+def sign(key: PrivateKey, chain_id: int, call: Call, nonce: int, fees: Fees) -> Signed:
+    """Sign a type-2 (EIP-1559) transaction; the same arguments give the same bytes."""
+    fields = {
+        "type": 2,
+        "chainId": chain_id,
+        "nonce": nonce,
+        "maxFeePerGas": fees.most,
+        "maxPriorityFeePerGas": fees.tip,
+        "gas": call.gas,
+        "value": call.value,
+        "data": call.data,
+    }
+    if call.to is not None:
+        fields["to"] = call.to
+    raw = bytes(Account.sign_transaction(fields, key.to_bytes()).raw_transaction)
+    return Signed(raw=raw, call=call, nonce=nonce, fees=fees)
+
+
+def unsign(raw: bytes, sender: str) -> Signed:
+    """What signed bytes of this module say; the sender is not recovered but taken on trust."""
+    fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+    to = bytes(fields["to"])
+    call = Call(
+        sender=sender,
+        to=to_checksum_address(to) if to else None,
+        data=bytes(fields["data"]),
+        value=int(fields["value"]),
+        gas=int(fields["gas"]),
+    )
+    fees = Fees(most=int(fields["maxFeePerGas"]), tip=int(fields["maxPriorityFeePerGas"]))
+    return Signed(raw=raw, call=call, nonce=int(fields["nonce"]), fees=fees)

@@ -1,0 +1,75 @@
+"""Making the embedded chain again out of its journal, and seeing that it is the same chain."""
+
+from __future__ import annotations
+
+from eth_utils.crypto import keccak
+
+from .accounts import ROLES
+from .chain import Receipt
+from .embedded import EmbeddedChain
+from .errors import LedgerError
+from .journal import Entry, Journal
+
+
+def replay(journal: Journal, *, complete: bool = False) -> EmbeddedChain:
+    """Send every journalled transaction again, at its time, and compare what comes out.
+
+    Args:
+        journal: of an embedded chain.
+        complete: also write receipts the journal has lost in a crash; otherwise it is only read.
+
+    Returns:
+        The chain; its state root after each transaction is the journal's.
+
+    Raises:
+        LedgerError: a transaction, a receipt or a state root is not what the journal says; the
+            message names the action and both values.
+    """
+    pins = journal.pins()
+    chain = EmbeddedChain([pins[role] for role in ROLES])
+    _expect("genesis block", pins["genesis"], chain.genesis.hex(), journal, "the beginning")
+    keys = {intent.id: intent for intent in journal.intents()}
+    stored = {receipt.hash: (receipt, root) for _, receipt, root in journal.receipts()}
+    for entry in journal.entries():
+        intent = keys[entry.intent]
+        receipt = _again(chain, entry, journal, intent.key)
+        root = chain.state_root()
+        if entry.hash in stored:
+            before, root_before = stored[entry.hash]
+            _compare(before, receipt, journal, intent.key)
+            _expect("state root", (root_before or b"").hex(), root.hex(), journal, intent.key)
+        elif complete and entry.live:
+            status = "final" if receipt.succeeded else "failed"
+            journal.settle(intent.id, receipt, status=status, root=root)
+    return chain
+
+
+def _again(chain: EmbeddedChain, entry: Entry, journal: Journal, key: str) -> Receipt:
+    if keccak(entry.raw) != entry.hash or entry.block_time is None:
+        raise LedgerError(f"damaged transaction '{key}'", where=str(journal.path))
+    chain.advance(entry.block_time)
+    try:
+        chain.send(entry.raw)
+    except LedgerError as error:
+        raise LedgerError(f"cannot replay '{key}': {error}", where=str(journal.path)) from None
+    receipt = chain.receipt(entry.hash)
+    assert receipt is not None
+    _expect("block time", str(entry.block_time), str(receipt.block_time), journal, key)
+    return receipt
+
+
+def _compare(before: Receipt, now: Receipt, journal: Journal, key: str) -> None:
+    for name in Receipt.__dataclass_fields__:
+        _expect(name, _text(getattr(before, name)), _text(getattr(now, name)), journal, key)
+
+
+def _text(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _expect(what: str, stored: str, found: str, journal: Journal, key: str) -> None:
+    if stored != found:
+        raise LedgerError(
+            f"after '{key}' the journal has {what} {stored or '(none)'}, replay gives {found}",
+            where=str(journal.path),
+        )
