@@ -11,7 +11,7 @@ from privaudit.engine.engine import Samples
 from privaudit.experiment.cells import Cell
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.world import World
-from privaudit.federation.partition import ADVERSARY
+from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.observation.trace import Trace
 
 
@@ -37,7 +37,7 @@ def attack_cell(world: World, folder: RunFolder, cell: Cell) -> None:
 def adversary_of(world: World, cell: Cell) -> Adversary:
     """What the adversary of a cell owns: client 0's records with their property, and the rules."""
     phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
-    own = world.partitions(cell.run)[cell.participants].clients[ADVERSARY]
+    own = _auxiliary_records(world, cell)
     samples = Samples(world.samples.inputs[own], world.samples.labels[own])
     facts = ProtocolFacts(
         participants=phase.participants,
@@ -56,6 +56,14 @@ def adversary_of(world: World, cell: Cell) -> Adversary:
         shadows=world.scenario.audit.shadows,
         seed=world.run_seed(cell.run).child("adversary", cell.name),
     )
+
+
+def _auxiliary_records(world: World, cell: Cell) -> np.ndarray:
+    """Sorted indices of the adversary's records, with a share of the target's where asked for."""
+    clients = world.partitions(cell.run)[cell.participants].clients
+    shared = round(world.scenario.audit.auxiliary_overlap * len(clients[TARGET]))
+    rng = world.run_seed(cell.run).generator("overlap", cell.participants)
+    return np.union1d(clients[ADVERSARY], rng.permutation(clients[TARGET])[:shared])
 
 
 def _checked(name: str, scores: np.ndarray, rounds: int) -> list[float]:

@@ -80,6 +80,7 @@ def footnotes(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
             if audit.others == "without"
             else "hold the property at its natural rate."
         ),
+        _auxiliary_regime(scenario),
     ]
     if detectable:
         notes.append(
@@ -91,9 +92,20 @@ def footnotes(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
     return notes + list(scenario.report.notes)
 
 
+def _auxiliary_regime(scenario: Scenario) -> str:
+    """What the adversary's auxiliary data share with the target: part of every result."""
+    by_group = scenario.federation.partition == "by-group"
+    disjoint = "groups (nobody else holds records of the same group)" if by_group else "records"
+    text = f"Auxiliary data of the adversary: disjoint {disjoint}"
+    overlap = scenario.audit.auxiliary_overlap
+    return (
+        f"{text}, plus {100 * overlap:g} % of the target's own records." if overlap else f"{text}."
+    )
+
+
 def _what_is_told(schedule: str) -> str:
     if schedule == "single-batch":
-        return "rounds in which the target's records have the property from rounds in which they do not"
+        return "rounds in which the target's records have the property from the other rounds"
     return "rounds of runs in which the target's records have the property from rounds of controls"
 
 

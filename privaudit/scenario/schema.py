@@ -167,6 +167,8 @@ class AuditSection(Section):
             ``dataset`` (half of the runs hold it in every round, the others are controls).
         property_share: share of the target's records that have the property when it is present.
         others: whether bystanders draw records ``without`` the property, or ``natural`` ones.
+        auxiliary_overlap: share of the target's own records that the adversary also holds, in
+            [0, 1]: 0 is the honest setting, more shows what an overlapping corpus would explain.
         threat_model: ``participant`` (default) or ``server`` (sees single deltas; to compare).
         shadows: shadow batches with and without the property per round, each.
         attacks: attacks to run.
@@ -190,6 +192,7 @@ class AuditSection(Section):
     schedule: Schedule = "single-batch"
     property_share: Fraction = 1.0
     others: Others = "without"
+    auxiliary_overlap: float = Field(0.0, ge=0, le=1)
     threat_model: Literal["participant", "server"] = "participant"
     shadows: int = Field(8, ge=2)
     attacks: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)] = [
