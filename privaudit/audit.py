@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from privaudit.data.files import default_data_dir
 from privaudit.errors import UserError
@@ -29,8 +30,13 @@ from privaudit.experiment.tasks import (
 )
 from privaudit.experiment.training import time_rounds
 from privaudit.experiment.world import World, check_world, load_world
+from privaudit.ledger.files import has_manifest, is_sealed, write_manifest
+from privaudit.ledger.none import WithoutLedger, without_ledger
 from privaudit.report.write import write_report
 from privaudit.scenario.schema import Scenario
+
+if TYPE_CHECKING:
+    from privaudit.ledger.recording import Place, RunLedger
 
 T = TypeVar("T")
 
@@ -58,6 +64,7 @@ def run_audit(
     workers: int | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    place: Place | None = None,
 ) -> RunFolder:
     """Run a scenario and leave everything it produced in ``out``.
 
@@ -68,9 +75,11 @@ def run_audit(
         workers: processes, at least 1; None = one per core.
         resume: go on with a run that was interrupted; what is finished is not computed again.
         progress: shows how far each stage is.
+        place: the chain of the reward ledger; None = one of its own, in the run folder.
 
     Raises:
-        UserError: the scenario cannot be run on this data, or the folder cannot be used.
+        UserError: the scenario cannot be run on this data, or the folder or the chain cannot be
+            used.
     """
     show = progress or Silent()
     workers = default_workers() if workers is None else workers
@@ -80,20 +89,50 @@ def run_audit(
     world = load_world(job.scenario_json, job.data_dir)
     check_world(world)
     with RunFolder.create(out, scenario, resume=resume) as folder:
-        trained = in_processes(training_task, job, range(scenario.runs), workers=workers)
-        training = list(show.track(trained, stage="training", total=scenario.runs))
-
-        cells = cells_of(scenario)
-        audited = in_processes(audit_task, job, cells, workers=workers)
-        outcomes = list(show.track(audited, stage="audit", total=len(cells)))
-
-        records = _records(world, folder, cells, outcomes)
-        folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
-        _write_timings(world, folder, [*training, *outcomes])
-        if not scenario.audit.keep_traces:
-            shutil.rmtree(folder.file("traces"), ignore_errors=True)
-        write_report(folder)
+        if not is_sealed(folder):
+            with _ledger(folder, scenario, place) as ledger:
+                if not has_manifest(folder):
+                    _compute(world, folder, job, ledger, workers, show)
+                ledger.conclude()
     return folder
+
+
+def _compute(
+    world: World,
+    folder: RunFolder,
+    job: Job,
+    ledger: RunLedger | WithoutLedger,
+    workers: int,
+    show: Progress,
+) -> None:
+    """From data to report; the manifest, written last, says that all of it is there."""
+    scenario = world.scenario
+    trained = in_processes(training_task, job, range(scenario.runs), workers=workers)
+    training = list(show.track(trained, stage="training", total=scenario.runs))
+    ledger.record_training()
+
+    cells = cells_of(scenario)
+    audited = in_processes(audit_task, job, cells, workers=workers)
+    outcomes = list(show.track(audited, stage="audit", total=len(cells)))
+    ledger.record_cells()
+
+    records = _records(world, folder, cells, outcomes)
+    folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
+    _write_timings(world, folder, [*training, *outcomes])
+    if not scenario.audit.keep_traces:
+        shutil.rmtree(folder.file("traces"), ignore_errors=True)
+    write_report(folder)
+    write_manifest(folder)
+
+
+def _ledger(
+    folder: RunFolder, scenario: Scenario, place: Place | None
+) -> AbstractContextManager[RunLedger | WithoutLedger]:
+    if not scenario.ledger.enabled:
+        return without_ledger(folder)
+    from privaudit.ledger.recording import Place, keep_ledger
+
+    return keep_ledger(folder, scenario, place or Place())
 
 
 def _records(

@@ -91,6 +91,11 @@ def training_evidence(folder: RunFolder, run: int) -> list[RoundEvidence]:
     return _evidence(folder, f"evidence/run-{run}/training.jsonl")
 
 
+def cell_evidence(folder: RunFolder, cell: str) -> list[RoundEvidence]:
+    """Evidence of the audited rounds of a cell, ``run-0/CELL``."""
+    return _evidence(folder, f"evidence/{cell}.jsonl")
+
+
 def expected_labels(folder: RunFolder, scenario: Scenario, *, audited: bool) -> list[str]:
     """Labels of all rounds there is evidence of, in the order they go on the ledger.
 
@@ -112,7 +117,7 @@ def pages(folder: RunFolder, ledger: LedgerSection, numbers: dict[str, int]) -> 
     for label, number in numbers.items():
         kind, run, name = label.split("/")
         if kind == "audit":
-            yield page(label, number, _evidence(folder, f"evidence/{run}/{name}.jsonl"), ledger)
+            yield page(label, number, cell_evidence(folder, f"{run}/{name}"), ledger)
             continue
         if run not in training:
             training[run] = training_evidence(folder, int(run.removeprefix("run-")))

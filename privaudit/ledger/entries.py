@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from privaudit.evaluation.cells import TableCell
 from privaudit.experiment.folder import RunFolder
+from privaudit.ledger.client import AuditEntry
 from privaudit.scenario.schema import Scenario
 
 FILES_METRIC = 0
@@ -15,31 +15,6 @@ FILES_METRIC = 0
 
 MILLION = 1_000_000
 FULL = 10_000
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One audit entry, in the order and the units of the contract.
-
-    Attributes:
-        property_id: 32 bytes.
-        fraction: shared fraction in basis points.
-        metric: code of rule and attack (:func:`metric_codes`), or ``FILES_METRIC``.
-        value: AUC in millionths.
-        low: lower limit of its interval, likewise.
-        high: upper limit, likewise.
-        participants: K.
-        runs: federation runs behind it; 0 marks a cell that failed in every run.
-    """
-
-    property_id: bytes
-    fraction: int
-    metric: int
-    value: int
-    low: int
-    high: int
-    participants: int
-    runs: int
 
 
 def plan_hash(folder: RunFolder) -> bytes:
@@ -62,22 +37,36 @@ def property_id(name: str, salt: bytes = b"") -> bytes:
     return hashlib.sha256(b"privaudit.property.v1\0" + salt + name.encode()).digest()
 
 
-def entries_of(cells: Sequence[TableCell], scenario: Scenario, salt: bytes = b"") -> list[Entry]:
-    """One entry per cell of the table, in its order; a failed cell is there as failed."""
+def entries_of(
+    cells: Sequence[TableCell], scenario: Scenario, salt: bytes = b""
+) -> list[AuditEntry]:
+    """One entry per cell of the table, in its order; a failed cell is there as failed.
+
+    The AUC and its limits are in millionths. A cell that failed in every run has 0 runs and no
+    numbers; one that failed in some has the number of runs that did not.
+    """
     codes = metric_codes(scenario)
     return [_entry(cell, codes[cell.rule, cell.attack], salt) for cell in cells]
 
 
-def files_entry(count: int, participants: int, runs: int) -> Entry:
+def files_entry(count: int, scenario: Scenario) -> AuditEntry:
     """The entry whose batch carries the hash of ``manifest.json`` in place of the records' hash."""
-    identity = property_id("files of the run")
-    return Entry(identity, FULL, FILES_METRIC, count, count, count, participants, runs)
+    return AuditEntry(
+        property_id=property_id("files of the run"),
+        fraction=FULL,
+        metric=FILES_METRIC,
+        value=count,
+        low=count,
+        high=count,
+        participants=max(scenario.participants),
+        runs=scenario.runs,
+    )
 
 
-def _entry(cell: TableCell, metric: int, salt: bytes) -> Entry:
+def _entry(cell: TableCell, metric: int, salt: bytes) -> AuditEntry:
     auc = cell.auc
     value, low, high = (auc.value, auc.low, auc.high) if auc else (0.0, 0.0, 0.0)
-    return Entry(
+    return AuditEntry(
         property_id=property_id(cell.property, salt),
         fraction=round(FULL * cell.fraction),
         metric=metric,

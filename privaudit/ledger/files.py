@@ -78,6 +78,11 @@ def read_seal(folder: RunFolder) -> tuple[dict[str, str], dict[str, Any]]:
     return _hashes(content, file), dict(content["ledger"])
 
 
+def has_manifest(folder: RunFolder) -> bool:
+    """Whether everything was computed and the report written."""
+    return folder.file(MANIFEST).is_file()
+
+
 def is_sealed(folder: RunFolder) -> bool:
     """Whether the run was brought to its end."""
     return folder.file(SEAL).is_file()

@@ -1,0 +1,330 @@
+"""The one writer of a run's ledger: evidence, payments, results, in the order of the main path.
+
+Every step can be repeated: what is on the ledger already is found in the journal by its key and
+left alone, so an interrupted run loses no round and pays nobody twice. The book is written before
+the rounds it describes go on the ledger; the manifest before its hash does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from privaudit.errors import UserError
+from privaudit.evaluation.cells import table_cells
+from privaudit.evaluation.records import parse_records
+from privaudit.experiment.cells import cells_of
+from privaudit.experiment.folder import RunFolder
+from privaudit.ledger.accounts import Accounts, KeystoreAccounts, read_password
+from privaudit.ledger.book import BOOK, Page, expected_labels, pages, read_book, salt_of
+from privaudit.ledger.client import BATCH, LedgerClient, Settlement
+from privaudit.ledger.entries import entries_of, files_entry, plan_hash
+from privaudit.ledger.files import manifest_sha256, read_manifest, write_seal
+from privaudit.ledger.hashes import Hashes, MerkleTree
+from privaudit.ledger.opening import open_ledger
+from privaudit.ledger.rewards import round_budget
+from privaudit.scenario.schema import Scenario
+
+SECRET, SETUP, CLAIMS = "ledger/secret", "ledger/setup.json", "ledger/claims.jsonl"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run keeps its ledger; without ``rpc`` on a chain of its own in the run folder.
+
+    Attributes:
+        rpc: URL of a JSON-RPC node.
+        keystore: folder of encrypted keys (needed with ``rpc``).
+        password_file: file with their password; None = environment or prompt.
+        contract: address of a deployed ledger to use; None deploys one.
+        confirmations: blocks until something counts as final.
+    """
+
+    rpc: str | None = None
+    keystore: Path | None = None
+    password_file: Path | None = None
+    contract: str | None = None
+    confirmations: int = 1
+
+    def accounts(self) -> Accounts | None:
+        """The keys; None for those of the embedded chain.
+
+        Raises:
+            UserError: a chain without keys, keys without a chain, or a wrong password.
+        """
+        if self.rpc is None:
+            given = {"--keystore": self.keystore, "--contract": self.contract}
+            for flag, value in given.items():
+                if value is not None:
+                    raise UserError("needs a chain", where=flag, remedy="give its node with --rpc")
+            return None
+        if self.keystore is None:
+            raise UserError(
+                "a chain behind a URL needs accounts",
+                where="--rpc",
+                remedy="give a folder of encrypted keys with --keystore",
+            )
+        return KeystoreAccounts(self.keystore, read_password(self.password_file))
+
+
+@contextmanager
+def keep_ledger(folder: RunFolder, scenario: Scenario, place: Place) -> Iterator[RunLedger]:
+    """The ledger of a run until the block ends, then the seal; set up before anything is trained.
+
+    Raises:
+        UserError: the chain, its contract or the keys cannot be used.
+    """
+    client = open_ledger(
+        folder.file("ledger"),
+        rpc=place.rpc,
+        accounts=place.accounts(),
+        seed=scenario.seed,
+        contract=place.contract,
+        confirmations=place.confirmations,
+    )
+    with client:
+        ledger = RunLedger(folder, scenario, client)
+        ledger.set_up()
+        yield ledger
+    write_seal(folder, ledger.facts)
+
+
+class RunLedger:
+    """What one run puts on its ledger, and when.
+
+    Args:
+        folder: of the run.
+        scenario: the resolved scenario.
+        client: the open ledger.
+    """
+
+    def __init__(self, folder: RunFolder, scenario: Scenario, client: LedgerClient) -> None:
+        self._folder = folder
+        self._scenario = scenario
+        self._client = client
+        self._secret = read_secret(folder)
+        self._addresses: dict[int, str] = {}
+        self.facts: dict[str, Any] = {}
+
+    def set_up(self) -> None:
+        """Deposit all budgets, register the clients and, before anything else happens, the plan."""
+        client, plan = self._client, plan_hash(self._folder)
+        setup = self._remembered_setup()
+        known = client.journal.intent(f"plan/{plan.hex()}") is not None
+        if known or not client.plan(plan).block_number:
+            client.register_plan(plan)
+        client.fund(whole_budget(self._scenario))
+        if setup["register"]:
+            client.register([self._address(number) for number in setup["register"]])
+
+    def record_training(self) -> None:
+        """Put every round of ordinary training on the ledger, each as a round of its own."""
+        self._record(expected_labels(self._folder, self._scenario, audited=False))
+
+    def record_cells(self) -> None:
+        """Put the audited rounds on the ledger, one ledger round per cell."""
+        self._record(expected_labels(self._folder, self._scenario, audited=True))
+
+    def conclude(self) -> None:
+        """Clients withdraw; the auditor records the results and the hash of the manifest."""
+        client, book = self._client, read_book(self._folder)
+        for number in sorted({p.client for page in book for p in page.payments}):
+            if client.credit(self._address(number)):
+                client.withdraw_for(self._address(number))
+        if book:
+            self._record_results(book[-1].number)
+        client.finish()
+        root = client.chain.state_root() if client.chain.instant else None
+        pins = client.journal.pins()
+        self.facts = {
+            "kind": pins["kind"],
+            "chain_id": client.chain.chain_id,
+            "genesis": pins["genesis"],
+            "contract": client.address,
+            "code_hash": pins["code_hash"],
+            "audit_head": client.audit_head().hex(),
+            "state_root": root.hex() if root else None,
+        }
+
+    # ------------------------------------------------------------------ rounds
+
+    def _record(self, labels: Sequence[str]) -> None:
+        numbers = {page.label: page.number for page in read_book(self._folder)}
+        for label in labels:
+            if label not in numbers:
+                numbers[label] = max(numbers.values(), default=self._first_round() - 1) + 1
+        book = list(pages(self._folder, self._scenario.ledger, numbers))
+        self._folder.write_lines(BOOK, [page.row() for page in book])
+        granted: dict[int, int] = {}
+        for page in book:
+            if is_rooted(page):
+                add_rewards(granted, page)
+            if page.label in labels and not self._is_closed(page.number):
+                self._put(page, granted)
+        if granted:
+            self._write_claims(granted)
+
+    def _put(self, page: Page, granted: dict[int, int]) -> None:
+        client, number = self._client, page.number
+        client.open_round(number, bytes.fromhex(page.model_hash), page.budget)
+        commitments = commitments_of(page, client.hashes, self._address, self._secret)
+        if is_rooted(page):
+            leaves = commitment_leaves(number, client.hashes, self._address, commitments)
+            client.post_commitments(number, MerkleTree(leaves).root, len(leaves))
+            client.end_submissions(number)
+            tree = reward_tree(granted, client.hashes, self._address, self._secret)
+            client.post_rewards(number, tree.root, page.paid)
+        else:
+            signed = [client.sign_submission(number, c, value) for c, value in commitments.items()]
+            client.submit_signed(number, signed)
+            client.end_submissions(number)
+            judged = [
+                Settlement(self._address(p.client), p.amount, p.outcome) for p in page.payments
+            ]
+            client.settle(number, judged)
+        client.close_round(number, bytes.fromhex(page.result_hash))
+
+    def _is_closed(self, number: int) -> bool:
+        intent = self._client.journal.intent(f"round/{number}/close")
+        return intent is not None and intent.status == "final"
+
+    def _write_claims(self, granted: dict[int, int]) -> None:
+        """What each client of a large cohort needs to claim its reward."""
+        tree = reward_tree(granted, self._client.hashes, self._address, self._secret)
+        rows = [
+            {
+                "client": client,
+                "address": self._address(client),
+                "cumulative": str(granted[client]),
+                "salt": reward_salt(self._secret, client, granted[client]).hex(),
+                "proof": [sibling.hex() for sibling in tree.proof(index)],
+            }
+            for index, client in enumerate(sorted(granted))
+        ]
+        self._folder.write_lines(CLAIMS, rows)
+
+    # ------------------------------------------------------------------ results
+
+    def _record_results(self, last_round: int) -> None:
+        folder, scenario, client = self._folder, self._scenario, self._client
+        records = folder.file("records.jsonl")
+        rows = parse_records(folder.read_lines("records.jsonl"), where=str(records))
+        entries = entries_of(table_cells(rows), scenario, property_salt(scenario, self._secret))
+        digest = hashlib.sha256(records.read_bytes()).digest()
+        plan = plan_hash(folder)
+        client.record_audits(last_round, plan, digest, entries, name="records")
+        files = files_entry(len(read_manifest(folder)), scenario)
+        client.record_audits(last_round, plan, manifest_sha256(folder), [files], name="manifest")
+
+    # ------------------------------------------------------------------ set-up
+
+    def _remembered_setup(self) -> dict[str, Any]:
+        """What was missing on the ledger when the run began: a shared one may know clients."""
+        if not self._folder.file(SETUP).is_file():
+            clients = range(most_participants(self._scenario))
+            missing = [c for c in clients if not self._client.view("client_id", self._address(c))]
+            first = int(self._client.view("round_count"))
+            self._folder.write_json(SETUP, {"register": missing, "first_round": first})
+        setup: dict[str, Any] = self._folder.read_json(SETUP)
+        return setup
+
+    def _first_round(self) -> int:
+        return int(self._remembered_setup()["first_round"])
+
+    def _address(self, client: int) -> str:
+        if client not in self._addresses:
+            self._addresses[client] = self._client.client(client)
+        return self._addresses[client]
+
+
+def is_rooted(page: Page) -> bool:
+    """Whether a cohort is too large for single settlements."""
+    return len(page.payments) > BATCH
+
+
+def add_rewards(granted: dict[int, int], page: Page) -> None:
+    """Add a rooted page to what each client was granted so far."""
+    for payment in page.payments:
+        granted[payment.client] = granted.get(payment.client, 0) + payment.amount
+
+
+def commitments_of(
+    page: Page, hashes: Hashes, address: Callable[[int], str], secret: bytes
+) -> dict[int, bytes]:
+    """Client -> its commitment in a ledger round."""
+    model = bytes.fromhex(page.model_hash)
+    return {
+        p.client: hashes.commitment(
+            page.number,
+            address(p.client),
+            model,
+            bytes.fromhex(p.delta_sha256),
+            salt_of(secret, f"commitment/{page.label}/{p.client}"),
+        )
+        for p in page.payments
+    }
+
+
+def commitment_leaves(
+    number: int, hashes: Hashes, address: Callable[[int], str], commitments: dict[int, bytes]
+) -> list[bytes]:
+    """The leaves under the commitments root of a large cohort, in client order."""
+    return [hashes.commitment_leaf(number, address(c), value) for c, value in commitments.items()]
+
+
+def reward_tree(
+    granted: dict[int, int], hashes: Hashes, address: Callable[[int], str], secret: bytes
+) -> MerkleTree:
+    """The cumulative rewards of large cohorts, in client order."""
+    return MerkleTree(
+        [
+            hashes.reward_leaf(address(c), granted[c], reward_salt(secret, c, granted[c]))
+            for c in sorted(granted)
+        ]
+    )
+
+
+def reward_salt(secret: bytes, client: int, cumulative: int) -> bytes:
+    """The salt of a reward leaf."""
+    return salt_of(secret, f"reward/{client}/{cumulative}")
+
+
+def property_salt(scenario: Scenario, secret: bytes) -> bytes:
+    """The salt of property ids: empty unless the scenario asks for one."""
+    return salt_of(secret, "properties") if scenario.ledger.salted else b""
+
+
+def whole_budget(scenario: Scenario) -> int:
+    """Wei that all federated rounds of a scenario may pay together."""
+    federation, ledger = scenario.federation, scenario.ledger
+    cohort = federation.cohort or federation.participants
+    training = scenario.runs * federation.rounds * round_budget(ledger.budget, cohort)
+    audited = (
+        round_budget(ledger.budget, cell.participants) * scenario.audit.rounds
+        for cell in cells_of(scenario)
+    )
+    return training + sum(audited)
+
+
+def most_participants(scenario: Scenario) -> int:
+    """Clients there are in any federation of a scenario."""
+    return max(scenario.federation.participants, *scenario.participants)
+
+
+def read_secret(folder: RunFolder) -> bytes:
+    """The run's 32 secret bytes, drawn on first use: salts are made of them."""
+    file = folder.file(SECRET)
+    if not file.is_file():
+        folder.write_text(SECRET, secrets.token_hex(32) + "\n")
+        with file.open("rb+") as stream:
+            os.fsync(stream.fileno())  # commitments made with a lost secret could not be repeated
+    try:
+        return bytes.fromhex(file.read_text(encoding="ascii"))
+    except ValueError as error:
+        raise UserError("not the secret of a run", where=str(file)) from error
