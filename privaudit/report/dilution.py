@@ -66,9 +66,9 @@ def conclusions(curves: Sequence[Curve], threshold: float) -> list[str]:
             f"one-sided 5 %) is {could}."
         )
     lines.append(
-        f"Below {threshold:g} means the upper limit of the 95 % interval, there and at every "
-        "larger number measured. That an attack is negligible among many clients holds only for the "
-        "attacker, rounds and clients named here."
+        f"Below {threshold:g}: the upper limit of the 95 % interval, there and at every "
+        "larger number measured. That an attack is negligible among many clients holds only for "
+        "the attacker, rounds and clients named here."
     )
     return lines
 
