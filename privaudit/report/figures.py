@@ -10,6 +10,7 @@ import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from privaudit.evaluation.cells import TableCell
 
@@ -39,8 +40,10 @@ def accuracy_by_round(rows: Sequence[dict[str, Any]]) -> str | None:
         axes.plot(part.index + 1, part["mean"], marker="o", markersize=3, label=label)
         axes.fill_between(part.index + 1, part["min"], part["max"], alpha=0.2)
     axes.set_ylim(0, 1)
+    axes.set_xlim(0.5, by_round.index.max() + 1.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower right")
-    axes.set_title(f"Accuracy per round, {frame['run'].nunique()} runs (band: range over runs)")
+    axes.set_title(f"Accuracy per round, runs: {frame['run'].nunique()} (band: their range)")
     return as_svg(figure)
 
 
@@ -105,6 +108,8 @@ def _fraction_panel(axes: Axes, cells: Sequence[TableCell], title: str) -> None:
         marker = MARKERS[position % len(MARKERS)]
         axes.errorbar(x, y, yerr=error, marker=marker, capsize=3, label=attack + extra)
     axes.set_xlabel("parameters shared (%)")
+    axes.set_xlim(0, 108)
+    axes.set_xticks(sorted({100 * c.fraction for c in cells}))
     axes.set_ylim(0.2, 1.03)
     axes.set_title(title)
 

@@ -70,7 +70,7 @@ def footnotes(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
     notes = [
         f"AUC of telling {_what_is_told(audit.schedule)}, with its 95 % interval over federation "
         "runs; a blind guess has 0.50. "
-        f"n = {scenario.runs} runs of {audit.rounds} rounds each.",
+        f"Runs: {scenario.runs}, of {audit.rounds} audited rounds each.",
         "* = above chance at a false discovery rate of 5 % over the table (permutation test, "
         "Benjamini-Hochberg).",
         f"Threat model: {audit.threat_model}. K participants include the adversary and the target; "
@@ -118,7 +118,7 @@ def training_summary(training: Sequence[dict[str, Any]]) -> str | None:
     accuracy = [row["test_accuracy"] for row in final]
     loss = sum(row["train_loss"] for row in final) / len(final)
     return (
-        f"Training: {final[0]['clients']} clients a round, {last + 1} rounds, {len(final)} runs: "
+        f"Training: {final[0]['clients']} clients a round; rounds: {last + 1}; runs: {len(final)}; "
         f"test accuracy {sum(accuracy) / len(accuracy):.3f} "
         f"(range over runs {min(accuracy):.3f} to {max(accuracy):.3f}), "
         f"mean client loss {loss:.2f}."
