@@ -77,9 +77,6 @@ class Engine:
             parameter.data = view
             parameter.grad = self._grad[piece.start : piece.stop].view(parameter.shape)
         self.initial = self._flat.clone()
-        self._random_forward = any(
-            isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in model.modules()
-        )
 
     def gradients(
         self, parameters: Tensor, samples: Samples, batches: Sequence[np.ndarray], seed: Seed
@@ -90,7 +87,7 @@ class Engine:
             parameters: [P].
             samples: the records the batches index into.
             batches: B index arrays.
-            seed: stream for dropout, if the model has any.
+            seed: stream of whatever the model draws, such as dropout.
 
         Returns:
             [B, P] float32.
@@ -159,10 +156,8 @@ class Engine:
     @contextlib.contextmanager
     def _training_mode(self, seed: Seed) -> Iterator[None]:
         self.model.train()
-        if not self._random_forward:
-            yield
-            return
-        # Dropout draws from torch's global generator: lend it our stream, then put it back.
+        # Dropout, as a layer or inside one, draws from torch's global generator: lend it our
+        # stream, then put it back.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed.integer())
             yield
