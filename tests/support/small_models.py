@@ -1,0 +1,46 @@
+"""Modules and records that fit in the head of a reader."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from privaudit.engine.engine import Engine, Samples
+
+EPSILON = torch.finfo(torch.float32).eps
+
+
+def rounding(terms: int, magnitude: float) -> float:
+    """Bound on |fl(sum) - sum| for a float32 sum of ``terms`` products.
+
+    Two ways to add the same terms differ by at most 2 n u |sum of magnitudes| (N. Higham, Accuracy
+    and Stability of Numerical Algorithms, 2nd edition, section 3.1, u = eps / 2).
+    """
+    return terms * EPSILON * magnitude
+
+
+class Dense(nn.Module):
+    """Two dense layers with tanh between them: smooth, so that no kink disturbs a comparison."""
+
+    def __init__(self, features: int = 5, hidden: int = 7, classes: int = 3) -> None:
+        super().__init__()
+        self.first = nn.Linear(features, hidden)
+        self.second = nn.Linear(hidden, classes)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.second(torch.tanh(self.first(rows)))
+
+
+def dense_engine(seed: int = 0, **sizes: int) -> Engine:
+    """An engine over :class:`Dense` with reproducible weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Engine(Dense(**sizes))
+
+
+def rows(count: int, features: int = 5, classes: int = 3, seed: int = 0) -> Samples:
+    """Standard normal rows with random labels."""
+    rng = np.random.default_rng(seed)
+    inputs = rng.standard_normal((count, features)).astype(np.float32)
+    return Samples.of(inputs, rng.integers(classes, size=count))
