@@ -8,19 +8,12 @@ are the chain's, in unix seconds.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .accounts import Accounts, address
-from .chain import Chain, Receipt
-from .errors import LedgerError
-from .gas import limit
+from .actions import LedgerWriter
+from .chain import Receipt
 from .hashes import SignedSubmission
-from .journal import Journal
-from .sender import Action, Patience, Sender
-from .views import LedgerView
 
 BATCH = 256
 """Clients per transaction (the contract's MAX_BATCH)."""
@@ -49,83 +42,38 @@ class AuditEntry(NamedTuple):
     runs: int
 
 
-def request_digest(*values: Any) -> bytes:
-    """SHA-256 over what a caller asked for, so that another request under its key is noticed."""
-    text = json.dumps(values, default=lambda value: value.hex(), separators=(",", ":"))
-    return hashlib.sha256(text.encode()).digest()
-
-
-class LedgerClient(LedgerView):
+class LedgerClient(LedgerWriter):
     """A ledger to read from and write to: :func:`.opening.open_ledger` makes one.
 
     Every method that writes returns the receipts of its transactions, which are mined, and raises
     :class:`.errors.Reverted` if the contract refuses and :class:`.errors.LedgerError` if the node
     fails or the journal holds another request under the same key.
-
-    Args:
-        chain: the chain.
-        journal: the journal, tied to it.
-        accounts: who signs.
-        contract: the contract's address.
-        confirmations: see :class:`.sender.Sender`.
-        patience: see :class:`.sender.Patience`.
-        release: called last when the client is closed, e.g. to release the ledger's lock.
     """
-
-    def __init__(
-        self,
-        chain: Chain,
-        journal: Journal,
-        accounts: Accounts,
-        contract: str,
-        *,
-        confirmations: int = 1,
-        patience: Patience | None = None,
-        release: Callable[[], None] = lambda: None,
-    ) -> None:
-        super().__init__(chain, journal, contract)
-        self.accounts = accounts
-        self.sender = Sender(
-            chain, journal, accounts, confirmations=confirmations, patience=patience
-        )
-        self._release = release
-
-    def close(self) -> None:
-        """Let go of chain, journal and lock."""
-        super().close()
-        self._release()
-
-    def account(self, name: str) -> str:
-        """The address of an account: ``admin``, ``coordinator``, ``auditor``, ``client/3``."""
-        return address(self.accounts, name)
 
     def client(self, index: int) -> str:
         """The address of client ``index``."""
         return self.account(f"client/{index}")
 
-    def finish(self) -> None:
-        """Wait until everything is final (:meth:`.sender.Sender.finish`)."""
-        self.sender.finish()
-
     # ------------------------------------------------------------------ set-up and money
 
     def fund(self, amount: int, *, name: str = "treasury") -> Receipt:
         """Deposit wei into the treasury, from the admin; ``name`` tells several deposits apart."""
-        return self._act(f"fund/{name}", "admin", "deposit", [], value=amount)
+        return self.act(f"fund/{name}", "admin", "deposit", [], value=amount)
 
     def register(self, clients: Sequence[str], *, name: str = "clients") -> list[Receipt]:
         """Register clients' addresses, none of which is registered yet."""
-        return self._batches(f"register/{name}", "register_clients", [], clients, BATCH)
+        key = f"register/{name}"
+        return self.act_in_batches(key, "coordinator", "register_clients", [], clients, BATCH)
 
     def release_treasury(self, to: str, amount: int, *, name: str = "end") -> Receipt:
         """Turn unreserved treasury into credit of an account."""
-        return self._act(f"release/{to}/{name}", "admin", "release_treasury", [to, amount])
+        return self.act(f"release/{to}/{name}", "admin", "release_treasury", [to, amount])
 
     def withdraw_for(
         self, account: str, *, name: str = "end", payer: str = "coordinator"
     ) -> Receipt:
         """Pay an account's whole credit to itself; ``payer`` only pays the gas."""
-        return self._act(f"withdraw/{account}/{name}", payer, "withdraw_for", [account])
+        return self.act(f"withdraw/{account}/{name}", payer, "withdraw_for", [account])
 
     # ------------------------------------------------------------------ rounds
 
@@ -152,7 +100,7 @@ class LedgerClient(LedgerView):
             submit = self.chain.next_time() + submit_seconds
             return [round_id, model_hash, budget, submit, submit + settle_seconds]
 
-        return self._act(
+        return self.act(
             f"round/{round_id}/open",
             "coordinator",
             "open_round",
@@ -164,7 +112,7 @@ class LedgerClient(LedgerView):
     def submit(self, round_id: int, client: int, commitment: bytes) -> Receipt:
         """A client commits in a transaction of its own, for which it needs native tokens."""
         key = f"round/{round_id}/submit/{client}"
-        return self._act(key, f"client/{client}", "submit", [round_id, commitment])
+        return self.act(key, f"client/{client}", "submit", [round_id, commitment])
 
     def sign_submission(self, round_id: int, client: int, commitment: bytes) -> SignedSubmission:
         """A client's signed commitment, for the coordinator to relay."""
@@ -176,12 +124,14 @@ class LedgerClient(LedgerView):
     ) -> list[Receipt]:
         """Relay commitments that clients signed; the clients pay no gas."""
         key = f"round/{round_id}/submissions"
-        return self._batches(key, "submit_signed", [round_id], submissions, BATCH)
+        return self.act_in_batches(
+            key, "coordinator", "submit_signed", [round_id], submissions, BATCH
+        )
 
     def post_commitments(self, round_id: int, root: bytes, count: int) -> Receipt:
         """Large cohorts: one root over ``count`` commitment leaves instead of submissions."""
         arguments = [round_id, root, count]
-        return self._act(
+        return self.act(
             f"round/{round_id}/commitments", "coordinator", "post_commitments", arguments
         )
 
@@ -193,15 +143,16 @@ class LedgerClient(LedgerView):
         if self.chain.instant:
             self.chain.advance(self.round(round_id).submit_deadline)
             return None
-        return self._act(f"round/{round_id}/end", "coordinator", "end_submissions", [round_id])
+        return self.act(f"round/{round_id}/end", "coordinator", "end_submissions", [round_id])
 
     def settle(self, round_id: int, settlements: Sequence[Settlement]) -> list[Receipt]:
         """Judge submissions: credit accepted clients, record why others were rejected."""
-        return self._batches(f"round/{round_id}/settle", "settle", [round_id], settlements, BATCH)
+        key = f"round/{round_id}/settle"
+        return self.act_in_batches(key, "coordinator", "settle", [round_id], settlements, BATCH)
 
     def post_rewards(self, round_id: int, root: bytes, allocated: int) -> Receipt:
         """Settle a large cohort: the new cumulative reward root, and by how much it grew."""
-        return self._act(
+        return self.act(
             f"round/{round_id}/rewards",
             "coordinator",
             "post_rewards",
@@ -212,11 +163,11 @@ class LedgerClient(LedgerView):
     def close_round(self, round_id: int, result_hash: bytes) -> Receipt:
         """Close a fully settled round; what it did not spend returns to the treasury."""
         key = f"round/{round_id}/close"
-        return self._act(key, "coordinator", "close_round", [round_id, result_hash])
+        return self.act(key, "coordinator", "close_round", [round_id, result_hash])
 
     def expire_round(self, round_id: int) -> Receipt:
         """End a stalled round after its settle deadline."""
-        return self._act(f"round/{round_id}/expire", "coordinator", "expire_round", [round_id])
+        return self.act(f"round/{round_id}/expire", "coordinator", "expire_round", [round_id])
 
     # ------------------------------------------------------------------ clients
 
@@ -231,18 +182,18 @@ class LedgerClient(LedgerView):
     ) -> Receipt:
         """Credit a client with what the reward root grants it beyond what it claimed before."""
         key = f"claim/{client}/{cumulative}"
-        return self._act(key, payer, "claim", [client, cumulative, salt, list(proof)])
+        return self.act(key, payer, "claim", [client, cumulative, salt, list(proof)])
 
     def claim_bond(self, round_id: int, client: str, *, payer: str = "coordinator") -> Receipt:
         """Credit a submitter of an expired round with its share of the bond."""
         key = f"round/{round_id}/bond/{client}"
-        return self._act(key, payer, "claim_bond", [round_id, client])
+        return self.act(key, payer, "claim_bond", [round_id, client])
 
     # ------------------------------------------------------------------ audit evidence
 
     def register_plan(self, plan_hash: bytes) -> Receipt:
         """The auditor states what will be measured, before it is."""
-        return self._act(f"plan/{plan_hash.hex()}", "auditor", "register_plan", [plan_hash])
+        return self.act(f"plan/{plan_hash.hex()}", "auditor", "register_plan", [plan_hash])
 
     def record_audits(
         self,
@@ -273,76 +224,15 @@ class LedgerClient(LedgerView):
 
             request = [round_id, *stable]
             receipts.append(
-                self._act(f"{key}/{number}", "auditor", "record_audits", arguments, request=request)
+                self.act(f"{key}/{number}", "auditor", "record_audits", arguments, request=request)
             )
         return receipts
 
     def supersede_audit(self, old_index: int, new_index: int) -> Receipt:
         """A later audit entry takes the place of an earlier one, which stays readable."""
         key = f"supersede/{old_index}/{new_index}"
-        return self._act(key, "auditor", "supersede_audit", [old_index, new_index])
-
-    # ------------------------------------------------------------------ how
+        return self.act(key, "auditor", "supersede_audit", [old_index, new_index])
 
     def _missing_bond(self) -> int:
         required = int(self.view("required_bond"))
         return max(0, required - self.credit(self.account("coordinator"))) if required else 0
-
-    def _act(
-        self,
-        key: str,
-        sender: str,
-        function: str,
-        arguments: Sequence[Any] | Callable[[], Sequence[Any]],
-        *,
-        value: int | Callable[[], int] = 0,
-        request: Sequence[Any] | None = None,
-    ) -> Receipt:
-        action = self._action(key, sender, function, arguments, value=value, request=request)
-        return self.sender.act([action])[0]
-
-    def _batches(
-        self, key: str, function: str, head: list[Any], items: Sequence[Any], size: int
-    ) -> list[Receipt]:
-        if not items:
-            raise LedgerError("an empty batch", where=key)
-        actions = [
-            self._action(
-                f"{key}/{number}",
-                "coordinator",
-                function,
-                [*head, list(items[start : start + size])],
-            )
-            for number, start in enumerate(range(0, len(items), size))
-        ]
-        return self.sender.act(actions)
-
-    def _action(
-        self,
-        key: str,
-        sender: str,
-        function: str,
-        arguments: Sequence[Any] | Callable[[], Sequence[Any]],
-        *,
-        value: int | Callable[[], int] = 0,
-        request: Sequence[Any] | None = None,
-    ) -> Action:
-        """Arguments that depend on the chain are a callable, called when a transaction is signed.
-
-        They are not part of the request, or the same call after a crash would look new.
-        """
-
-        def build() -> tuple[bytes, int]:
-            late = arguments() if callable(arguments) else arguments
-            return self._interface.call(function, late), value() if callable(value) else value
-
-        asked = request if request is not None else [arguments, value]
-        late_items = asked if callable(arguments) else arguments
-        return Action(
-            key=key,
-            sender=sender,
-            to=self.address,
-            build=build,
-            request=request_digest(function, sender, *asked),
-            gas=limit(function, late_items),
-        )

@@ -8,16 +8,15 @@ are written without waiting for the disk: one that is lost is asked for, or comp
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .chain import Log, Receipt
 from .errors import LedgerError
+from .store import Store
 
 FILE = "journal.sqlite"
 VERSION = "1"
@@ -33,12 +32,14 @@ CREATE TABLE transactions(
     id INTEGER PRIMARY KEY,
     intent INTEGER NOT NULL REFERENCES intents(id),
     hash BLOB NOT NULL UNIQUE,
+    account TEXT NOT NULL,
     sender TEXT NOT NULL,
     nonce INTEGER NOT NULL,
     raw BLOB NOT NULL,
     block_time INTEGER,
     live INTEGER NOT NULL DEFAULT 1
 ) STRICT;
+CREATE INDEX intents_by_status ON intents(status);
 CREATE INDEX transactions_by_intent ON transactions(intent);
 CREATE INDEX transactions_by_nonce ON transactions(sender, nonce);
 CREATE TABLE receipts(
@@ -55,6 +56,7 @@ CREATE TABLE receipts(
     state_root BLOB
 ) STRICT;
 CREATE INDEX receipts_by_block ON receipts(block_number);
+INSERT INTO pins VALUES ('version', '1');
 """
 
 
@@ -76,19 +78,21 @@ class Intent:
 class Entry:
     """A journalled transaction.
 
+    ``account`` is the name of the account that signed it, ``sender`` its address.
     ``block_time`` is the time its block was given where we set it. Several live transactions of
-    one action share a nonce: whichever is mined counts. ``live`` is False for those of an attempt
+    one action share a nonce: whichever is mined counts. ``live`` is 0 for those of an attempt
     that failed, when the action was asked for again.
     """
 
     id: int
     intent: int
     hash: bytes
+    account: str
     sender: str
     nonce: int
     raw: bytes
     block_time: int | None
-    live: bool
+    live: int
 
 
 class Journal:
@@ -104,33 +108,39 @@ class Journal:
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.path = folder / FILE
-        with self._guarded():
-            self._db = self._read(self.path) if read_only else self._write(self.path)
-            if self.pins().get("version") != VERSION:
-                raise LedgerError("journal of another version", where=str(self.path))
+        self._store = Store(self.path, SCHEMA, read_only=read_only)
+        if self.pins().get("version") != VERSION:
+            self._store.close()
+            raise LedgerError("not a ledger journal of this version", where=str(self.path))
 
     # ------------------------------------------------------------------ pins
 
     def pins(self) -> dict[str, str]:
         """What this journal is tied to: chain, contract, accounts."""
-        with self._guarded():
-            return dict(self._db.execute("SELECT key, value FROM pins"))
+        return dict(self._store.rows("SELECT key, value FROM pins"))
 
     def pin(self, values: Mapping[str, str]) -> None:
         """Tie the journal to something, once."""
-        with self._durable():
-            self._db.executemany("INSERT INTO pins VALUES (?, ?)", list(values.items()))
+        with self._store.durable() as db:
+            db.executemany("INSERT INTO pins VALUES (?, ?)", list(values.items()))
 
     # ------------------------------------------------------------------ intents and transactions
 
     def intent(self, key: str) -> Intent | None:
         """The action with a key."""
-        rows = self._rows("SELECT id, key, request, status FROM intents WHERE key = ?", key)
+        rows = self._store.rows("SELECT id, key, request, status FROM intents WHERE key = ?", key)
         return Intent(*rows[0]) if rows else None
+
+    def pending(self) -> list[Intent]:
+        """Actions that are signed but not known to be mined, oldest first."""
+        rows = self._store.rows(
+            "SELECT id, key, request, status FROM intents WHERE status = 'pending' ORDER BY id"
+        )
+        return [Intent(*row) for row in rows]
 
     def intents(self) -> list[Intent]:
         """All actions in the order they were first asked for."""
-        rows = self._rows("SELECT id, key, request, status FROM intents ORDER BY id")
+        rows = self._store.rows("SELECT id, key, request, status FROM intents ORDER BY id")
         return [Intent(*row) for row in rows]
 
     def record(self, transactions: Sequence[tuple[str, bytes, Entry]]) -> None:
@@ -139,44 +149,37 @@ class Journal:
         Args:
             transactions: key and request of the action, and the entry (its ids are ignored).
         """
-        with self._durable():
+        with self._store.durable() as db:
             for key, request, entry in transactions:
-                (intent,) = self._db.execute(
+                (intent,) = db.execute(
                     "INSERT INTO intents(key, request, status) VALUES (?, ?, 'pending') "
                     "ON CONFLICT(key) DO UPDATE SET request = excluded.request, status = 'pending' "
                     "RETURNING id",
                     (key, request),
                 ).fetchone()
-                self._db.execute("DELETE FROM receipts WHERE intent = ?", (intent,))
-                self._db.execute("UPDATE transactions SET live = 0 WHERE intent = ?", (intent,))
-                self._add(intent, entry)
+                db.execute("DELETE FROM receipts WHERE intent = ?", (intent,))
+                db.execute("UPDATE transactions SET live = 0 WHERE intent = ?", (intent,))
+                _add(db, intent, entry)
 
     def replace(self, intent: int, entry: Entry) -> None:
         """Keep one more transaction for an action, with the nonce of the others."""
-        with self._durable():
-            self._add(intent, entry)
-
-    def _add(self, intent: int, entry: Entry) -> None:
-        self._db.execute(
-            "INSERT INTO transactions(intent, hash, sender, nonce, raw, block_time) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (intent, entry.hash, entry.sender, entry.nonce, entry.raw, entry.block_time),
-        )
+        with self._store.durable() as db:
+            _add(db, intent, entry)
 
     def entries(self, intent: int | None = None) -> list[Entry]:
         """Transactions in the order they were signed; of one action, or all."""
-        query = "SELECT id, intent, hash, sender, nonce, raw, block_time, live FROM transactions "
+        query = f"SELECT {_ENTRY} FROM transactions "
         rows = (
-            self._rows(query + "ORDER BY id")
+            self._store.rows(query + "ORDER BY id")
             if intent is None
-            else self._rows(query + "WHERE intent = ? ORDER BY id", intent)
+            else self._store.rows(query + "WHERE intent = ? ORDER BY id", intent)
         )
-        return [Entry(*row[:7], bool(row[7])) for row in rows]
+        return [Entry(*row) for row in rows]
 
     def next_nonce(self, sender: str) -> int:
         """One more than the highest journalled nonce of an account; 0 without any."""
         query = "SELECT COALESCE(MAX(nonce) + 1, 0) FROM transactions WHERE sender = ?"
-        return int(self._rows(query, sender)[0][0])
+        return int(self._store.rows(query, sender)[0][0])
 
     # ------------------------------------------------------------------ receipts
 
@@ -184,8 +187,8 @@ class Journal:
         self, intent: int, receipt: Receipt, *, status: str, root: bytes | None = None
     ) -> None:
         """Keep the receipt of an action and its new status."""
-        with self._quick():
-            self._db.execute(
+        with self._store.quick() as db:
+            db.execute(
                 "INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     receipt.hash,
@@ -201,18 +204,18 @@ class Journal:
                     root,
                 ),
             )
-            self._db.execute("UPDATE intents SET status = ? WHERE id = ?", (status, intent))
+            db.execute("UPDATE intents SET status = ? WHERE id = ?", (status, intent))
 
     def unsettle(self, intent: int, status: str) -> None:
         """An action has no receipt any more: ``pending`` again, or ``failed``."""
-        with self._durable():
-            self._db.execute("DELETE FROM receipts WHERE intent = ?", (intent,))
-            self._db.execute("UPDATE intents SET status = ? WHERE id = ?", (status, intent))
+        with self._store.durable() as db:
+            db.execute("DELETE FROM receipts WHERE intent = ?", (intent,))
+            db.execute("UPDATE intents SET status = ? WHERE id = ?", (status, intent))
 
     def finalise(self, up_to: int) -> None:
         """Actions mined in this block or below are final."""
-        with self._quick():
-            self._db.execute(
+        with self._store.quick() as db:
+            db.execute(
                 "UPDATE intents SET status = 'final' WHERE status = 'mined' AND id IN "
                 "(SELECT intent FROM receipts WHERE block_number <= ?)",
                 (up_to,),
@@ -220,12 +223,12 @@ class Journal:
 
     def receipt(self, intent: int) -> Receipt | None:
         """The receipt of an action."""
-        rows = self._rows(f"SELECT {_RECEIPT} FROM receipts r WHERE intent = ?", intent)
+        rows = self._store.rows(f"SELECT {_RECEIPT} FROM receipts r WHERE intent = ?", intent)
         return _receipt(rows[0]) if rows else None
 
     def receipts(self) -> list[tuple[Intent, Receipt, bytes | None]]:
         """All mined actions in the order of the chain, with the state root after each."""
-        rows = self._rows(
+        rows = self._store.rows(
             f"SELECT i.id, i.key, i.request, i.status, r.state_root, {_RECEIPT} FROM receipts r "
             "JOIN intents i ON i.id = r.intent JOIN transactions t ON t.hash = r.hash "
             "ORDER BY r.block_number, t.id"
@@ -234,79 +237,36 @@ class Journal:
 
     def newest(self) -> Receipt | None:
         """The receipt in the highest block."""
-        rows = self._rows(f"SELECT {_RECEIPT} FROM receipts r ORDER BY block_number DESC LIMIT 1")
+        rows = self._store.rows(
+            f"SELECT {_RECEIPT} FROM receipts r ORDER BY block_number DESC LIMIT 1"
+        )
         return _receipt(rows[0]) if rows else None
 
     def close(self) -> None:
         """Close the file; it then consists of the one file alone."""
-        self._db.close()
-
-    # ------------------------------------------------------------------ the file
-
-    def _write(self, path: Path) -> sqlite3.Connection:
-        new = not path.exists() or path.stat().st_size == 0
-        db = sqlite3.connect(path, isolation_level=None)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        db.execute("PRAGMA foreign_keys=ON")
-        if new:
-            db.executescript(
-                f"BEGIN; {SCHEMA} INSERT INTO pins VALUES ('version', '{VERSION}'); COMMIT;"
-            )
-            _flush_folder(path.parent)
-        return db
-
-    def _read(self, path: Path) -> sqlite3.Connection:
-        if not path.exists():
-            raise LedgerError("there is no ledger journal", where=str(path))
-        # After a crash there is a log beside the file, and SQLite must be let at both.
-        left_over = path.with_name(path.name + "-wal").exists()
-        mode = "mode=ro" if left_over else "mode=ro&immutable=1"
-        return sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None)
-
-    def _rows(self, query: str, *values: Any) -> list[Any]:
-        with self._guarded():
-            return self._db.execute(query, values).fetchall()
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise LedgerError(
-                f"the journal cannot be used: {error}", where=str(self.path)
-            ) from None
-        except sqlite3.DatabaseError as error:
-            raise LedgerError(f"the journal is damaged: {error}", where=str(self.path)) from None
-
-    @contextmanager
-    def _durable(self) -> Iterator[None]:
-        """One transaction that is on the disk when it ends."""
-        with self._guarded():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    @contextmanager
-    def _quick(self) -> Iterator[None]:
-        """One transaction that reaches the disk with the next durable one."""
-        with self._guarded():
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            try:
-                with self._durable():
-                    yield
-            finally:
-                self._db.execute("PRAGMA synchronous=FULL")
+        self._store.close()
 
 
+_ENTRY = "id, intent, hash, account, sender, nonce, raw, block_time, live"
 _RECEIPT = (
     "r.hash, r.block_number, r.block_hash, r.block_time, r.succeeded, r.gas_used, r.gas_price, "
     "r.contract, r.logs"
 )
+
+
+def _add(db: sqlite3.Connection, intent: int, entry: Entry) -> None:
+    db.execute(
+        f"INSERT INTO transactions({_ENTRY}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, 1)",
+        (
+            intent,
+            entry.hash,
+            entry.account,
+            entry.sender,
+            entry.nonce,
+            entry.raw,
+            entry.block_time,
+        ),
+    )
 
 
 def _receipt(row: Sequence[Any]) -> Receipt:
@@ -321,14 +281,3 @@ def _receipt(row: Sequence[Any]) -> Receipt:
 def _logs_to_json(logs: Sequence[Log]) -> str:
     plain = [[log.address, [topic.hex() for topic in log.topics], log.data.hex()] for log in logs]
     return json.dumps(plain, separators=(",", ":"))
-
-
-def _flush_folder(folder: Path) -> None:
-    """Have the new file's name on the disk too; Windows knows no such call and needs none."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

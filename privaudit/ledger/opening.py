@@ -10,14 +10,16 @@ from filelock import FileLock, Timeout
 from . import artefact
 from .abi import Interface
 from .accounts import ROLES, Accounts, EmbeddedAccounts, address
+from .actions import request_digest
 from .chain import Chain
-from .client import LedgerClient, request_digest
+from .client import LedgerClient
 from .embedded import EmbeddedChain
 from .errors import LedgerError
 from .gas import DEPLOY
 from .journal import Journal
+from .preparing import Action
 from .replay import replay
-from .sender import Action, Patience, Sender
+from .sender import Patience, Sender
 from .views import LedgerView
 
 LOCK = "ledger.lock"
@@ -63,7 +65,7 @@ def open_ledger(
         if not chain.instant:
             sender.reconciler.resend()
             sender.reconciler.watch()
-        address = _contract(sender, chain, journal, accounts, contract, required_bond)
+        deployed = _contract(sender, chain, journal, accounts, contract, required_bond)
     except BaseException:
         if journal is not None:
             journal.close()
@@ -73,7 +75,7 @@ def open_ledger(
         chain,
         journal,
         accounts,
-        address,
+        deployed,
         confirmations=confirmations,
         patience=patience,
         release=release,
@@ -191,18 +193,19 @@ def _contract(
     pinned = journal.pins().get("contract")
     if given is not None and pinned not in {None, given}:
         _check_pin(journal, "contract", given)
-    address = pinned or given
-    if journal.intent("deploy") is not None or address is None:
+    found = pinned or given
+    if journal.intent("deploy") is not None or found is None:
         receipt = sender.act([_deployment(accounts, required_bond)])[0]
-        address = receipt.contract
-        assert address is not None
-    _check_code(chain, address)
+        found = receipt.contract
+        assert found is not None
+    _check_code(chain, found)
     if pinned is None:
+        _check_roles(chain, journal, accounts, found)
         code_hash = artefact.load().code_hash.hex()
-        journal.pin({"contract": address, "code_hash": code_hash})
+        journal.pin({"contract": found, "code_hash": code_hash})
     else:
         _check_pin(journal, "code_hash", artefact.load().code_hash.hex())
-    return address
+    return found
 
 
 def _deployment(accounts: Accounts, required_bond: int) -> Action:
@@ -217,6 +220,19 @@ def _deployment(accounts: Accounts, required_bond: int) -> Action:
         request=request_digest("deploy", arguments),
         gas=DEPLOY,
     )
+
+
+def _check_roles(chain: Chain, journal: Journal, accounts: Accounts, contract: str) -> None:
+    """The accounts have the roles they are named for; matters where the contract was given."""
+    view = LedgerView(chain, journal, contract)
+    for role in ROLES:
+        holder, ours = view.view(role), address(accounts, role)
+        if holder != ours:
+            raise LedgerError(
+                f"the {role} of the contract at {contract} is {holder}, not {ours}",
+                where=chain.name,
+                remedy="use the keystore of its accounts",
+            )
 
 
 def _check_code(chain: Chain, contract: str) -> None:

@@ -135,7 +135,9 @@ class RpcChain:
         try:
             return self._transport.request(method, *parameters)
         except Refusal as refusal:
-            raise RpcError(f"the node refuses {method}: {refusal.message}", where=self.name) from None
+            raise RpcError(
+                f"the node refuses {method}: {refusal.message}", where=self.name
+            ) from None
 
     def _parse(self, parser: Callable[[Any], T], answer: Any) -> T:
         try:

@@ -13,15 +13,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .accounts import Accounts, sign, unsign
-from .chain import Call, Chain, Fees, Receipt, Signed
+from .chain import Chain, Fees, Receipt
 from .errors import LedgerError, Reverted
-from .journal import Entry, Intent, Journal
+from .journal import Intent, Journal
+from .preparing import Action, entry_of, prepare
 from .reconcile import Reconciler
 
 PIPELINE = 16
 """Transactions of one account that may wait in a node's pool together (geth keeps 16 at least)."""
 BUMP = 1.125
 """What a replacement must offer at least, as a factor of the fees it replaces."""
+LOOKS = 3
+"""How often in a row a nonce must be found taken by nobody we know; nodes behind one URL differ."""
+
+Complaints = dict[bytes, str | None]
 
 
 @dataclass(frozen=True)
@@ -41,28 +46,6 @@ class Patience:
     again: float = 10.0
     poll: float = 1.0
     fee_limit: int = 500 * 10**9
-
-
-@dataclass(frozen=True)
-class Action:
-    """Something to be done on the chain, once.
-
-    Attributes:
-        key: stable name, e.g. ``round/3/settle/0``.
-        sender: account name.
-        to: the contract; None deploys it.
-        build: makes call data and wei to send, when (and only when) a transaction is signed.
-        request: digest of what the caller asked for; asking for something else under the same key
-            is refused.
-        gas: gas limit.
-    """
-
-    key: str
-    sender: str
-    to: str | None
-    build: Callable[[], tuple[bytes, int]]
-    request: bytes
-    gas: int
 
 
 class Sender:
@@ -107,18 +90,51 @@ class Sender:
                 stays in the journal and the same call goes on from there.
         """
         self.reconciler.watch()
+        self._wait_for_others({action.key for action in actions})
         size = 1 if self._chain.instant else PIPELINE
         receipts: list[Receipt] = []
         for start in range(0, len(actions), size):
             receipts += self._together(actions[start : start + size])
         return receipts
 
+    def finish(self) -> None:
+        """Wait until everything in the journal is final.
+
+        Raises:
+            LedgerError: that took too long, or the chain was reorganised and an action failed.
+        """
+        started = self._clock()
+        while True:
+            self.reconciler.watch()
+            self._wait_for_others(set())
+            if self.reconciler.finalise():
+                return
+            if self._clock() - started > self._patience.mined:
+                raise LedgerError(
+                    f"not everything is {self._confirmations} blocks deep after "
+                    f"{self._patience.mined:g} s",
+                    where=self._chain.name,
+                    remedy="run again to go on waiting",
+                )
+            self._sleep(self._patience.poll)
+
+    def _wait_for_others(self, keys: set[str]) -> None:
+        """What a crash or a reorganisation left behind comes first: the rest builds on it."""
+        for intent in self._journal.pending():
+            if intent.key not in keys:
+                receipt = self._wait(intent, {})
+                if receipt is None or not receipt.succeeded:
+                    raise LedgerError(
+                        "the chain has dropped this action, and it cannot be repeated as it was",
+                        where=intent.key,
+                        remedy="run again: it will be made anew",
+                    )
+
     def _together(self, actions: Sequence[Action]) -> list[Receipt]:
-        complaints: dict[bytes, str | None] = {}
+        complaints: Complaints = {}
         new = [action for action in actions if self._is_new(action)]
         if new:
-            signed = self._prepare(new)
-            complaints = {item.hash: self._chain.send(item.raw) for item in signed}
+            complaints = self._launch(new)
         return [self._outcome(action, complaints) for action in actions]
 
     def _is_new(self, action: Action) -> bool:
@@ -133,82 +149,25 @@ class Sender:
             )
         return False
 
-    # ------------------------------------------------------------------ before sending
+    def _launch(self, actions: Sequence[Action]) -> Complaints:
+        """Prepare and send; the node's complaints by hash."""
+        if not self._chain.instant:
+            senders = {
+                self._accounts.key(a.sender).public_key.to_checksum_address() for a in actions
+            }
+            if any(self._chain.pending_nonce(s) < self._journal.next_nonce(s) for s in senders):
+                self.reconciler.resend()
+        limit = self._patience.fee_limit
+        signed = prepare(actions, self._chain, self._journal, self._accounts, limit)
+        return {item.hash: self._chain.send(item.raw) for item in signed}
 
-    def _prepare(self, actions: Sequence[Action]) -> list[Signed]:
-        """Sign, simulate and journal; nothing is kept unless all would succeed."""
-        fees = self._fees()
-        nonces: dict[str, int] = {}
-        signed = []
-        records = []
-        for action in actions:
-            key = self._accounts.key(action.sender)
-            data, value = action.build()
-            account = key.public_key.to_checksum_address()
-            call = Call(sender=account, to=action.to, data=data, value=value, gas=action.gas)
-            nonce = nonces.setdefault(call.sender, self._next_nonce(call.sender))
-            nonces[call.sender] += 1
-            item = sign(key, self._chain.chain_id, call, nonce, fees)
-            block_time = self._chain.next_time() if self._chain.instant else None
-            try:
-                self._chain.simulate(item)
-            except Reverted as error:
-                raise Reverted(error.reason, where=action.key) from None
-            signed.append(item)
-            records.append((action.key, action.request, _entry(item, block_time)))
-        self._check_funds(signed, actions)
-        self._journal.record(records)
-        return signed
-
-    def _next_nonce(self, sender: str) -> int:
-        if self._chain.instant:
-            return self._chain.nonce(sender)
-        pending = self._chain.pending_nonce(sender)
-        ours = self._journal.next_nonce(sender)
-        if pending < ours:
-            self.reconciler.resend()
-        return max(pending, ours)
-
-    def _fees(self) -> Fees:
-        fees = self._chain.fees()
-        if fees.most > self._patience.fee_limit:
-            raise LedgerError(
-                f"the chain asks for {fees.most / 1e9:g} gwei per gas, more than the limit of "
-                f"{self._patience.fee_limit / 1e9:g}",
-                where=self._chain.name,
-                remedy="wait for lower fees or raise the limit",
-            )
-        return fees
-
-    def _check_funds(self, signed: Sequence[Signed], actions: Sequence[Action]) -> None:
-        need: dict[str, int] = {}
-        names = {}
-        for item, action in zip(signed, actions, strict=True):
-            sender = item.call.sender
-            need[sender] = need.get(sender, 0) + item.call.value + item.call.gas * item.fees.most
-            names[sender] = action.sender
-        for sender, wei in need.items():
-            have = self._chain.balance(sender) if wei else 0
-            if have < wei:
-                raise LedgerError(
-                    f"account {names[sender]} ({sender}) has {have / 1e18:.6g} of the "
-                    f"{wei / 1e18:.6g} native tokens it may need",
-                    where=actions[0].key,
-                    remedy="send it native tokens and run again",
-                )
-
-    # ------------------------------------------------------------------ after sending
-
-    def _outcome(self, action: Action, complaints: dict[bytes, str | None]) -> Receipt:
+    def _outcome(self, action: Action, complaints: Complaints) -> Receipt:
         """The receipt of an action that is in the journal; a taken nonce means one more try."""
         intent = self._known(action.key)
-        receipt = self._journal.receipt(intent.id) or self._wait(action, complaints)
+        receipt = self._journal.receipt(intent.id) or self._wait(intent, complaints)
         if receipt is None:
-            signed = self._prepare([action])
-            again: dict[bytes, str | None] = {
-                item.hash: self._chain.send(item.raw) for item in signed
-            }
-            receipt = self._wait(action, again)
+            complaints = self._launch([action])
+            receipt = self._wait(self._known(action.key), complaints)
         if receipt is None:
             raise LedgerError(
                 "another program keeps sending from the same account", where=action.key
@@ -222,25 +181,35 @@ class Sender:
         assert intent is not None, key
         return intent
 
-    def _wait(self, action: Action, complaints: dict[bytes, str | None]) -> Receipt | None:
+    def _why(self, intent: Intent) -> str:
+        """The contract's reason for a failure, as far as the chain still gives it."""
+        entry = self._journal.entries(intent.id)[-1]
+        try:
+            self._chain.call(unsign(entry.raw, entry.sender).call)
+        except Reverted as error:
+            return error.reason
+        return "it was mined and failed, though it would succeed now; run again"
+
+    # ------------------------------------------------------------------ waiting
+
+    def _wait(self, intent: Intent, complaints: Complaints) -> Receipt | None:
         """Wait until an action is mined; None if a foreign transaction has taken its nonce."""
-        intent = self._known(action.key)
         started = last_sent = last_bump = self._clock()
         pause = min(0.02, self._patience.poll)
         taken = 0
         while True:
-            taken = taken + 1 if self._nonce_is_gone(intent) else 0
             receipt = self.reconciler.collect(intent)
             if receipt is not None:
                 return receipt
-            if taken >= 3:
+            taken = taken + 1 if self._nonce_is_gone(intent) else 0
+            if taken >= LOOKS:
                 self._journal.unsettle(intent.id, "failed")
                 return None
             now = self._clock()
             if now - started > self._patience.mined:
                 raise LedgerError(self._verdict(intent, complaints), where=intent.key)
             if now - last_bump > self._patience.stuck:
-                complaints |= self._offer_more(action, intent)
+                complaints |= self._offer_more(intent)
                 last_sent = last_bump = now
             elif now - last_sent > self._patience.again:
                 complaints |= self.reconciler.resend()
@@ -252,70 +221,34 @@ class Sender:
         entry = self._journal.entries(intent.id)[-1]
         return self._chain.nonce(entry.sender, self._confirmations - 1) > entry.nonce
 
-    def _verdict(self, intent: Intent, complaints: dict[bytes, str | None]) -> str:
-        """Why an action was not mined in time, as far as one can tell."""
-        entry = self._journal.entries(intent.id)[-1]
-        mined = self._chain.nonce(entry.sender)
-        ours = {other.nonce for other in self._journal.entries() if other.sender == entry.sender}
-        if mined < entry.nonce and mined not in ours:
-            return (
-                f"nonce gap: account {entry.sender} has mined {mined} transactions, ours has nonce "
-                f"{entry.nonce} and {mined} is not in this journal"
-            )
-        complaint = complaints.get(entry.hash)
-        if complaint and not self._chain.knows(entry.hash):
-            return f"the node does not take the transaction: {complaint}"
-        return f"not mined within {self._patience.mined:g} s; run again to go on waiting"
-
-    def _offer_more(self, action: Action, intent: Intent) -> dict[bytes, str | None]:
+    def _offer_more(self, intent: Intent) -> Complaints:
         """Replace a transaction at the head of its account's queue: same nonce, higher fees."""
         entry = self._journal.entries(intent.id)[-1]
-        if self._chain.nonce(entry.sender) != entry.nonce:
-            return self.reconciler.resend()
         old = unsign(entry.raw, entry.sender)
         now = self._chain.fees()
         fees = Fees(
             most=max(now.most, int(old.fees.most * BUMP) + 1),
             tip=max(now.tip, int(old.fees.tip * BUMP) + 1),
         )
-        if fees.most > self._patience.fee_limit:
+        at_head = self._chain.nonce(entry.sender) == entry.nonce
+        if not at_head or fees.most > self._patience.fee_limit:
             return self.reconciler.resend()
-        key = self._accounts.key(action.sender)
+        key = self._accounts.key(entry.account)
         item = sign(key, self._chain.chain_id, old.call, old.nonce, fees)
-        self._journal.replace(intent.id, _entry(item, None))
+        self._journal.replace(intent.id, entry_of(item, entry.account, None))
         return {item.hash: self._chain.send(item.raw)}
 
-    def _why(self, intent: Intent) -> str:
-        """The contract's reason for a failure, as far as the chain still gives it."""
+    def _verdict(self, intent: Intent, complaints: Complaints) -> str:
+        """Why an action was not mined in time, as far as one can tell."""
         entry = self._journal.entries(intent.id)[-1]
-        try:
-            self._chain.call(unsign(entry.raw, entry.sender).call)
-        except Reverted as error:
-            return error.reason
-        return "it was mined and failed, though it would succeed now; run again"
-
-    def finish(self) -> None:
-        """Wait until everything in the journal is final.
-
-        Raises:
-            LedgerError: that took too long, or the chain was reorganised and an action failed.
-        """
-        started = self._clock()
-        while True:
-            self.reconciler.watch()
-            for intent in self._journal.intents():
-                if intent.status == "pending":
-                    self.reconciler.collect(intent)
-            if self.reconciler.finalise():
-                return
-            if self._clock() - started > self._patience.mined:
-                raise LedgerError(
-                    f"not all actions are final after {self._patience.mined:g} s; run again to go "
-                    "on waiting",
-                    where=self._chain.name,
-                )
-            self._sleep(self._patience.poll)
-
-
-def _entry(item: Signed, block_time: int | None) -> Entry:
-    return Entry(0, 0, item.hash, item.call.sender, item.nonce, item.raw, block_time, live=True)
+        mined = self._chain.nonce(entry.sender)
+        ours = {other.nonce for other in self._journal.entries() if other.sender == entry.sender}
+        if mined < entry.nonce and mined not in ours:
+            return (
+                f"nonce gap: account {entry.account} ({entry.sender}) has mined {mined} "
+                f"transactions, ours is number {entry.nonce}, and what comes between is not ours"
+            )
+        complaint = complaints.get(entry.hash)
+        if complaint and not self._chain.knows(entry.hash):
+            return f"the node does not take the transaction: {complaint}"
+        return f"not mined within {self._patience.mined:g} s; run again to go on waiting"

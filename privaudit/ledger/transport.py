@@ -114,7 +114,7 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections."""
-        manager = self._provider._request_session_manager  # noqa: SLF001 - it has no public close
+        manager = self._provider._request_session_manager
         manager.session_pool.shutdown(wait=False)
 
 
@@ -132,7 +132,9 @@ def host_of(url: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         shown = url if len(url) <= 60 and "@" not in url else f"{url[:12]}..."
         raise LedgerError(
-            f"'{shown}' is not the URL of a node", where="--rpc", remedy="e.g. http://127.0.0.1:8545"
+            f"'{shown}' is not the URL of a node",
+            where="--rpc",
+            remedy="e.g. http://127.0.0.1:8545",
         )
     return f"{parts.hostname}{port}"
 

@@ -1,0 +1,104 @@
+"""The journal's file: a SQLite database in write-ahead mode, with two strengths of writing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import LedgerError
+
+
+class Store:
+    """An open database.
+
+    Args:
+        path: the file; its folder must exist.
+        schema: statements that make a new one.
+        read_only: change nothing, not even beside the file.
+
+    Raises:
+        LedgerError: there is no file (read only), or it is no database.
+    """
+
+    def __init__(self, path: Path, schema: str, *, read_only: bool = False) -> None:
+        self.path = path
+        with self._guarded():
+            self.db = self._read() if read_only else self._write(schema)
+            self.db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+    def rows(self, query: str, *values: Any) -> list[Any]:
+        """All rows of a query."""
+        with self._guarded():
+            return self.db.execute(query, values).fetchall()
+
+    @contextmanager
+    def durable(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that is on the disk when it ends."""
+        with self._guarded():
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.db
+            except BaseException:
+                self.db.execute("ROLLBACK")
+                raise
+            self.db.execute("COMMIT")
+
+    @contextmanager
+    def quick(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that reaches the disk with the next durable one."""
+        with self._guarded():
+            self.db.execute("PRAGMA synchronous=NORMAL")
+            try:
+                with self.durable() as db:
+                    yield db
+            finally:
+                self.db.execute("PRAGMA synchronous=FULL")
+
+    def close(self) -> None:
+        """Close the database; it then consists of its one file alone."""
+        self.db.close()
+
+    def _write(self, schema: str) -> sqlite3.Connection:
+        new = not self.path.exists() or self.path.stat().st_size == 0
+        db = sqlite3.connect(self.path, isolation_level=None)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute("PRAGMA foreign_keys=ON")
+        if new:
+            db.executescript(f"BEGIN; {schema} COMMIT;")
+            _flush_folder(self.path.parent)
+        return db
+
+    def _read(self) -> sqlite3.Connection:
+        if not self.path.exists():
+            raise LedgerError("there is no ledger journal", where=str(self.path))
+        # After a crash there is a log beside the file, and SQLite must be let at both.
+        left_over = self.path.with_name(self.path.name + "-wal").exists()
+        mode = "mode=ro" if left_over else "mode=ro&immutable=1"
+        uri = f"{self.path.resolve().as_uri()}?{mode}"
+        return sqlite3.connect(uri, uri=True, isolation_level=None)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            text = f"the journal cannot be used: {error}"
+            raise LedgerError(text, where=str(self.path)) from None
+        except sqlite3.DatabaseError as error:
+            raise LedgerError(f"the journal is damaged: {error}", where=str(self.path)) from None
+
+
+def _flush_folder(folder: Path) -> None:
+    """Have the new file's name on the disk too; Windows knows no such call and needs none."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
