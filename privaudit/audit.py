@@ -32,11 +32,12 @@ from privaudit.experiment.training import time_rounds
 from privaudit.experiment.world import World, check_world, load_world
 from privaudit.ledger.files import has_manifest, is_sealed, write_manifest
 from privaudit.ledger.none import WithoutLedger, without_ledger
+from privaudit.ledger.place import Place
 from privaudit.report.write import write_report
 from privaudit.scenario.schema import Scenario
 
 if TYPE_CHECKING:
-    from privaudit.ledger.recording import Place, RunLedger
+    from privaudit.ledger.recording import RunLedger
 
 T = TypeVar("T")
 
@@ -130,7 +131,7 @@ def _ledger(
 ) -> AbstractContextManager[RunLedger | WithoutLedger]:
     if not scenario.ledger.enabled:
         return without_ledger(folder)
-    from privaudit.ledger.recording import Place, keep_ledger
+    from privaudit.ledger.recording import keep_ledger
 
     return keep_ledger(folder, scenario, place or Place())
 

@@ -39,6 +39,12 @@ DataDir = Annotated[
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Rpc = Annotated[
+    str | None,
+    typer.Option(
+        "--rpc", metavar="URL", help="JSON-RPC node of the ledger's chain (default: in the folder)."
+    ),
+]
 
 
 class Bars:
@@ -81,6 +87,28 @@ def run(
     workers: Annotated[
         int | None, typer.Option("--workers", help="Processes (default: one per core).")
     ] = None,
+    no_ledger: Annotated[
+        bool, typer.Option("--no-ledger", help="Keep no reward ledger: ledger.enabled=false.")
+    ] = False,
+    rpc: Rpc = None,
+    keystore: Annotated[
+        Path | None,
+        typer.Option("--keystore", help="With --rpc: folder of admin, coordinator, auditor .json."),
+    ] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--password-file",
+            help="Its password (default: $PRIVAUDIT_KEYSTORE_PASSWORD, or a prompt).",
+        ),
+    ] = None,
+    contract: Annotated[
+        str | None,
+        typer.Option("--contract", help="With --rpc: a deployed ledger (default: deploys one)."),
+    ] = None,
+    confirmations: Annotated[
+        int, typer.Option("--confirmations", min=1, help="Blocks until something is final.")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     r"""Run an attack benchmark and print the inference-accuracy table.
@@ -92,20 +120,23 @@ def run(
     """
     from privaudit.audit import run_audit
     from privaudit.experiment.folder import RunFolder
+    from privaudit.ledger.place import Place
     from privaudit.scenario.load import load_scenario
 
     if resume is not None:
-        if scenario or assignments or out or seeds is not None:
+        if scenario or assignments or out or seeds is not None or no_ledger:
             raise UserError(
                 "takes the scenario of the interrupted run as it is",
                 where="--resume",
-                remedy="leave out SCENARIO, --out, --seeds and --set",
+                remedy="leave out SCENARIO, --out, --seeds, --set and --no-ledger",
             )
         resolved, folder_path = RunFolder.open(resume).scenario(), resume
     else:
         overrides = list(assignments or [])
         if seeds is not None:
             overrides.append(f"runs={seeds}")
+        if no_ledger:
+            overrides.append("ledger.enabled=false")
         resolved = load_scenario(scenario or "quickstart", overrides)
         folder_path = out or Path("runs") / f"{resolved.name}-{_timestamp()}"
     try:
@@ -116,6 +147,7 @@ def run(
             workers=workers,
             resume=resume is not None,
             progress=Bars(),
+            place=Place(rpc, keystore, password_file, contract, confirmations),
         )
     except KeyboardInterrupt:
         errors.print(f"interrupted; go on with: privaudit run --resume {folder_path}")
@@ -238,6 +270,45 @@ def report(run_path: RunPath) -> None:
     folder = RunFolder.open(run_path)
     write_report(folder)
     typer.echo(folder.file("report", "index.html"))
+
+
+@app.command()
+def ledger(
+    run_path: RunPath,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="One row per ledger round and client, in wei.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Print the rewards of a run by client and round, beside its audit entries."""
+    from privaudit.experiment.folder import RunFolder
+    from privaudit.ledger.statement import read_statement
+    from privaudit.ledger.tables import payments_csv
+
+    statement = read_statement(RunFolder.open(run_path))
+    if as_json:
+        typer.echo(json.dumps(statement.as_json(), indent=1))
+    else:
+        typer.echo(payments_csv(statement.pages) if as_csv else statement.text(), nl=not as_csv)
+
+
+@app.command()
+def verify(
+    run_path: RunPath,
+    rpc: Rpc = None,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", help="Head of the audit chain that you noted elsewhere."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a run's files, hashes, rewards and ledger; exit 1 if anything does not match."""
+    from privaudit.ledger.verification import verdict_text, verify_run
+
+    verdict = verify_run(run_path, rpc=rpc, head=head)
+    typer.echo(json.dumps(verdict.as_json(), indent=1) if as_json else verdict_text(verdict))
+    if not verdict.holds:
+        raise typer.Exit(1)
 
 
 @app.command(name="list")

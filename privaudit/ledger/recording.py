@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from functools import wraps
 from typing import Any
 
 from privaudit.errors import UserError
@@ -21,56 +21,17 @@ from privaudit.evaluation.cells import table_cells
 from privaudit.evaluation.records import parse_records
 from privaudit.experiment.cells import cells_of
 from privaudit.experiment.folder import RunFolder
-from privaudit.ledger.accounts import Accounts, KeystoreAccounts, read_password
 from privaudit.ledger.book import BOOK, Page, expected_labels, pages, read_book, salt_of
 from privaudit.ledger.client import BATCH, LedgerClient, Settlement
 from privaudit.ledger.entries import entries_of, files_entry, plan_hash
 from privaudit.ledger.files import manifest_sha256, read_manifest, write_seal
 from privaudit.ledger.hashes import Hashes, MerkleTree
 from privaudit.ledger.opening import open_ledger
+from privaudit.ledger.place import Place
 from privaudit.ledger.rewards import round_budget
 from privaudit.scenario.schema import Scenario
 
 SECRET, SETUP, CLAIMS = "ledger/secret", "ledger/setup.json", "ledger/claims.jsonl"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a run keeps its ledger; without ``rpc`` on a chain of its own in the run folder.
-
-    Attributes:
-        rpc: URL of a JSON-RPC node.
-        keystore: folder of encrypted keys (needed with ``rpc``).
-        password_file: file with their password; None = environment or prompt.
-        contract: address of a deployed ledger to use; None deploys one.
-        confirmations: blocks until something counts as final.
-    """
-
-    rpc: str | None = None
-    keystore: Path | None = None
-    password_file: Path | None = None
-    contract: str | None = None
-    confirmations: int = 1
-
-    def accounts(self) -> Accounts | None:
-        """The keys; None for those of the embedded chain.
-
-        Raises:
-            UserError: a chain without keys, keys without a chain, or a wrong password.
-        """
-        if self.rpc is None:
-            given = {"--keystore": self.keystore, "--contract": self.contract}
-            for flag, value in given.items():
-                if value is not None:
-                    raise UserError("needs a chain", where=flag, remedy="give its node with --rpc")
-            return None
-        if self.keystore is None:
-            raise UserError(
-                "a chain behind a URL needs accounts",
-                where="--rpc",
-                remedy="give a folder of encrypted keys with --keystore",
-            )
-        return KeystoreAccounts(self.keystore, read_password(self.password_file))
 
 
 @contextmanager
@@ -80,6 +41,7 @@ def keep_ledger(folder: RunFolder, scenario: Scenario, place: Place) -> Iterator
     Raises:
         UserError: the chain, its contract or the keys cannot be used.
     """
+    started = time.perf_counter()
     client = open_ledger(
         folder.file("ledger"),
         rpc=place.rpc,
@@ -90,9 +52,23 @@ def keep_ledger(folder: RunFolder, scenario: Scenario, place: Place) -> Iterator
     )
     with client:
         ledger = RunLedger(folder, scenario, client)
+        ledger.seconds["open"] = time.perf_counter() - started
         ledger.set_up()
         yield ledger
+    folder.write_lines("ledger/timings.jsonl", ledger.timings())
     write_seal(folder, ledger.facts)
+
+
+def _timed(step: Callable[[RunLedger], None]) -> Callable[[RunLedger], None]:
+    """Note how long a step took."""
+
+    @wraps(step)
+    def timed(ledger: RunLedger) -> None:
+        started = time.perf_counter()
+        step(ledger)
+        ledger.seconds[step.__name__] = time.perf_counter() - started
+
+    return timed
 
 
 class RunLedger:
@@ -110,8 +86,10 @@ class RunLedger:
         self._client = client
         self._secret = read_secret(folder)
         self._addresses: dict[int, str] = {}
+        self.seconds: dict[str, float] = {}
         self.facts: dict[str, Any] = {}
 
+    @_timed
     def set_up(self) -> None:
         """Deposit all budgets, register the clients and, before anything else happens, the plan."""
         client, plan = self._client, plan_hash(self._folder)
@@ -123,14 +101,17 @@ class RunLedger:
         if setup["register"]:
             client.register([self._address(number) for number in setup["register"]])
 
+    @_timed
     def record_training(self) -> None:
         """Put every round of ordinary training on the ledger, each as a round of its own."""
         self._record(expected_labels(self._folder, self._scenario, audited=False))
 
+    @_timed
     def record_cells(self) -> None:
         """Put the audited rounds on the ledger, one ledger round per cell."""
         self._record(expected_labels(self._folder, self._scenario, audited=True))
 
+    @_timed
     def conclude(self) -> None:
         """Clients withdraw; the auditor records the results and the hash of the manifest."""
         client, book = self._client, read_book(self._folder)
@@ -151,6 +132,10 @@ class RunLedger:
             "audit_head": client.audit_head().hex(),
             "state_root": root.hex() if root else None,
         }
+
+    def timings(self) -> list[dict[str, Any]]:
+        """Seconds of each step, as rows of ``ledger/timings.jsonl``."""
+        return [{"stage": "ledger", "step": s, "seconds": t} for s, t in self.seconds.items()]
 
     # ------------------------------------------------------------------ rounds
 
@@ -225,12 +210,16 @@ class RunLedger:
     # ------------------------------------------------------------------ set-up
 
     def _remembered_setup(self) -> dict[str, Any]:
-        """What was missing on the ledger when the run began: a shared one may know clients."""
+        """What the ledger was like when the run began: a shared one may know clients already."""
         if not self._folder.file(SETUP).is_file():
             clients = range(most_participants(self._scenario))
-            missing = [c for c in clients if not self._client.view("client_id", self._address(c))]
+            addresses = {c: self._address(c) for c in clients}
+            missing = [c for c in clients if not self._client.view("client_id", addresses[c])]
             first = int(self._client.view("round_count"))
-            self._folder.write_json(SETUP, {"register": missing, "first_round": first})
+            self._folder.write_json(
+                SETUP,
+                {"clients": list(addresses.values()), "register": missing, "first_round": first},
+            )
         setup: dict[str, Any] = self._folder.read_json(SETUP)
         return setup
 

@@ -1,0 +1,53 @@
+"""Where the ledger of a run is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from privaudit.errors import UserError
+
+if TYPE_CHECKING:
+    from privaudit.ledger.accounts import Accounts
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run keeps its ledger; without ``rpc`` on a chain of its own in the run folder.
+
+    Attributes:
+        rpc: URL of a JSON-RPC node.
+        keystore: folder of encrypted keys (needed with ``rpc``).
+        password_file: file with their password; None = environment or prompt.
+        contract: address of a deployed ledger to use; None deploys one.
+        confirmations: blocks until something counts as final.
+    """
+
+    rpc: str | None = None
+    keystore: Path | None = None
+    password_file: Path | None = None
+    contract: str | None = None
+    confirmations: int = 1
+
+    def accounts(self) -> Accounts | None:
+        """The keys; None for those of the embedded chain.
+
+        Raises:
+            UserError: a chain without keys, keys without a chain, or a wrong password.
+        """
+        from privaudit.ledger.accounts import KeystoreAccounts, read_password
+
+        if self.rpc is None:
+            given = {"--keystore": self.keystore, "--contract": self.contract}
+            for flag, value in given.items():
+                if value is not None:
+                    raise UserError("needs a chain", where=flag, remedy="give its node with --rpc")
+            return None
+        if self.keystore is None:
+            raise UserError(
+                "a chain behind a URL needs accounts",
+                where="--rpc",
+                remedy="give a folder of encrypted keys with --keystore",
+            )
+        return KeystoreAccounts(self.keystore, read_password(self.password_file))

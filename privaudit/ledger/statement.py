@@ -1,0 +1,163 @@
+"""``privaudit ledger``: rewards by client and round beside the audit entries, as the run left them.
+
+Rewards come from the book, audit entries from the receipts in the journal; nothing is replayed, so
+this is fast. That both are what the chain holds is for ``privaudit verify`` to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from privaudit.errors import UserError
+from privaudit.experiment.folder import RunFolder
+from privaudit.ledger import artefact
+from privaudit.ledger.abi import Event, Interface
+from privaudit.ledger.book import Page, read_book
+from privaudit.ledger.entries import FILES_METRIC, MILLION, metric_codes, property_id
+from privaudit.ledger.files import is_sealed, read_seal
+from privaudit.ledger.journal import Journal
+from privaudit.ledger.recording import property_salt, read_secret
+from privaudit.ledger.tables import (
+    NOTE,
+    client_rows,
+    client_table,
+    round_rows,
+    round_table,
+    summary,
+)
+from privaudit.scenario.schema import Scenario
+
+SHOWN = {
+    "kind": "chain",
+    "chain_id": "chain id",
+    "contract": "contract",
+    "audit_head": "audit head",
+    "state_root": "state root",
+}
+"""Facts of the seal -> how they are called in text."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a run's ledger says: pages of the book, audit rows, and where the ledger is."""
+
+    rule: str
+    pages: Sequence[Page]
+    plans: Sequence[str]
+    audits: Sequence[dict[str, Any]]
+    facts: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines; wei are integers."""
+        return {
+            "rule": self.rule,
+            "ledger": self.facts,
+            "plans": list(self.plans),
+            "clients": client_rows(self.pages),
+            "rounds": round_rows(self.pages),
+            "payments": [page.row() for page in self.pages],
+            "audits": list(self.audits),
+        }
+
+    def text(self) -> str:
+        """For people."""
+        parts = [summary(self.pages, self.rule), _table(client_table(self.pages)), NOTE]
+        parts += ["Rounds", _table(round_table(self.pages))]
+        for plan in self.plans:
+            parts.append(f"Audit plan (SHA-256 of scenario.json): {plan}")
+        parts += ["Audit entries", _table(pd.DataFrame([_shown(row) for row in self.audits]))]
+        where = [f"{name}: {self.facts[key]}" for key, name in SHOWN.items() if self.facts.get(key)]
+        return "\n\n".join([*parts, "\n".join(where)]).rstrip()
+
+
+def read_statement(folder: RunFolder) -> Statement:
+    """The statement of a run.
+
+    Raises:
+        UserError: the run keeps no ledger, or it cannot be read.
+    """
+    scenario = folder.scenario()
+    if not scenario.ledger.enabled:
+        raise UserError("this run was made without a ledger", where=str(folder.path))
+    journal = Journal(folder.file("ledger"), read_only=True)
+    try:
+        interface = Interface(artefact.load().abi)
+        logs = [log for _, receipt, _ in journal.receipts() for log in receipt.logs]
+        events = [event for log in logs if (event := interface.event(log))]
+    finally:
+        journal.close()
+    return Statement(
+        rule=scenario.ledger.reward,
+        pages=read_book(folder),
+        plans=[e.args["plan_hash"].hex() for e in events if e.name == "PlanRegistered"],
+        audits=audit_rows(events, scenario, property_salt(scenario, read_secret(folder))),
+        facts=read_seal(folder)[1] if is_sealed(folder) else {},
+    )
+
+
+def audit_rows(events: Sequence[Event], scenario: Scenario, salt: bytes) -> list[dict[str, Any]]:
+    """The recorded entries, with names in place of ids and codes; AUC None for a failed cell."""
+    names = {property_id(name, salt): name for name in scenario.audit.properties}
+    codes = {code: pair for pair, code in metric_codes(scenario).items()}
+    rows = []
+    for event in (e for e in events if e.name == "AuditsRecorded"):
+        for offset, entry in enumerate(event.args["entries"]):
+            identity = {
+                "entry": event.args["first_index"] + offset,
+                "round": event.args["round_id"],
+                "sha256": event.args["records_sha256"].hex(),
+            }
+            if entry.metric == FILES_METRIC:
+                rows.append(identity | {"what": "manifest", "files": entry.value})
+                continue
+            rule, attack = codes.get(entry.metric, ("?", "?"))
+            numbers = (entry.value, entry.low, entry.high)
+            value, low, high = (n / MILLION if entry.runs else None for n in numbers)
+            rows.append(
+                identity
+                | {
+                    "what": "cell",
+                    "property": names.get(entry.property_id, entry.property_id.hex()),
+                    "fraction": entry.fraction / 10_000,
+                    "rule": rule,
+                    "attack": attack,
+                    "auc": value,
+                    "low": low,
+                    "high": high,
+                    "participants": entry.participants,
+                    "runs": entry.runs,
+                }
+            )
+    return rows
+
+
+def _shown(row: dict[str, Any]) -> dict[str, str]:
+    start = {"entry": str(row["entry"]), "round": str(row["round"])}
+    if row["what"] == "manifest":
+        text = f"{row['files']} files, manifest {row['sha256'][:16]}…"
+        return start | {"property": "files of the run", "AUC": text}
+    auc = (
+        "failed"
+        if row["auc"] is None
+        else f"{row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    )
+    return start | {
+        "property": row["property"],
+        "shared": f"{100 * row['fraction']:g} %",
+        "rule": row["rule"],
+        "attack": row["attack"],
+        "AUC": auc,
+        "K": str(row["participants"]),
+        "runs": str(row["runs"]),
+        "records": row["sha256"][:16] + "…",
+    }
+
+
+def _table(frame: pd.DataFrame) -> str:
+    filled = frame.fillna("").to_dict("list")
+    return tabulate(filled, headers="keys", tablefmt="github", disable_numparse=True)

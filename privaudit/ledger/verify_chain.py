@@ -1,0 +1,285 @@
+"""Checks of a run against its ledger. Each returns what is wrong; nothing wrong is empty."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+from privaudit.ledger.abi import Event
+from privaudit.ledger.book import Page
+from privaudit.ledger.entries import entries_of, files_entry, plan_hash
+from privaudit.ledger.files import SEAL, manifest_sha256, read_manifest, read_seal
+from privaudit.ledger.hashes import MerkleTree, tag, words
+from privaudit.ledger.recording import (
+    SECRET,
+    SETUP,
+    add_rewards,
+    commitment_leaves,
+    commitments_of,
+    is_rooted,
+    property_salt,
+    read_secret,
+    reward_tree,
+)
+from privaudit.ledger.verify_files import RECORDS, Subject
+from privaudit.ledger.views import LedgerView
+
+ENTRY = "(bytes32,uint16,uint16,int40,int40,int40,uint32,uint24)"
+CLOSED = 2
+JOURNAL = "ledger/journal.sqlite"
+
+
+class LedgerSubject:
+    """A run and its ledger, opened for reading."""
+
+    def __init__(self, run: Subject, ledger: LedgerView) -> None:
+        self.run = run
+        self.ledger = ledger
+
+    @cached_property
+    def events(self) -> dict[str, list[Event]]:
+        """Everything this run made happen, by the name of the event, in order."""
+        found: dict[str, list[Event]] = {}
+        for happening in self.ledger.history():
+            for event in happening.events:
+                found.setdefault(event.name, []).append(event)
+        return found
+
+    def of(self, name: str) -> list[Event]:
+        """The events of one name."""
+        return self.events.get(name, [])
+
+    @cached_property
+    def addresses(self) -> list[str]:
+        """Of the clients, by their number."""
+        return list(self.run.folder.read_json(SETUP)["clients"])
+
+    def address(self, client: int) -> str:
+        """Of one client."""
+        return self.addresses[client]
+
+    @cached_property
+    def secret(self) -> bytes:
+        """What the salts are made of."""
+        if not self.run.folder.file(SECRET).is_file():
+            raise FileNotFoundError(f"{SECRET}: missing")
+        return read_secret(self.run.folder)
+
+    @property
+    def owned(self) -> bool:
+        """Whether the contract was deployed by this run, and nobody else uses it."""
+        return self.ledger.journal.intent("deploy") is not None
+
+
+def check_chain(subject: LedgerSubject) -> list[str]:
+    """The chain is the sealed one; on a node, every receipt of the journal is the chain's."""
+    chain, wrong = subject.ledger.chain, []
+    _, facts = read_seal(subject.run.folder)
+    found = {"chain_id": chain.chain_id, "contract": subject.ledger.address}
+    if chain.instant:
+        root = chain.state_root()
+        found["state_root"] = root.hex() if root else None
+    else:
+        wrong = [
+            f"{JOURNAL}: the receipt of '{intent.key}' is not that of the chain"
+            for intent, receipt, _ in subject.ledger.journal.receipts()
+            if chain.receipt(receipt.hash) != receipt
+        ]
+    return wrong + [
+        f"{SEAL}: {name} is {facts.get(name)}, the ledger has {value}"
+        for name, value in found.items()
+        if facts.get(name) != value
+    ]
+
+
+def check_rounds(subject: LedgerSubject) -> list[str]:
+    """Every round of the book is on the ledger: models, commitments, verdicts, closed."""
+    submitted = {
+        (e.args["round_id"], e.args["client"]): e.args["commitment"]
+        for e in subject.of("Submitted")
+    }
+    wrong = []
+    for page in subject.run.book:
+        found = subject.ledger.round(page.number)
+        commitments = commitments_of(page, subject.ledger.hashes, subject.address, subject.secret)
+        expected: dict[str, Any] = {
+            "state": CLOSED,
+            "model_hash": bytes.fromhex(page.model_hash),
+            "result_hash": bytes.fromhex(page.result_hash),
+        }
+        if is_rooted(page):
+            leaves = commitment_leaves(
+                page.number, subject.ledger.hashes, subject.address, commitments
+            )
+            expected |= {"rooted": len(leaves), "commitments_root": MerkleTree(leaves).root}
+        else:
+            expected["submitted"] = len(page.payments)
+            wrong += [
+                f"round {page.number} ({page.label}): client {client} committed to another delta"
+                for client, value in commitments.items()
+                if submitted.get((page.number, subject.address(client))) != value
+            ]
+        wrong += _unequal(page, found, expected)
+    extra = subject.ledger.view("round_count") - len(subject.run.book)
+    if subject.owned and extra:
+        wrong.append(f"the ledger has {extra} rounds that are not in the book")
+    return wrong
+
+
+def check_money(subject: LedgerSubject) -> list[str]:
+    """Everybody was paid what the book says, no round more than its budget, no wei is missing."""
+    settled = {
+        (e.args["round_id"], e.args["client"]): (e.args["amount"], e.args["outcome"])
+        for e in subject.of("Settled")
+    }
+    wrong: list[str] = []
+    granted: dict[int, int] = {}
+    for page in subject.run.book:
+        found = subject.ledger.round(page.number)
+        wrong += _unequal(page, found, {"budget": page.budget, "spent": page.paid})
+        if is_rooted(page):
+            add_rewards(granted, page)
+            continue
+        wrong += [
+            f"round {page.number} ({page.label}): client {p.client} got "
+            f"{settled.get((page.number, subject.address(p.client)))} (wei, verdict), "
+            f"the book says {(p.amount, p.outcome)}"
+            for p in page.payments
+            if settled.get((page.number, subject.address(p.client))) != (p.amount, p.outcome)
+        ]
+    if granted:
+        tree = reward_tree(granted, subject.ledger.hashes, subject.address, subject.secret)
+        if subject.owned and subject.ledger.view("reward_root") != tree.root:
+            wrong.append("the reward root on the ledger is not that of the book")
+    return wrong + (_balance(subject) if subject.owned else [])
+
+
+def check_plan(subject: LedgerSubject) -> list[str]:
+    """What would be measured was on the ledger before the first round, and before any result."""
+    plan = subject.ledger.plan(plan_hash(subject.run.folder))
+    if not plan.block_number:
+        return ["scenario.json: its hash was never registered as a plan"]
+    first = min((page.number for page in subject.run.book), default=plan.round_count)
+    wrong = []
+    if plan.round_count > first:
+        wrong.append("scenario.json: the plan was registered after the first round was opened")
+    recorded = [e.args["link"] for e in subject.of("AuditsRecorded")]
+    if any(link <= plan.link for link in recorded):
+        wrong.append("scenario.json: the plan was registered after results were recorded")
+    return wrong
+
+
+def check_results(subject: LedgerSubject) -> list[str]:
+    """The ledger has every cell of the table, computed again, and the hashes of the files."""
+    run, scenario = subject.run, subject.run.scenario
+    if not run.book:
+        return []
+    recorded: dict[bytes, list[Any]] = {}
+    for event in subject.of("AuditsRecorded"):
+        recorded.setdefault(event.args["records_sha256"], []).extend(event.args["entries"])
+    expected = {
+        RECORDS: (
+            hashlib.sha256(run.folder.file(RECORDS).read_bytes()).digest(),
+            entries_of(run.cells, scenario, property_salt(scenario, subject.secret)),
+        ),
+        "manifest.json": (
+            manifest_sha256(run.folder),
+            [files_entry(len(read_manifest(run.folder)), scenario)],
+        ),
+    }
+    wrong = []
+    for name, (digest, entries) in expected.items():
+        found = recorded.pop(digest, None)
+        if found is None:
+            wrong.append(f"{name}: its hash is not on the ledger")
+        elif [tuple(entry) for entry in found] != [tuple(entry) for entry in entries]:
+            wrong.append(f"{name}: the audit entries on the ledger are not those it gives")
+    return wrong + [f"results of another file are recorded: {digest.hex()}" for digest in recorded]
+
+
+def check_head(subject: LedgerSubject, noted: str | None = None) -> list[str]:
+    """The hash chain over plans and results, computed again, ends in the ledger's head."""
+    heads = list(audit_heads(subject.ledger))
+    wrong = []
+    if heads[-1] != subject.ledger.audit_head():
+        wrong.append(f"{JOURNAL}: the audit chain computed again ends in {heads[-1].hex()}")
+    _, facts = read_seal(subject.run.folder)
+    for where, value in ((SEAL, str(facts.get("audit_head"))), ("--head", noted)):
+        if value is not None and value.removeprefix("0x").lower() not in {h.hex() for h in heads}:
+            wrong.append(f"{where}: {value} is no head of this ledger's audit chain")
+    return wrong
+
+
+def audit_heads(ledger: LedgerView) -> Iterator[bytes]:
+    """Every head of the audit chain, from the first, computed from the contract's views."""
+    links = _links(ledger)
+    head = keccak(words(tag("audit.genesis"), ledger.hashes.chain_id, ledger.address))
+    yield head
+    for link in range(1, int(ledger.view("link_count")) + 1):
+        kind, *values = links[link]
+        head = keccak(words(tag(f"audit.{kind}"), head, link, *values))
+        yield head
+
+
+def _links(ledger: LedgerView) -> dict[int, tuple[Any, ...]]:
+    """Link -> what was hashed into it after the link's number."""
+    links: dict[int, tuple[Any, ...]] = {}
+    for index in range(ledger.view("plan_count")):
+        hashed = ledger.view("plan_hash_at", index)
+        plan = ledger.plan(hashed)
+        links[plan.link] = ("plan", hashed, plan.round_count, plan.timestamp)
+    audits = ledger.audits()
+    for batch in ledger.batches():
+        entries = [
+            tuple(audit.entry)
+            for audit in audits[batch.first_index : batch.first_index + batch.count]
+        ]
+        inner = keccak(encode([f"{ENTRY}[]"], [entries]))
+        links[batch.link] = (
+            "batch",
+            batch.round_id,
+            batch.plan_hash,
+            batch.records_sha256,
+            batch.first_index,
+            batch.timestamp,
+            inner,
+        )
+    for index, audit in enumerate(audits):
+        if audit.superseded:
+            links[audit.superseded_link] = ("supersede", index, audit.superseded_by)
+    return links
+
+
+def _balance(subject: LedgerSubject) -> list[str]:
+    """What was deposited is in the buckets or was paid out."""
+    money = subject.ledger.money()
+    balance = money.pop("balance")
+    deposited = sum(e.args["amount"] for e in subject.of("Deposited"))
+    withdrawn = sum(e.args["amount"] for e in subject.of("Withdrawn"))
+    wrong = []
+    if sum(money.values()) + withdrawn != deposited:
+        wrong.append(
+            f"{deposited} wei were deposited; {withdrawn} were withdrawn and the ledger "
+            f"accounts for {sum(money.values())}"
+        )
+    if balance < sum(money.values()):
+        wrong.append(f"the ledger holds {balance} wei, less than it accounts for")
+    return wrong
+
+
+def _unequal(page: Page, found: Any, expected: dict[str, Any]) -> list[str]:
+    return [
+        f"round {page.number} ({page.label}): {name.replace('_', ' ')} on the ledger is "
+        f"{_text(getattr(found, name))}, the run's files say {_text(value)}"
+        for name, value in expected.items()
+        if getattr(found, name) != value
+    ]
+
+
+def _text(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
