@@ -61,11 +61,11 @@ class LinearDelta(Attack):
 
     def score(self) -> np.ndarray:
         """Signed distance from the decision boundary."""
-        train, labels = np.concatenate(self._train), np.concatenate(self._labels)
-        size = train.shape[1]
-        model = RidgeClassifierCV(alphas=size * np.logspace(-3, 3, 7))
-        model.fit(train, labels)
-        scores: np.ndarray = model.decision_function(np.concatenate(self._observed))
+        train = np.concatenate(self._train)
+        model = RidgeClassifierCV(alphas=train.shape[1] * np.logspace(-3, 3, 7))
+        train, observed = in_row_space(train, np.concatenate(self._observed))
+        model.fit(train, np.concatenate(self._labels))
+        scores: np.ndarray = model.decision_function(observed)
         return scores.astype(np.float64)
 
     def _sketch(self, vectors: Tensor) -> Tensor:
@@ -78,3 +78,17 @@ class LinearDelta(Attack):
             self._signs = torch.randint(2, (size,), generator=generator).float() * 2 - 1
         sums = torch.zeros(len(vectors), self.dimensions)
         return sums.index_add_(1, self._buckets, vectors * self._signs)
+
+
+def in_row_space(train: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[n, D] and [T, D] rows in an orthonormal basis of the row space of ``train``.
+
+    A ridge's weights lie in that space, so its predictions are the same, at the memory of an n x n
+    matrix instead of several copies of n x D.
+    """
+    gram = (train @ train.T).astype(np.float64)
+    values, vectors = np.linalg.eigh(gram)
+    kept = values > values[-1] * len(train) * np.finfo(np.float32).eps
+    scale = np.sqrt(values[kept])
+    cross = (observed @ train.T).astype(np.float64)
+    return vectors[:, kept] * scale, cross @ vectors[:, kept] / scale
