@@ -26,9 +26,15 @@ from privaudit.ledger.tables import (
     NOTE,
     client_rows,
     client_table,
+    rewards_summary,
     round_rows,
     round_table,
-    summary,
+)
+    NOTE,
+    client_rows,
+    client_table,
+    round_rows,
+    round_table,
 )
 from privaudit.scenario.schema import Scenario
 
@@ -66,7 +72,7 @@ class Statement:
 
     def text(self) -> str:
         """For people."""
-        parts = [summary(self.pages, self.rule), _table(client_table(self.pages)), NOTE]
+        parts = [rewards_summary(self.pages, self.rule), _table(client_table(self.pages)), NOTE]
         parts += ["Rounds", _table(round_table(self.pages))]
         for plan in self.plans:
             parts.append(f"Audit plan (SHA-256 of scenario.json): {plan}")

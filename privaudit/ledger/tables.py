@@ -133,7 +133,7 @@ def role_of(client: int) -> str:
     return ROLES.get(client, "honest")
 
 
-def summary(pages: Sequence[Page], rule: str) -> str:
+def rewards_summary(pages: Sequence[Page], rule: str) -> str:
     """One sentence: what was paid, to whom, and what the adversary got."""
     budget, paid = sum(page.budget for page in pages), sum(page.paid for page in pages)
     federated = sum(page.rounds for page in pages)

@@ -11,6 +11,9 @@ from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.training import training_rows
+from privaudit.ledger.book import Page, read_book
+from privaudit.ledger.tables import NOTE as REWARDS_NOTE
+from privaudit.ledger.tables import client_table, payments_csv, rewards_summary
 from privaudit.report import figures, tables
 from privaudit.scenario.schema import Scenario
 
@@ -30,6 +33,7 @@ class Content:
     cells: Sequence[TableCell]
     training: Sequence[dict[str, Any]]
     figures: dict[str, str]
+    book: Sequence[Page] = ()
 
 
 def read_content(folder: RunFolder) -> Content:
@@ -48,9 +52,8 @@ def read_content(folder: RunFolder) -> Content:
         "auc_by_fraction": figures.auc_by_fraction(cells),
         "seconds_by_devices": figures.seconds_by_devices(folder.read_lines("timings.jsonl")),
     }
-    return Content(
-        scenario, records, cells, training, {name: svg for name, svg in drawn.items() if svg}
-    )
+    shown = {name: svg for name, svg in drawn.items() if svg}
+    return Content(scenario, records, cells, training, shown, read_book(folder))
 
 
 def write_report(folder: RunFolder) -> None:
@@ -61,6 +64,8 @@ def write_report(folder: RunFolder) -> None:
     folder.write_text("report/table.csv", tables.render(content.cells, "csv"))
     folder.write_text("report/table.md", _markdown(content))
     folder.write_text("report/index.html", _page(content))
+    if content.book:
+        folder.write_text("report/rewards.csv", payments_csv(content.book))
 
 
 def footnotes(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
@@ -134,6 +139,14 @@ def _markdown(content: Content) -> str:
     lines += [f"- {note}" for note in footnotes(content.scenario, content.cells)]
     lines += ["", "## Other metrics", ""]
     lines += [tables.as_text(tables.metrics_table(content.cells)), ""]
+    if content.book:
+        lines += [
+            "## Rewards",
+            "",
+            rewards_summary(content.book, content.scenario.ledger.reward),
+            "",
+        ]
+        lines += [tables.as_text(client_table(content.book)), "", REWARDS_NOTE, ""]
     for name in content.figures:
         lines += [f"![{ALTERNATIVES[name]}](figures/{name}.svg)", ""]
     return "\n".join(lines)
@@ -169,9 +182,21 @@ def _page(content: Content) -> str:
         "<h2>Other metrics</h2>",
         '<div class="wide" tabindex="0">'
         f"{tables.as_text(tables.metrics_table(content.cells), 'html')}</div>",
+        _rewards(content),
         "</main></body></html>",
     ]
     return "\n".join(part for part in parts if part) + "\n"
+
+
+def _rewards(content: Content) -> str:
+    if not content.book:
+        return ""
+    summary = rewards_summary(content.book, content.scenario.ledger.reward)
+    return (
+        f"<h2>Rewards</h2><p>{escape(summary)}</p>"
+        '<div class="wide" tabindex="0">'
+        f"{tables.as_text(client_table(content.book), 'html')}</div><p>{escape(REWARDS_NOTE)}</p>"
+    )
 
 
 def _figure(name: str, svg: str) -> str:

@@ -23,7 +23,13 @@ from privaudit.ledger.book import (
 )
 from privaudit.ledger.evidence import RoundEvidence
 from privaudit.ledger.rewards import Delivery
-from privaudit.ledger.tables import client_rows, client_table, payments_csv, round_rows, summary
+from privaudit.ledger.tables import (
+    client_rows,
+    client_table,
+    payments_csv,
+    rewards_summary,
+    round_rows,
+)
 from privaudit.scenario.schema import LedgerSection, Scenario
 
 
@@ -153,7 +159,7 @@ def test_tables_add_up_and_show_the_adversary(folder: RunFolder, scenario: Scena
         entry.budget for entry in book
     )
     assert client_table(book)["client"].tolist() == ["0", "1", "2", "3", "all"]
-    assert "adversary earned 25.0 %" in summary(book, "equal")
+    assert "adversary earned 25.0 %" in rewards_summary(book, "equal")
 
 
 def test_csv_keeps_wei_whole(folder: RunFolder, scenario: Scenario) -> None:
@@ -167,7 +173,7 @@ def test_csv_keeps_wei_whole(folder: RunFolder, scenario: Scenario) -> None:
 def test_an_empty_book_has_empty_tables() -> None:
     assert client_rows([]) == round_rows([]) == []
     assert client_table([]).empty
-    assert "nothing" in summary([], "equal")
+    assert "nothing" in rewards_summary([], "equal")
 
 
 def test_salts_differ_by_purpose_and_secret() -> None:
