@@ -224,7 +224,7 @@ class Journal:
     def receipt(self, intent: int) -> Receipt | None:
         """The receipt of an action."""
         rows = self._store.rows(f"SELECT {_RECEIPT} FROM receipts r WHERE intent = ?", intent)
-        return _receipt(rows[0]) if rows else None
+        return self._receipt(rows[0]) if rows else None
 
     def receipts(self) -> list[tuple[Intent, Receipt, bytes | None]]:
         """All mined actions in the order of the chain, with the state root after each."""
@@ -233,14 +233,26 @@ class Journal:
             "JOIN intents i ON i.id = r.intent JOIN transactions t ON t.hash = r.hash "
             "ORDER BY r.block_number, t.id"
         )
-        return [(Intent(*row[:4]), _receipt(row[5:]), row[4]) for row in rows]
+        return [(Intent(*row[:4]), self._receipt(row[5:]), row[4]) for row in rows]
 
     def newest(self) -> Receipt | None:
         """The receipt in the highest block."""
         rows = self._store.rows(
             f"SELECT {_RECEIPT} FROM receipts r ORDER BY block_number DESC LIMIT 1"
         )
-        return _receipt(rows[0]) if rows else None
+        return self._receipt(rows[0]) if rows else None
+
+    def _receipt(self, row: Sequence[Any]) -> Receipt:
+        try:
+            logs = tuple(
+                Log(address, tuple(bytes.fromhex(topic) for topic in topics), bytes.fromhex(data))
+                for address, topics, data in json.loads(row[8])
+            )
+            price = int(row[6])
+        except (ValueError, TypeError):
+            raise LedgerError("damaged receipt in the journal", where=str(self.path)) from None
+        number, block, time, succeeded, used = row[1:6]
+        return Receipt(row[0], number, block, time, bool(succeeded), used, price, row[7], logs)
 
     def close(self) -> None:
         """Close the file; it then consists of the one file alone."""
@@ -267,15 +279,6 @@ def _add(db: sqlite3.Connection, intent: int, entry: Entry) -> None:
             entry.block_time,
         ),
     )
-
-
-def _receipt(row: Sequence[Any]) -> Receipt:
-    logs = [
-        Log(address, tuple(bytes.fromhex(topic) for topic in topics), bytes.fromhex(data))
-        for address, topics, data in json.loads(row[8])
-    ]
-    number, block, time, ok, used, price, contract = row[1:8]
-    return Receipt(row[0], number, block, time, bool(ok), used, int(price), contract, tuple(logs))
 
 
 def _logs_to_json(logs: Sequence[Log]) -> str:

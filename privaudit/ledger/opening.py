@@ -158,6 +158,8 @@ def _kind(rpc: str | None) -> str:
 
 def _check_kind(journal: Journal, rpc: str | None) -> None:
     kind = journal.pins().get("kind")
+    if kind not in {"embedded", "rpc"}:
+        raise LedgerError("damaged pin 'kind'", where=str(journal.path))
     if kind != _kind(rpc):
         place = "an embedded chain" if kind == "embedded" else "a JSON-RPC chain"
         raise LedgerError(
@@ -173,7 +175,7 @@ def _check_pins(journal: Journal, chain: Chain) -> None:
 
 
 def _check_pin(journal: Journal, name: str, found: str) -> None:
-    pinned = journal.pins()[name]
+    pinned = journal.pins().get(name)
     if pinned != found:
         raise LedgerError(
             f"the journal belongs to another ledger: {name} {pinned}, not {found}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eth_utils.address import is_checksum_address
 from eth_utils.crypto import keccak
 
 from .accounts import ROLES
@@ -26,11 +27,15 @@ def replay(journal: Journal, *, complete: bool = False) -> EmbeddedChain:
             message names the action and both values.
     """
     pins = journal.pins()
+    for role in ROLES:
+        if not is_checksum_address(pins.get(role)):
+            raise LedgerError(f"damaged pin '{role}'", where=str(journal.path))
     chain = EmbeddedChain([pins[role] for role in ROLES])
-    _expect("genesis block", pins["genesis"], chain.genesis.hex(), journal, "the beginning")
+    _expect("genesis block", pins.get("genesis", ""), chain.genesis.hex(), journal, "the beginning")
     keys = {intent.id: intent for intent in journal.intents()}
     stored = {receipt.hash: (receipt, root) for _, receipt, root in journal.receipts()}
-    for entry in journal.entries():
+    entries = journal.entries()
+    for entry in entries:
         intent = keys[entry.intent]
         receipt = _again(chain, entry, journal, intent.key)
         root = chain.state_root()
@@ -38,7 +43,12 @@ def replay(journal: Journal, *, complete: bool = False) -> EmbeddedChain:
             before, root_before = stored[entry.hash]
             _compare(before, receipt, journal, intent.key)
             _expect("state root", (root_before or b"").hex(), root.hex(), journal, intent.key)
-        elif complete and entry.live:
+        elif entry is not entries[-1]:
+            # A crash loses the newest receipt at most: the next transaction flushes it to the disk.
+            raise LedgerError(
+                f"the journal has no receipt for '{intent.key}'", where=str(journal.path)
+            )
+        elif complete:
             status = "final" if receipt.succeeded else "failed"
             journal.settle(intent.id, receipt, status=status, root=root)
     return chain

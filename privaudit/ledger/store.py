@@ -28,7 +28,10 @@ class Store:
         self.path = path
         with self._guarded():
             self.db = self._read() if read_only else self._write(schema)
-            self.db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            (verdict,) = self.db.execute("PRAGMA integrity_check(1)").fetchone()
+        if verdict != "ok":
+            self.db.close()
+            raise LedgerError(f"the journal is damaged: {verdict}", where=str(path))
 
     def rows(self, query: str, *values: Any) -> list[Any]:
         """All rows of a query."""
@@ -89,7 +92,7 @@ class Store:
         except sqlite3.OperationalError as error:
             text = f"the journal cannot be used: {error}"
             raise LedgerError(text, where=str(self.path)) from None
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise LedgerError(f"the journal is damaged: {error}", where=str(self.path)) from None
 
 
