@@ -30,12 +30,6 @@ from privaudit.ledger.tables import (
     round_rows,
     round_table,
 )
-    NOTE,
-    client_rows,
-    client_table,
-    round_rows,
-    round_table,
-)
 from privaudit.scenario.schema import Scenario
 
 SHOWN = {
