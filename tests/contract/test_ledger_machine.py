@@ -18,7 +18,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
-from ledger_ghost import EXPIRED, OPEN, Ghost, GhostRound
+from ledger_ghost import EXPIRED, FULL_YEAR, OPEN, Ghost, GhostRound
 from ledger_player import COHORT, EVERYBODY, SPARE, Draw, Player, pick, subset
 from ledger_world import (
     ACCEPTED,
@@ -182,10 +182,11 @@ class LedgerMachine(Player):
     def open_round(self, draw: Draw) -> None:
         number, length, who = draw(), draw(), draw()
         ghost = self.ghost
-        round_id = len(ghost.rounds) + (number > 245)
+        wrong = {number > 235: -1, number > 245: 1}.get(True, 0)
+        round_id = max(0, len(ghost.rounds) + wrong)
         budget = ghost.treasury + 1 if number > 240 else number * 11
         submit = ghost.now + length % 40
-        settle = submit + length // 8 if length else ghost.now + 366 * 86_400 + 1
+        settle = ghost.now + FULL_YEAR + 1 if length % 16 == 9 else submit + length // 8
         sender = self._role("coordinator", who)
         short = 1 if length > 225 else 0
         value = max(0, ghost.required_bond - ghost.credits[sender] - short) + number % 2
@@ -227,7 +228,7 @@ class LedgerMachine(Player):
 
     def post_commitments(self, draw: Draw) -> None:
         number, who = draw(), draw()
-        wanted = [r for r in self._rounds(OPEN) if r % 2 and not self.ghost.rounds[r].rooted]
+        wanted = [r for r in self._rounds(OPEN) if r % 2 == 0 and not self.ghost.rounds[r].rooted]
         round_id = self._round(wanted, number)
         leaves = [self._commitment_leaf(round_id, client) for client in COHORT]
         tree = MerkleTree(leaves)
@@ -264,7 +265,7 @@ class LedgerMachine(Player):
         number, bits, money, who = draw(), draw(), draw(), draw()
         rounds = self.ghost.rounds
         ended = self._rounds(OPEN, ended=True)
-        again = number % 8 == 0
+        again = number % 4 == 0
         wanted = [r for r in ended if rounds[r].rooted and rounds[r].rewards_posted == again]
         round_id = self._round(wanted, number)
         left = rounds[round_id].budget - rounds[round_id].spent if round_id < len(rounds) else 10
@@ -337,6 +338,8 @@ class LedgerMachine(Player):
         number, who = draw(), draw()
         rounds = self.ghost.rounds
         wanted = [r for r in self._rounds(EXPIRED) if rounds[r].bond and rounds[r].rooted]
+        used_up = [r for r in wanted if not self._has_bond_left(rounds[r])]
+        wanted = used_up if used_up and number % 4 == 0 else wanted
         round_id = self._round(wanted, number)
         tree = self.trees.get(round_id)
         claimed = rounds[round_id].bond_claims if round_id < len(rounds) else set()
@@ -372,6 +375,8 @@ class LedgerMachine(Player):
         old, new, who = draw(), draw(), draw()
         audits = len(self.ghost.audits)
         pair = (old % (audits + 1), new % (audits + 1))
+        if self.ghost.superseded and new % 4 == 0:
+            pair = (pick(list(self.ghost.superseded), old), audits - 1)
         self._act("supersede_audit", *pair, sender=self._role("auditor", who))
 
 
