@@ -1,0 +1,58 @@
+"""A run small enough to make once per test session, and what tests do to it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from privaudit.experiment.folder import RunFolder
+from privaudit.ledger.files import read_seal, write_manifest, write_seal
+from privaudit.scenario.load import load_scenario
+from privaudit.scenario.schema import Scenario
+
+SMALL = (
+    "runs=1",
+    "data.records=1500",
+    "model.channels=[4, 4]",
+    "model.hidden=8",
+    "federation.rounds=2",
+    'audit.properties=["bold"]',
+    "audit.fractions=[0.5, 1.0]",
+    "audit.rounds=4",
+    "audit.shadows=2",
+    'audit.attacks=["melis-rf"]',
+    "report.devices=[]",
+)
+
+
+def small_scenario(*more: str) -> Scenario:
+    """The quickstart, made small."""
+    return load_scenario("quickstart", [*SMALL, *more])
+
+
+def copy_of(finished: Path, to: Path) -> RunFolder:
+    """A copy of a run, to damage."""
+    shutil.copytree(finished, to)
+    return RunFolder(to)
+
+
+def reseal(folder: RunFolder) -> None:
+    """What a forger does who knows about manifest and seal: hash everything again."""
+    _, facts = read_seal(folder)
+    write_manifest(folder)
+    write_seal(folder, facts)
+
+
+def run_command(*arguments: str) -> int:
+    """The command line in this process; its exit code."""
+    from privaudit.cli import main
+
+    before, sys.argv = sys.argv, ["privaudit", *arguments]
+    try:
+        main()
+    except SystemExit as left:
+        return int(left.code or 0)
+    finally:
+        sys.argv = before
+    return 0
