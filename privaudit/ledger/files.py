@@ -20,7 +20,9 @@ from privaudit.experiment.folder import RunFolder
 
 MANIFEST, SEAL = "manifest.json", "seal.json"
 LEDGER = "ledger/"
-WITH_THE_RUN = ("ledger/book.jsonl", "ledger/secret")
+WITH_THE_RUN = frozenset(
+    f"{LEDGER}{name}" for name in ("book.jsonl", "claims.jsonl", "secret", "setup.json")
+)
 """Files of the ledger folder that are complete when the manifest is written."""
 UNLISTED = frozenset({".lock", MANIFEST, SEAL})
 PASSING = ("-wal", "-shm", ".lock")

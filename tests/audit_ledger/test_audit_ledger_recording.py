@@ -1,0 +1,277 @@
+"""What a run puts on its ledger: once, whatever happens, for small cohorts and large ones."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from ledger_runs import SMALL, small_scenario
+
+from privaudit.audit import run_audit
+from privaudit.errors import UserError
+from privaudit.experiment.folder import RunFolder
+from privaudit.ledger.book import read_book
+from privaudit.ledger.entries import entries_of, files_entry, metric_codes, property_id
+from privaudit.ledger.evidence import RoundEvidence
+from privaudit.ledger.files import all_files, read_seal
+from privaudit.ledger.opening import open_ledger, view_ledger
+from privaudit.ledger.place import Place
+from privaudit.ledger.recording import CLAIMS, RunLedger, keep_ledger, whole_budget
+from privaudit.ledger.rewards import Delivery
+from privaudit.ledger.verification import verify_run
+from privaudit.ledger.verify_chain import LedgerSubject, check_money, check_rounds
+from privaudit.ledger.verify_files import Subject, check_book
+from privaudit.scenario.load import load_scenario
+
+CRASHES = (
+    "open_round:2",  # between two rounds of training
+    "submit_signed:1",
+    "settle:1",  # between training and settlement
+    "close_round:1",
+    "settle:2",  # among the audited rounds
+    "write_report:1",
+    "withdraw_for:3",
+    "record_audits:1",
+    "record_audits:2",  # between records and manifest
+    "write_seal:1",
+)
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in all_files(folder)}
+
+
+# --------------------------------------------------------------------- a finished run
+
+
+def test_the_ledger_has_every_round_of_the_run(finished: Path) -> None:
+    book = read_book(RunFolder(finished))
+    assert [page.label for page in book] == [
+        "training/run-0/round-0",
+        "training/run-0/round-1",
+        "audit/run-0/bold_largest_0.5_k5",
+        "audit/run-0/bold_all_1_k5",
+    ]
+    assert [page.number for page in book] == [0, 1, 2, 3]
+    assert [page.rounds for page in book] == [1, 1, 4, 4]
+    assert sum(page.budget for page in book) == whole_budget(small_scenario())
+    with view_ledger(finished / "ledger") as ledger:
+        assert [ledger.round(n).state for n in range(4)] == [2, 2, 2, 2]
+        # On the chain alone: training hands its model on, to both federations of the audit.
+        assert ledger.round(1).model_hash == ledger.round(0).result_hash
+        for cell in (2, 3):
+            assert ledger.round(cell).model_hash == ledger.round(1).result_hash
+        money = ledger.money()
+        assert money["total_credits"] == money["reserved"] == 0  # everybody withdrew
+        accounts = RunFolder(finished).read_json("ledger/setup.json")["clients"]
+        assert [ledger.chain.balance(a) for a in accounts] == [10 * 200_000] * 5
+
+
+def test_the_plan_comes_first_and_every_client_signed_for_itself(finished: Path) -> None:
+    with view_ledger(finished / "ledger") as ledger:
+        keys = [happening.key.split("/")[0] for happening in ledger.history()]
+        plan, first_round = keys.index("plan"), keys.index("round")
+        assert plan < keys.index("fund") < first_round < keys.index("audit")
+        events = [e for h in ledger.history() for e in h.events if e.name == "Submitted"]
+        assert len(events) == 4 * 5
+        assert len({e.args["commitment"] for e in events}) == 4 * 5
+
+
+def test_resuming_a_finished_run_changes_no_byte(copied: RunFolder) -> None:
+    before = bytes_of(copied.path)
+    run_audit(copied.scenario(), copied.path, workers=1, resume=True)
+    assert bytes_of(copied.path) == before
+
+
+def test_every_step_can_be_repeated(copied: RunFolder) -> None:
+    before = bytes_of(copied.path)
+    with keep_ledger(copied, copied.scenario(), Place()) as ledger:
+        ledger.set_up()
+        for _ in range(2):
+            ledger.record_training()
+            ledger.record_cells()
+            ledger.conclude()
+    with view_ledger(copied.file("ledger")) as again:
+        assert len(again.history()) == len(set(h.key for h in again.history()))
+    assert bytes_of(copied.path)["ledger/book.jsonl"] == before["ledger/book.jsonl"]
+    assert verify_run(copied.path).holds
+    assert read_seal(copied)[1] == read_seal(RunFolder(copied.path))[1]
+
+
+def test_evidence_is_the_same_bytes_when_it_is_made_again(
+    finished: Path, copied: RunFolder
+) -> None:
+    for name in ("scores", "evidence", "training", "ledger"):
+        for file in copied.file(name).rglob("*"):
+            if file.is_file():
+                file.unlink()
+    for name in ("manifest.json", "seal.json"):
+        copied.file(name).unlink()
+    run_audit(copied.scenario(), copied.path, workers=1, resume=True)
+    for name in all_files(finished):
+        if name.startswith("evidence/") or name == "records.jsonl":
+            assert (finished / name).read_bytes() == copied.file(name).read_bytes(), name
+
+
+# --------------------------------------------------------------------- kill -9
+
+
+def test_killed_at_every_step_no_round_is_lost_and_nobody_is_paid_twice(
+    finished: Path, tmp_path: Path
+) -> None:
+    """One run, killed ten times, each time a little later; at last it ends like any other."""
+    out, script = tmp_path / "run", Path(__file__).with_name("crashing_run.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(out), *CRASHES],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [f"{c} {-signal.SIGKILL}" for c in CRASHES], done.stderr
+    run_audit(small_scenario(), out, workers=1, resume=True)
+    assert_like_any_other(out, finished)
+
+
+def assert_like_any_other(out: Path, finished: Path) -> None:
+    assert (out / "records.jsonl").read_bytes() == (finished / "records.jsonl").read_bytes()
+    assert read_book(RunFolder(out)) == read_book(RunFolder(finished))
+    assert verify_run(out).holds
+    with view_ledger(out / "ledger") as ledger:
+        events = [e for h in ledger.history() for e in h.events]
+        paid = Counter(
+            (e.args["round_id"], e.args["client"]) for e in events if e.name == "Settled"
+        )
+        assert set(paid.values()) == {1}
+        assert len(paid) == 4 * 5
+        assert ledger.view("round_count") == 4
+        assert ledger.view("audit_count") == 2 + 1
+    with view_ledger(finished / "ledger") as other, view_ledger(out / "ledger") as ledger:
+        assert ledger.money() == other.money()
+
+
+# --------------------------------------------------------------------- rules, rejections, cohorts
+
+
+def evidence(number: int, clients: int, bad: tuple[int, ...] = ()) -> RoundEvidence:
+    def sha(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    cohort = tuple(
+        Delivery(c, sha(f"{number}.{c}"), 5 + c % 7, 1.0, "not finite" if c in bad else "", c)
+        for c in range(clients)
+    )
+    return RoundEvidence(
+        number, sha(f"m{number}"), sha(f"d{number}"), sha(f"m{number + 1}"), cohort
+    )
+
+
+def recorded(tmp_path: Path, rounds: list[RoundEvidence], *settings: str) -> RunFolder:
+    """A run folder with this evidence of training, put on a ledger."""
+    participants = len(rounds[0].cohort)
+    scenario = load_scenario(
+        "quickstart",
+        [*SMALL, f"federation.participants={participants}", "audit.participants=[2]", *settings],
+    )
+    folder = RunFolder(tmp_path / "run")
+    folder.write_json("scenario.json", scenario.model_dump(mode="json"))
+    folder.write_lines("evidence/run-0/training.jsonl", [asdict(e) for e in rounds])
+    with open_ledger(folder.file("ledger")) as client:
+        ledger = RunLedger(folder, scenario, client)
+        ledger.set_up()
+        ledger.record_training()
+    return folder
+
+
+@pytest.mark.parametrize("rule", ["equal", "samples", "contribution"])
+def test_the_ledger_pays_by_the_rule_and_not_the_rejected(tmp_path: Path, rule: str) -> None:
+    rounds = [evidence(0, 4), evidence(1, 4, bad=(2,))]
+    folder = recorded(tmp_path, rounds, f"ledger.reward={rule}", "ledger.budget=1200")
+    subject = Subject(folder)
+    assert check_book(subject) == []
+    with view_ledger(folder.file("ledger")) as ledger:
+        found = LedgerSubject(subject, ledger)
+        assert check_rounds(found) == check_money(found) == []
+        bad = ledger.submission(1, found.address(2))
+        assert bad.outcome == 5
+        spent = [ledger.round(n).spent for n in (0, 1)]
+    assert spent == ([1200, 900] if rule == "equal" else [1200, 1200])
+
+
+def test_large_cohorts_go_by_roots_and_their_clients_can_claim(tmp_path: Path) -> None:
+    rounds = [evidence(0, 300), evidence(1, 300, bad=(7,))]
+    folder = recorded(tmp_path, rounds, "ledger.reward=samples", "ledger.budget=1000000")
+    subject = Subject(folder)
+    assert check_book(subject) == []
+    with view_ledger(folder.file("ledger")) as ledger:
+        found = LedgerSubject(subject, ledger)
+        assert check_rounds(found) == check_money(found) == []
+        assert ledger.money()["reward_pool"] == 2_000_000
+        assert ledger.round(0).rooted == 300
+        assert not found.of("Settled")
+    claims = folder.read_lines(CLAIMS)
+    assert sum(int(row["cumulative"]) for row in claims) == 2_000_000
+    with open_ledger(folder.file("ledger")) as client:
+        for row in (claims[0], claims[7], claims[299]):
+            proof = [bytes.fromhex(sibling) for sibling in row["proof"]]
+            amount = int(row["cumulative"])
+            client.claim(row["address"], amount, bytes.fromhex(row["salt"]), proof)
+            assert client.credit(row["address"]) == amount
+        with pytest.raises(UserError, match="proof"):
+            client.claim(claims[1]["address"], 10**6, bytes.fromhex(claims[1]["salt"]), proof)
+
+
+def test_a_changed_leaf_of_a_large_cohort_is_found(tmp_path: Path) -> None:
+    folder = recorded(tmp_path, [evidence(0, 257)], "ledger.reward=samples", "federation.rounds=1")
+    rows = folder.read_lines("ledger/book.jsonl")
+    first, second = rows[0]["payments"][:2]
+    first["amount"], second["amount"] = second["amount"], first["amount"]
+    first["delta_sha256"] = "00" * 32
+    folder.write_lines("ledger/book.jsonl", rows)
+    with view_ledger(folder.file("ledger")) as ledger:
+        found = LedgerSubject(Subject(folder), ledger)
+        assert "commitments root" in " ".join(check_rounds(found))
+        assert "reward root" in " ".join(check_money(found))
+
+
+# --------------------------------------------------------------------- audit entries
+
+
+def test_entries_say_what_the_table_says(finished: Path) -> None:
+    subject = Subject(RunFolder(finished))
+    entries = entries_of(subject.cells, subject.scenario)
+    for cell, entry in zip(subject.cells, entries, strict=True):
+        assert cell.auc is not None
+        assert entry.property_id == property_id("bold")
+        assert entry.fraction == 10_000 * cell.fraction
+        assert abs(entry.value / 1e6 - cell.auc.value) < 1e-6
+        assert entry.low <= entry.value <= entry.high
+        assert (entry.participants, entry.runs) == (5, 1)
+    assert files_entry(3, subject.scenario).value == 3
+
+
+def test_a_failed_cell_is_recorded_as_failed(finished: Path) -> None:
+    subject = Subject(RunFolder(finished))
+    good = subject.records[0]
+    bad = good.model_copy(update={"status": "failed", "reason": "?", "scores": [], "metrics": {}})
+    from privaudit.evaluation.cells import table_cells
+
+    entry = entries_of(table_cells([bad, subject.records[1]]), subject.scenario)[0]
+    assert (entry.runs, entry.value, entry.low, entry.high) == (0, 0, 0, 0)
+
+
+def test_metric_codes_are_one_to_one_and_follow_from_the_scenario() -> None:
+    scenario = load_scenario("quickstart", ['audit.rules=["largest", "random"]'])
+    codes = metric_codes(scenario)
+    assert len(set(codes.values())) == len(codes) == 3 * len(scenario.audit.attacks)
+    assert min(codes.values()) == 1  # 0 stands for the files
+
+
+def test_salted_names_tell_nothing_without_the_salt() -> None:
+    assert property_id("bold", b"s" * 32) != property_id("bold")
+    assert len(property_id("bold")) == 32

@@ -1,0 +1,297 @@
+"""``verify``: any flipped byte is found and named, and a forger who hashes again is found too."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ledger_runs import reseal
+from safetensors.torch import load_file, save_file
+
+from privaudit.audit import run_audit
+from privaudit.errors import UserError
+from privaudit.experiment.folder import RunFolder
+from privaudit.ledger.files import SEAL, all_files, read_seal, write_seal
+from privaudit.ledger.verification import (
+    FILE_CHECKS,
+    Verdict,
+    conclusion,
+    verdict_text,
+    verify_run,
+)
+from privaudit.ledger.verify_files import Subject
+
+CELL = "run-0/bold_all_1_k5"
+KINDS = (
+    "scenario.json",
+    "records.jsonl",
+    "timings.jsonl",
+    "manifest.json",
+    "seal.json",
+    "evidence/run-0/training.jsonl",
+    f"evidence/{CELL}.jsonl",
+    "training/run-0.jsonl",
+    "training/run-0.timings.jsonl",
+    "training/run-0.safetensors",
+    f"traces/{CELL}/manifest.json",
+    f"traces/{CELL}/initial.safetensors",
+    f"traces/{CELL}/round-000002.safetensors",
+    f"truth/{CELL}.json",
+    f"scores/{CELL}.json",
+    "report/table.md",
+    "report/table.csv",
+    "report/rewards.csv",
+    "report/index.html",
+    "report/figures/auc_by_fraction.svg",
+    "ledger/journal.sqlite",
+    "ledger/book.jsonl",
+    "ledger/secret",
+    "ledger/setup.json",
+    "ledger/timings.jsonl",
+)
+IN_FULL = ("scenario.json", "records.jsonl", "manifest.json", "seal.json", "ledger/journal.sqlite")
+
+
+def flip(file: Path, rng: random.Random) -> Callable[[], None]:
+    """Change one bit of one byte; returns how to undo it."""
+    content = file.read_bytes()
+    at = rng.randrange(len(content))
+    changed = bytes([content[at] ^ (1 << rng.randrange(8))])
+    file.write_bytes(content[:at] + changed + content[at + 1 :])
+    return lambda: file.write_bytes(content) and None
+
+
+def failed(verdict: Verdict) -> dict[str, tuple[str, ...]]:
+    return {check.name: check.problems for check in verdict.checks if check.problems}
+
+
+def quick_problems(folder: RunFolder) -> list[str]:
+    """Problems of the two checks that go over every file; what cannot be read is a problem."""
+    problems = []
+    for _, _, check in FILE_CHECKS[:2]:
+        try:
+            problems += check(Subject(folder))
+        except Exception as error:
+            problems.append(str(error))
+    return problems
+
+
+def test_a_finished_run_is_verified(finished: Path) -> None:
+    before = {name: (finished / name).read_bytes() for name in all_files(finished)}
+    verdict = verify_run(finished)
+    assert failed(verdict) == {}
+    assert [check.result for check in verdict.checks] == ["ok"] * 12
+    assert "Not proven: that a number is true" in conclusion(verdict)
+    assert verdict.facts["audit_head"] in conclusion(verdict)
+    after = {name: (finished / name).read_bytes() for name in all_files(finished)}
+    assert after == before  # looking changes nothing
+
+
+def test_the_list_of_kinds_leaves_no_kind_of_file_out(finished: Path) -> None:
+    def kind(name: str) -> str:
+        return str(Path(name).parent / Path(name).suffix).replace("bold_largest_0.5_k5", "CELL")
+
+    present = {n for n in all_files(finished) if not n.endswith(".lock")}
+    known = {kind(name.replace("bold_all_1_k5", "CELL")) for name in KINDS}
+    assert {kind(name.replace("bold_all_1_k5", "CELL")) for name in present} <= known
+    assert set(KINDS) <= present
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_flipped_byte_anywhere_is_found_and_named(copied: RunFolder, name: str) -> None:
+    rng = random.Random(name)
+    for _ in range(5):
+        undo = flip(copied.file(name), rng)
+        assert any(problem.split(": ")[0].endswith(name) for problem in quick_problems(copied))
+        undo()
+    assert quick_problems(copied) == []
+
+
+@pytest.mark.parametrize("name", IN_FULL)
+def test_the_whole_verification_survives_damage_and_names_it(copied: RunFolder, name: str) -> None:
+    flip(copied.file(name), random.Random(f"full {name}"))
+    verdict = verify_run(copied.path)
+    assert not verdict.holds
+    assert name in verdict_text(verdict)
+    assert "Nothing is proven" in conclusion(verdict)
+
+
+def test_every_byte_of_the_journal_counts_even_where_sqlite_does_not_look(
+    copied: RunFolder,
+) -> None:
+    file = copied.file("ledger/journal.sqlite")
+    content = bytearray(file.read_bytes())
+    free = content.rfind(bytes(64))  # unused space of a page
+    assert free > 0
+    content[free + 32] ^= 1
+    file.write_bytes(content)
+    assert list(failed(verify_run(copied.path))) == ["seal"]
+
+
+@pytest.mark.parametrize("name", ["records.jsonl", f"truth/{CELL}.json", "ledger/book.jsonl"])
+def test_a_missing_file_is_named(copied: RunFolder, name: str) -> None:
+    copied.file(name).unlink()
+    assert f"{name}: missing" in failed(verify_run(copied.path))["files"]
+
+
+@pytest.mark.parametrize("name", ["note.txt", "evidence/run-9/training.jsonl", "ledger/more"])
+def test_an_extra_file_is_named(copied: RunFolder, name: str) -> None:
+    copied.write_text(name, "x")
+    assert f"{name}: not listed" in quick_problems(copied)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "seal.json", "ledger/journal.sqlite"])
+def test_a_run_without_its_seal_or_journal_is_not_verified(copied: RunFolder, name: str) -> None:
+    copied.file(name).unlink()
+    verdict = verify_run(copied.path)
+    assert name in verdict_text(verdict)
+    assert not verdict.holds
+
+
+# --------------------------------------------------------------------- forgers who hash again
+
+
+def edit_lines(folder: RunFolder, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+    rows = folder.read_lines(name)
+    change(rows[0])
+    folder.write_lines(name, rows)
+
+
+def better_score(folder: RunFolder) -> None:
+    def change(row: dict[str, Any]) -> None:
+        row["scores"] = [10.0 if present else -10.0 for present in row["present"]]
+
+    edit_lines(folder, "records.jsonl", change)
+    row = folder.read_lines("records.jsonl")[0]
+    name = f"{row['property']}_{row['rule']}_{row['fraction']:g}_k{row['participants']}"
+    folder.write_json(f"scores/run-0/{name}.json", {row["attack"]: row["scores"]})
+
+
+def other_plan(folder: RunFolder) -> None:
+    scenario = folder.read_json("scenario.json")
+    folder.write_json("scenario.json", scenario | {"title": "what we meant all along"})
+
+
+def more_for_a_friend(folder: RunFolder) -> None:
+    def change(row: dict[str, Any]) -> None:
+        row["payments"][2]["amount"], row["payments"][3]["amount"] = "400000", "0"
+
+    edit_lines(folder, "ledger/book.jsonl", change)
+
+
+def over_budget(folder: RunFolder) -> None:
+    edit_lines(folder, "ledger/book.jsonl", lambda row: row.update(budget="1"))
+
+
+def another_delta(folder: RunFolder) -> None:
+    edit_lines(
+        folder,
+        "evidence/run-0/training.jsonl",
+        lambda row: row["cohort"][1].update(sha256="00" * 32),
+    )
+
+
+def another_model(folder: RunFolder) -> None:
+    name = folder.file("training/run-0.safetensors")
+    save_file({"parameters": load_file(name)["parameters"] * 1.01}, name)
+
+
+def another_trace(folder: RunFolder) -> None:
+    name = folder.file(f"traces/{CELL}/round-000001.safetensors")
+    tensors = load_file(name)
+    first = next(iter(tensors))
+    tensors[first] = tensors[first] + 1
+    facts = {"own_weight": "0.2", "participants": "5", "client_weights": "{}"}
+    save_file(tensors, name, metadata=facts)
+
+
+def another_secret(folder: RunFolder) -> None:
+    folder.write_text("ledger/secret", "11" * 32 + "\n")
+
+
+def another_account(folder: RunFolder) -> None:
+    setup = folder.read_json("ledger/setup.json")
+    setup["clients"][3] = setup["clients"][4]
+    folder.write_json("ledger/setup.json", setup)
+
+
+FORGERIES = {
+    better_score: {"results"},
+    other_plan: {"records", "plan", "results"},
+    more_for_a_friend: {"rewards", "payments", "results"},
+    over_budget: {"rewards", "payments", "results"},
+    another_delta: {"rewards", "results"},
+    another_model: {"models", "results"},
+    another_trace: {"traces", "results"},
+    another_secret: {"rounds", "results"},
+    another_account: {"rounds", "results"},
+}
+
+
+@pytest.mark.parametrize("forge", FORGERIES, ids=lambda forge: forge.__name__)
+def test_a_forger_who_hashes_everything_again_is_found(
+    copied: RunFolder, forge: Callable[[RunFolder], None]
+) -> None:
+    forge(copied)
+    reseal(copied)
+    verdict = verify_run(copied.path)
+    assert set(failed(verdict)) == FORGERIES[forge], verdict_text(verdict)
+
+
+def test_a_report_that_was_touched_up_and_hashed_again_is_not_the_recorded_one(
+    copied: RunFolder,
+) -> None:
+    page = copied.file("report/table.md")
+    page.write_text(page.read_text().replace("[", "("))
+    reseal(copied)
+    assert set(failed(verify_run(copied.path))) == {"results"}
+
+
+@pytest.mark.parametrize("fact", ["state_root", "audit_head", "contract", "chain_id"])
+def test_the_seal_must_say_what_the_ledger_says(copied: RunFolder, fact: str) -> None:
+    facts = read_seal(copied)[1]
+    write_seal(copied, facts | {fact: "00" * 32})
+    wrong = failed(verify_run(copied.path))
+    assert set(wrong) == {"head" if fact == "audit_head" else "journal"}
+    assert SEAL in wrong.popitem()[1][0]
+
+
+def test_a_head_noted_elsewhere(finished: Path) -> None:
+    head = read_seal(RunFolder(finished))[1]["audit_head"]
+    assert verify_run(finished, head="0x" + head.upper()).holds
+    assert set(failed(verify_run(finished, head="ab" * 32))) == {"head"}
+
+
+def test_a_journal_cannot_be_exchanged_for_that_of_another_run(copied: RunFolder) -> None:
+    """Not even for one of the same scenario, with everything hashed again."""
+    own = copied.path.parent / "own"
+    shutil.copytree(copied.path, own)
+    shutil.rmtree(copied.file("ledger"))
+    for name in ("manifest.json", "seal.json"):
+        copied.file(name).unlink()
+    run_audit(copied.scenario(), copied.path, workers=1, resume=True)  # a second ledger
+    assert verify_run(copied.path).holds
+    journal = copied.file("ledger/journal.sqlite").read_bytes()
+    RunFolder(own).file("ledger/journal.sqlite").write_bytes(journal)
+    write_seal(RunFolder(own), read_seal(copied)[1])
+    assert {"rounds", "results"} <= set(failed(verify_run(own)))
+
+
+def test_not_a_run_and_the_wrong_chain_are_the_users_mistake(
+    finished: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="no run folder"):
+        verify_run(tmp_path)
+    with pytest.raises(UserError, match="leave it out"):
+        verify_run(finished, rpc="http://127.0.0.1:1")
+
+
+def test_the_verdict_for_machines(finished: Path) -> None:
+    said = json.loads(json.dumps(verify_run(finished).as_json()))
+    assert said["verified"] is True
+    assert {check["result"] for check in said["checks"]} == {"ok"}
