@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -24,6 +25,15 @@ from torch import Tensor
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
 from privaudit.observation.views import Observation, ParticipantView, view_named
+
+
+class LayoutRow(BaseModel):
+    """One parameter tensor, in the order of the flat vector."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    shape: list[NonNegativeInt]
 
 
 class Manifest(BaseModel):
@@ -43,7 +53,7 @@ class Manifest(BaseModel):
     format: Literal["privaudit-trace"] = "privaudit-trace"
     version: Literal[1] = 1
     view: Literal["participant", "server"] = "participant"
-    layout: list[dict[str, Any]]
+    layout: list[LayoutRow]
     target: int | None = None
     about: dict[str, Any] = Field(default_factory=dict)
     rounds: int | None = None
@@ -67,7 +77,7 @@ class TraceWriter:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         initial: Tensor,
         layout: Layout,
         *,
@@ -75,12 +85,16 @@ class TraceWriter:
         target: int | None = None,
         about: dict[str, Any] | None = None,
     ) -> None:
+        path = Path(path)
         if path.exists() and any(path.iterdir()):
             raise UserError(f"trace folder '{path}' is not empty", remedy="choose another folder")
         path.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._manifest = Manifest(
-            view=view, layout=layout.to_json(), target=target, about=about or {}
+            view=view,
+            layout=[LayoutRow.model_validate(row) for row in layout.to_json()],
+            target=target,
+            about=about or {},
         )
         self._digests: dict[str, str] = {}
         self._rounds = 0
@@ -142,7 +156,7 @@ class Trace:
     def __init__(self, path: Path, manifest: Manifest, rounds: int) -> None:
         self.path = path
         self.manifest = manifest
-        self.layout = Layout.from_json(manifest.layout)
+        self.layout = Layout.from_json([row.model_dump() for row in manifest.layout])
         self._rounds = rounds
 
     @classmethod
@@ -208,15 +222,15 @@ class Trace:
                 before=before,
                 global_delta=_unpack("global_delta", tensors, len(before)),
                 own_delta=_unpack("own_delta", tensors, len(before)),
-                own_weight=float(facts["own_weight"]),
-                participants=int(facts["participants"]),
+                own_weight=_within("own_weight", float(facts["own_weight"]), 0.0, 1.0),
+                participants=int(_within("participants", int(facts["participants"]), 1)),
                 client_deltas={c: _unpack(f"client.{c}", tensors, len(before)) for c in clients},
                 client_weights={
                     int(c): float(w) for c, w in json.loads(facts["client_weights"]).items()
                 },
                 target=self.manifest.target,
             )
-        except (KeyError, ValueError, IndexError, RuntimeError) as error:
+        except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise UserError(
                 f"round {number} cannot be read: {error}",
                 where=str(file),
@@ -228,7 +242,9 @@ def _pack(name: str, vector: Tensor) -> dict[str, Tensor]:
     """A vector as it is or, where under 40 % is non-zero, as indices and values."""
     nonzero = vector.nonzero().squeeze(1)
     if len(nonzero) > 0.4 * len(vector):
-        return {name: vector.contiguous()}
+        # A copy: the file format refuses tensors that share memory, and a server's list of deltas
+        # holds the adversary's own once more.
+        return {name: vector.clone(memory_format=torch.contiguous_format)}
     return {f"{name}/indices": nonzero.to(torch.int32), f"{name}/values": vector[nonzero]}
 
 
@@ -241,6 +257,12 @@ def _unpack(name: str, tensors: dict[str, Tensor], size: int) -> Tensor:
     vector = torch.zeros(size)
     vector[tensors[f"{name}/indices"].long()] = tensors[f"{name}/values"]
     return vector
+
+
+def _within(name: str, value: float, low: float, high: float = math.inf) -> float:
+    if not low <= value <= high:
+        raise ValueError(f"'{name}' is {value}, not in [{low:g}, {high:g}]")
+    return value
 
 
 def _round_file(number: int) -> str:
