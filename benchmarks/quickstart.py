@@ -47,7 +47,8 @@ def measure(scenario: str) -> dict[str, float | str]:
         wall = time.perf_counter() - started
         if child.returncode:
             raise SystemExit(f"the run failed with exit code {child.returncode}")
-        timings = [json.loads(line) for line in (out / "timings.jsonl").open()]
+        files = (out / "timings.jsonl", out / "ledger" / "timings.jsonl")
+        timings = [json.loads(line) for file in files for line in file.open()]
         size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file())
     stages = {name: sum(t["seconds"] for t in timings if t["stage"] == name) for name in STAGES}
     return {

@@ -37,6 +37,7 @@ from privaudit.report.write import write_report
 from privaudit.scenario.schema import Scenario
 
 if TYPE_CHECKING:
+    from privaudit.ledger.accounts import Accounts
     from privaudit.ledger.recording import RunLedger
 
 T = TypeVar("T")
@@ -89,9 +90,11 @@ def run_audit(
     job = Job(scenario.model_dump_json(), data_dir or default_data_dir(), out.resolve())
     world = load_world(job.scenario_json, job.data_dir)
     check_world(world)
+    place = place or Place()
+    accounts = place.accounts() if scenario.ledger.enabled else None
     with RunFolder.create(out, scenario, resume=resume) as folder:
         if not is_sealed(folder):
-            with _ledger(folder, scenario, place) as ledger:
+            with _ledger(folder, scenario, place, accounts) as ledger:
                 if not has_manifest(folder):
                     _compute(world, folder, job, ledger, workers, show)
                 ledger.conclude()
@@ -127,13 +130,13 @@ def _compute(
 
 
 def _ledger(
-    folder: RunFolder, scenario: Scenario, place: Place | None
+    folder: RunFolder, scenario: Scenario, place: Place, accounts: Accounts | None
 ) -> AbstractContextManager[RunLedger | WithoutLedger]:
     if not scenario.ledger.enabled:
         return without_ledger(folder)
     from privaudit.ledger.recording import keep_ledger
 
-    return keep_ledger(folder, scenario, place or Place())
+    return keep_ledger(folder, scenario, place, accounts)
 
 
 def _records(

@@ -21,6 +21,7 @@ from privaudit.evaluation.cells import table_cells
 from privaudit.evaluation.records import parse_records
 from privaudit.experiment.cells import cells_of
 from privaudit.experiment.folder import RunFolder
+from privaudit.ledger.accounts import Accounts
 from privaudit.ledger.book import BOOK, Page, expected_labels, pages, read_book, salt_of
 from privaudit.ledger.client import BATCH, LedgerClient, Settlement
 from privaudit.ledger.entries import entries_of, files_entry, plan_hash
@@ -35,17 +36,25 @@ SECRET, SETUP, CLAIMS = "ledger/secret", "ledger/setup.json", "ledger/claims.jso
 
 
 @contextmanager
-def keep_ledger(folder: RunFolder, scenario: Scenario, place: Place) -> Iterator[RunLedger]:
+def keep_ledger(
+    folder: RunFolder, scenario: Scenario, place: Place, accounts: Accounts | None
+) -> Iterator[RunLedger]:
     """The ledger of a run until the block ends, then the seal; set up before anything is trained.
 
+    Args:
+        folder: of the run.
+        scenario: the resolved scenario.
+        place: the chain.
+        accounts: those of the place.
+
     Raises:
-        UserError: the chain, its contract or the keys cannot be used.
+        UserError: the chain or its contract cannot be used, or belongs to other accounts.
     """
     started = time.perf_counter()
     client = open_ledger(
         folder.file("ledger"),
         rpc=place.rpc,
-        accounts=place.accounts(),
+        accounts=accounts,
         seed=scenario.seed,
         contract=place.contract,
         confirmations=place.confirmations,

@@ -100,7 +100,7 @@ FILE_CHECKS: tuple[tuple[str, str, Callable[[Subject], list[str]]], ...] = (
 )
 NEED_EVIDENCE = ("models", "traces", "rewards")
 LEDGER_CHECKS = (
-    ("journal", "replayed, it gives the same chain, to the same state root"),
+    ("journal", "it is the chain's: replayed, or compared, transaction by transaction"),
     ("rounds", "models, commitments and verdicts on the ledger are those of the files"),
     ("payments", "the ledger paid what the book says, and no wei is missing"),
     ("plan", "what would be measured was on the ledger before the first round"),

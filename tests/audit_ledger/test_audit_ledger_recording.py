@@ -91,14 +91,14 @@ def test_resuming_a_finished_run_changes_no_byte(copied: RunFolder) -> None:
 
 def test_every_step_can_be_repeated(copied: RunFolder) -> None:
     before = bytes_of(copied.path)
-    with keep_ledger(copied, copied.scenario(), Place()) as ledger:
+    with keep_ledger(copied, copied.scenario(), Place(), None) as ledger:
         ledger.set_up()
         for _ in range(2):
             ledger.record_training()
             ledger.record_cells()
             ledger.conclude()
     with view_ledger(copied.file("ledger")) as again:
-        assert len(again.history()) == len(set(h.key for h in again.history()))
+        assert len(again.history()) == len({h.key for h in again.history()})
     assert bytes_of(copied.path)["ledger/book.jsonl"] == before["ledger/book.jsonl"]
     assert verify_run(copied.path).holds
     assert read_seal(copied)[1] == read_seal(RunFolder(copied.path))[1]
