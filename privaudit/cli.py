@@ -111,7 +111,7 @@ def run(
     ] = 1,
     as_json: Json = False,
 ) -> None:
-    r"""Run an attack benchmark and print the inference-accuracy table.
+    """Run an attack benchmark and print the inference-accuracy table.
 
     \b
     privaudit run                                   quickstart on embedded data
@@ -193,7 +193,7 @@ def dilution(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    r"""Find out how many honest clients dilute the attacker.
+    """Find out how many honest clients dilute the attacker.
 
     \b
     privaudit dilution glyphs --participants 2,3,5,9,17,33
