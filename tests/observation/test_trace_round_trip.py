@@ -116,6 +116,17 @@ def test_the_signal_is_the_sum_of_the_honest_deltas(
     assert seen.contributors == len(clients) - 1
 
 
+def test_a_rejected_delta_is_not_part_of_the_signal() -> None:
+    """The own weight, not the head count, undoes the average: it knows who was left out."""
+    aggregator = Aggregator(2)
+    sent = [torch.tensor(v) for v in ([1.0, 0.0], [float("nan"), 0.0], [2.0, 4.0])]
+    for client, delta in enumerate(sent):
+        aggregator.add(Submission(client, delta, samples=5))
+    weight = aggregator.weights()[ADVERSARY]
+    seen = Observation(0, torch.zeros(2), aggregator.delta(), sent[ADVERSARY], weight, 3)
+    torch.testing.assert_close(seen.signal, sent[2])
+
+
 def outcome(delta: Tensor) -> RoundOutcome:
     metrics = RoundMetrics(0, 2, 2, 0.0, 0.0, 0.0, 0, 0)
     return RoundOutcome(0, torch.zeros_like(delta), delta, {0: 0.5, 1: 0.5}, (), metrics)
