@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from eth_utils.address import is_checksum_address
 from eth_utils.crypto import keccak
 
@@ -74,6 +76,8 @@ def _compare(before: Receipt, now: Receipt, journal: Journal, key: str) -> None:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"{len(value)} with SHA-256 {hashlib.sha256(repr(value).encode()).hexdigest()}"
     return value.hex() if isinstance(value, bytes) else str(value)
 
 

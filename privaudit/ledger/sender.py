@@ -24,7 +24,9 @@ PIPELINE = 16
 BUMP = 1.125
 """What a replacement must offer at least, as a factor of the fees it replaces."""
 LOOKS = 3
-"""How often in a row a nonce must be found taken by nobody we know; nodes behind one URL differ."""
+"""How often in a row something bad must be seen to be believed; nodes behind one URL differ."""
+REFUSED_AGAIN = 1.0
+"""Seconds until a transaction that the node did not take is sent again."""
 
 Complaints = dict[bytes, str | None]
 
@@ -120,21 +122,23 @@ class Sender:
 
     def _wait_for_others(self, keys: set[str]) -> None:
         """What a crash or a reorganisation left behind comes first: the rest builds on it."""
-        for intent in self._journal.pending():
-            if intent.key not in keys:
-                receipt = self._wait(intent, {})
-                if receipt is None or not receipt.succeeded:
-                    raise LedgerError(
-                        "the chain has dropped this action, and it cannot be repeated as it was",
-                        where=intent.key,
-                        remedy="run again: it will be made anew",
-                    )
+        others = [intent for intent in self._journal.pending() if intent.key not in keys]
+        complaints = self.reconciler.resend() if others else {}
+        for intent in others:
+            receipt = self._wait(intent, complaints)
+            if receipt is None or not receipt.succeeded:
+                raise LedgerError(
+                    "the chain has dropped this action, and it cannot be repeated as it was",
+                    where=intent.key,
+                    remedy="run again: it will be made anew",
+                )
 
     def _together(self, actions: Sequence[Action]) -> list[Receipt]:
-        complaints: Complaints = {}
         new = [action for action in actions if self._is_new(action)]
+        begun = bool(self._journal.pending())
+        complaints: Complaints = self.reconciler.resend() if begun else {}
         if new:
-            complaints = self._launch(new)
+            complaints |= self._launch(new)
         return [self._outcome(action, complaints) for action in actions]
 
     def _is_new(self, action: Action) -> bool:
@@ -196,7 +200,7 @@ class Sender:
         """Wait until an action is mined; None if a foreign transaction has taken its nonce."""
         started = last_sent = last_bump = self._clock()
         pause = min(0.02, self._patience.poll)
-        taken = 0
+        taken = refused = 0
         while True:
             receipt = self.reconciler.collect(intent)
             if receipt is not None:
@@ -206,16 +210,24 @@ class Sender:
                 self._journal.unsettle(intent.id, "failed")
                 return None
             now = self._clock()
-            if now - started > self._patience.mined:
+            if now - started > self._patience.mined or refused >= LOOKS:
                 raise LedgerError(self._verdict(intent, complaints), where=intent.key)
-            if now - last_bump > self._patience.stuck:
+            out = self._refused(intent, complaints)
+            if now - last_bump > self._patience.stuck and not out:
                 complaints |= self._offer_more(intent)
                 last_sent = last_bump = now
-            elif now - last_sent > self._patience.again:
+            elif now - last_sent > min(self._patience.again, REFUSED_AGAIN if out else 1e9):
                 complaints |= self.reconciler.resend()
+                refused = refused + 1 if out else 0
                 last_sent = now
             self._sleep(pause)
             pause = min(pause * 1.5, self._patience.poll)
+
+    def _refused(self, intent: Intent, complaints: Complaints) -> str | None:
+        """What the node said about an action whose transaction it did not take."""
+        entry = self._journal.entries(intent.id)[-1]
+        complaint = complaints.get(entry.hash)
+        return None if complaint is None or self._chain.knows(entry.hash) else complaint
 
     def _nonce_is_gone(self, intent: Intent) -> bool:
         entry = self._journal.entries(intent.id)[-1]
@@ -248,7 +260,7 @@ class Sender:
                 f"nonce gap: account {entry.account} ({entry.sender}) has mined {mined} "
                 f"transactions, ours is number {entry.nonce}, and what comes between is not ours"
             )
-        complaint = complaints.get(entry.hash)
-        if complaint and not self._chain.knows(entry.hash):
+        complaint = self._refused(intent, complaints)
+        if complaint is not None:
             return f"the node does not take the transaction: {complaint}"
         return f"not mined within {self._patience.mined:g} s; run again to go on waiting"

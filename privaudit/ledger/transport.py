@@ -21,7 +21,11 @@ BUSY = (-32005, 429)
 """JSON-RPC error codes of providers that limit the rate of requests."""
 
 # web3 logs whole URLs, which carry the keys of paid providers, when debugging is on.
-logging.getLogger("web3.providers.HTTPProvider").setLevel(logging.INFO)
+for _name in (
+    "web3.providers.HTTPProvider",
+    "web3._utils.http_session_manager.HTTPSessionManager",
+):
+    logging.getLogger(_name).setLevel(logging.INFO)
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault
@@ -60,8 +64,12 @@ class Transport:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.name = host_of(url)
+        self._session = requests.Session()
         self._provider = HTTPProvider(
-            url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None
+            url,
+            request_kwargs={"timeout": timeout},
+            session=self._session,
+            exception_retry_configuration=None,
         )
         self._tries = tries
         self._sleep = sleep
@@ -114,8 +122,7 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections."""
-        manager = self._provider._request_session_manager
-        manager.session_pool.shutdown(wait=False)
+        self._session.close()
 
 
 def host_of(url: str) -> str:
