@@ -29,8 +29,9 @@ types: $(VENV)/.privaudit-dev
 
 check-contract: $(VENV)/.privaudit-dev
 	$(BIN)/python contracts/compile.py --check
+	$(BIN)/python contracts/gas.py --check
 
-unit: $(VENV)/.privaudit-dev $(VENV)/.privaudit-anvil
+unit: $(VENV)/.privaudit-dev
 	$(BIN)/python -m pytest
 
 $(BIN)/python:
@@ -49,10 +50,6 @@ $(VENV)/.privaudit-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV), with the tools for tests ..."
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@ $(VENV)/.privaudit-run
-
-# A real node for the ledger tests; without npm they say so and are skipped.
-$(VENV)/.privaudit-anvil: | $(VENV)/.privaudit-dev
-	@touch $@
 
 clean:
 	rm -rf $(VENV) .venv-wheel build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
