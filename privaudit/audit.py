@@ -113,12 +113,12 @@ def _compute(
     scenario = world.scenario
     trained = in_processes(training_task, job, range(scenario.runs), workers=workers)
     training = list(show.track(trained, stage="training", total=scenario.runs))
-    ledger.record_training()
+    ledger.record_training(show)
 
     cells = cells_of(scenario)
     audited = in_processes(audit_task, job, cells, workers=workers)
     outcomes = list(show.track(audited, stage="audit", total=len(cells)))
-    ledger.record_cells()
+    ledger.record_cells(show)
 
     records = _records(world, folder, cells, outcomes)
     folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])

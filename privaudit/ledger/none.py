@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from privaudit.experiment.folder import RunFolder
 from privaudit.ledger.files import write_seal
+
+if TYPE_CHECKING:
+    from privaudit.audit import Progress
 
 
 class WithoutLedger:
     """Takes the place of :class:`privaudit.ledger.recording.RunLedger` and does nothing."""
 
-    def record_training(self) -> None:
+    def record_training(self, show: Progress) -> None:
         """Nothing."""
 
-    def record_cells(self) -> None:
+    def record_cells(self, show: Progress) -> None:
         """Nothing."""
 
     def conclude(self) -> None:

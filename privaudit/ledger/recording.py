@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import table_cells
@@ -32,6 +32,10 @@ from privaudit.ledger.place import Place
 from privaudit.ledger.rewards import round_budget
 from privaudit.scenario.schema import Scenario
 
+if TYPE_CHECKING:
+    from privaudit.audit import Progress
+
+P = ParamSpec("P")
 SECRET, SETUP, CLAIMS = "ledger/secret", "ledger/setup.json", "ledger/claims.jsonl"
 
 
@@ -68,13 +72,15 @@ def keep_ledger(
     write_seal(folder, ledger.facts)
 
 
-def _timed(step: Callable[[RunLedger], None]) -> Callable[[RunLedger], None]:
+def _timed(
+    step: Callable[Concatenate[RunLedger, P], None],
+) -> Callable[Concatenate[RunLedger, P], None]:
     """Note how long a step took."""
 
     @wraps(step)
-    def timed(ledger: RunLedger) -> None:
+    def timed(ledger: RunLedger, *arguments: P.args, **settings: P.kwargs) -> None:
         started = time.perf_counter()
-        step(ledger)
+        step(ledger, *arguments, **settings)
         ledger.seconds[step.__name__] = time.perf_counter() - started
 
     return timed
@@ -111,14 +117,14 @@ class RunLedger:
             client.register([self._address(number) for number in setup["register"]])
 
     @_timed
-    def record_training(self) -> None:
+    def record_training(self, show: Progress) -> None:
         """Put every round of ordinary training on the ledger, each as a round of its own."""
-        self._record(expected_labels(self._folder, self._scenario, audited=False))
+        self._record(expected_labels(self._folder, self._scenario, audited=False), show)
 
     @_timed
-    def record_cells(self) -> None:
+    def record_cells(self, show: Progress) -> None:
         """Put the audited rounds on the ledger, one ledger round per cell."""
-        self._record(expected_labels(self._folder, self._scenario, audited=True))
+        self._record(expected_labels(self._folder, self._scenario, audited=True), show)
 
     @_timed
     def conclude(self) -> None:
@@ -148,7 +154,7 @@ class RunLedger:
 
     # ------------------------------------------------------------------ rounds
 
-    def _record(self, labels: Sequence[str]) -> None:
+    def _record(self, labels: Sequence[str], show: Progress) -> None:
         numbers = {page.label: page.number for page in read_book(self._folder)}
         for label in labels:
             if label not in numbers:
@@ -156,7 +162,7 @@ class RunLedger:
         book = list(pages(self._folder, self._scenario.ledger, numbers))
         self._folder.write_lines(BOOK, [page.row() for page in book])
         granted: dict[int, int] = {}
-        for page in book:
+        for page in show.track(book, stage="ledger", total=len(book)):
             if is_rooted(page):
                 add_rewards(granted, page)
             if page.label in labels and not self._is_closed(page.number):

@@ -13,9 +13,13 @@ from pathlib import Path
 import pytest
 from ledger_runs import SMALL, small_scenario
 
-from privaudit.audit import run_audit
+from privaudit import audit
+from privaudit.audit import Silent, run_audit
 from privaudit.errors import UserError
+from privaudit.experiment import tasks
+from privaudit.experiment.cells import Cell
 from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.world import World
 from privaudit.ledger.book import read_book
 from privaudit.ledger.entries import entries_of, files_entry, metric_codes, property_id
 from privaudit.ledger.evidence import RoundEvidence
@@ -24,6 +28,7 @@ from privaudit.ledger.opening import open_ledger, view_ledger
 from privaudit.ledger.place import Place
 from privaudit.ledger.recording import CLAIMS, RunLedger, keep_ledger, whole_budget
 from privaudit.ledger.rewards import Delivery
+from privaudit.ledger.statement import read_statement
 from privaudit.ledger.verification import verify_run
 from privaudit.ledger.verify_chain import LedgerSubject, check_money, check_rounds
 from privaudit.ledger.verify_files import Subject, check_book
@@ -94,8 +99,8 @@ def test_every_step_can_be_repeated(copied: RunFolder) -> None:
     with keep_ledger(copied, copied.scenario(), Place(), None) as ledger:
         ledger.set_up()
         for _ in range(2):
-            ledger.record_training()
-            ledger.record_cells()
+            ledger.record_training(Silent())
+            ledger.record_cells(Silent())
             ledger.conclude()
     with view_ledger(copied.file("ledger")) as again:
         assert len(again.history()) == len({h.key for h in again.history()})
@@ -184,7 +189,7 @@ def recorded(tmp_path: Path, rounds: list[RoundEvidence], *settings: str) -> Run
     with open_ledger(folder.file("ledger")) as client:
         ledger = RunLedger(folder, scenario, client)
         ledger.set_up()
-        ledger.record_training()
+        ledger.record_training(Silent())
     return folder
 
 
@@ -237,6 +242,78 @@ def test_a_changed_leaf_of_a_large_cohort_is_found(tmp_path: Path) -> None:
         found = LedgerSubject(Subject(folder), ledger)
         assert "commitments root" in " ".join(check_rounds(found))
         assert "reward root" in " ".join(check_money(found))
+
+
+# --------------------------------------------------------------------- runs of other kinds
+
+
+def test_by_contribution_with_hidden_names_and_no_traces(tmp_path: Path) -> None:
+    settings = ("ledger.reward=contribution", "ledger.salted=true", "audit.keep_traces=false")
+    folder = run_audit(small_scenario(*settings), tmp_path / "run", workers=1)
+    verdict = verify_run(folder.path)
+    assert verdict.holds
+    assert {c.name for c in verdict.checks if c.skipped} == {"traces"}
+    earned = {p.client: p.amount for p in read_book(folder)[0].payments}
+    assert sum(earned.values()) == 1_000_000
+    assert len(set(earned.values())) > 1
+    with view_ledger(folder.file("ledger")) as ledger:
+        shown = {audit.entry.property_id for audit in ledger.audits()}
+    assert property_id("bold") not in shown
+    assert [r["property"] for r in read_statement(folder).audits[:-1]] == ["bold", "bold"]
+
+
+def test_rejected_deltas_earn_nothing_and_say_why(tmp_path: Path) -> None:
+    scenario = small_scenario("federation.norm_bound=0.000001")
+    folder = run_audit(scenario, tmp_path / "run", workers=1)
+    assert verify_run(folder.path).holds
+    payments = [p for page in read_book(folder) for p in page.payments]
+    assert {(p.amount, p.outcome, p.reason[:4]) for p in payments} == {(0, 6, "norm")}
+    with view_ledger(folder.file("ledger")) as ledger:
+        assert ledger.money()["treasury"] == whole_budget(scenario)  # all of it came back
+
+
+def test_a_failed_cell_is_on_the_ledger_as_failed_and_its_clients_are_paid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = tasks.attack_cell
+
+    def broken(world: World, folder: RunFolder, cell: Cell) -> None:
+        if cell.fraction < 1:
+            raise RuntimeError("no luck")
+        original(world, folder, cell)
+
+    monkeypatch.setattr(tasks, "attack_cell", broken)
+    folder = run_audit(small_scenario(), tmp_path / "run", workers=1)
+    assert verify_run(folder.path).holds
+    audits = read_statement(folder).audits
+    assert [(row["runs"], row["auc"] is None) for row in audits[:-1]] == [(0, True), (1, False)]
+    assert len(read_book(folder)) == 4  # its federation took place
+    assert "failed" in read_statement(folder).text()
+
+
+def test_a_cell_that_succeeds_on_resume_is_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(world: World, folder: RunFolder, cell: Cell) -> None:
+        if cell.fraction < 1:
+            raise RuntimeError("no luck")
+        observe(world, folder, cell)
+
+    def interrupted(folder: RunFolder) -> None:
+        raise KeyboardInterrupt
+
+    observe = tasks.observe_cell
+    out = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(tasks, "observe_cell", broken)
+        patched.setattr(audit, "write_report", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_audit(small_scenario(), out, workers=1)
+    assert len(read_book(RunFolder(out))) == 3
+    run_audit(small_scenario(), out, workers=1, resume=True)
+    labels = [page.label for page in read_book(RunFolder(out))]
+    assert labels[2:] == ["audit/run-0/bold_all_1_k5", "audit/run-0/bold_largest_0.5_k5"]
+    assert verify_run(out).holds
 
 
 # --------------------------------------------------------------------- audit entries
