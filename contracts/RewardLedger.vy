@@ -66,6 +66,7 @@ MASK48: constant(uint256) = 2**48 - 1
 
 # ---------------------------------------------------------------------------------- structs
 
+# What `get_round` returns: wei, unix seconds, counts.
 struct Round:
     state: uint256
     model_hash: bytes32
@@ -84,6 +85,7 @@ struct Round:
     rewards_posted: bool
 
 
+# What is stored of a round; `progress` packs what changes with every submission.
 struct RoundStore:
     model_hash: bytes32
     result_hash: bytes32
@@ -95,6 +97,7 @@ struct RoundStore:
     progress: uint256
 
 
+# The unpacked word: 8-bit state, two 48-bit deadlines, three 32-bit counts, 40-bit claims, 1 flag.
 struct Progress:
     state: uint256
     submit_deadline: uint256
@@ -119,12 +122,14 @@ struct SignedSubmission:
     s: bytes32
 
 
+# Wei; outcome 1 accepted, 2..255 why rejected.
 struct Settlement:
     client: address
     amount: uint256
     outcome: uint8
 
 
+# Fraction in basis points; value and interval in millionths; `runs == 0`: the cell failed.
 struct AuditEntry:
     property_id: bytes32
     fraction: uint16
@@ -1075,23 +1080,35 @@ def submission_digest(round_id: uint256, client: address, commitment: bytes32) -
 @internal
 @view
 def _only_admin():
+    """
+    @dev Refuses everybody else.
+    """
     assert msg.sender == self.admin, "only the admin"
 
 
 @internal
 @view
 def _only_coordinator():
+    """
+    @dev Refuses everybody else.
+    """
     assert msg.sender == self.coordinator, "only the coordinator"
 
 
 @internal
 @view
 def _only_auditor():
+    """
+    @dev Refuses everybody else.
+    """
     assert msg.sender == self.auditor, "only the auditor"
 
 
 @internal
 def _set_coordinator(coordinator: address):
+    """
+    @dev The auditor is still zero when the constructor calls this first.
+    """
     assert coordinator != empty(address), "coordinator is the zero address"
     assert coordinator != self.auditor, "coordinator is the auditor"
     log CoordinatorChanged(previous=self.coordinator, coordinator=coordinator)
@@ -1100,6 +1117,9 @@ def _set_coordinator(coordinator: address):
 
 @internal
 def _set_auditor(auditor: address):
+    """
+    @dev The counterpart: each setter compares with the role the other one has set.
+    """
     assert auditor != empty(address), "auditor is the zero address"
     assert auditor != self.coordinator, "auditor is the coordinator"
     log AuditorChanged(previous=self.auditor, auditor=auditor)
@@ -1214,6 +1234,9 @@ def _settling(round_id: uint256) -> Progress:
 @internal
 @view
 def _progress(round_id: uint256) -> Progress:
+    """
+    @dev Unpacks the word of a round; all zero if it was never opened.
+    """
     word: uint256 = self._rounds[round_id].progress
     return Progress(
         state=word & MASK8,
@@ -1278,6 +1301,9 @@ def _settle_one(round_id: uint256, item: Settlement):
 @internal
 @view
 def _outcome(round_id: uint256, client: uint256) -> uint8:
+    """
+    @dev The byte of a client id in a round.
+    """
     word: uint256 = self._outcomes[round_id][client // 32]
     return convert((word >> (8 * (client % 32))) & MASK8, uint8)
 
@@ -1309,6 +1335,9 @@ def _domain_separator() -> bytes32:
 def _digest(
     domain: bytes32, round_id: uint256, client: address, commitment: bytes32
 ) -> bytes32:
+    """
+    @dev The EIP-712 digest of one submission under a given domain separator.
+    """
     content: bytes32 = keccak256(
         abi_encode(SUBMISSION_TYPEHASH, round_id, client, commitment)
     )
@@ -1378,6 +1407,9 @@ def _packed(entry: AuditEntry, batch: uint256) -> uint256:
 @internal
 @view
 def _audit(index: uint256) -> Audit:
+    """
+    @dev Unpacks an entry; the inverse of `_packed`.
+    """
     word: uint256 = self._audits[index]
     replaced: uint256 = self._superseded[index]
     return Audit(
@@ -1401,10 +1433,16 @@ def _audit(index: uint256) -> Audit:
 @internal
 @pure
 def _biased(number: int40) -> uint256:
+    """
+    @dev Makes a signed 40-bit number non-negative for packing.
+    """
     return convert(convert(number, int256) + BIAS, uint256)
 
 
 @internal
 @pure
 def _unbiased(word: uint256) -> int40:
+    """
+    @dev The inverse, from the lowest 40 bits of a word.
+    """
     return convert(convert(word & MASK40, int256) - BIAS, int40)
