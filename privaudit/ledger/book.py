@@ -14,7 +14,6 @@ what tables are made from, and ``privaudit verify`` compares it with evidence an
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -181,11 +180,6 @@ def read_book(folder: RunFolder) -> list[Page]:
         raise UserError(
             f"not the book of a reward ledger: {error}", where=str(folder.file(BOOK))
         ) from error
-
-
-def salt_of(secret: bytes, purpose: str) -> bytes:
-    """32 bytes that nobody without the run's secret can guess, e.g. for one commitment."""
-    return hmac.new(secret, purpose.encode(), hashlib.sha256).digest()
 
 
 def _payment(

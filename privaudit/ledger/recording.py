@@ -8,25 +8,32 @@ the rounds it describes go on the ledger; the manifest before its hash does.
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
-from privaudit.errors import UserError
 from privaudit.evaluation.cells import table_cells
 from privaudit.evaluation.records import parse_records
 from privaudit.experiment.cells import cells_of
 from privaudit.experiment.folder import RunFolder
 from privaudit.ledger.accounts import Accounts
-from privaudit.ledger.book import BOOK, Page, expected_labels, pages, read_book, salt_of
-from privaudit.ledger.client import BATCH, LedgerClient, Settlement
+from privaudit.ledger.book import BOOK, Page, expected_labels, pages, read_book
+from privaudit.ledger.client import LedgerClient, Settlement
+from privaudit.ledger.commitments import (
+    add_rewards,
+    commitment_leaves,
+    commitments_of,
+    is_rooted,
+    property_salt,
+    read_secret,
+    reward_salt,
+    reward_tree,
+)
 from privaudit.ledger.entries import entries_of, files_entry, plan_hash
 from privaudit.ledger.files import manifest_sha256, read_manifest, write_seal
-from privaudit.ledger.hashes import Hashes, MerkleTree
+from privaudit.ledger.hashes import MerkleTree
 from privaudit.ledger.opening import open_ledger
 from privaudit.ledger.place import Place
 from privaudit.ledger.rewards import round_budget
@@ -36,7 +43,7 @@ if TYPE_CHECKING:
     from privaudit.audit import Progress
 
 P = ParamSpec("P")
-SECRET, SETUP, CLAIMS = "ledger/secret", "ledger/setup.json", "ledger/claims.jsonl"
+SETUP, CLAIMS = "ledger/setup.json", "ledger/claims.jsonl"
 
 
 @contextmanager
@@ -247,63 +254,6 @@ class RunLedger:
         return self._addresses[client]
 
 
-def is_rooted(page: Page) -> bool:
-    """Whether a cohort is too large for single settlements."""
-    return len(page.payments) > BATCH
-
-
-def add_rewards(granted: dict[int, int], page: Page) -> None:
-    """Add a rooted page to what each client was granted so far."""
-    for payment in page.payments:
-        granted[payment.client] = granted.get(payment.client, 0) + payment.amount
-
-
-def commitments_of(
-    page: Page, hashes: Hashes, address: Callable[[int], str], secret: bytes
-) -> dict[int, bytes]:
-    """Client -> its commitment in a ledger round."""
-    model = bytes.fromhex(page.model_hash)
-    return {
-        p.client: hashes.commitment(
-            page.number,
-            address(p.client),
-            model,
-            bytes.fromhex(p.delta_sha256),
-            salt_of(secret, f"commitment/{page.label}/{p.client}"),
-        )
-        for p in page.payments
-    }
-
-
-def commitment_leaves(
-    number: int, hashes: Hashes, address: Callable[[int], str], commitments: dict[int, bytes]
-) -> list[bytes]:
-    """The leaves under the commitments root of a large cohort, in client order."""
-    return [hashes.commitment_leaf(number, address(c), value) for c, value in commitments.items()]
-
-
-def reward_tree(
-    granted: dict[int, int], hashes: Hashes, address: Callable[[int], str], secret: bytes
-) -> MerkleTree:
-    """The cumulative rewards of large cohorts, in client order."""
-    return MerkleTree(
-        [
-            hashes.reward_leaf(address(c), granted[c], reward_salt(secret, c, granted[c]))
-            for c in sorted(granted)
-        ]
-    )
-
-
-def reward_salt(secret: bytes, client: int, cumulative: int) -> bytes:
-    """The salt of a reward leaf."""
-    return salt_of(secret, f"reward/{client}/{cumulative}")
-
-
-def property_salt(scenario: Scenario, secret: bytes) -> bytes:
-    """The salt of property ids: empty unless the scenario asks for one."""
-    return salt_of(secret, "properties") if scenario.ledger.salted else b""
-
-
 def whole_budget(scenario: Scenario) -> int:
     """Wei that all federated rounds of a scenario may pay together."""
     federation, ledger = scenario.federation, scenario.ledger
@@ -319,16 +269,3 @@ def whole_budget(scenario: Scenario) -> int:
 def most_participants(scenario: Scenario) -> int:
     """Clients there are in any federation of a scenario."""
     return max(scenario.federation.participants, *scenario.participants)
-
-
-def read_secret(folder: RunFolder) -> bytes:
-    """The run's 32 secret bytes, drawn on first use: salts are made of them."""
-    file = folder.file(SECRET)
-    if not file.is_file():
-        folder.write_text(SECRET, secrets.token_hex(32) + "\n")
-        with file.open("rb+") as stream:
-            os.fsync(stream.fileno())  # commitments made with a lost secret could not be repeated
-    try:
-        return bytes.fromhex(file.read_text(encoding="ascii"))
-    except ValueError as error:
-        raise UserError("not the secret of a run", where=str(file)) from error

@@ -18,10 +18,10 @@ from privaudit.experiment.folder import RunFolder
 from privaudit.ledger import artefact
 from privaudit.ledger.abi import Event, Interface
 from privaudit.ledger.book import Page, read_book
+from privaudit.ledger.commitments import property_salt, read_secret
 from privaudit.ledger.entries import FILES_METRIC, MILLION, metric_codes, property_id
 from privaudit.ledger.files import is_sealed, read_seal
 from privaudit.ledger.journal import Journal
-from privaudit.ledger.recording import property_salt, read_secret
 from privaudit.ledger.tables import (
     NOTE,
     client_rows,

@@ -12,12 +12,8 @@ from eth_utils.crypto import keccak
 
 from privaudit.ledger.abi import Event
 from privaudit.ledger.book import Page
-from privaudit.ledger.entries import entries_of, files_entry, plan_hash
-from privaudit.ledger.files import SEAL, manifest_sha256, read_manifest, read_seal
-from privaudit.ledger.hashes import MerkleTree, tag, words
-from privaudit.ledger.recording import (
+from privaudit.ledger.commitments import (
     SECRET,
-    SETUP,
     add_rewards,
     commitment_leaves,
     commitments_of,
@@ -26,6 +22,10 @@ from privaudit.ledger.recording import (
     read_secret,
     reward_tree,
 )
+from privaudit.ledger.entries import entries_of, files_entry, plan_hash
+from privaudit.ledger.files import SEAL, manifest_sha256, read_manifest, read_seal
+from privaudit.ledger.hashes import MerkleTree, tag, words
+from privaudit.ledger.recording import SETUP
 from privaudit.ledger.verify_files import RECORDS, Subject
 from privaudit.ledger.views import LedgerView
 

@@ -19,8 +19,8 @@ from privaudit.ledger.book import (
     pages,
     read_book,
     result_of,
-    salt_of,
 )
+from privaudit.ledger.commitments import salt_of
 from privaudit.ledger.evidence import RoundEvidence
 from privaudit.ledger.rewards import Delivery
 from privaudit.ledger.tables import (
