@@ -14,7 +14,7 @@ from sklearn.linear_model import RidgeClassifierCV
 from torch import Tensor
 
 from privaudit.attack.adversary import ShadowRound
-from privaudit.attack.protocol import Attack
+from privaudit.attack.protocol import Attack, check_whole_number
 from privaudit.engine.layout import Layout
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
@@ -37,8 +37,7 @@ class LinearDelta(Attack):
 
     def __init__(self, *, seed: Seed, dimensions: int = 16384) -> None:
         super().__init__(seed=seed)
-        if dimensions < 1:
-            raise ValueError(f"dimensions must be at least 1, got {dimensions}")
+        check_whole_number("dimensions", dimensions, at_least=1)
         self.dimensions = dimensions
         self._train: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []

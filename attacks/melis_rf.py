@@ -19,7 +19,7 @@ from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor
 
 from privaudit.attack.adversary import ShadowRound
-from privaudit.attack.protocol import Attack
+from privaudit.attack.protocol import Attack, check_whole_number
 from privaudit.engine.layout import Layout
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
@@ -33,7 +33,7 @@ class MelisRandomForest(Attack):
 
     Args:
         seed: stream of the forest and of the simulated aggregates.
-        trees: number of trees.
+        trees: number of trees, at least 1.
     """
 
     name = "melis-rf"
@@ -41,6 +41,7 @@ class MelisRandomForest(Attack):
 
     def __init__(self, *, seed: Seed, trees: int = 50) -> None:
         super().__init__(seed=seed)
+        check_whole_number("trees", trees, at_least=1)
         self.trees = trees
         self._train: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []

@@ -68,6 +68,16 @@ def fit_together(attacks: Iterable[Attack], view: ParticipantView, adversary: Ad
             attack.partial_fit(observation, shadow, adversary.layout)
 
 
+def check_whole_number(name: str, value: object, *, at_least: int) -> None:
+    """For constructors of attacks: refuse an option that is not a whole number in range.
+
+    Raises:
+        ValueError: names the option, its range and the value.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+        raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value!r}")
+
+
 def make_attack(attack_class: type[Attack], options: Mapping[str, Any], seed: Seed) -> Attack:
     """An attack with the options of a scenario.
 

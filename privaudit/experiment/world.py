@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from privaudit.attack.protocol import make_attack
 from privaudit.attack.registry import load_attack
 from privaudit.data.dataset import Dataset
 from privaudit.data.registry import load_dataset
@@ -102,7 +103,8 @@ def check_world(world: World) -> None:
 
     Raises:
         UserError: unknown property, attack or model; an attack that needs to see more than the
-            threat model gives; too few records for the roles; options the model does not take.
+            threat model gives; too few records for the roles; options that the model or an
+            attack does not take.
     """
     audit = world.scenario.audit
     for name in audit.properties:
@@ -111,7 +113,8 @@ def check_world(world: World) -> None:
     check_model(world.scenario.model.name, world.dataset.kind)
     offered = view_named(audit.threat_model)
     for name in audit.attacks:
-        needed = load_attack(name).view
+        attack = load_attack(name)
+        needed = attack.view
         if not issubclass(offered, needed):
             raise UserError(
                 f"attack '{name}' needs the {needed.name} view, the scenario offers the "
@@ -119,6 +122,7 @@ def check_world(world: World) -> None:
                 where="audit.threat_model",
                 remedy=f"set audit.threat_model={needed.name} or choose another attack",
             )
+        make_attack(attack, world.scenario.attack_options.get(name, {}), Seed(world.scenario.seed))
     for run in range(world.scenario.runs):
         world.partitions(run)
     world.engine(0)
