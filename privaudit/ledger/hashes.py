@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from eth_keys.datatypes import PrivateKey
-from eth_utils.address import to_canonical_address
 from eth_utils.crypto import keccak
 
 DOMAIN = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
@@ -29,6 +29,7 @@ class SignedSubmission(NamedTuple):
     s: bytes
 
 
+@lru_cache(maxsize=16)
 def tag(name: str) -> bytes:
     """The domain-separation tag of one kind of hash."""
     return keccak(text=f"privaudit.ledger.{name}.v1")
@@ -43,7 +44,9 @@ def _word(value: Word) -> bytes:
     if isinstance(value, int):
         return value.to_bytes(32, "big")
     if isinstance(value, str):
-        return to_canonical_address(value).rjust(32, b"\x00")
+        address = bytes.fromhex(value[2:])
+        assert len(address) == 20, "an address has 20 bytes"
+        return address.rjust(32, b"\x00")
     assert len(value) == 32, "a bytes32 has 32 bytes"
     return value
 

@@ -44,7 +44,7 @@ class Reconciler:
         return failure
 
     def _keep(self, intent: Intent, receipt: Receipt) -> None:
-        done = "final" if self._chain.instant else "mined"
+        done = "final" if self._chain.instant or self._confirmations == 1 else "mined"
         self._journal.settle(
             intent.id,
             receipt,

@@ -314,17 +314,35 @@ def test_even_the_deployment_can_be_rolled_back(connect: Connect, node: Node) ->
         assert ledger.money()["treasury"] == 5
 
 
-def test_same_transactions_in_other_blocks(connect: Connect, node: Node) -> None:
+def test_lost_transactions_are_sent_again_in_their_order(connect: Connect, node: Node) -> None:
     with connect() as ledger:
         for step in list(steps(ledger))[:7]:
             step()
+        node.rpc("anvil_rollback", 4)
+        send, sent = ledger.chain.send, []
+
+        def note(raw: bytes) -> str | None:
+            sent.append(raw)
+            return send(raw)
+
+        ledger.chain.send = note  # type: ignore[method-assign]
+        assert ledger.sender.reconciler.watch() == 4
+        assert sent == [entry.raw for entry in ledger.journal.entries()[-4:]]
+
+
+def test_same_transactions_in_another_block(connect: Connect, node: Node) -> None:
+    with connect() as ledger:
+        for step in list(steps(ledger))[:6]:
+            step()
         before = ledger.history()
-        node.rpc("anvil_reorg", 3, [])
+        raw = ["0x" + entry.raw.hex() for entry in ledger.journal.entries()[-3:]]
+        node.rpc("anvil_reorg", 3, [[transaction, 1] for transaction in raw])
+        assert ledger.sender.reconciler.watch() == 0
+        after = ledger.history()
+        assert [item.receipt.hash for item in after] == [item.receipt.hash for item in before]
+        assert len({item.receipt.block_hash for item in after[-3:]}) == 1
         play(ledger)
         assert_paid_once(ledger)
-        after = ledger.history()[: len(before)]
-        assert [item.receipt.hash for item in after] == [item.receipt.hash for item in before]
-        assert after[-1].receipt.block_hash != before[-1].receipt.block_hash
 
 
 def test_snapshot_reverted_while_closed(connect: Connect, node: Node) -> None:
@@ -374,7 +392,7 @@ def test_reverted_on_the_chain_though_it_was_simulated(connect: Connect, node: N
         intent = ledger.journal.intent("round/0/open")
         assert intent is not None
         assert intent.status == "failed"
-        node.rpc("evm_setAutomine", True)
+        ledger.sender._sleep = lambda _: node.rpc("evm_mine")
         assert ledger.open_round(0, model(0), BUDGET).succeeded
 
 
