@@ -1,0 +1,184 @@
+"""The dilution curves from records whose truth is known, and the plans that lead to them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from privaudit import dilution
+from privaudit.errors import UserError
+from privaudit.evaluation.records import Record
+from privaudit.experiment.folder import RunFolder
+from privaudit.report.dilution import conclusions, dilution_table, write_dilution
+from privaudit.scenario.load import load_scenario
+from privaudit.scenario.schema import Scenario
+
+ROUNDS = 200
+
+
+def scenario(runs: int) -> Scenario:
+    return load_scenario("glyphs", [f"runs={runs}"])
+
+
+def scores_of(d_prime: float, present: np.ndarray) -> np.ndarray:
+    """Normal quantiles: no luck in them, so the AUC is that of d' up to 1 / rounds."""
+    scores = np.empty(len(present))
+    for label in (False, True):
+        chosen = present == label
+        count = int(chosen.sum())
+        scores[chosen] = norm.ppf((np.arange(count) + 0.5) / count) + label * d_prime
+    return scores
+
+
+def record(plan: Scenario, run: int, participants: int, d_prime: float) -> Record:
+    present = np.arange(ROUNDS) % 2 == 0
+    return Record(
+        scenario=plan.name,
+        configuration=plan.model_dump(mode="json"),
+        dataset={"name": "glyphs", "checksum": "0"},
+        versions={},
+        commit=None,
+        run=run,
+        seed=1,
+        property="serif",
+        rule="all",
+        fraction=1.0,
+        participants=participants,
+        attack="linear",
+        view="participant",
+        status="ok",
+        scores=list(scores_of(d_prime, present)),
+        present=[bool(p) for p in present],
+    )
+
+
+def measured(folder: Path, d_primes: dict[int, float], runs: int = 6) -> list[dilution.Curve]:
+    """Curves of a measurement in which K participants leave this d'."""
+    plan = scenario(runs)
+    run_folder = RunFolder(folder / "single-round")
+    run_folder.write_json("scenario.json", plan.model_dump(mode="json"))
+    records = [record(plan, run, k, d) for k, d in d_primes.items() for run in range(runs)]
+    run_folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
+    return dilution.dilution_curves(folder, threshold=0.6)
+
+
+def inverse_root(d1: float, participants: list[int]) -> dict[int, float]:
+    return {k: d1 / np.sqrt(k - 1) for k in participants}
+
+
+def test_exponent_of_an_inverse_root_law_is_found(tmp_path: Path) -> None:
+    (curve,) = measured(tmp_path, inverse_root(2.0, [2, 5, 17, 65]))
+    assert curve.honest == (1, 4, 16, 64)
+    assert curve.power is not None
+    exponent = curve.power.parameter("exponent")
+    assert exponent.low < -0.5 < exponent.high
+    assert not exponent.low < 0.0 < exponent.high  # it does fall: the fit has power
+
+
+def test_answer_is_the_first_number_from_which_on_the_limit_is_below(tmp_path: Path) -> None:
+    (curve,) = measured(tmp_path, {2: 2.0, 5: 0.0, 9: 1.0, 33: 0.0, 65: 0.0})
+    assert curve.answer is not None
+    assert curve.answer.measured == 32  # not 4: at 8 honest clients the leak is back
+    assert "from 32 honest clients on" in dilution.answer_in_words(curve)
+
+
+def test_an_attack_that_does_not_fade_is_not_reached(tmp_path: Path) -> None:
+    (curve,) = measured(tmp_path, dict.fromkeys([2, 5, 17], 2.0))
+    assert curve.answer is not None
+    assert curve.answer.measured is None
+    assert "not reached up to 16" in dilution.answer_in_words(curve)
+
+
+def test_extrapolation_is_called_so(tmp_path: Path) -> None:
+    (curve,) = measured(tmp_path, inverse_root(3.0, [2, 3, 5, 9]))
+    words = dilution.answer_in_words(curve)
+    assert "Extrapolated by the fitted law, not measured" in words
+    assert curve.answer is not None
+    assert curve.answer.extrapolated
+
+
+def test_whole_run_attacker_adds_up_evidence_of_a_run(tmp_path: Path) -> None:
+    plan = load_scenario("glyphs", ["runs=8", "audit.schedule=dataset"])
+    folder = RunFolder(tmp_path / "whole-run")
+    folder.write_json("scenario.json", plan.model_dump(mode="json"))
+    rng = np.random.default_rng(7)
+    rows = []
+    for participants in (2, 5):
+        for run in range(8):
+            present = run % 2 == 0
+            base = record(plan, run, participants, 0.0)
+            scores = rng.normal(0.5 if present else 0.0, 1.0, ROUNDS)  # AUC of one round: 0.64
+            update = {"scores": list(scores), "present": [present] * ROUNDS}
+            rows.append(base.model_copy(update=update).model_dump(mode="json"))
+    folder.write_lines("records.jsonl", rows)
+    (curve,) = dilution.dilution_curves(tmp_path, threshold=0.6)
+    assert curve.attacker == "whole-run"
+    assert [interval.n_rounds for interval in curve.aucs] == [8, 8]  # one score a run
+    # d' of the sum is 0.5 sqrt(200) = 7: every run with the property above every control.
+    assert [interval.value for interval in curve.aucs] == [1.0, 1.0]
+
+
+def test_failed_runs_are_counted(tmp_path: Path) -> None:
+    plan = scenario(3)
+    folder = RunFolder(tmp_path / "single-round")
+    folder.write_json("scenario.json", plan.model_dump(mode="json"))
+    good = [record(plan, run, k, 1.0) for k in (2, 5) for run in range(3)]
+    failed = good[0].model_copy(
+        update={"status": "failed", "reason": "out of luck", "scores": [], "present": []}
+    )
+    rows = [r.model_dump(mode="json") for r in [failed, *good[1:]]]
+    folder.write_lines("records.jsonl", rows)
+    (curve,) = dilution.dilution_curves(tmp_path, threshold=0.6)
+    assert curve.failures == ("out of luck",)
+    assert curve.aucs[0].n_runs == 2
+
+
+def test_report_is_the_same_bytes_and_valid_json(tmp_path: Path) -> None:
+    curves = measured(tmp_path, inverse_root(2.0, [2, 5, 9]))
+    written = []
+    for name in ("a", "b"):
+        folder = RunFolder(tmp_path / name)
+        write_dilution(folder, curves, threshold=0.6)
+        files = sorted((tmp_path / name / "report").iterdir())
+        written.append({file.name: file.read_bytes() for file in files})
+    assert written[0] == written[1]
+    assert set(written[0]) == {
+        "dilution.csv",
+        "dilution.json",
+        "dilution.md",
+        "dilution.svg",
+        "index.html",
+    }
+    (document,) = json.loads(written[0]["dilution.json"])
+    assert [point["participants"] for point in document["points"]] == [2, 5, 9]
+    assert list(dilution_table(curves).columns[5:8]) == ["1 honest", "4 honest", "8 honest"]
+    assert any("Power, single-round attacker" in line for line in conclusions(curves, 0.6))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"participants": [2]}, "at least two numbers"),
+        ({"participants": [5, 2]}, "must increase"),
+        ({"participants": [1, 2]}, "greater than or equal to 2"),
+        ({"runs": 1}, "at least 2 runs"),
+        ({"whole_runs": 2}, "2 of them controls"),
+    ],
+)
+def test_plans_that_cannot_be_measured_are_refused(
+    tmp_path: Path, changed: dict[str, object], message: str
+) -> None:
+    plan = {"participants": [2, 5], "runs": 2, "whole_runs": 4, "whole_rounds": 4} | changed
+    with pytest.raises(UserError, match=message):
+        dilution.measure_dilution(scenario(2), tmp_path / "out", **plan)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.2, 1.01, float("nan")])
+def test_threshold_at_or_below_a_blind_guess_is_refused(tmp_path: Path, threshold: float) -> None:
+    with pytest.raises(UserError, match="threshold must be in"):
+        dilution.dilution_curves(tmp_path, threshold=threshold)
