@@ -1,0 +1,186 @@
+"""Imports go one way, and an attack cannot reach the ground truth."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+LAYERS = [
+    ["errors", "randomness"],
+    ["data", "engine", "statistics"],
+    ["models", "federation"],
+    ["observation"],
+    ["attack"],
+    ["ledger.rewards", "ledger.evidence", "ledger.hashes"],
+    ["scenario"],
+    ["experiment"],
+    ["evaluation"],
+    ["ledger"],
+    ["report"],
+    ["audit", "inventory"],
+    ["dilution"],
+    ["report.dilution"],
+    ["cli"],
+]
+"""A module may import from its own layer and from those above it in this list."""
+
+FORBIDDEN_TO_ATTACKS = (
+    "privaudit.data",
+    "privaudit.federation.partition",
+    "privaudit.federation.schedule",
+    "privaudit.federation.assignment",
+    "privaudit.federation.phases",
+    "privaudit.federation.rounds",
+    "privaudit.experiment",
+    "privaudit.evaluation",
+    "privaudit.scenario",
+    "privaudit.report",
+    "privaudit.ledger",
+    "privaudit.audit",
+)
+"""Whoever holds one of these can learn which rounds held the property, or who holds what."""
+
+
+def modules(*packages: str) -> dict[str, Path]:
+    found = {}
+    for package in packages:
+        for file in sorted((ROOT / package).rglob("*.py")):
+            parts = file.relative_to(ROOT).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            found[name] = file
+    return found
+
+
+@cache
+def imports(file: Path) -> frozenset[str]:
+    """Names of the modules a file imports, inside functions too; type-only imports left out."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    skipped = {
+        id(node)
+        for guard in ast.walk(tree)
+        if isinstance(guard, ast.If) and "TYPE_CHECKING" in ast.dump(guard.test)
+        for node in ast.walk(guard)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(found)
+
+
+def layer_of(module: str) -> int | None:
+    """The layer with the longest matching name."""
+    name = module.removeprefix("privaudit.")
+    matches = [
+        (len(entry), index)
+        for index, layer in enumerate(LAYERS)
+        for entry in layer
+        if name == entry or name.startswith(f"{entry}.")
+    ]
+    return max(matches)[1] if matches else None
+
+
+def reached(start: str, known: dict[str, Path]) -> set[str]:
+    """Every first-party module that importing ``start`` may import, directly or not."""
+    seen, queue = set(), [start]
+    while queue:
+        module = queue.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        queue += [name for name in imports(known[module]) if name in known]
+    return seen
+
+
+def test_every_module_has_a_layer() -> None:
+    homeless = [
+        name
+        for name in modules("privaudit")
+        if layer_of(name) is None and name not in ("privaudit", "privaudit.__main__")
+    ]
+    assert not homeless
+
+
+@pytest.mark.parametrize("module", modules("privaudit"))
+def test_imports_go_one_way(module: str) -> None:
+    known = modules("privaudit")
+    own = layer_of(module)
+    if own is None:
+        return
+    upwards = {
+        name
+        for name in imports(known[module])
+        if name in known and (other := layer_of(name)) is not None and other > own
+    }
+    assert not upwards
+
+
+def test_the_core_never_names_the_attacks() -> None:
+    for name, file in modules("privaudit").items():
+        assert not {i for i in imports(file) if i.split(".")[0] == "attacks"}, name
+
+
+@pytest.mark.parametrize("attack", modules("attacks"))
+def test_attacks_reach_no_ground_truth(attack: str) -> None:
+    known = modules("privaudit", "attacks")
+    leaks = {
+        name
+        for name in reached(attack, known)
+        if any(name == f or name.startswith(f"{f}.") for f in FORBIDDEN_TO_ATTACKS)
+    }
+    assert not leaks
+
+
+def test_attacks_reach_no_ground_truth_at_run_time() -> None:
+    program = (
+        "import sys, importlib, json\n"
+        "from privaudit.attack.registry import registered\n"
+        "for point in registered().values(): point.load()\n"
+        "print(json.dumps(sorted(m for m in sys.modules if m.startswith('privaudit'))))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = ast.literal_eval(done.stdout)
+    assert "privaudit.attack.protocol" in loaded  # the probe works
+    assert not [m for m in loaded if m.startswith(FORBIDDEN_TO_ATTACKS)]
+
+
+GLOBAL_DRAWS = {"rand", "randn", "random", "randint", "choice", "shuffle", "permutation", "seed"}
+LENDS_A_STREAM = {"privaudit.engine.engine", "privaudit.models.build"}
+"""Where torch's global generator is seeded inside ``fork_rng``, because layers know no other."""
+
+
+@pytest.mark.parametrize("module", modules("privaudit", "attacks"))
+def test_no_global_randomness(module: str) -> None:
+    tree = ast.parse(modules("privaudit", "attacks")[module].read_text(encoding="utf-8"))
+    calls = [ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)]
+    drawn = [
+        call
+        for call in calls
+        if call.startswith(("np.random.", "numpy.random.", "random."))
+        and call.split(".")[-1] in GLOBAL_DRAWS
+    ]
+    assert not drawn
+    if module not in LENDS_A_STREAM:
+        assert "torch.manual_seed" not in calls
+
+
+def test_importing_the_package_is_light() -> None:
+    program = "import sys, privaudit; print('torch' in sys.modules, 'pandas' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "False"]
