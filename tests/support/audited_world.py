@@ -1,7 +1,8 @@
 """Small federations with a known leak, audited as by the main path: null, planted, defended.
 
-Records are rows of normal numbers. In a planted world the property shifts a few columns, so that a
-batch with it moves the first layer's weights of those columns; the task label knows nothing of it.
+Records are rows of normal numbers. In a planted world the property shifts a few columns and leans
+the label to one side, so that a batch with it moves the weights further and elsewhere; the learning
+rate is small, so that the model does not learn the difference away.
 In the null world the property is a coin toss that no input depends on. The defended world is the
 planted one with every delta clipped and drowned in noise.
 """
@@ -27,12 +28,12 @@ from privaudit.observation.tap import Tap
 from privaudit.observation.trace import Trace, TraceWriter
 from privaudit.randomness import Seed
 
-FEATURES, CLASSES, RECORDS, BATCH = 12, 2, 900, 16
-SHIFT = 3.0
+FEATURES, CLASSES, RECORDS, BATCH = 12, 2, 9000, 16
+SHIFT, LR = 3.0, 0.02
 DEFENCE = Transforms(clip_norm=0.05, noise=5.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AuditedWorld:
     """What an audit leaves behind; ``present`` is the ground truth no attack may see."""
 
@@ -47,7 +48,8 @@ def records(seed: Seed, shift: float) -> Dataset:
     rng = seed.generator("records")
     secret = rng.integers(2, size=RECORDS).astype(np.int8)
     inputs = rng.standard_normal((RECORDS, FEATURES)).astype(np.float32)
-    labels = (inputs[:, 0] + 0.5 * rng.standard_normal(RECORDS) > 0).astype(np.int64)
+    side = np.sign(shift) * (secret - 0.5)
+    labels = (inputs[:, 0] + side + 0.5 * rng.standard_normal(RECORDS) > 0).astype(np.int64)
     inputs[:, -3:] += shift * secret[:, None]
     return Dataset(
         name="synthetic",
@@ -80,7 +82,7 @@ def audit(
         torch.manual_seed(seed)
         engine = Engine(MLP(CLASSES, FEATURES, hidden=(8,)))
     partition = make_partition(dataset, participants, PartitionPlan(), root.child("partition"))
-    training = LocalTraining(0.1, transforms=transforms or Transforms())
+    training = LocalTraining(LR, transforms=transforms or Transforms())
     phase = AuditedPhase(
         participants=participants,
         cohort=None,
@@ -99,7 +101,7 @@ def audit(
         engine.layout,
         view="server" if server else "participant",
         target=TARGET if server else None,
-        about={"lr": 0.1},
+        about={"lr": LR},
     ) as writer:
         outcomes = list(
             audited(
@@ -118,7 +120,7 @@ def audit(
         participants=participants,
         batch_size=BATCH,
         local_steps=1,
-        lr=0.1,
+        lr=LR,
         momentum=0.0,
         transforms=training.transforms,
         property_share=1.0,

@@ -1,0 +1,171 @@
+"""Shadows: what a client would have sent, had it held the adversary's records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small_models import EPSILON, dense_engine, rows
+
+from privaudit.attack.adversary import Adversary, AuxiliaryData, ProtocolFacts, ShadowRound
+from privaudit.engine.engine import Engine
+from privaudit.federation.sharing import Sharing
+from privaudit.federation.transforms import Transforms
+from privaudit.observation.views import Observation
+from privaudit.randomness import Seed
+
+RECORDS, BATCH = 120, 6
+VALUES = np.random.default_rng(0).choice([-1, 0, 1], RECORDS, p=[0.2, 0.4, 0.4]).astype(np.int8)
+FACTS = ProtocolFacts(
+    participants=4,
+    batch_size=BATCH,
+    local_steps=1,
+    lr=0.3,
+    momentum=0.0,
+    transforms=Transforms(),
+    property_share=1.0,
+    others="without",
+)
+
+
+def adversary(**changes: object) -> Adversary:
+    auxiliary = AuxiliaryData(rows(RECORDS), VALUES)
+    return Adversary(dense_engine(), auxiliary, replace(FACTS, **changes), 5, Seed(3))
+
+
+def seen(engine: Engine, number: int = 0, participants: int = 4) -> Observation:
+    zero = torch.zeros(engine.layout.size)
+    return Observation(number, engine.initial, zero, zero, 1 / participants, participants)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """Every batch whose gradient or training an adversary asks for, with its delta."""
+    batches: list[np.ndarray] = []
+    gradients, training = Engine.gradients, Engine.train
+
+    def spy_gradients(engine: Engine, parameters, samples, chosen, seed):  # type: ignore[no-untyped-def]
+        batches.extend(chosen)
+        return gradients(engine, parameters, samples, chosen, seed)
+
+    def spy_training(engine: Engine, parameters, samples, chosen, **settings):  # type: ignore[no-untyped-def]
+        batches.append(np.concatenate(chosen))
+        return training(engine, parameters, samples, chosen, **settings)
+
+    monkeypatch.setattr(Engine, "gradients", spy_gradients)
+    monkeypatch.setattr(Engine, "train", spy_training)
+    return batches
+
+
+@pytest.mark.parametrize(("share", "held"), [(1.0, 6), (0.5, 3)])
+def test_shadows_hold_the_property_as_the_target_would(
+    drawn: list[np.ndarray], share: float, held: int
+) -> None:
+    player = adversary(property_share=share)
+    shadow = player.shadow(seen(player.engine))
+    assert [int((VALUES[b] == 1).sum()) for b in drawn] == [held] * 5 + [0] * 5
+    assert all(len(b) == BATCH and (VALUES[b] != -1).all() for b in drawn)
+    assert shadow.bystanders is shadow.absent
+    assert shadow.contributors == 3
+
+
+def test_natural_bystanders_draw_from_all_records(drawn: list[np.ndarray]) -> None:
+    player = adversary(others="natural")
+    shadow = player.shadow(seen(player.engine))
+    assert len(drawn) == 15
+    values = VALUES[np.concatenate(drawn[10:])]
+    assert set(values) == {-1, 0, 1}
+    assert shadow.bystanders.shape == shadow.absent.shape
+    assert not torch.equal(shadow.bystanders, shadow.absent)
+
+
+def test_a_shadow_is_the_delta_a_client_would_send(drawn: list[np.ndarray]) -> None:
+    """One step: minus lr times the gradient; several: local training; then the transforms."""
+    sharing = Transforms(clip_norm=0.2, sharing=Sharing("largest", 0.25))
+    for steps, momentum, transforms in (
+        (1, 0.0, Transforms()),
+        (1, 0.0, sharing),
+        (2, 0.9, sharing),
+    ):
+        drawn.clear()
+        player = adversary(local_steps=steps, momentum=momentum, transforms=transforms)
+        engine, own = player.engine, player.auxiliary.samples
+        shadow = player.shadow(seen(engine))
+        for delta, batch in zip(
+            torch.cat([shadow.present, shadow.absent]), list(drawn), strict=True
+        ):
+            trained = engine.train(
+                engine.initial,
+                own,
+                np.split(batch, steps),
+                lr=0.3,
+                momentum=momentum,
+                seed=Seed(0),
+            ).delta
+            expected = transforms.apply(trained, engine.layout, Seed(0))
+            # Rounding may only swap two coordinates of equal size where the cut falls.
+            torch.testing.assert_close(delta, expected, rtol=0, atol=20 * EPSILON)
+        assert shadow.present.abs().max() > 0.01
+
+
+def test_shadows_are_fresh_each_round_and_the_same_each_time() -> None:
+    player = adversary()
+    first = player.shadow(seen(player.engine, 0))
+    again = player.shadow(seen(player.engine, 0))
+    later = player.shadow(seen(player.engine, 1))
+    assert torch.equal(first.present, again.present)
+    assert not torch.equal(first.present, later.present)
+
+
+def test_no_record_is_drawn_twice_in_a_batch_while_records_last(drawn: list[np.ndarray]) -> None:
+    player = adversary()
+    player.shadow(seen(player.engine))
+    assert all(len(np.unique(batch)) == BATCH for batch in drawn)
+
+
+def coded(kind: int, count: int) -> torch.Tensor:
+    """Unit vectors, one coordinate per shadow: a sum shows who is in it."""
+    return torch.eye(3 * count)[kind * count : (kind + 1) * count]
+
+
+@given(
+    count=st.integers(2, 6),
+    contributors=st.integers(1, 12),
+    own_pool=st.booleans(),
+    root=st.integers(0, 100),
+)
+def test_an_aggregate_is_one_shadow_and_the_other_contributors(
+    count: int, contributors: int, own_pool: bool, root: int
+) -> None:
+    absent = coded(1, count)
+    pool = coded(2, count) if own_pool else absent
+    shadow = ShadowRound(coded(0, count), absent, pool, contributors)
+    sums, labels = shadow.aggregates(np.random.default_rng(root))
+    assert sums.shape == (2 * count, 3 * count)
+    assert list(labels) == [True] * count + [False] * count
+    for row, (total, present) in enumerate(zip(sums, labels, strict=True)):
+        assert float(total.sum()) == contributors
+        assert float(total[:count].sum()) == (1 if present else 0), "the property comes once"
+        own = row if present else count + row - count
+        assert total[own] == 1, "a shadow is never added to itself"
+        others = contributors - 1
+        free = count if own_pool or present else count - 1
+        if others <= free:
+            assert float(total.max()) == 1, "drawn without replacement while the pool lasts"
+
+
+def test_a_lone_target_has_the_shadows_themselves() -> None:
+    shadow = ShadowRound(coded(0, 3), coded(1, 3), coded(1, 3), 1)
+    sums, _ = shadow.aggregates(np.random.default_rng(0))
+    assert torch.equal(sums, torch.cat([coded(0, 3), coded(1, 3)]))
+
+
+def test_the_adversary_holds_no_truth_about_others() -> None:
+    """Its attributes are engine, own records, rules, number of shadows and seed; nothing more."""
+    allowed = {"engine", "auxiliary", "facts", "shadows", "seed"}
+    assert set(Adversary.__dataclass_fields__) == allowed
+    assert set(AuxiliaryData.__dataclass_fields__) <= {"samples", "present", "groups"}
