@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
 from eth_utils.abi import collapse_if_tuple
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
@@ -48,6 +49,13 @@ def _types(parameters: Sequence[Parameter]) -> list[str]:
     return [collapse_if_tuple(parameter) for parameter in parameters]
 
 
+def _decoded(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
+    try:
+        return decode(types, data)
+    except DecodingError as error:
+        raise ValueError(str(error)) from None
+
+
 class Interface:
     """Encoders and decoders for one ABI."""
 
@@ -77,24 +85,32 @@ class Interface:
         return self._selectors[function] + encode(self._inputs[function], arguments)
 
     def result(self, function: str, data: bytes) -> Any:
-        """The decoded return value; None if the function returns nothing."""
+        """The decoded return value; None if the function returns nothing.
+
+        Raises:
+            ValueError: the data is no such value.
+        """
         outputs = self._functions[function]["outputs"]
         if not outputs:
             return None
-        return named(outputs[0], decode(self._outputs[function], data)[0])
+        return named(outputs[0], _decoded(self._outputs[function], data)[0])
 
     def event(self, log: Log) -> Event | None:
-        """A decoded log entry; None if it is no event of this ABI."""
+        """A decoded log entry; None if it is no event of this ABI.
+
+        Raises:
+            ValueError: it has the first topic of one, but not its content.
+        """
         item = self._events.get(log.topics[0]) if log.topics else None
         if item is None:
             return None
         indexed = [part for part in item["inputs"] if part["indexed"]]
         plain = [part for part in item["inputs"] if not part["indexed"]]
         found = {
-            part["name"]: named(part, decode([part["type"]], topic)[0])
+            part["name"]: named(part, _decoded([part["type"]], topic)[0])
             for part, topic in zip(indexed, log.topics[1:], strict=True)
         }
-        for part, value in zip(plain, decode(_types(plain), log.data), strict=True):
+        for part, value in zip(plain, _decoded(_types(plain), log.data), strict=True):
             found[part["name"]] = named(part, value)
         return Event(item["name"], {part["name"]: found[part["name"]] for part in item["inputs"]})
 
@@ -105,5 +121,5 @@ def revert_reason(output: bytes) -> str:
         return output.hex()
     try:
         return str(decode(["string"], output[4:])[0])
-    except Exception:  # eth_abi has a dozen of them, and any output may come from any contract
+    except (DecodingError, ValueError, OverflowError):
         return output.hex()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from eth_utils.address import is_address, to_checksum_address
 from filelock import FileLock, Timeout
 
 from . import artefact
@@ -17,6 +18,7 @@ from .embedded import EmbeddedChain
 from .errors import LedgerError
 from .gas import DEPLOY
 from .journal import Journal
+from .pins import check_code, check_kind, check_pin, check_pins, check_roles, kind_of
 from .preparing import Action
 from .replay import replay
 from .sender import Patience, Sender
@@ -54,7 +56,8 @@ def open_ledger(
     """
     if confirmations < 1:
         raise LedgerError(f"confirmations must be at least 1, not {confirmations}")
-    folder.mkdir(parents=True, exist_ok=True)
+    if contract is not None:
+        contract = _checked_address(contract)
     release = _lock(folder)
     journal: Journal | None = None
     try:
@@ -95,24 +98,33 @@ def view_ledger(folder: Path, *, rpc: str | None = None) -> LedgerView:
         pins = journal.pins()
         if "contract" not in pins:
             raise LedgerError("the ledger was never deployed", where=str(journal.path))
-        _check_kind(journal, rpc)
+        check_kind(journal, rpc)
         chain: Chain = replay(journal) if rpc is None else _rpc_chain(rpc)
-        _check_pins(journal, chain)
-        _check_code(chain, pins["contract"])
+        check_pins(journal, chain)
+        check_code(chain, pins["contract"], pins.get("code_hash"))
         return LedgerView(chain, journal, pins["contract"])
     except BaseException:
         journal.close()
         raise
 
 
+def _checked_address(contract: str) -> str:
+    if not is_address(contract):
+        raise LedgerError(f"'{contract[:60]}' is not the address of a contract", where="contract")
+    return to_checksum_address(contract)
+
+
 def _lock(folder: Path) -> Callable[[], None]:
     lock = FileLock(folder / LOCK, timeout=0)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise LedgerError(
             "another process is using this ledger", where=str(folder), remedy="wait until it ends"
         ) from None
+    except OSError as error:
+        raise LedgerError(f"cannot be used: {error.strerror}", where=str(folder)) from None
     return lock.release
 
 
@@ -128,17 +140,17 @@ def _chain(journal: Journal, accounts: Accounts, rpc: str | None) -> Chain:
     if len(set(roles.values())) < len(ROLES):
         raise LedgerError("admin, coordinator and auditor must be three accounts", where="keystore")
     if "chain_id" in journal.pins():
-        _check_kind(journal, rpc)
+        check_kind(journal, rpc)
         for role, account in roles.items():
-            _check_pin(journal, role, account)
+            check_pin(journal, role, account)
         if rpc is None:
             return replay(journal, complete=True)
     chain: Chain = EmbeddedChain(roles.values()) if rpc is None else _rpc_chain(rpc)
     if "chain_id" in journal.pins():
-        _check_pins(journal, chain)
+        check_pins(journal, chain)
     else:
         known = {
-            "kind": _kind(rpc),
+            "kind": kind_of(rpc),
             "chain_id": str(chain.chain_id),
             "genesis": chain.genesis.hex(),
         }
@@ -152,37 +164,6 @@ def _rpc_chain(url: str) -> Chain:
     return RpcChain(url)
 
 
-def _kind(rpc: str | None) -> str:
-    return "embedded" if rpc is None else "rpc"
-
-
-def _check_kind(journal: Journal, rpc: str | None) -> None:
-    kind = journal.pins().get("kind")
-    if kind not in {"embedded", "rpc"}:
-        raise LedgerError("damaged pin 'kind'", where=str(journal.path))
-    if kind != _kind(rpc):
-        place = "an embedded chain" if kind == "embedded" else "a JSON-RPC chain"
-        raise LedgerError(
-            f"this ledger is on {place}",
-            where=str(journal.path),
-            remedy="leave --rpc out" if kind == "embedded" else "give its node with --rpc",
-        )
-
-
-def _check_pins(journal: Journal, chain: Chain) -> None:
-    _check_pin(journal, "chain_id", str(chain.chain_id))
-    _check_pin(journal, "genesis", chain.genesis.hex())
-
-
-def _check_pin(journal: Journal, name: str, found: str) -> None:
-    pinned = journal.pins().get(name)
-    if pinned != found:
-        raise LedgerError(
-            f"the journal belongs to another ledger: {name} {pinned}, not {found}",
-            where=str(journal.path),
-        )
-
-
 def _contract(
     sender: Sender,
     chain: Chain,
@@ -194,19 +175,17 @@ def _contract(
     """The contract's address, after deploying it if there is none."""
     pinned = journal.pins().get("contract")
     if given is not None and pinned not in {None, given}:
-        _check_pin(journal, "contract", given)
+        check_pin(journal, "contract", given)
     found = pinned or given
     if journal.intent("deploy") is not None or found is None:
         receipt = sender.act([_deployment(accounts, required_bond)])[0]
         found = receipt.contract
         assert found is not None
-    _check_code(chain, found)
+    check_code(chain, found, journal.pins().get("code_hash"))
     if pinned is None:
-        _check_roles(chain, journal, accounts, found)
+        check_roles(chain, journal, accounts, found)
         code_hash = artefact.load().code_hash.hex()
         journal.pin({"contract": found, "code_hash": code_hash})
-    else:
-        _check_pin(journal, "code_hash", artefact.load().code_hash.hex())
     return found
 
 
@@ -222,27 +201,3 @@ def _deployment(accounts: Accounts, required_bond: int) -> Action:
         request=request_digest("deploy", arguments),
         gas=DEPLOY,
     )
-
-
-def _check_roles(chain: Chain, journal: Journal, accounts: Accounts, contract: str) -> None:
-    """The accounts have the roles they are named for; matters where the contract was given."""
-    view = LedgerView(chain, journal, contract)
-    for role in ROLES:
-        holder, ours = view.view(role), address(accounts, role)
-        if holder != ours:
-            raise LedgerError(
-                f"the {role} of the contract at {contract} is {holder}, not {ours}",
-                where=chain.name,
-                remedy="use the keystore of its accounts",
-            )
-
-
-def _check_code(chain: Chain, contract: str) -> None:
-    """The contract's code is that of the artefact."""
-    found = chain.code(contract)
-    if not found:
-        raise LedgerError(f"there is no contract at {contract}", where=chain.name)
-    if found != artefact.load().runtime:
-        raise LedgerError(
-            f"the contract at {contract} has other code than the reward ledger", where=chain.name
-        )

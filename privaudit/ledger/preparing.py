@@ -52,7 +52,6 @@ def prepare(
     fees = _fees(chain, fee_limit)
     nonces: dict[str, int] = {}
     signed: list[Signed] = []
-    records: list[tuple[str, bytes, Entry]] = []
     for action in actions:
         key = accounts.key(action.sender)
         account = key.public_key.to_checksum_address()
@@ -62,15 +61,20 @@ def prepare(
         call = Call(sender=account, to=action.to, data=data, value=value, gas=action.gas)
         item = sign(key, chain.chain_id, call, nonces[account], fees)
         nonces[account] += 1
-        block_time = chain.next_time() if chain.instant else None
+        signed.append(item)
+    _check_funds(chain, actions, signed)
+    block_time = chain.next_time() if chain.instant else None
+    for action, item in zip(actions, signed, strict=True):
         try:
             chain.simulate(item)
         except Reverted as error:
             raise Reverted(error.reason, where=action.key) from None
-        signed.append(item)
-        records.append((action.key, action.request, entry_of(item, action.sender, block_time)))
-    _check_funds(chain, actions, signed)
-    journal.record(records)
+    journal.record(
+        [
+            (action.key, action.request, entry_of(item, action.sender, block_time))
+            for action, item in zip(actions, signed, strict=True)
+        ]
+    )
     return signed
 
 

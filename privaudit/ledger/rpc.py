@@ -14,6 +14,8 @@ from .transport import Refusal, Transport
 
 DEFAULT_TIP = 10**9
 """Wei per gas, where the node has no opinion."""
+REVERTED = 3
+"""JSON-RPC error code of a reverted call, where the node uses it."""
 T = TypeVar("T")
 
 
@@ -80,8 +82,11 @@ class RpcChain:
         try:
             return self._parse(octets, self._transport.request("eth_call", fields, "latest"))
         except Refusal as refusal:
-            reason = revert_reason(refusal.data) if refusal.data else refusal.message
-            raise Reverted(reason) from None
+            if refusal.data:
+                raise Reverted(revert_reason(refusal.data)) from None
+            if refusal.code == REVERTED or "revert" in refusal.message:
+                raise Reverted(refusal.message) from None
+            raise RpcError(f"the node refuses: {refusal.message}", where=self.name) from None
 
     def simulate(self, signed: Signed) -> None:
         """Try a transaction without a trace; raises ``Reverted`` if it would fail."""

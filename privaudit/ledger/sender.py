@@ -192,6 +192,8 @@ class Sender:
             self._chain.call(unsign(entry.raw, entry.sender).call)
         except Reverted as error:
             return error.reason
+        except LedgerError as error:
+            return error.what
         return "it was mined and failed, though it would succeed now; run again"
 
     # ------------------------------------------------------------------ waiting

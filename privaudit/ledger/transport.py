@@ -17,6 +17,8 @@ from .errors import LedgerError, RpcError
 TRIES = 6
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 TIMEOUT = 20.0
+PASSING = (408, 429)
+"""HTTP status codes below 500 that are worth another try."""
 BUSY = (-32005, 429)
 """JSON-RPC error codes of providers that limit the rate of requests."""
 
@@ -28,17 +30,23 @@ for _name in (
     logging.getLogger(_name).setLevel(logging.INFO)
 
 
+class PassingError(RpcError):
+    """A failure that may be over at the next try."""
+
+
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault
     """The node answered with an error object.
 
     Args:
         message: its text.
+        code: its number; 3 stands for a reverted call.
         data: its data as bytes, e.g. the output of a reverted call; empty if there is none.
     """
 
-    def __init__(self, message: str, data: bytes) -> None:
+    def __init__(self, message: str, code: object, data: bytes) -> None:
         super().__init__(message)
         self.message = message
+        self.code = code
         self.data = data
 
 
@@ -85,7 +93,7 @@ class Transport:
         for number in range(1, self._tries + 1):
             try:
                 return self._once(method, parameters)
-            except RpcError:
+            except PassingError:
                 if number == self._tries:
                     raise
             self._sleep(pause)
@@ -98,8 +106,9 @@ class Transport:
         except requests.Timeout:
             raise self._failed("does not answer in time") from None
         except requests.HTTPError as error:
-            code = error.response.status_code if error.response is not None else "?"
-            raise self._failed(f"answers HTTP {code}") from None
+            code = error.response.status_code if error.response is not None else 500
+            failed = self._failed if code in PASSING or code >= 500 else self._hopeless
+            raise failed(f"answers HTTP {code}") from None
         except requests.ConnectionError:
             raise self._failed("cannot be reached") from None
         except (requests.RequestException, ValueError, UnicodeError):
@@ -115,10 +124,14 @@ class Transport:
             raise self._failed("answers what is not JSON-RPC")
         if error.get("code") in BUSY:
             raise self._failed("asks for fewer requests")
-        raise Refusal(" ".join(str(error.get("message", "")).split())[:200], _data(error))
+        message = " ".join(str(error.get("message", "")).split())[:200]
+        raise Refusal(message, error.get("code"), _data(error))
 
-    def _failed(self, what: str) -> RpcError:
-        return RpcError(f"the node {what}", where=self.name, remedy="check --rpc and try again")
+    def _failed(self, what: str) -> PassingError:
+        return PassingError(f"the node {what}", where=self.name, remedy="check --rpc and try again")
+
+    def _hopeless(self, what: str) -> RpcError:
+        return RpcError(f"the node {what}", where=self.name, remedy="check --rpc")
 
     def close(self) -> None:
         """Close the connections."""

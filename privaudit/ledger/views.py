@@ -116,9 +116,19 @@ class LedgerView:
         return bytes(self.view("audit_head"))
 
     def events(self, receipt: Receipt) -> tuple[Event, ...]:
-        """The contract's events in a receipt."""
-        ours = (log for log in receipt.logs if log.address == self.address)
-        decoded = (self._interface.event(log) for log in ours)
+        """The contract's events in a receipt.
+
+        Raises:
+            LedgerError: the receipt holds what the contract cannot have logged.
+        """
+        ours = [log for log in receipt.logs if log.address == self.address]
+        try:
+            decoded = [self._interface.event(log) for log in ours]
+        except (ValueError, TypeError, OverflowError):
+            raise LedgerError(
+                f"the receipt of transaction {receipt.hash.hex()} has damaged logs",
+                where=str(self.journal.path),
+            ) from None
         return tuple(event for event in decoded if event is not None)
 
     def history(self) -> list[Happening]:

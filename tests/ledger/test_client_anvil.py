@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ from client_kit import (
 from stub_node import Answer, Request, forward, serving
 
 from privaudit.ledger import opening, sender
-from privaudit.ledger.accounts import sign
+from privaudit.ledger.accounts import sign, unsign
 from privaudit.ledger.chain import Call, Fees
 from privaudit.ledger.client import LedgerClient
 from privaudit.ledger.errors import LedgerError, Reverted, RpcError
@@ -200,7 +201,12 @@ def test_the_original_may_win_over_its_replacement(connect: Connect, node: Node)
         receipt = ledger.fund(5)
         intent = ledger.journal.intent("fund/treasury")
         assert intent is not None
-        assert receipt.hash == ledger.journal.entries(intent.id)[0].hash
+        entries = ledger.journal.entries(intent.id)
+        assert receipt.hash == entries[0].hash
+        offers = [unsign(entry.raw, entry.sender).fees for entry in entries]
+        for low, high in itertools.pairwise(offers):
+            assert high.most >= 1.125 * low.most
+            assert high.tip >= 1.125 * low.tip
         assert ledger.money()["treasury"] == 5
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from importlib.resources import files
 
@@ -9,6 +10,7 @@ import pytest
 import reference
 from eth_keys import keys
 from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,6 +75,29 @@ def test_foreign_logs_are_no_events() -> None:
     interface = Interface(artefact.load().abi)
     assert interface.event(Log("0x", (), b"")) is None
     assert interface.event(Log("0x", (b"\x00" * 32,), b"")) is None
+
+
+def test_what_is_no_result_or_event_is_a_value_error(ledger: LedgerClient) -> None:
+    interface = Interface(artefact.load().abi)
+    for output in (b"", b"\x01" * 31, b"\xff" * 32):
+        with pytest.raises(ValueError):
+            interface.result("get_audits", output)
+    topic = keccak(text="Deposited(address,uint256)")
+    for topics, data in (((topic,), b""), ((topic, b"\x00" * 32), b"\x01")):
+        with pytest.raises(ValueError):
+            interface.event(Log("0x", topics, data))
+    receipt = ledger.fund(5)
+    damaged = dataclasses.replace(receipt, logs=(Log(ledger.address, (topic,), b""),))
+    with pytest.raises(LedgerError, match="has damaged logs"):
+        ledger.events(damaged)
+
+
+def test_node_that_answers_nonsense_to_a_view(
+    ledger: LedgerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger.chain, "call", lambda _: b"")
+    with pytest.raises(LedgerError, match="'round_count' answers what is no such result"):
+        ledger.view("round_count")
 
 
 @pytest.mark.parametrize("output", ["", "08c379a0", "08c379a0ff", "deadbeef"])

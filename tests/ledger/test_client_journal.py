@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from client_kit import killed_child, play
 
+from privaudit.ledger import artefact
 from privaudit.ledger.errors import LedgerError
 from privaudit.ledger.journal import FILE, Journal
 from privaudit.ledger.opening import open_ledger, view_ledger
@@ -54,6 +56,8 @@ def change(folder: Path, statement: str) -> None:
         ("UPDATE pins SET value = '0' WHERE key = 'version'", "version"),
         ("UPDATE pins SET value = replace(value, '0x', '0y') WHERE key = 'admin'", "admin"),
         ("DELETE FROM pins WHERE key = 'kind'", "kind"),
+        ("UPDATE pins SET value = '00' WHERE key = 'code_hash'", "code_hash"),
+        ("DELETE FROM pins WHERE key = 'contract'", "never deployed"),
     ],
 )
 def test_tampering_is_named(copy: Path, statement: str, message: str) -> None:
@@ -115,6 +119,28 @@ def test_other_contract_is_refused(copy: Path) -> None:
 def test_embedded_ledger_has_no_node(copy: Path) -> None:
     with pytest.raises(LedgerError, match="on an embedded chain; leave --rpc out"):
         view_ledger(copy, rpc="http://127.0.0.1:1")
+
+
+def test_ledger_of_another_version_of_the_contract(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = dataclasses.replace(artefact.load(), runtime=b"\x60\x01")
+    monkeypatch.setattr(artefact, "load", lambda: newer)
+    for opened in (open_ledger, view_ledger):
+        with pytest.raises(LedgerError, match="made with another version of the contract; use"):
+            opened(copy)
+
+
+@pytest.mark.parametrize("contract", ["", "0x12", "nonsense", "0x" + "zz" * 20])
+def test_contract_that_is_no_address(tmp_path: Path, contract: str) -> None:
+    with pytest.raises(LedgerError, match=r"contract: '.*' is not the address of a contract"):
+        open_ledger(tmp_path, contract=contract)
+
+
+def test_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here")
+    with pytest.raises(LedgerError, match="file: cannot be used"):
+        open_ledger(tmp_path / "file")
 
 
 def test_confirmations_below_one(tmp_path: Path) -> None:

@@ -149,6 +149,21 @@ def test_node_that_refuses_to_answer() -> None:
             made.balance(SOMEBODY)
 
 
+def test_node_that_refuses_to_try_is_not_the_contract() -> None:
+    for made in chain({"eth_call": error(-32000, "insufficient funds for transfer")}):
+        with pytest.raises(RpcError, match="the node refuses: insufficient funds for transfer"):
+            made.call(Call(SOMEBODY, SOMEBODY, b""))
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_what_will_not_pass_is_not_asked_again(status: int) -> None:
+    seen: list[Request] = []
+    serve = serving(lambda request: seen.append(request) or (status, b""))
+    with serve as url, pytest.raises(RpcError, match=f"answers HTTP {status}; check --rpc$"):
+        transport(url)[0].request("eth_chainId")
+    assert len(seen) == 1
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
