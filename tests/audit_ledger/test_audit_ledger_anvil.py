@@ -74,12 +74,14 @@ def test_without_its_node_it_cannot_be_verified(
     assert "JSON-RPC chain" in capsys.readouterr().err
 
 
-def test_a_second_run_can_use_the_same_contract(
-    on_node: Path, place: list[str], tmp_path: Path
+@pytest.mark.parametrize("seed", [1, 2])
+def test_another_run_can_use_the_same_contract(
+    on_node: Path, place: list[str], tmp_path: Path, seed: int
 ) -> None:
+    """Of the same plan (seed 1), which is registered already, or of another."""
     contract = read_seal(RunFolder(on_node))[1]["contract"]
     out = tmp_path / "second"
-    options = ["--contract", contract, "--set", "seed=2", "--workers", "1"]
+    options = ["--contract", contract, "--set", f"seed={seed}", "--workers", "1"]
     assert run_command("run", *RUN, *options, "--out", str(out), *place) == 0
     for run in (on_node, out):
         assert run_command("verify", str(run), *place[:2]) == 0

@@ -21,7 +21,7 @@ from privaudit.experiment.cells import Cell
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.world import World
 from privaudit.ledger.book import read_book
-from privaudit.ledger.entries import entries_of, files_entry, metric_codes, property_id
+from privaudit.ledger.entries import entries_of, files_entry, metric_codes, plan_hash, property_id
 from privaudit.ledger.evidence import RoundEvidence
 from privaudit.ledger.files import all_files, read_seal
 from privaudit.ledger.opening import open_ledger, view_ledger
@@ -30,7 +30,7 @@ from privaudit.ledger.recording import CLAIMS, RunLedger, keep_ledger, whole_bud
 from privaudit.ledger.rewards import Delivery
 from privaudit.ledger.statement import read_statement
 from privaudit.ledger.verification import verify_run
-from privaudit.ledger.verify_chain import LedgerSubject, check_money, check_rounds
+from privaudit.ledger.verify_chain import LedgerSubject, check_money, check_plan, check_rounds
 from privaudit.ledger.verify_files import Subject, check_book
 from privaudit.scenario.load import load_scenario
 
@@ -176,8 +176,8 @@ def evidence(number: int, clients: int, bad: tuple[int, ...] = ()) -> RoundEvide
     )
 
 
-def recorded(tmp_path: Path, rounds: list[RoundEvidence], *settings: str) -> RunFolder:
-    """A run folder with this evidence of training, put on a ledger."""
+def prepared(tmp_path: Path, rounds: list[RoundEvidence], *settings: str) -> RunFolder:
+    """A run folder with this evidence of training."""
     participants = len(rounds[0].cohort)
     scenario = load_scenario(
         "quickstart",
@@ -186,8 +186,14 @@ def recorded(tmp_path: Path, rounds: list[RoundEvidence], *settings: str) -> Run
     folder = RunFolder(tmp_path / "run")
     folder.write_json("scenario.json", scenario.model_dump(mode="json"))
     folder.write_lines("evidence/run-0/training.jsonl", [asdict(e) for e in rounds])
+    return folder
+
+
+def recorded(tmp_path: Path, rounds: list[RoundEvidence], *settings: str) -> RunFolder:
+    """The same, put on a ledger."""
+    folder = prepared(tmp_path, rounds, *settings)
     with open_ledger(folder.file("ledger")) as client:
-        ledger = RunLedger(folder, scenario, client)
+        ledger = RunLedger(folder, folder.scenario(), client)
         ledger.set_up()
         ledger.record_training(Silent())
     return folder
@@ -229,6 +235,28 @@ def test_large_cohorts_go_by_roots_and_their_clients_can_claim(tmp_path: Path) -
             assert client.credit(row["address"]) == amount
         with pytest.raises(UserError, match="proof"):
             client.claim(claims[1]["address"], 10**6, bytes.fromhex(claims[1]["salt"]), proof)
+
+
+def test_a_plan_that_came_late_or_never_is_found(tmp_path: Path) -> None:
+    folder = prepared(tmp_path, [evidence(0, 4)], "federation.rounds=1")
+    with open_ledger(folder.file("ledger")) as client:
+        ledger = RunLedger(folder, folder.scenario(), client)
+        register, client.register_plan = client.register_plan, lambda _: None  # type: ignore
+        ledger.set_up()
+        ledger.record_training(Silent())
+        found = LedgerSubject(Subject(folder), client)
+        assert "never registered" in check_plan(found)[0]
+        register(plan_hash(folder))
+        assert "after the first round" in check_plan(found)[0]
+
+
+def test_a_wei_that_nobody_deposited_is_missed(tmp_path: Path) -> None:
+    folder = recorded(tmp_path, [evidence(0, 4)], "federation.rounds=1")
+    with view_ledger(folder.file("ledger")) as ledger:
+        found = LedgerSubject(Subject(folder), ledger)
+        assert check_money(found) == []
+        found.events["Deposited"].clear()
+        assert "wei were deposited" in check_money(found)[0]
 
 
 def test_a_changed_leaf_of_a_large_cohort_is_found(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from privaudit.audit import run_audit
 from privaudit.errors import UserError
 from privaudit.experiment.folder import RunFolder
 from privaudit.ledger.files import SEAL, all_files, read_seal, write_seal
+from privaudit.ledger.opening import open_ledger
 from privaudit.ledger.verification import (
     FILE_CHECKS,
     Verdict,
@@ -24,7 +25,8 @@ from privaudit.ledger.verification import (
     verdict_text,
     verify_run,
 )
-from privaudit.ledger.verify_files import Subject
+from privaudit.ledger.verify_chain import LedgerSubject, audit_heads, check_head
+from privaudit.ledger.verify_files import Subject, check_book, check_models, check_traces
 
 CELL = "run-0/bold_all_1_k5"
 KINDS = (
@@ -259,6 +261,56 @@ def test_the_seal_must_say_what_the_ledger_says(copied: RunFolder, fact: str) ->
     wrong = failed(verify_run(copied.path))
     assert set(wrong) == {"head" if fact == "audit_head" else "journal"}
     assert SEAL in wrong.popitem()[1][0]
+
+
+def edited(folder: RunFolder, name: str, line: int, **values: Any) -> RunFolder:
+    rows = folder.read_lines(name)
+    rows[line] |= values
+    folder.write_lines(name, rows)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "values", "said"),
+    [
+        ("evidence/run-0/training.jsonl", 1, {"after": "00" * 32}, "last round of training"),
+        ("evidence/run-0/training.jsonl", 1, {"before": "00" * 32}, "round 1 does not start"),
+        (f"evidence/{CELL}.jsonl", 0, {"before": "00" * 32}, "does not start from training"),
+        (f"evidence/{CELL}.jsonl", 2, {"after": "00" * 32}, "round 3 does not start"),
+    ],
+)
+def test_a_break_in_the_chain_of_models_is_named(
+    copied: RunFolder, name: str, line: int, values: dict[str, str], said: str
+) -> None:
+    wrong = check_models(Subject(edited(copied, name, line, **values)))
+    assert len(wrong) == 1
+    assert said in wrong[0]
+    assert wrong[0].startswith(("evidence/", "training/"))
+
+
+def test_a_trace_with_more_rounds_than_there_were_is_named(copied: RunFolder) -> None:
+    name = f"evidence/{CELL}.jsonl"
+    copied.write_lines(name, copied.read_lines(name)[:-1])
+    assert "4 rounds, evidence of 3" in check_traces(Subject(copied))[0]
+
+
+def test_a_round_that_pays_too_much_is_named(copied: RunFolder) -> None:
+    edited(copied, "ledger/book.jsonl", 0, budget="999999")
+    assert "1000000 wei out of a budget of 999999" in check_book(Subject(copied))[-1]
+
+
+def test_the_audit_chain_is_computed_as_the_contract_does(
+    copied: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_ledger(copied.file("ledger"), seed=1) as client:
+        client.supersede_audit(0, 1)
+        heads = list(audit_heads(client))
+        assert [client.view("head_at", link) for link in range(len(heads))] == heads
+        assert len(heads) == 1 + 4  # plan, records, manifest, supersession
+        subject = LedgerSubject(Subject(copied), client)
+        assert check_head(subject) == []
+        monkeypatch.setattr(client, "audit_head", lambda: b"x" * 32)
+        assert "computed again" in check_head(subject)[0]
 
 
 def test_a_head_noted_elsewhere(finished: Path) -> None:
