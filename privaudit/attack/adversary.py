@@ -26,11 +26,13 @@ from privaudit.randomness import Seed
 class AuxiliaryData:
     """The adversary's records: N inputs and labels, and the property of each.
 
-    ``present`` is [N] int8: 1 with the property, 0 without, -1 not known.
+    ``present`` is [N] int8: 1 with the property, 0 without, -1 not known. ``groups`` is [N] int64,
+    the writer or author of each record, or None: the adversary knows whose records it holds.
     """
 
     samples: Samples
     present: np.ndarray
+    groups: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,16 @@ class ShadowRound:
         bystanders: [n, P] deltas of batches as the other honest clients draw them (``absent``
             itself when they hold nothing with the property).
         contributors: honest deltas summed in the observation that goes with this round.
+        halves: [n] 0 or 1, the same for all three: shadows of different halves share no record (nor
+            group) in any round, so that what is learned on one half can be tested on the other;
+            None where the adversary holds too few records to split.
     """
 
     present: Tensor
     absent: Tensor
     bystanders: Tensor
     contributors: int
+    halves: np.ndarray | None = None
 
     def aggregates(self, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
         """Labelled stand-ins for the observed signal: [2n, P] sums, and [2n] bool.
@@ -134,13 +140,14 @@ class Adversary:
         bystanders = absent
         if self.facts.others == "natural" and observation.contributors > 1:
             bystanders = self._deltas(observation, "bystander", None)
-        return ShadowRound(present, absent, bystanders, observation.contributors)
+        halves = None if self._halves is None else np.arange(self.shadows) % 2
+        return ShadowRound(present, absent, bystanders, observation.contributors, halves)
 
     def _deltas(self, observation: Observation, kind: str, share: float | None) -> Tensor:
         """[n, P] shadow deltas of one kind; ``share`` None draws from all records."""
         seed = self.seed.child("shadow", kind, observation.round)
         rng = seed.generator("draw")
-        records = [self._draw(share, rng) for _ in range(self.shadows)]
+        records = [self._draw(share, self._pools[i % 2], rng) for i in range(self.shadows)]
         if self.facts.local_steps == 1:  # one SGD step: the delta is -lr times the gradient
             deltas = self.engine.gradients(
                 observation.before, self.auxiliary.samples, records, seed
@@ -166,25 +173,54 @@ class Adversary:
             seed=seed,
         ).delta
 
-    def _draw(self, share: float | None, rng: np.random.Generator) -> np.ndarray:
+    def _draw(
+        self, share: float | None, pools: dict[str, np.ndarray], rng: np.random.Generator
+    ) -> np.ndarray:
         size = self.facts.batch_size * self.facts.local_steps
         if share is None:
-            return _sample(self._pools["all"], size, rng)
+            return _sample(pools["all"], size, rng)
         with_property = round(share * size)
         chosen = [
-            _sample(self._pools["present"], with_property, rng),
-            _sample(self._pools["absent"], size - with_property, rng),
+            _sample(pools["present"], with_property, rng),
+            _sample(pools["absent"], size - with_property, rng),
         ]
         return rng.permutation(np.concatenate(chosen))
 
     @cached_property
-    def _pools(self) -> dict[str, np.ndarray]:
-        present = self.auxiliary.present
-        return {
-            "present": np.flatnonzero(present == 1),
-            "absent": np.flatnonzero(present == 0),
-            "all": np.arange(len(present)),
-        }
+    def _pools(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """What shadows with an even and with an odd number draw from."""
+        present, halves = self.auxiliary.present, self._halves
+        chosen = [np.ones(len(present), bool)] * 2 if halves is None else [halves == 0, halves == 1]
+        pools = [
+            {
+                "present": np.flatnonzero(half & (present == 1)),
+                "absent": np.flatnonzero(half & (present == 0)),
+                "all": np.flatnonzero(half),
+            }
+            for half in chosen
+        ]
+        return pools[0], pools[1]
+
+    @cached_property
+    def _halves(self) -> np.ndarray | None:
+        """[N] 0 or 1; None unless each half holds a batch of either kind."""
+        present, groups = self.auxiliary.present, self.auxiliary.groups
+        units = np.arange(len(present)) if groups is None else groups
+        halves = _split_units(units, present, self.seed.generator("halves"))
+        held = [np.sum((halves == h) & (present == v)) for h in (0, 1) for v in (0, 1)]
+        return halves if min(held) >= self.facts.batch_size else None
+
+
+def _split_units(units: np.ndarray, present: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """[N] half of each record: whole units, with and without the property dealt in turn."""
+    names, of = np.unique(units, return_inverse=True)
+    share = np.bincount(of, weights=present == 1) / np.bincount(of)
+    order = rng.permutation(len(names))
+    order = order[np.argsort(share[order], kind="stable")]
+    half = np.empty(len(names), dtype=np.int64)
+    half[order] = np.arange(len(names)) % 2
+    dealt: np.ndarray = half[of]
+    return dealt
 
 
 def _sample(pool: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,177 @@
+"""The project's own attack: orders of magnitude, signs and structure, weighed by cross-validation.
+
+The method, what was tried and what it reached: docs/attacks.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from scipy.special import expit
+from sklearn.ensemble import ExtraTreesClassifier
+from torch import Tensor
+
+from attacks.magnitudes import coarse_magnitude, magnitude, signed_root, structure
+from attacks.simulation import Simulator
+from attacks.stacking import MemberScores, combine, kernel_ridge
+from privaudit.attack.adversary import ShadowRound
+from privaudit.attack.protocol import Attack
+from privaudit.engine.layout import Layout
+from privaudit.observation.views import Observation
+from privaudit.randomness import Seed
+
+VIEWS = (magnitude, coarse_magnitude, signed_root)
+"""Views of single coordinates, each with a ridge regression of its own."""
+
+
+class MagnitudeStack(Attack):
+    """Ridge regressions on magnitudes and signs, a forest on rows and columns, stacked.
+
+    Args:
+        seed: stream of the stand-ins, the coordinates and the forest.
+        per_round: stand-ins of each kind per round, at least 2.
+        memory: rounds whose bystanders serve again, at least 1.
+        coordinates: at most so many coordinates, drawn once, enter the ridge regressions.
+        rows: about so many stand-ins are kept over all rounds, at least 64.
+        trees: number of trees.
+    """
+
+    name = "magnitude-stack"
+    source = (
+        "own: stacked ridge regressions on |delta|^0.05, log |delta|, signed roots; forest on rows"
+    )
+
+    def __init__(
+        self,
+        *,
+        seed: Seed,
+        per_round: int = 8,
+        memory: int = 4,
+        coordinates: int = 32768,
+        rows: int = 1536,
+        trees: int = 100,
+    ) -> None:
+        super().__init__(seed=seed)
+        _at_least("per_round", per_round, 2)
+        _at_least("memory", memory, 1)
+        _at_least("coordinates", coordinates, 1)
+        _at_least("rows", rows, 64)
+        _at_least("trees", trees, 1)
+        self.coordinates, self.rows, self.trees = coordinates, rows, trees
+        self._simulator = Simulator(per_round, memory)
+        self._chosen: Tensor | None = None
+        self._rounds = 0
+        self._stand_ins: list[_StandIns] = []
+        self._observed: list[_Rows] = []
+
+    def partial_fit(self, observation: Observation, shadow: ShadowRound, layout: Layout) -> Self:
+        """Keep the chosen coordinates and the structure of the observation and its stand-ins."""
+        if self._chosen is None:
+            self._chosen = self._choose(layout)
+        rng = self.seed.generator("stand-ins", observation.round)
+        simulated = self._simulator.simulate(observation, shadow, rng)
+        rows = _Rows.of(simulated.signals, self._chosen, layout)
+        self._stand_ins.append(_StandIns(self._rounds, rows, simulated.present, simulated.halves))
+        self._observed.append(_Rows.of(observation.signal.unsqueeze(0), self._chosen, layout))
+        self._rounds += 1
+        self._thin()
+        return self
+
+    def score(self) -> np.ndarray:
+        """[T] log odds that the property is present, given equal odds before."""
+        present = np.concatenate([s.present for s in self._stand_ins])
+        halves = np.concatenate([s.halves for s in self._stand_ins])
+        coordinates = torch.cat([s.rows.coordinates for s in self._stand_ins])
+        observed = torch.cat([rows.coordinates for rows in self._observed])
+        members = []
+        for view in VIEWS:
+            kernels = _kernels(view(coordinates), view(observed))
+            members.append(kernel_ridge(*kernels, present, halves))
+        structures = torch.cat([s.rows.structure for s in self._stand_ins])
+        observed = torch.cat([rows.structure for rows in self._observed])
+        members.append(kernel_ridge(*_kernels(structures, observed), present, halves))
+        members.append(self._forest(structures.numpy(), observed.numpy(), present, halves))
+        return combine(members, present).astype(np.float64)
+
+    def probability(self) -> np.ndarray:
+        """[T] probability that the property is present, given equal odds before."""
+        probability: np.ndarray = expit(self.score())
+        return probability
+
+    def _choose(self, layout: Layout) -> Tensor:
+        """Sorted indices of the coordinates that are looked at."""
+        if layout.size <= self.coordinates:
+            return torch.arange(layout.size)
+        rng = self.seed.generator("coordinates")
+        chosen = rng.choice(layout.size, self.coordinates, replace=False)
+        return torch.from_numpy(np.sort(chosen))
+
+    def _thin(self) -> None:
+        """Drop every second pair of rounds of stand-ins once there are more than asked for."""
+        if sum(len(s.present) for s in self._stand_ins) > self.rows:
+            pairs = sorted({s.round // 2 for s in self._stand_ins})
+            kept = set(pairs[::2]) | {pairs[-1]}
+            self._stand_ins = [s for s in self._stand_ins if s.round // 2 in kept]
+
+    def _forest(
+        self, train: np.ndarray, observed: np.ndarray, present: np.ndarray, halves: np.ndarray
+    ) -> MemberScores:
+        """Extremely randomised trees (P. Geurts, D. Ernst and L. Wehenkel, Mach. Learn. 2006)."""
+
+        def fitted(rows: np.ndarray, name: str) -> ExtraTreesClassifier:
+            forest = ExtraTreesClassifier(
+                n_estimators=self.trees,
+                min_samples_leaf=2,
+                random_state=self.seed.child("forest", name).integer() % 2**32,
+            )
+            return forest.fit(train[rows], present[rows])
+
+        held_out = np.zeros(len(train))
+        for half in np.unique(halves):
+            forest = fitted(halves != half, f"without-{half}")
+            held_out[halves == half] = forest.predict_proba(train[halves == half])[:, 1]
+        forest = fitted(np.ones(len(train), dtype=bool), "all")
+        return MemberScores(held_out, forest.predict_proba(observed)[:, 1])
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Of n vectors: the chosen ``coordinates`` [n, D] and the ``structure`` [n, F]."""
+
+    coordinates: Tensor
+    structure: Tensor
+
+    @classmethod
+    def of(cls, vectors: Tensor, chosen: Tensor, layout: Layout) -> _Rows:
+        return cls(vectors[:, chosen], structure(vectors, layout))
+
+
+@dataclass(frozen=True)
+class _StandIns:
+    """Stand-ins of the ``round``-th observation: their rows, and the truth about them [n]."""
+
+    round: int
+    rows: _Rows
+    present: np.ndarray
+    halves: np.ndarray
+
+
+def _kernels(train: Tensor, observed: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """[n, n] and [T, n] inner products, features scaled to a common spread.
+
+    A feature that hardly varies is not blown up: a tenth of the RMS spread is added to its own.
+    """
+    mean, spread = train.mean(0), train.std(0)
+    spread = spread + 0.1 * spread.square().mean().sqrt() + torch.finfo(torch.float32).tiny
+    train, observed = (train - mean) / spread, (observed - mean) / spread
+    size = train.shape[1]
+    inner, cross = train @ train.T / size, observed @ train.T / size
+    return inner.double().numpy(), cross.double().numpy()
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
