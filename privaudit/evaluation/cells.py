@@ -75,6 +75,9 @@ def table_cells(records: Sequence[Record]) -> list[TableCell]:
 
 def _cell(key: Key, records: Sequence[Record]) -> TableCell:
     name, rule, fraction, participants, attack = key
+    # Sums and random permutations go through the runs in turn: in their own order, whatever order
+    # the records came in.
+    records = sorted(records, key=lambda record: record.run)
     good = [record for record in records if record.status == "ok"]
     runs = [RunScores(np.array(r.scores), np.array(r.present)) for r in good]
     first = records[0]
