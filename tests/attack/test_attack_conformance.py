@@ -114,19 +114,24 @@ def test_partial_fit_returns_itself(name: str, planted_server: AuditedWorld) -> 
 
 @every_attack
 def test_the_same_seed_gives_the_same_scores_whatever_others_draw(
-    name: str, planted_server: AuditedWorld
+    name: str, planted: AuditedWorld, planted_server: AuditedWorld
 ) -> None:
+    world = visible(name, planted, planted_server)
     found = []
     for noise in (1, 2):
         random.seed(noise)
         np.random.seed(noise)  # noqa: NPY002 - the global generator is what must not matter
         torch.manual_seed(noise)
-        found.append(fresh_scores(name, planted_server).tobytes())
+        found.append(fresh_scores(name, world).tobytes())
     assert found[0] == found[1]
 
 
 @every_attack
-def test_it_leaves_the_global_generators_alone(name: str, planted_server: AuditedWorld) -> None:
+def test_it_leaves_the_global_generators_alone(
+    name: str, planted: AuditedWorld, planted_server: AuditedWorld
+) -> None:
+    world = visible(name, planted, planted_server)
+
     def states() -> tuple[object, ...]:
         return (
             random.getstate(),
@@ -135,13 +140,15 @@ def test_it_leaves_the_global_generators_alone(name: str, planted_server: Audite
         )
 
     before = states()
-    fresh_scores(name, planted_server)
+    fresh_scores(name, world)
     assert states() == before
 
 
 @every_attack
-def test_it_does_not_change_what_it_is_given(name: str, planted_server: AuditedWorld) -> None:
-    attack, world = new(name), planted_server
+def test_it_does_not_change_what_it_is_given(
+    name: str, planted: AuditedWorld, planted_server: AuditedWorld
+) -> None:
+    attack, world = new(name), visible(name, planted, planted_server)
     auxiliary = world.adversary.auxiliary
     own = [auxiliary.samples.inputs, auxiliary.samples.labels, torch.from_numpy(auxiliary.present)]
     own_before = [t.clone() for t in own]
