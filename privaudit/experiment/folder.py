@@ -45,6 +45,8 @@ class RunFolder:
                 created; or, with ``resume``, it belongs to another scenario.
         """
         folder = cls(path)
+        if not resume and not folder.file(".lock").exists():
+            folder._refuse_unless_empty()  # before a lock file is put among somebody's files
         with folder._exclusively():
             if resume:
                 if folder.scenario() != scenario:
@@ -53,13 +55,8 @@ class RunFolder:
                         where=str(path),
                         remedy="resume with the scenario it was started with",
                     )
-            elif set(os.listdir(path)) - {".lock"}:
-                raise UserError(
-                    "output folder is not empty",
-                    where=str(path),
-                    remedy=f"choose another --out, or go on with --resume {path}",
-                )
             else:
+                folder._refuse_unless_empty()
                 folder.write_json("scenario.json", scenario.model_dump(mode="json"))
             yield folder
 
@@ -125,6 +122,14 @@ class RunFolder:
             raise UserError(
                 f"cannot be read: {error}", where=str(file), remedy="the run may not be finished"
             ) from error
+
+    def _refuse_unless_empty(self) -> None:
+        if self.path.is_dir() and set(os.listdir(self.path)) - {".lock"}:
+            raise UserError(
+                "output folder is not empty",
+                where=str(self.path),
+                remedy=f"choose another --out, or go on with --resume {self.path}",
+            )
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
