@@ -28,6 +28,7 @@ SMALL = (
     "audit.rounds=4",
     "audit.fractions=[1.0]",
     'audit.properties=["bold"]',
+    'audit.attacks=["melis-rf", "linear"]',
     "audit.shadows=2",
     "report.devices=[]",
 )
