@@ -174,6 +174,16 @@ def better_score(folder: RunFolder) -> None:
     folder.write_json(f"scores/run-0/{name}.json", {row["attack"]: row["scores"]})
 
 
+def other_scores(folder: RunFolder) -> None:
+    name = f"scores/{CELL}.json"
+    folder.write_json(name, {k: v[::-1] for k, v in folder.read_json(name).items()})
+
+
+def other_truth(folder: RunFolder) -> None:
+    name = f"truth/{CELL}.json"
+    folder.write_json(name, [not present for present in folder.read_json(name)])
+
+
 def other_plan(folder: RunFolder) -> None:
     scenario = folder.read_json("scenario.json")
     folder.write_json("scenario.json", scenario | {"title": "what we meant all along"})
@@ -224,6 +234,8 @@ def another_account(folder: RunFolder) -> None:
 
 FORGERIES = {
     better_score: {"results"},
+    other_scores: {"records", "results"},
+    other_truth: {"records", "results"},
     other_plan: {"records", "plan", "results"},
     more_for_a_friend: {"rewards", "payments", "results"},
     over_budget: {"rewards", "payments", "results"},
