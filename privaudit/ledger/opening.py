@@ -65,9 +65,6 @@ def open_ledger(
         accounts = accounts or _embedded_accounts(rpc, seed)
         chain = _chain(journal, accounts, rpc)
         sender = Sender(chain, journal, accounts, confirmations=confirmations, patience=patience)
-        if not chain.instant:
-            sender.reconciler.resend()
-            sender.reconciler.watch()
         deployed = _contract(sender, chain, journal, accounts, contract, required_bond)
     except BaseException:
         if journal is not None:
@@ -144,7 +141,7 @@ def _chain(journal: Journal, accounts: Accounts, rpc: str | None) -> Chain:
         for role, account in roles.items():
             check_pin(journal, role, account)
         if rpc is None:
-            return replay(journal, complete=True)
+            return replay(journal)
     chain: Chain = EmbeddedChain(roles.values()) if rpc is None else _rpc_chain(rpc)
     if "chain_id" in journal.pins():
         check_pins(journal, chain)

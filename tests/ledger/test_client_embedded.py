@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,22 @@ def test_same_seed_same_chain_other_seed_other_accounts(tmp_path: Path) -> None:
             play(ledger)
             roots.append(ledger.chain.state_root())
     assert roots[0] == roots[1] != roots[2]
+
+
+def test_same_seed_same_chain_in_another_process(tmp_path: Path) -> None:
+    script = (
+        "import sys, pathlib; sys.path.insert(0, sys.argv[1])\n"
+        "from client_kit import play\n"
+        "from privaudit.ledger.opening import open_ledger\n"
+        "with open_ledger(pathlib.Path(sys.argv[2]), seed=1) as ledger:\n"
+        "    play(ledger); print(ledger.chain.head().hash.hex(), ledger.chain.state_root().hex())\n"
+    )
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-c", script, here, str(tmp_path / "there")]
+    there = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    with open_ledger(tmp_path / "here", seed=1) as ledger:
+        play(ledger)
+        assert there == [ledger.chain.head().hash.hex(), (ledger.chain.state_root() or b"").hex()]
 
 
 def test_time_is_the_chains_own(ledger: LedgerClient) -> None:

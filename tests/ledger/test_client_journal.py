@@ -52,6 +52,7 @@ def change(folder: Path, statement: str) -> None:
         ("UPDATE transactions SET block_time = block_time + 1 WHERE id = 5", "block"),
         ("UPDATE transactions SET block_time = block_time - 9 WHERE id = 5", "block time"),
         ("DELETE FROM receipts WHERE intent = 5", "no receipt"),
+        ("UPDATE transactions SET intent = 99 WHERE id = 5", "without its action"),
         ("UPDATE pins SET value = '00' WHERE key = 'genesis'", "genesis"),
         ("UPDATE pins SET value = '0' WHERE key = 'version'", "version"),
         ("UPDATE pins SET value = replace(value, '0x', '0y') WHERE key = 'admin'", "admin"),
