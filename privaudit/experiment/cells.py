@@ -22,7 +22,8 @@ class Cell:
     @cached_property
     def name(self) -> str:
         """A file name, the same for every run: ``bold_largest_0.1_k5``."""
-        return f"{self.property}_{self.rule}_{self.fraction:g}_k{self.participants}"
+        fraction = repr(self.fraction).removesuffix(".0")  # every digit: cells must not collide
+        return f"{self.property}_{self.rule}_{fraction}_k{self.participants}"
 
 
 def cells_of(scenario: Scenario) -> list[Cell]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import math
+import reprlib
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
@@ -41,9 +44,31 @@ def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> Scenario:
 def check_scenario(table: dict[str, Any], *, where: str) -> Scenario:
     """Validate a parsed scenario; the first problem becomes one line."""
     try:
+        _check_values(table, "", where)
         return Scenario.model_validate(table)
     except ValidationError as error:
         raise _explain(error, where) from error
+    except RecursionError as error:
+        raise UserError("values are nested too deeply", where=where) from error
+
+
+def _check_values(value: Any, key: str, where: str) -> None:
+    """Refuse what JSON does not hold: a run keeps its scenario as JSON and reads it again."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_values(name, key, where)
+            _check_values(inner, f"{key}.{name}" if key else str(name), where)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_values(inner, key, where)
+    elif isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+            raise UserError(f"{key or 'a key'}: not a text in UTF-8 (got {value!r})", where=where)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise UserError(f"{key}: must be a finite number (got {value})", where=where)
+    elif value is not None and not isinstance(value, int):
+        raise UserError(f"{key}: dates and times are not settings (got {value})", where=where)
 
 
 def _find(name_or_path: str) -> Path:
@@ -52,8 +77,9 @@ def _find(name_or_path: str) -> Path:
         return known[name_or_path]
     path = Path(name_or_path)
     if path.suffix == ".toml" or "/" in name_or_path:
-        if path.is_file():
-            return path
+        with contextlib.suppress(OSError):  # e.g. a name that is too long
+            if path.is_file():
+                return path
         raise UserError(f"no scenario file '{name_or_path}'", remedy="check the path")
     raise unknown_name("scenario", name_or_path, known)
 
@@ -63,7 +89,9 @@ def _read(file: Path) -> dict[str, Any]:
         if file.stat().st_size > MAX_BYTES:
             raise UserError(f"larger than {MAX_BYTES} bytes", where=str(file))
         return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except UserError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:  # bytes, syntax, numbers, nesting
         raise UserError(
             f"not a readable TOML file: {error}", where=str(file), remedy="correct the file"
         ) from error
@@ -91,7 +119,7 @@ def _parse_value(text: str) -> Any:
         return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # not TOML, a number too long, nested too deeply
         return text
 
 
@@ -110,7 +138,7 @@ def _explain(error: ValidationError, where: str) -> UserError:
         return UserError(f"'{key}' is missing", where=where)
     message = first["msg"].removeprefix("Value error, ")
     value = first.get("input")
-    shown = f" (got {value!r})" if not isinstance(value, dict | BaseModel) else ""
+    shown = f" (got {reprlib.repr(value)})" if not isinstance(value, dict | BaseModel) else ""
     return UserError(f"{key}: {message}{shown}" if key else message, where=where)
 
 

@@ -40,6 +40,18 @@ def _distinct(values: list[Any]) -> list[Any]:
     return values
 
 
+def _by_fraction(published: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    for by_fraction in published.values():
+        for text in by_fraction:
+            try:
+                sensible = 0 < float(text) <= 1
+            except ValueError:
+                sensible = False
+            if not sensible:
+                raise ValueError(f"'{text}' is not a fraction in (0, 1]")
+    return published
+
+
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Rule = Annotated[str, AfterValidator(_known_rule)]
 Participants = Annotated[int, Field(ge=2)]
@@ -244,7 +256,9 @@ class ReportSection(Section):
         devices: numbers of devices to time one training round for.
     """
 
-    published: dict[str, dict[str, float]] = {}
+    published: Annotated[
+        dict[str, dict[str, Annotated[float, Field(ge=0, le=1)]]], AfterValidator(_by_fraction)
+    ] = {}
     published_source: str = ""
     notes: list[str] = []
     devices: Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(_ascending)] = []
