@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import time
 from dataclasses import asdict
 from typing import Any
@@ -109,7 +109,8 @@ def _metrics_row(run: int, outcome: RoundOutcome, engine: Engine, test: Samples)
         "rejected": {str(v.client): v.reason for v in outcome.verdicts if not v.accepted},
     }
     del row["seconds"]
-    return json.loads(json.dumps(row))
+    # Clients that diverge have no finite loss; JSON knows null for that.
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
 
 
 def _parameters_file(folder: RunFolder, run: int) -> Any:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from privaudit.attack.protocol import make_attack
 from privaudit.attack.registry import load_attack
 from privaudit.data.dataset import Dataset
@@ -125,7 +127,29 @@ def check_world(world: World) -> None:
         make_attack(attack, world.scenario.attack_options.get(name, {}), Seed(world.scenario.seed))
     for run in range(world.scenario.runs):
         world.partitions(run)
-    world.engine(0)
+    most = max(world.scenario.report.devices, default=0)
+    if most > len(world.dataset):
+        raise UserError(
+            f"{most} devices, but only {len(world.dataset)} records in '{world.dataset.name}'",
+            where="report.devices",
+            remedy="use fewer devices or more data",
+        )
+    _check_model_takes_data(world)
+
+
+def _check_model_takes_data(world: World) -> None:
+    """One gradient on two records, one of them of the last class that occurs."""
+    engine, labels = world.engine(0), world.dataset.labels
+    two = np.array([0, int(labels.argmax())])
+    try:
+        engine.gradients(engine.initial, world.samples, [two], world.run_seed(0).child("check"))
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"model '{world.scenario.model.name}' cannot be trained on "
+            f"'{world.dataset.name}': {error}",
+            where="model",
+            remedy="its forward takes a batch of inputs and gives logits [b, classes]",
+        ) from error
 
 
 def input_shape(dataset: Dataset) -> InputShape:

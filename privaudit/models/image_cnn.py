@@ -20,6 +20,9 @@ class ImageCNN(nn.Module):
         channels: output channels of each convolution; every one halves the side (28, 14, 7 ...).
         hidden: width of the dense layer before the output.
         side: height and width of an image.
+
+    Raises:
+        ValueError: more convolutions than the image has halves.
     """
 
     def __init__(
@@ -35,6 +38,8 @@ class ImageCNN(nn.Module):
         for width in channels:
             self.convolutions.append(nn.Conv2d(previous, width, 3, padding=1))
             previous, side = width, side // 2
+        if side < 1:
+            raise ValueError(f"{len(channels)} poolings leave nothing of the image")
         self.hidden = nn.Linear(previous * side * side, hidden)
         self.output = nn.Linear(hidden, num_classes)
 

@@ -121,12 +121,13 @@ def training_summary(training: Sequence[dict[str, Any]]) -> str | None:
     last = max(row["round"] for row in training)
     final = [row for row in training if row["round"] == last]
     accuracy = [row["test_accuracy"] for row in final]
-    loss = sum(row["train_loss"] for row in final) / len(final)
+    losses = [row["train_loss"] for row in final]
+    loss = "diverged" if None in losses else f"{sum(losses) / len(losses):.2f}"
     return (
         f"Training: {final[0]['clients']} clients a round; rounds: {last + 1}; runs: {len(final)}; "
         f"test accuracy {sum(accuracy) / len(accuracy):.3f} "
         f"(range over runs {min(accuracy):.3f} to {max(accuracy):.3f}), "
-        f"mean client loss {loss:.2f}."
+        f"mean client loss {loss}."
     )
 
 

@@ -96,6 +96,7 @@ def test_options_override_facts() -> None:
         ("mlp", {}, IMAGE, "takes table data.*use cnn"),
         ("cnn", {"chanels": [1]}, IMAGE, "unexpected keyword argument 'chanels'"),
         ("cnn", {"channels": "many"}, IMAGE, "cannot be built"),
+        ("cnn", {"channels": [1, 1, 1, 1]}, IMAGE, "4 poolings leave nothing of the image"),
         ("own_models:Absent", {}, TABLE, "cannot load model 'own_models:Absent'"),
         ("no_such_module:Model", {}, TABLE, "No module named 'no_such_module'"),
         (":Model", {}, TABLE, "cannot load model"),
