@@ -235,6 +235,6 @@ def test_any_damage_is_read_or_refused(
     try:
         read(whole)
     except UserError as error:
-        assert "\n" not in str(error) - either outcome is right
+        assert "\n" not in str(error)  # either outcome is right
     finally:
         file.write_bytes(original)
