@@ -17,6 +17,9 @@ from privaudit.ledger.errors import LedgerError
 from privaudit.ledger.journal import FILE, Journal
 from privaudit.ledger.opening import open_ledger, view_ledger
 
+FULL = 2
+"""SQLite's number for synchronous=FULL."""
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
@@ -183,3 +186,25 @@ def test_journal_keeps_what_it_is_given_in_full_or_not_at_all(tmp_path: Path) ->
     assert [intent.key for intent in journal.pending()] == ["a"]
     assert journal.next_nonce(entry.sender) == entry.nonce + 1
     journal.close()
+
+
+def test_signed_bytes_are_flushed_to_the_disk_receipts_are_not(tmp_path: Path) -> None:
+    # No crash of a process shows this, only one of the machine; so look at what SQLite is told.
+    with open_ledger(tmp_path) as ledger:
+        database, told = ledger.journal._store.db, []
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert database.execute("PRAGMA synchronous").fetchone() == (FULL,)
+        database.set_trace_callback(told.append)
+        ledger.fund(5)
+        database.set_trace_callback(None)
+    modes = {}
+    mode = "FULL"
+    for statement in told:
+        mode = statement.partition("synchronous=")[2] or mode
+        if statement.startswith("INSERT"):
+            modes[statement.split("(")[0].split(" VALUES")[0]] = mode
+    assert modes == {
+        "INSERT INTO intents": "FULL",
+        "INSERT INTO transactions": "FULL",
+        "INSERT OR REPLACE INTO receipts": "NORMAL",
+    }
