@@ -116,9 +116,9 @@ class TraceWriter:
         for client, delta in (client_deltas or {}).items():
             tensors |= _pack(f"client.{client}", delta)
         facts = {
-            "own_weight": repr(float(own_weight)),
-            "participants": str(participants),
-            "client_weights": json.dumps({str(c): w for c, w in (client_weights or {}).items()}),
+            "own_weight": float(own_weight),
+            "participants": participants,
+            "client_weights": {str(c): w for c, w in (client_weights or {}).items()},
         }
         self._save(_round_file(self._rounds), tensors, facts)
         self._rounds += 1
@@ -137,10 +137,12 @@ class TraceWriter:
             self.close()
 
     def _save(
-        self, name: str, tensors: dict[str, Tensor], facts: dict[str, str] | None = None
+        self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None
     ) -> None:
         partial = self._path / f"{name}.partial"
-        save_file(tensors, partial, metadata=facts)
+        # One entry: the library writes several in an order that changes from call to call.
+        metadata = {"round": json.dumps(facts, sort_keys=True)} if facts else None
+        save_file(tensors, partial, metadata=metadata)
         self._digests[name] = hashlib.sha256(partial.read_bytes()).hexdigest()
         partial.replace(self._path / name)
 
@@ -210,8 +212,9 @@ class Trace:
 
     def _read(self, number: int, before: Tensor) -> Observation:
         file = self.path / _round_file(number)
-        tensors, facts = _load(file)
+        tensors, metadata = _load(file)
         try:
+            facts = json.loads(metadata["round"])
             clients = sorted(
                 int(name.removeprefix("client.").split("/")[0])
                 for name in tensors
@@ -223,11 +226,9 @@ class Trace:
                 global_delta=_unpack("global_delta", tensors, len(before)),
                 own_delta=_unpack("own_delta", tensors, len(before)),
                 own_weight=_within("own_weight", float(facts["own_weight"]), 0.0, 1.0),
-                participants=int(_within("participants", int(facts["participants"]), 1)),
+                participants=int(_within("participants", facts["participants"], 1)),
                 client_deltas={c: _unpack(f"client.{c}", tensors, len(before)) for c in clients},
-                client_weights={
-                    int(c): float(w) for c, w in json.loads(facts["client_weights"]).items()
-                },
+                client_weights={int(c): float(w) for c, w in facts["client_weights"].items()},
                 target=self.manifest.target,
             )
         except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:

@@ -166,11 +166,7 @@ def test_a_layout_of_another_size_is_refused(tmp_path: Path) -> None:
         read(path)
 
 
-GOOD = {
-    "own_weight": "0.5",
-    "participants": "2",
-    "client_weights": "{}",
-}
+GOOD: dict[str, object] = {"own_weight": 0.5, "participants": 2, "client_weights": {}}
 DELTAS = {"global_delta": torch.ones(8), "own_delta": torch.ones(8)}
 
 
@@ -193,22 +189,40 @@ DELTAS = {"global_delta": torch.ones(8), "own_delta": torch.ones(8)}
         ),
         (DELTAS, {}),
         (DELTAS, GOOD | {"own_weight": "heavy"}),
-        (DELTAS, GOOD | {"own_weight": "nan"}),
-        (DELTAS, GOOD | {"own_weight": "-0.5"}),
-        (DELTAS, GOOD | {"participants": "2.5"}),
-        (DELTAS, GOOD | {"participants": "0"}),
-        (DELTAS, GOOD | {"client_weights": "[1]"}),
-        (DELTAS, GOOD | {"client_weights": "{"}),
-        (DELTAS, GOOD | {"client_weights": '{"1": null}'}),
+        (DELTAS, GOOD | {"own_weight": float("nan")}),
+        (DELTAS, GOOD | {"own_weight": -0.5}),
+        (DELTAS, GOOD | {"participants": "two"}),
+        (DELTAS, GOOD | {"participants": 0}),
+        (DELTAS, GOOD | {"client_weights": [1]}),
+        (DELTAS, GOOD | {"client_weights": {"1": None}}),
     ],
 )
 def test_a_round_that_makes_no_sense_is_refused(
-    tmp_path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]
+    tmp_path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, object]
 ) -> None:
     path = write(tmp_path / "t")
-    save_file(tensors, path / "round-000001.safetensors", metadata=facts)
+    metadata = {"round": json.dumps(facts)}
+    save_file(tensors, path / "round-000001.safetensors", metadata=metadata)
     with pytest.raises(UserError, match=r"round-000001\.safetensors: round 1 cannot be read"):
         read(path)
+
+
+@pytest.mark.parametrize("metadata", [None, {"other": "{}"}, {"round": "{"}, {"round": "[]"}])
+def test_a_round_without_its_facts_is_refused(
+    tmp_path: Path, metadata: dict[str, str] | None
+) -> None:
+    path = write(tmp_path / "t")
+    save_file(DELTAS, path / "round-000001.safetensors", metadata=metadata)
+    with pytest.raises(UserError, match=r"round-000001\.safetensors: round 1 cannot be read"):
+        read(path)
+
+
+def test_the_same_rounds_give_the_same_bytes(tmp_path: Path) -> None:
+    contents = [
+        {file.name: file.read_bytes() for file in write(tmp_path / str(i)).iterdir()}
+        for i in range(5)
+    ]
+    assert all(other == contents[0] for other in contents[1:])
 
 
 @pytest.fixture(scope="module")
