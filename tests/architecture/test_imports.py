@@ -158,7 +158,9 @@ def test_attacks_reach_no_ground_truth_at_run_time() -> None:
     assert not [m for m in loaded if m.startswith(FORBIDDEN_TO_ATTACKS)]
 
 
-GLOBAL_DRAWS = {"rand", "randn", "random", "randint", "choice", "shuffle", "permutation", "seed"}
+OWN_STREAMS = {"Generator", "PCG64", "SeedSequence"}
+"""What may be called of ``numpy.random``: everything else draws, or seeds, somebody else's."""
+TORCH_DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial"}
 LENDS_A_STREAM = {"privaudit.engine.engine", "privaudit.models.build"}
 """Where torch's global generator is seeded inside ``fork_rng``, because layers know no other."""
 
@@ -166,16 +168,16 @@ LENDS_A_STREAM = {"privaudit.engine.engine", "privaudit.models.build"}
 @pytest.mark.parametrize("module", modules("privaudit", "attacks"))
 def test_no_global_randomness(module: str) -> None:
     tree = ast.parse(modules("privaudit", "attacks")[module].read_text(encoding="utf-8"))
-    calls = [ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)]
-    drawn = [
-        call
-        for call in calls
-        if call.startswith(("np.random.", "numpy.random.", "random."))
-        and call.split(".")[-1] in GLOBAL_DRAWS
-    ]
-    assert not drawn
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = [ast.unparse(call.func) for call in calls]
+    numpy = [n for n in names if n.startswith(("np.random.", "numpy.random."))]
+    assert not [n for n in numpy if n.split(".")[-1] not in OWN_STREAMS]
+    assert not [n for n in names if n.startswith("random.")]
+    for name, call in zip(names, calls, strict=True):
+        if name.startswith("torch.") and name.split(".")[-1] in TORCH_DRAWS:
+            assert "generator" in {keyword.arg for keyword in call.keywords}, ast.unparse(call)
     if module not in LENDS_A_STREAM:
-        assert "torch.manual_seed" not in calls
+        assert "torch.manual_seed" not in names
 
 
 def test_importing_the_package_is_light() -> None:

@@ -60,10 +60,15 @@ def test_a_file_is_there_whole_or_not_at_all(
         original(path, text[: len(text) // 2], **settings)
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "write_text", half)
-    with pytest.raises(OSError, match="disk full"):
-        folder.write_text("deep/file.txt", "afterwards")
-    assert (tmp_path / "deep" / "file.txt").read_text() == "before"
+    def never(path: Path, target: Path) -> Path:
+        raise OSError("disk full")
+
+    for method, failing in (("write_text", half), ("replace", never)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, method, failing)
+            with pytest.raises(OSError, match="disk full"):
+                folder.write_text("deep/file.txt", "afterwards")
+        assert (tmp_path / "deep" / "file.txt").read_text() == "before"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

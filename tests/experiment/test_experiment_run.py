@@ -128,6 +128,8 @@ def test_the_server_sees_single_deltas_end_to_end(tmp_path: Path, fractions: str
     folder = run_audit(chosen, tmp_path / "run", workers=1)
     (row,) = rows(folder)
     assert (row["status"], row["view"]) == ("ok", "server"), row["reason"]
+    (seen,) = folder.file("traces", "run-0").iterdir()
+    assert {observation.target for observation in Trace.open(seen)} == {TARGET}
 
 
 def test_a_persistent_property_has_its_controls_end_to_end(tmp_path: Path) -> None:
