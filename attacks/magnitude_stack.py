@@ -16,9 +16,9 @@ from torch import Tensor
 
 from attacks.magnitudes import coarse_magnitude, magnitude, signed_root, structure
 from attacks.simulation import Simulator
-from attacks.stacking import MemberScores, combine, kernel_ridge
+from attacks.stacking import MemberScores, combine, cross_fitted, kernel_ridge
 from privaudit.attack.adversary import ShadowRound
-from privaudit.attack.protocol import Attack
+from privaudit.attack.protocol import Attack, check_whole_number
 from privaudit.engine.layout import Layout
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
@@ -33,7 +33,7 @@ class MagnitudeStack(Attack):
     Args:
         seed: stream of the stand-ins, the coordinates and the forest.
         per_round: stand-ins of each kind per round, at least 2.
-        memory: rounds whose bystanders serve again, at least 1.
+        window: rounds whose bystanders are mixed, at least 1.
         coordinates: at most so many coordinates, drawn once, enter the ridge regressions.
         rows: about so many stand-ins are kept over all rounds, at least 64.
         trees: number of trees.
@@ -49,21 +49,21 @@ class MagnitudeStack(Attack):
         *,
         seed: Seed,
         per_round: int = 8,
-        memory: int = 4,
+        window: int = 16,
         coordinates: int = 32768,
         rows: int = 1536,
         trees: int = 100,
     ) -> None:
         super().__init__(seed=seed)
-        _at_least("per_round", per_round, 2)
-        _at_least("memory", memory, 1)
-        _at_least("coordinates", coordinates, 1)
-        _at_least("rows", rows, 64)
-        _at_least("trees", trees, 1)
+        check_whole_number("per_round", per_round, at_least=2)
+        check_whole_number("window", window, at_least=1)
+        check_whole_number("coordinates", coordinates, at_least=1)
+        check_whole_number("rows", rows, at_least=64)
+        check_whole_number("trees", trees, at_least=1)
         self.coordinates, self.rows, self.trees = coordinates, rows, trees
-        self._simulator = Simulator(per_round, memory)
+        self._simulator = Simulator(per_round, window)
         self._chosen: Tensor | None = None
-        self._rounds = 0
+        self._layout = Layout(())
         self._stand_ins: list[_StandIns] = []
         self._observed: list[_Rows] = []
 
@@ -71,17 +71,16 @@ class MagnitudeStack(Attack):
         """Keep the chosen coordinates and the structure of the observation and its stand-ins."""
         if self._chosen is None:
             self._chosen = self._choose(layout)
-        rng = self.seed.generator("stand-ins", observation.round)
-        simulated = self._simulator.simulate(observation, shadow, rng)
-        rows = _Rows.of(simulated.signals, self._chosen, layout)
-        self._stand_ins.append(_StandIns(self._rounds, rows, simulated.present, simulated.halves))
-        self._observed.append(_Rows.of(observation.signal.unsqueeze(0), self._chosen, layout))
-        self._rounds += 1
-        self._thin()
+            self._layout = layout
+        self._simulator.add(observation, shadow)
+        while self._simulator.ready():
+            self._keep_next()
         return self
 
     def score(self) -> np.ndarray:
         """[T] log odds that the property is present, given equal odds before."""
+        while self._simulator:
+            self._keep_next()
         present = np.concatenate([s.present for s in self._stand_ins])
         halves = np.concatenate([s.halves for s in self._stand_ins])
         coordinates = torch.cat([s.rows.coordinates for s in self._stand_ins])
@@ -100,6 +99,16 @@ class MagnitudeStack(Attack):
         """[T] probability that the property is present, given equal odds before."""
         probability: np.ndarray = expit(self.score())
         return probability
+
+    def _keep_next(self) -> None:
+        assert self._chosen is not None
+        number = len(self._observed)
+        simulated = self._simulator.next(self.seed.generator("stand-ins", number))
+        rows = _Rows.of(simulated.stand_ins, self._chosen, self._layout)
+        self._stand_ins.append(_StandIns(number, rows, simulated.present, simulated.halves))
+        seen = simulated.observed.unsqueeze(0)
+        self._observed.append(_Rows.of(seen, self._chosen, self._layout))
+        self._thin()
 
     def _choose(self, layout: Layout) -> Tensor:
         """Sorted indices of the coordinates that are looked at."""
@@ -121,20 +130,17 @@ class MagnitudeStack(Attack):
     ) -> MemberScores:
         """Extremely randomised trees (P. Geurts, D. Ernst and L. Wehenkel, Mach. Learn. 2006)."""
 
-        def fitted(rows: np.ndarray, name: str) -> ExtraTreesClassifier:
+        def fit(rows: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             forest = ExtraTreesClassifier(
                 n_estimators=self.trees,
                 min_samples_leaf=2,
-                random_state=self.seed.child("forest", name).integer() % 2**32,
+                random_state=self.seed.child("forest", int(rows[0])).integer() % 2**32,
             )
-            return forest.fit(train[rows], present[rows])
+            forest.fit(train[rows], present[rows])
+            both = forest.predict_proba(np.concatenate([train[test], observed]))[:, 1]
+            return both[: len(test)], both[len(test) :]
 
-        held_out = np.zeros(len(train))
-        for half in np.unique(halves):
-            forest = fitted(halves != half, f"without-{half}")
-            held_out[halves == half] = forest.predict_proba(train[halves == half])[:, 1]
-        forest = fitted(np.ones(len(train), dtype=bool), "all")
-        return MemberScores(held_out, forest.predict_proba(observed)[:, 1])
+        return cross_fitted(fit, present, halves)
 
 
 @dataclass(frozen=True)
@@ -170,8 +176,3 @@ def _kernels(train: Tensor, observed: Tensor) -> tuple[np.ndarray, np.ndarray]:
     size = train.shape[1]
     inner, cross = train @ train.T / size, observed @ train.T / size
     return inner.double().numpy(), cross.double().numpy()
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,10 @@ PRIOR_WEIGHT, PRIOR_PRECISION = 0.05, 4.0
 """The weights of the members are pulled to this value, as hard as this many stand-ins would."""
 
 
+Fit = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""``fit(train, test)``: learn from these rows, score those rows and what was seen."""
+
+
 @dataclass(frozen=True)
 class MemberScores:
     """One member: cross-fitted scores [n] of the stand-ins, and scores [T] of what was seen."""
@@ -25,27 +30,61 @@ class MemberScores:
     observed: np.ndarray
 
 
-def kernel_ridge(
-    train: np.ndarray, observed: np.ndarray, present: np.ndarray, halves: np.ndarray
-) -> MemberScores:
-    """Ridge regression of the label in the dual; the two halves choose its strength.
+def cross_fitted(fit: Fit, present: np.ndarray, halves: np.ndarray) -> MemberScores:
+    """Learn on either half of the stand-ins, score the other half and what was seen.
+
+    What was seen is scored by both, and the scores of a model are put on the scale of its scores of
+    the stand-ins it did not learn from: to a model that learned from *their* records, stand-ins of
+    the adversary's own records look unlike anybody else's, in the more extreme a way the more
+    bystanders are in the sum.
 
     Args:
-        train: [n, n] inner products of the stand-ins.
-        observed: [T, n] inner products of what was seen with the stand-ins.
+        fit: learns from the rows ``train`` and returns scores of the
+            rows ``test`` and of what was seen.
         present: [n] bool.
         halves: [n] 0 or 1.
     """
-    held_out = np.zeros((len(RIDGES), len(train)))
+    held_out, observed = np.zeros(len(present)), []
     for half in np.unique(halves):
-        fit, test = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
-        block = _ridge(train[np.ix_(fit, fit)], train[np.ix_(test, fit)], present[fit], RIDGES)
-        held_out[:, test] = block
-    quality = [separation(scores, present, halves) for scores in held_out]
-    best = len(RIDGES) - 1 - int(np.argmax(quality[::-1]))  # of equals, the strongest ridge
-    return MemberScores(
-        held_out[best], _ridge(train, observed, present, RIDGES[best : best + 1])[0]
-    )
+        train, test = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
+        scores, seen = fit(train, test)
+        centre, scale = scores.mean(), scores.std() + 1e-12
+        held_out[test] = (scores - centre) / scale
+        observed.append((seen - centre) / scale)
+    return MemberScores(held_out, np.mean(observed, axis=0))
+
+
+def kernel_ridge(
+    kernel: np.ndarray, cross: np.ndarray, present: np.ndarray, halves: np.ndarray
+) -> MemberScores:
+    """Ridge regression of the label in the dual; held-out scores choose its strength.
+
+    Args:
+        kernel: [n, n] inner products of the stand-ins.
+        cross: [T, n] inner products of what was seen with the stand-ins.
+        present: [n] bool.
+        halves: [n] 0 or 1.
+    """
+    both = np.concatenate([kernel, cross])
+    seen = np.arange(len(kernel), len(both))
+    solved: dict[int, np.ndarray] = {}
+
+    def fit(strength: int) -> Fit:
+        def one(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            key = int(train[0])
+            if key not in solved:
+                rows = np.concatenate([test, seen])
+                solved[key] = _ridge(
+                    kernel[np.ix_(train, train)], both[np.ix_(rows, train)], present[train]
+                )
+            scores = solved[key][strength]
+            return scores[: len(test)], scores[len(test) :]
+
+        return one
+
+    fits = [cross_fitted(fit(number), present, halves) for number in range(len(RIDGES))]
+    quality = [separation(member.held_out, present, halves) for member in fits]
+    return fits[len(RIDGES) - 1 - int(np.argmax(quality[::-1]))]  # of equals, the strongest
 
 
 def separation(scores: np.ndarray, present: np.ndarray, halves: np.ndarray) -> float:
@@ -66,11 +105,8 @@ def combine(members: list[MemberScores], present: np.ndarray) -> np.ndarray:
     score it learns from is of records the member never saw, the odds are calibrated, too.
     """
     held_out = np.stack([m.held_out for m in members], axis=1)
-    centre, scale = held_out.mean(0), held_out.std(0) + 1e-12
-    train = (held_out - centre) / scale
-    seen = (np.stack([m.observed for m in members], axis=1) - centre) / scale
-    weights, intercept = _logistic(train, present)
-    odds: np.ndarray = seen @ weights + intercept
+    weights, intercept = _logistic(held_out, present)
+    odds: np.ndarray = np.stack([m.observed for m in members], axis=1) @ weights + intercept
     return odds
 
 
@@ -91,10 +127,8 @@ def _logistic(train: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, float
     return found[:-1], float(found[-1])
 
 
-def _ridge(
-    kernel: np.ndarray, cross: np.ndarray, present: np.ndarray, strengths: tuple[float, ...]
-) -> np.ndarray:
-    """[S, m] predictions for each strength, kernel and labels centred on the training rows."""
+def _ridge(kernel: np.ndarray, cross: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """[S, m] predictions for each of :data:`RIDGES`, kernel and labels centred on the training rows."""
     mean = kernel.mean(0)
     centred = kernel - mean - mean[:, None] + mean.mean()
     shifted = cross - cross.mean(1, keepdims=True) - mean + mean.mean()
@@ -104,4 +138,4 @@ def _ridge(
     projected = vectors.T @ (labels - labels.mean())
     scale = values.mean() + 1e-30
     across = shifted @ vectors
-    return np.stack([across @ (projected / (values + s * scale)) for s in strengths])
+    return np.stack([across @ (projected / (values + s * scale)) for s in RIDGES])
