@@ -128,7 +128,7 @@ def _logistic(train: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, float
 
 
 def _ridge(kernel: np.ndarray, cross: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """[S, m] predictions for each of :data:`RIDGES`, kernel and labels centred on the training rows."""
+    """[S, m] predictions for each of :data:`RIDGES`, centred on the training rows."""
     mean = kernel.mean(0)
     centred = kernel - mean - mean[:, None] + mean.mean()
     shifted = cross - cross.mean(1, keepdims=True) - mean + mean.mean()
