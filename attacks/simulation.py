@@ -2,8 +2,8 @@
 
 A stand-in is a sum of shadows: one target, with or without the property, and bystanders. The
 bystanders come from a window of rounds around the observed one, as the parameters move little
-between rounds and the sums must differ in more than their target. A sum only ever mixes shadows of
-one half of the adversary's records, so that the halves can test each other.
+between rounds and the sums must differ in more than their target. The targets of two stand-ins of
+different halves share no record.
 """
 
 from __future__ import annotations
@@ -35,8 +35,17 @@ class Simulated:
     halves: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class _Round:
+    """What a window keeps of a round: its number, what was seen [P] and bystanders [n, P]."""
+
+    number: int
+    observed: Tensor
+    bystanders: Tensor
+
+
 class Simulator:
-    """Makes stand-ins round by round, half a window late; :meth:`flush` yields the last rounds.
+    """Makes stand-ins round by round, half a window late, so that a window lies around its round.
 
     Args:
         per_round: stand-ins of each kind per round, at least 2.
@@ -46,73 +55,81 @@ class Simulator:
     def __init__(self, per_round: int, window: int) -> None:
         self.per_round = per_round
         self.window = window
-        self._bank: deque[tuple[int, Tensor, np.ndarray]] = deque()
-        self._pending: deque[tuple[Observation, ShadowRound, np.ndarray]] = deque()
+        self._bank: deque[_Round] = deque()
+        self._pending: deque[tuple[Observation, ShadowRound]] = deque()
 
     def add(self, observation: Observation, shadow: ShadowRound) -> None:
         """Take in a round."""
-        halves = _halves(observation, shadow)
-        self._pending.append((observation, shadow, halves))
+        self._pending.append((observation, shadow))
         if shadow.contributors > 1:
-            self._bank.append((observation.round, shadow.bystanders, halves))
-            size = shadow.bystanders.nbytes
-            while len(self._bank) > max(1, min(self.window, BANK_BYTES // size)):
+            self._bank.append(_Round(observation.round, observation.signal, shadow.bystanders))
+            most = min(self.window, BANK_BYTES // shadow.bystanders.nbytes)
+            while len(self._bank) > max(1, most):
                 self._bank.popleft()
 
     def ready(self) -> bool:
         """Whether the oldest round not yet simulated has its window around it."""
-        return len(self._pending) > self.window // 2 or (
-            bool(self._pending) and self._pending[0][1].contributors == 1
-        )
+        if not self._pending:
+            return False
+        return len(self._pending) > self.window // 2 or self._pending[0][1].contributors == 1
 
     def __bool__(self) -> bool:
+        """Whether a round is not yet simulated."""
         return bool(self._pending)
 
     def next(self, rng: np.random.Generator) -> Simulated:
         """Simulate the oldest round; half of its stand-ins have the property."""
-        observation, shadow, halves = self._pending.popleft()
-        own = shadow.bystanders is shadow.absent
+        observation, shadow = self._pending.popleft()
+        halves = _halves(observation, shadow)
+        same_pool = shadow.bystanders is shadow.absent
         sums, labels = [], []
         for present, pool in ((True, shadow.present), (False, shadow.absent)):
             for half in np.unique(halves):
-                targets = np.flatnonzero(halves == half)
                 count = max(1, self.per_round // len(np.unique(halves)))
-                chosen = np.resize(rng.permutation(targets), count)
-                taken = [(observation.round, c) if own and not present else None for c in chosen]
-                others = self._bystanders(taken, int(half), shadow.contributors - 1, rng)
+                chosen = np.resize(rng.permutation(np.flatnonzero(halves == half)), count)
+                taken = chosen if same_pool and not present else np.full(count, -1)
+                others = self._bystanders(observation.round, taken, shadow.contributors - 1, rng)
                 sums.append(pool[torch.from_numpy(chosen)] + others)
                 labels += [(present, half)] * count
         return Simulated(
             resolved(observation, observation.signal),
-            _as_seen(observation, torch.cat(sums)),
+            _as_seen(observation, self._aligned(torch.cat(sums), shadow.contributors)),
             np.array([present for present, _ in labels]),
             np.array([half for _, half in labels]),
         )
 
     def _bystanders(
-        self, taken: list[tuple[int, int] | None], half: int, count: int, rng: np.random.Generator
+        self, number: int, taken: np.ndarray, count: int, rng: np.random.Generator
     ) -> Tensor | float:
-        """[n, P] sums of ``count`` bystanders of one half; never the one that is ``taken``."""
+        """[n, P] sums of ``count`` bystanders; never the one of this round that is ``taken``."""
         if count < 1:
             return 0.0
-        members = [
-            (number, row)
-            for number, _, halves in self._bank
-            for row in np.flatnonzero(halves == half)
-        ]
-        members = members or [(n, row) for n, _, h in self._bank for row in range(len(h))]
-        weights = {
-            number: np.zeros((len(taken), len(h)), np.float32) for number, _, h in self._bank
-        }
-        for line, target in enumerate(taken):
-            free = [member for member in members if member != target] or members
-            for pick in rng.choice(len(free), count, replace=count > len(free)):
-                number, row = free[pick]
-                weights[number][line, row] += 1
-        total = torch.zeros(len(taken), self._bank[-1][1].shape[1])
-        for number, deltas, _ in self._bank:
-            total += torch.from_numpy(weights[number]) @ deltas
+        rounds = np.concatenate([np.full(len(r.bystanders), r.number) for r in self._bank])
+        rows = np.concatenate([np.arange(len(r.bystanders)) for r in self._bank])
+        weights = np.zeros((len(taken), len(rows)), np.float32)
+        for weight, own in zip(weights, taken, strict=True):
+            free = np.flatnonzero((rounds != number) | (rows != own))
+            np.add.at(weight, rng.choice(free, count, replace=count > len(free)), 1.0)
+        total = torch.zeros(len(taken), self._bank[-1].bystanders.shape[1])
+        for kept in self._bank:
+            mine = torch.from_numpy(weights[:, rounds == kept.number])
+            total += mine @ kept.bystanders
         return total
+
+    def _aligned(self, sums: Tensor, contributors: int) -> Tensor:
+        """``sums`` [n, P] with the mean of what was seen instead of that of the own records.
+
+        The mean gradient of a few thousand records of one's own is not that of everybody's: over
+        K - 1 contributors the difference adds up, while noise only grows with the root. Zeros stay
+        zeros, so where sums are often zero the others take the whole shift, up to fourfold.
+        """
+        if contributors == 1:
+            return sums
+        own = torch.stack([r.bystanders.mean(0) for r in self._bank]).mean(0)
+        seen = torch.stack([r.observed for r in self._bank]).mean(0)
+        moved = sums != 0
+        shift = (seen - contributors * own) / moved.float().mean(0).clamp_min_(0.25)
+        return torch.where(moved, sums + shift, sums)
 
 
 def resolved(observation: Observation, signal: Tensor) -> Tensor:

@@ -20,6 +20,9 @@ from privaudit.scenario.schema import Scenario
 MAX_BYTES = 1 << 20
 """A scenario file larger than this is not a scenario file."""
 
+MAX_DEPTH = 32
+"""Tables within tables that an override may name; no setting lies deeper than four."""
+
 
 def bundled() -> dict[str, Path]:
     """Name -> file of every scenario in the package."""
@@ -104,6 +107,8 @@ def _apply(table: dict[str, Any], override: str) -> None:
         raise UserError(
             f"'{override}' is not key=value", where="--set", remedy="e.g. --set audit.rounds=40"
         )
+    if len(parts) > MAX_DEPTH:
+        raise UserError(f"'{key[:40]}...' is nested too deeply", where="--set")
     node = table
     for part in parts[:-1]:
         child = node.setdefault(part, {})
