@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 
+from threadpoolctl import threadpool_limits
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEEP = 1 << 30
 
@@ -19,6 +21,9 @@ def tune_process(threads: int = 1) -> None:
     import torch
 
     torch.set_num_threads(threads)
+    # The linear algebra of numpy and scipy too: another number of threads adds in another order,
+    # and the same seed must give the same bytes with one worker (in this process) as with many.
+    threadpool_limits(limits=threads)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     try:
         libc = ctypes.CDLL(None)
