@@ -16,7 +16,7 @@ from torch import Tensor
 
 from attacks.magnitudes import coarse_magnitude, magnitude, signed_root, structure
 from attacks.simulation import Simulator
-from attacks.stacking import MemberScores, combine, cross_fitted, kernel_ridge
+from attacks.stacking import MemberScores, combine, cross_fitted, kernel_ridge, with_share
 from privaudit.attack.adversary import ShadowRound
 from privaudit.attack.protocol import Attack, check_whole_number
 from privaudit.engine.layout import Layout
@@ -37,6 +37,9 @@ class MagnitudeStack(Attack):
         coordinates: at most so many coordinates, drawn once, enter the ridge regressions.
         rows: about so many stand-ins are kept over all rounds, at least 64.
         trees: number of trees.
+        share: share of the rounds that the adversary knows to hold the property, in (0, 1): one in
+            two of ``single-batch`` inference. None where it does not know; then odds are as good
+            as the stand-ins.
     """
 
     name = "magnitude-stack"
@@ -53,6 +56,7 @@ class MagnitudeStack(Attack):
         coordinates: int = 32768,
         rows: int = 1536,
         trees: int = 100,
+        share: float | None = 0.5,
     ) -> None:
         super().__init__(seed=seed)
         check_whole_number("per_round", per_round, at_least=2)
@@ -60,7 +64,10 @@ class MagnitudeStack(Attack):
         check_whole_number("coordinates", coordinates, at_least=1)
         check_whole_number("rows", rows, at_least=64)
         check_whole_number("trees", trees, at_least=1)
+        if share is not None and not (isinstance(share, float) and 0.0 < share < 1.0):
+            raise ValueError(f"share must be in (0, 1) or null, got {share!r}")
         self.coordinates, self.rows, self.trees = coordinates, rows, trees
+        self.share = share
         self._simulator = Simulator(per_round, window)
         self._chosen: Tensor | None = None
         self._layout = Layout(())
@@ -78,7 +85,7 @@ class MagnitudeStack(Attack):
         return self
 
     def score(self) -> np.ndarray:
-        """[T] log odds that the property is present, given equal odds before."""
+        """[T] log odds that the property is present."""
         while self._simulator:
             self._keep_next()
         present = np.concatenate([s.present for s in self._stand_ins])
@@ -93,10 +100,11 @@ class MagnitudeStack(Attack):
         observed = torch.cat([rows.structure for rows in self._observed])
         members.append(kernel_ridge(*_kernels(structures, observed), present, halves))
         members.append(self._forest(structures.numpy(), observed.numpy(), present, halves))
-        return combine(members, present).astype(np.float64)
+        odds = combine(members, present)
+        return odds if self.share is None else with_share(odds, self.share)
 
     def probability(self) -> np.ndarray:
-        """[T] probability that the property is present, given equal odds before."""
+        """[T] probability that the property is present."""
         probability: np.ndarray = expit(self.score())
         return probability
 

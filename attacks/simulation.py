@@ -18,7 +18,7 @@ from torch import Tensor
 from privaudit.attack.adversary import ShadowRound
 from privaudit.observation.views import Observation
 
-BANK_BYTES = 1 << 29
+BANK_BYTES = 1 << 28
 """Bystanders of a window are kept up to this size; with large models the window is shorter."""
 
 ROUNDING = 8 * torch.finfo(torch.float32).eps
@@ -63,8 +63,8 @@ class Simulator:
         self._pending.append((observation, shadow))
         if shadow.contributors > 1:
             self._bank.append(_Round(observation.round, observation.signal, shadow.bystanders))
-            most = min(self.window, BANK_BYTES // shadow.bystanders.nbytes)
-            while len(self._bank) > max(1, most):
+            self.window = max(1, min(self.window, BANK_BYTES // shadow.bystanders.nbytes))
+            while len(self._bank) > self.window:
                 self._bank.popleft()
 
     def ready(self) -> bool:
@@ -80,7 +80,7 @@ class Simulator:
     def next(self, rng: np.random.Generator) -> Simulated:
         """Simulate the oldest round; half of its stand-ins have the property."""
         observation, shadow = self._pending.popleft()
-        halves = _halves(observation, shadow)
+        halves = _halves(shadow)
         same_pool = shadow.bystanders is shadow.absent
         sums, labels = [], []
         for present, pool in ((True, shadow.present), (False, shadow.absent)):
@@ -153,8 +153,8 @@ def _as_seen(observation: Observation, sums: Tensor) -> Tensor:
     return resolved(observation, replace(observation, global_delta=averaged).signal)
 
 
-def _halves(observation: Observation, shadow: ShadowRound) -> np.ndarray:
-    """[n] half of each shadow; whole rounds alternate where the records were not split."""
+def _halves(shadow: ShadowRound) -> np.ndarray:
+    """[n] half of each shadow; in turn where the records were not split."""
     if shadow.halves is not None:
         return shadow.halves
-    return np.full(len(shadow.present), observation.round % 2)
+    return np.arange(len(shadow.present)) % 2

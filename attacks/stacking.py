@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from scipy.special import expit
 from scipy.stats import rankdata
 
 RIDGES = (0.01, 0.1, 1.0, 10.0)
 """Strengths of the ridge, relative to the mean eigenvalue of the kernel."""
 
-PRIOR_WEIGHT, PRIOR_PRECISION = 0.05, 4.0
+PRIOR_WEIGHT, PRIOR_PRECISION = 0.3, 50.0
 """The weights of the members are pulled to this value, as hard as this many stand-ins would."""
 
 
@@ -39,8 +39,7 @@ def cross_fitted(fit: Fit, present: np.ndarray, halves: np.ndarray) -> MemberSco
     bystanders are in the sum.
 
     Args:
-        fit: learns from the rows ``train`` and returns scores of the
-            rows ``test`` and of what was seen.
+        fit: learns from the rows ``train``, scores the rows ``test`` and what was seen.
         present: [n] bool.
         halves: [n] 0 or 1.
     """
@@ -101,13 +100,26 @@ def combine(members: list[MemberScores], present: np.ndarray) -> np.ndarray:
     """[T] log odds: logistic regression on the held-out scores, no member with a negative weight.
 
     Stacking after D. H. Wolpert, Stacked Generalization, Neural Networks 5 (1992), with the
-    non-negative weights of L. Breiman, Stacked Regressions, Machine Learning 24 (1996). As every
-    score it learns from is of records the member never saw, the odds are calibrated, too.
+    non-negative weights of L. Breiman, Stacked Regressions, Machine Learning 24 (1996).
     """
     held_out = np.stack([m.held_out for m in members], axis=1)
     weights, intercept = _logistic(held_out, present)
     odds: np.ndarray = np.stack([m.observed for m in members], axis=1) @ weights + intercept
     return odds
+
+
+def with_share(odds: np.ndarray, share: float) -> np.ndarray:
+    """[T] log odds, shifted so that the probabilities add up to ``share`` of the rounds.
+
+    Stand-ins of few own records differ from everybody's in ways that shift all odds alike. Knowing
+    how many rounds hold the property undoes that (compare M. Saerens, P. Latinne and
+    C. Decaestecker, Adjusting the Outputs of a Classifier to New a Priori Probabilities, Neural
+    Computation 14, 2002).
+    """
+    reach = float(np.abs(odds).max()) + 40.0
+    shift = brentq(lambda b: float(expit(odds + b).mean()) - share, -reach, reach)
+    shifted: np.ndarray = odds + shift
+    return shifted
 
 
 def _logistic(train: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, float]:
