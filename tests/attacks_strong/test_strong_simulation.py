@@ -1,0 +1,124 @@
+"""Stand-ins are the sums they claim to be, seen as the observation was seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from attacks.simulation import Simulator, resolved
+from privaudit.attack.adversary import ShadowRound
+from privaudit.observation.views import Observation
+
+SIZE = 12
+
+
+def observed(
+    number: int, honest: torch.Tensor, own: torch.Tensor, participants: int
+) -> Observation:
+    """As the server of this project averages: weighted sums, then one division."""
+    total = (32 * honest + 32 * own) / (32 * participants)
+    return Observation(
+        round=number,
+        before=torch.zeros(len(honest)),
+        global_delta=total,
+        own_delta=own,
+        own_weight=1 / participants,
+        participants=participants,
+    )
+
+
+def one_hot(kind: int, rows: int, offset: int = 0) -> torch.Tensor:
+    """Row i marks coordinate ``offset + i``; the size tells which kind it is of."""
+    marks = torch.zeros(rows, SIZE)
+    for row in range(rows):
+        marks[row, offset + row] = float(10**kind)
+    return marks
+
+
+def shadow(contributors: int, *, shared: bool) -> ShadowRound:
+    present, absent = one_hot(0, 4), one_hot(0, 4, offset=4)
+    bystanders = absent if shared else one_hot(0, 4, offset=8)
+    return ShadowRound(present, absent, bystanders, contributors, np.array([0, 1, 0, 1]))
+
+
+@pytest.mark.parametrize("contributors", [1, 2, 4])
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_stand_in_is_one_target_and_the_bystanders(contributors: int, shared: bool) -> None:
+    simulator = Simulator(per_round=4, window=1)
+    own = torch.zeros(SIZE)
+    given = shadow(contributors, shared=shared)
+    mean = given.bystanders.mean(0) * contributors  # what was seen equals the own mean: no shift
+    simulator.add(observed(0, mean, own, contributors + 1), given)
+    simulated = simulator.next(np.random.default_rng(1))
+    sums = simulated.stand_ins
+    assert len(sums) == 8
+    assert sums.sum(1).numpy() == pytest.approx(contributors, rel=1e-5)
+    assert (sums[simulated.present, :4].sum(1) - 1).abs().max() < 1e-5
+    assert sums[~simulated.present, :4].abs().max() == 0
+    if shared and contributors <= 4:  # a bystander is never the target itself
+        assert sums[~simulated.present, 4:8].max() < 1.5
+    targets = sums[simulated.present, :4].argmax(1).numpy()
+    assert (targets % 2 == simulated.halves[simulated.present]).all()
+
+
+def test_targets_of_a_half_have_that_half() -> None:
+    simulator = Simulator(per_round=4, window=1)
+    given = shadow(1, shared=True)
+    simulator.add(observed(0, torch.zeros(SIZE), torch.zeros(SIZE), 2), given)
+    simulated = simulator.next(np.random.default_rng(1))
+    for row, present, half in zip(
+        simulated.stand_ins, simulated.present, simulated.halves, strict=True
+    ):
+        pool = given.present if present else given.absent
+        (number,) = np.flatnonzero([torch.allclose(row, vector) for vector in pool])
+        assert given.halves is not None
+        assert given.halves[number] == half
+
+
+def test_rounding_leaves_exact_zeros_in_both() -> None:
+    """Whatever order the server adds in, an untouched coordinate is zero, others are not."""
+    rng = torch.Generator().manual_seed(1)
+    honest = torch.randn(4000, generator=rng) * 1e-3
+    honest[::2] = 0
+    own = torch.randn(4000, generator=rng) * 1e-3
+    seen = observed(0, honest, own, 7)
+    assert (seen.signal[::2] != 0).float().mean() > 0.1, "nothing to clean up"
+    cleaned = resolved(seen, seen.signal)
+    assert (cleaned[::2] == 0).all()
+    assert (cleaned[1::2] != 0).float().mean() > 0.99
+
+
+def test_the_mean_of_what_was_seen_replaces_the_own_mean() -> None:
+    rng = torch.Generator().manual_seed(2)
+    simulator = Simulator(per_round=8, window=4)
+    for number in range(4):
+        absent = 5.0 + torch.randn(8, SIZE, generator=rng)  # the own records lean to one side
+        present = 5.0 + torch.randn(8, SIZE, generator=rng)
+        given = ShadowRound(present, absent, absent, 10, np.arange(8) % 2)
+        simulator.add(observed(number, torch.zeros(SIZE), torch.zeros(SIZE), 11), given)
+    sums = torch.cat([simulator.next(np.random.default_rng(n)).stand_ins for n in range(4)])
+    assert sums.mean(0).abs().max() < 2.0  # 50 without alignment
+
+
+def test_rounds_come_out_in_order_and_all_of_them() -> None:
+    simulator = Simulator(per_round=2, window=4)
+    values = []
+    for number in range(9):
+        honest = torch.full((SIZE,), float(number + 1))
+        simulator.add(observed(number, honest, torch.zeros(SIZE), 4), shadow(3, shared=True))
+        while simulator.ready():
+            values.append(simulator.next(np.random.default_rng(number)).observed)
+    assert len(values) == 7  # half a window behind
+    while simulator:
+        values.append(simulator.next(np.random.default_rng(0)).observed)
+    assert [round(float(v[0] / 3), 4) for v in values] == pytest.approx(
+        [(n + 1) / 3 for n in range(9)], abs=1e-3
+    )
+
+
+def test_without_halves_shadows_take_turns() -> None:
+    simulator = Simulator(per_round=4, window=1)
+    given = ShadowRound(one_hot(0, 4), one_hot(0, 4, 4), one_hot(0, 4, 8), 1)
+    simulator.add(observed(0, torch.zeros(SIZE), torch.zeros(SIZE), 2), given)
+    assert set(simulator.next(np.random.default_rng(1)).halves) == {0, 1}

@@ -1,0 +1,133 @@
+"""The whole attack: null, planted and synthetic worlds, few coordinates, many rounds."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from audited_world import AuditedWorld, audit
+
+from attacks.magnitude_stack import MagnitudeStack
+from privaudit.attack.protocol import make_attack
+from privaudit.errors import UserError
+from privaudit.randomness import Seed
+from privaudit.statistics.calibration import brier_score, calibration_p_value
+from privaudit.statistics.roc import auc
+
+ORACLE = Path(__file__).parents[2] / "benchmarks" / "attacks" / "oracle.py"
+
+
+def world(folder: Path, name: str, **settings: object) -> AuditedWorld:
+    return audit(folder / name, **settings)  # type: ignore[arg-type]
+
+
+def probabilities(audited: AuditedWorld, **options: object) -> np.ndarray:
+    attack = MagnitudeStack(seed=Seed(1), trees=30, **options)  # type: ignore[arg-type]
+    return attack.fit(audited.trace.view(), audited.adversary).probability()
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> list[AuditedWorld]:
+    """Weak leaks under seven honest clients: no round is beyond doubt."""
+    folder = tmp_path_factory.mktemp("planted")
+    return [world(folder, str(s), seed=s, shift=1.0, participants=5) for s in range(4)]
+
+
+@pytest.fixture(scope="module")
+def null(tmp_path_factory: pytest.TempPathFactory) -> list[AuditedWorld]:
+    folder = tmp_path_factory.mktemp("null")
+    return [world(folder, str(s), seed=s, shift=0.0, participants=5) for s in range(4)]
+
+
+def pooled(worlds: list[AuditedWorld]) -> tuple[np.ndarray, np.ndarray]:
+    said = np.concatenate([probabilities(w) for w in worlds])
+    return said, np.concatenate([w.present for w in worlds])
+
+
+def test_probabilities_mean_what_they_say_where_there_is_a_leak(
+    planted: list[AuditedWorld],
+) -> None:
+    said, present = pooled(planted)
+    assert brier_score(said, present) < 0.22
+    assert calibration_p_value(said, present, np.random.default_rng(1), n_bins=5) > 0.001
+
+
+def test_probabilities_stay_near_one_half_where_there_is_none(null: list[AuditedWorld]) -> None:
+    said, present = pooled(null)
+    assert brier_score(said, present) < 0.28
+    assert np.abs(said - 0.5).mean() < 0.15
+    error = math.sqrt((len(present) + 1) / (3 * len(present) ** 2))
+    assert abs(auc(said, present) - 0.5) < 4.5 * error
+
+
+def test_few_coordinates_and_few_rows_still_find_it(planted: list[AuditedWorld]) -> None:
+    audited = planted[0]
+    said = probabilities(audited, coordinates=60, rows=64)
+    assert auc(said, audited.present) > 0.65
+
+
+def test_scoring_twice_says_the_same(planted: list[AuditedWorld]) -> None:
+    attack = MagnitudeStack(seed=Seed(1), trees=10)
+    attack.fit(planted[0].trace.view(), planted[0].adversary)
+    assert attack.score().tobytes() == attack.score().tobytes()
+
+
+def test_stand_ins_are_thinned_and_stay_balanced(planted: list[AuditedWorld]) -> None:
+    attack = MagnitudeStack(seed=Seed(1), rows=100, trees=5)
+    attack.fit(planted[0].trace.view(), planted[0].adversary)
+    attack.score()
+    kept = attack._stand_ins
+    assert 32 <= sum(len(block.present) for block in kept) <= 100
+    assert all(block.present.mean() == 0.5 for block in kept)
+    assert {half for block in kept for half in block.halves} == {0, 1}
+
+
+@pytest.mark.parametrize("share", [0.2, 0.7])
+def test_a_known_share_is_kept(planted: list[AuditedWorld], share: float) -> None:
+    assert probabilities(planted[0], share=share).mean() == pytest.approx(share, abs=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 1, "half"])
+def test_an_impossible_share_is_refused(share: object) -> None:
+    with pytest.raises(UserError, match="share must be in"):
+        make_attack(MagnitudeStack, {"share": share}, Seed(1))
+
+
+def oracle() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("oracle_benchmark", ORACLE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("participants", [2, 5])
+def test_it_is_near_the_optimum_where_that_is_known(participants: int) -> None:
+    """The closed form bounds it from above, and most of the distance d' is reached."""
+    made = oracle().OracleWorld(participants, rounds=120, features=10, shift=0.6, records=3000)
+    present, scores = made.scores(["magnitude-stack"], Seed(3))
+    found = auc(scores["magnitude-stack"], present)
+    error = math.sqrt((len(present) + 1) / (3 * len(present) ** 2))
+    assert found < made.optimum + 4.5 * error
+    assert found > made.optimum - 0.12
+
+
+def test_the_optimum_is_that_of_the_likelihood_ratio() -> None:
+    """Simulated from the Gaussians themselves."""
+    module = oracle()
+    made = module.OracleWorld(5, shift=0.5)
+    rng = np.random.default_rng(1)
+    direction = np.full(made.features, made.shift / math.sqrt(made.features))
+    spread = math.sqrt(4 / module.BATCH)
+    absent = spread * rng.standard_normal((20000, made.features))
+    shifted = spread * rng.standard_normal((20000, made.features)) + direction
+    ratio = np.concatenate([absent, shifted]) @ direction
+    assert auc(ratio, np.arange(40000) >= 20000) == pytest.approx(made.optimum, abs=0.01)
