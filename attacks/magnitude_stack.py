@@ -72,7 +72,7 @@ class MagnitudeStack(Attack):
         self._chosen: Tensor | None = None
         self._layout = Layout(())
         self._stand_ins: list[_StandIns] = []
-        self._observed: list[_Rows] = []
+        self._observed: list[Tensor] = []
 
     def partial_fit(self, observation: Observation, shadow: ShadowRound, layout: Layout) -> Self:
         """Keep the chosen coordinates and the structure of the observation and its stand-ins."""
@@ -90,16 +90,17 @@ class MagnitudeStack(Attack):
             self._keep_next()
         present = np.concatenate([s.present for s in self._stand_ins])
         halves = np.concatenate([s.halves for s in self._stand_ins])
-        coordinates = torch.cat([s.rows.coordinates for s in self._stand_ins])
-        observed = torch.cat([rows.coordinates for rows in self._observed])
+        stand_ins = torch.cat([s.rows for s in self._stand_ins])
+        observed = torch.cat(self._observed)
+        assert self._chosen is not None
+        count = len(self._chosen)
         members = []
         for view in VIEWS:
-            kernels = _kernels(view(coordinates), view(observed))
+            kernels = _kernels(view(stand_ins[:, :count]), view(observed[:, :count]))
             members.append(kernel_ridge(*kernels, present, halves))
-        structures = torch.cat([s.rows.structure for s in self._stand_ins])
-        observed = torch.cat([rows.structure for rows in self._observed])
-        members.append(kernel_ridge(*_kernels(structures, observed), present, halves))
-        members.append(self._forest(structures.numpy(), observed.numpy(), present, halves))
+        shape, seen_shape = stand_ins[:, count:].clone(), observed[:, count:].clone()
+        members.append(self._forest(shape.numpy(), seen_shape.numpy(), present, halves))
+        members.append(kernel_ridge(*_kernels(shape, seen_shape), present, halves))
         odds = combine(members, present)
         return odds if self.share is None else with_share(odds, self.share)
 
@@ -111,12 +112,18 @@ class MagnitudeStack(Attack):
     def _keep_next(self) -> None:
         assert self._chosen is not None
         number = len(self._observed)
-        simulated = self._simulator.next(self.seed.generator("stand-ins", number))
-        rows = _Rows.of(simulated.stand_ins, self._chosen, self._layout)
-        self._stand_ins.append(_StandIns(number, rows, simulated.present, simulated.halves))
-        seen = simulated.observed.unsqueeze(0)
-        self._observed.append(_Rows.of(seen, self._chosen, self._layout))
+        rng = self.seed.generator("stand-ins", number)
+        simulated = self._simulator.next(rng, self._view)
+        self._stand_ins.append(
+            _StandIns(number, simulated.stand_ins, simulated.present, simulated.halves)
+        )
+        self._observed.append(simulated.observed)
         self._thin()
+
+    def _view(self, vectors: Tensor) -> Tensor:
+        """[n, D + F] the chosen coordinates, then the structure."""
+        assert self._chosen is not None
+        return torch.cat([vectors[:, self._chosen], structure(vectors, self._layout)], dim=1)
 
     def _choose(self, layout: Layout) -> Tensor:
         """Sorted indices of the coordinates that are looked at."""
@@ -152,35 +159,24 @@ class MagnitudeStack(Attack):
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Of n vectors: the chosen ``coordinates`` [n, D] and the ``structure`` [n, F]."""
-
-    coordinates: Tensor
-    structure: Tensor
-
-    @classmethod
-    def of(cls, vectors: Tensor, chosen: Tensor, layout: Layout) -> _Rows:
-        return cls(vectors[:, chosen], structure(vectors, layout))
-
-
-@dataclass(frozen=True)
 class _StandIns:
-    """Stand-ins of the ``round``-th observation: their rows, and the truth about them [n]."""
+    """Stand-ins of the ``round``-th observation: rows [n, D + F], and the truth about them [n]."""
 
     round: int
-    rows: _Rows
+    rows: Tensor
     present: np.ndarray
     halves: np.ndarray
 
 
 def _kernels(train: Tensor, observed: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """[n, n] and [T, n] inner products, features scaled to a common spread.
+    """[n, n] and [T, n] inner products, features scaled in place to a common spread.
 
     A feature that hardly varies is not blown up: a tenth of the RMS spread is added to its own.
     """
     mean, spread = train.mean(0), train.std(0)
     spread = spread + 0.1 * spread.square().mean().sqrt() + torch.finfo(torch.float32).tiny
-    train, observed = (train - mean) / spread, (observed - mean) / spread
+    for rows in (train, observed):
+        rows.sub_(mean).div_(spread)
     size = train.shape[1]
     inner, cross = train @ train.T / size, observed @ train.T / size
     return inner.double().numpy(), cross.double().numpy()

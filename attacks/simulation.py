@@ -9,6 +9,7 @@ different halves share no record.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,9 +26,16 @@ ROUNDING = 8 * torch.finfo(torch.float32).eps
 """What is left of a coordinate after subtraction, relative to its terms, that may be rounding."""
 
 
+CHUNK_BYTES = 1 << 26
+"""Stand-ins of large models are made a few at a time."""
+
+View = Callable[[Tensor], Tensor]
+"""What is kept of vectors: [n, P] to [n, V]."""
+
+
 @dataclass(frozen=True, eq=False)
 class Simulated:
-    """One round: what was seen [P], and stand-ins [n, P] with their labels and halves [n]."""
+    """A view of one round: what was seen [1, V], stand-ins [n, V], their labels and halves [n]."""
 
     observed: Tensor
     stand_ins: Tensor
@@ -77,59 +85,80 @@ class Simulator:
         """Whether a round is not yet simulated."""
         return bool(self._pending)
 
-    def next(self, rng: np.random.Generator) -> Simulated:
+    def next(self, rng: np.random.Generator, view: View = torch.clone) -> Simulated:
         """Simulate the oldest round; half of its stand-ins have the property."""
         observation, shadow = self._pending.popleft()
         halves = _halves(shadow)
+        chosen = [self._choose(halves, rng) for _ in (shadow.present, shadow.absent)]
+        targets = np.concatenate([chosen[0], len(shadow.present) + chosen[1]])
+        present = np.arange(len(targets)) < len(chosen[0])
         same_pool = shadow.bystanders is shadow.absent
-        sums, labels = [], []
-        for present, pool in ((True, shadow.present), (False, shadow.absent)):
-            for half in np.unique(halves):
-                count = max(1, self.per_round // len(np.unique(halves)))
-                chosen = np.resize(rng.permutation(np.flatnonzero(halves == half)), count)
-                taken = chosen if same_pool and not present else np.full(count, -1)
-                others = self._bystanders(observation.round, taken, shadow.contributors - 1, rng)
-                sums.append(pool[torch.from_numpy(chosen)] + others)
-                labels += [(present, half)] * count
+        taken = np.where(present | (not same_pool), -1, targets - len(shadow.present))
+        weights = self._weights(observation.round, taken, shadow.contributors - 1, rng)
+        pool = (shadow.present, shadow.absent)
+        size = max(1, CHUNK_BYTES // pool[0][0].nbytes)
+        parts = [slice(start, start + size) for start in range(0, len(targets), size)]
+
+        def sums(part: slice) -> Tensor:
+            rows = [pool[t // len(pool[0])][t % len(pool[0])] for t in targets[part]]
+            total = torch.stack(rows)
+            for kept, weight in zip(self._bank, weights, strict=True):
+                total += torch.from_numpy(weight[part]) @ kept.bystanders
+            return total
+
+        shift = self._shift(map(sums, parts), len(targets), shadow.contributors)
+        seen = [view(_as_seen(observation, _shifted(sums(part), shift))) for part in parts]
         return Simulated(
-            resolved(observation, observation.signal),
-            _as_seen(observation, self._aligned(torch.cat(sums), shadow.contributors)),
-            np.array([present for present, _ in labels]),
-            np.array([half for _, half in labels]),
+            view(resolved(observation, observation.signal).unsqueeze(0)),
+            torch.cat(seen),
+            present,
+            halves[np.concatenate(chosen)],
         )
 
-    def _bystanders(
+    def _choose(self, halves: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """[n] numbers of the targets of one kind, as many of either half."""
+        names = np.unique(halves)
+        count = max(1, self.per_round // len(names))
+        pools = [rng.permutation(np.flatnonzero(halves == half)) for half in names]
+        return np.concatenate([np.resize(pool, count) for pool in pools])
+
+    def _weights(
         self, number: int, taken: np.ndarray, count: int, rng: np.random.Generator
-    ) -> Tensor | float:
-        """[n, P] sums of ``count`` bystanders; never the one of this round that is ``taken``."""
+    ) -> list[np.ndarray]:
+        """For each round of the bank [n, rows]: how often each bystander is in each stand-in.
+
+        ``count`` bystanders each; never the one of round ``number`` that is ``taken``.
+        """
         if count < 1:
-            return 0.0
+            return []
         rounds = np.concatenate([np.full(len(r.bystanders), r.number) for r in self._bank])
         rows = np.concatenate([np.arange(len(r.bystanders)) for r in self._bank])
         weights = np.zeros((len(taken), len(rows)), np.float32)
         for weight, own in zip(weights, taken, strict=True):
             free = np.flatnonzero((rounds != number) | (rows != own))
             np.add.at(weight, rng.choice(free, count, replace=count > len(free)), 1.0)
-        total = torch.zeros(len(taken), self._bank[-1].bystanders.shape[1])
-        for kept in self._bank:
-            mine = torch.from_numpy(weights[:, rounds == kept.number])
-            total += mine @ kept.bystanders
-        return total
+        return [weights[:, rounds == kept.number] for kept in self._bank]
 
-    def _aligned(self, sums: Tensor, contributors: int) -> Tensor:
-        """``sums`` [n, P] with the mean of what was seen instead of that of the own records.
+    def _shift(self, sums: Iterable[Tensor], count: int, contributors: int) -> Tensor | None:
+        """[P] what turns the mean of the own records into that of what was seen.
 
         The mean gradient of a few thousand records of one's own is not that of everybody's: over
         K - 1 contributors the difference adds up, while noise only grows with the root. Zeros stay
         zeros, so where sums are often zero the others take the whole shift, up to fourfold.
         """
         if contributors == 1:
-            return sums
+            return None
         own = torch.stack([r.bystanders.mean(0) for r in self._bank]).mean(0)
         seen = torch.stack([r.observed for r in self._bank]).mean(0)
-        moved = sums != 0
-        shift = (seen - contributors * own) / moved.float().mean(0).clamp_min_(0.25)
-        return torch.where(moved, sums + shift, sums)
+        moved = torch.stack([(part != 0).sum(0) for part in sums]).sum(0) / count
+        return (seen - contributors * own) / moved.clamp_min_(0.25)
+
+
+def _shifted(sums: Tensor, shift: Tensor | None) -> Tensor:
+    """``sums`` [n, P] with ``shift`` [P] added where they are not zero."""
+    if shift is None:
+        return sums
+    return torch.where(sums != 0, sums + shift, sums)
 
 
 def resolved(observation: Observation, signal: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ def test_rounds_come_out_in_order_and_all_of_them() -> None:
     assert len(values) == 7  # half a window behind
     while simulator:
         values.append(simulator.next(np.random.default_rng(0)).observed)
-    assert [round(float(v[0] / 3), 4) for v in values] == pytest.approx(
+    assert [round(float(v[0, 0] / 3), 4) for v in values] == pytest.approx(
         [(n + 1) / 3 for n in range(9)], abs=1e-3
     )
 
