@@ -5,6 +5,7 @@ The method, what was tried and what it reached: docs/attacks.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -25,6 +26,12 @@ from privaudit.randomness import Seed
 
 VIEWS = (magnitude, coarse_magnitude, signed_root)
 """Views of single coordinates, each with a ridge regression of its own."""
+
+BLOCK = 2048
+"""Coordinates that are viewed at a time."""
+
+View = Callable[[Tensor, Tensor], Tensor]
+"""A view of some coordinates [n, B] of vectors, given the vectors' RMS [n, 1]."""
 
 
 class MagnitudeStack(Attack):
@@ -90,17 +97,17 @@ class MagnitudeStack(Attack):
             self._keep_next()
         present = np.concatenate([s.present for s in self._stand_ins])
         halves = np.concatenate([s.halves for s in self._stand_ins])
-        stand_ins = torch.cat([s.rows for s in self._stand_ins])
-        observed = torch.cat(self._observed)
+        stand_ins, observed = [s.rows for s in self._stand_ins], self._observed
         assert self._chosen is not None
-        count = len(self._chosen)
+        count, width = len(self._chosen), observed[0].shape[1]
         members = []
         for view in VIEWS:
-            kernels = _kernels(view(stand_ins[:, :count]), view(observed[:, :count]))
+            kernels = _kernels(stand_ins, observed, (0, count), view)
             members.append(kernel_ridge(*kernels, present, halves))
-        shape, seen_shape = stand_ins[:, count:].clone(), observed[:, count:].clone()
-        members.append(self._forest(shape.numpy(), seen_shape.numpy(), present, halves))
-        members.append(kernel_ridge(*_kernels(shape, seen_shape), present, halves))
+        shape, seen_shape = (_columns(rows, count, width).numpy() for rows in (stand_ins, observed))
+        members.append(self._forest(shape, seen_shape, present, halves))
+        kernels = _kernels(stand_ins, observed, (count, width), _as_it_is)
+        members.append(kernel_ridge(*kernels, present, halves))
         odds = combine(members, present)
         return odds if self.share is None else with_share(odds, self.share)
 
@@ -168,15 +175,54 @@ class _StandIns:
     halves: np.ndarray
 
 
-def _kernels(train: Tensor, observed: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """[n, n] and [T, n] inner products, features scaled in place to a common spread.
+def _kernels(
+    train: list[Tensor], observed: list[Tensor], columns: tuple[int, int], view: View
+) -> tuple[np.ndarray, np.ndarray]:
+    """[n, n] and [T, n] inner products of a view of some columns, scaled to a common spread.
 
     A feature that hardly varies is not blown up: a tenth of the RMS spread is added to its own.
+    Columns are taken in blocks; nothing of the size of all stand-ins is made.
     """
-    mean, spread = train.mean(0), train.std(0)
-    spread = spread + 0.1 * spread.square().mean().sqrt() + torch.finfo(torch.float32).tiny
-    for rows in (train, observed):
-        rows.sub_(mean).div_(spread)
-    size = train.shape[1]
-    inner, cross = train @ train.T / size, observed @ train.T / size
-    return inner.double().numpy(), cross.double().numpy()
+    start, stop = columns
+    blocks = [(at, min(at + BLOCK, stop)) for at in range(start, stop, BLOCK)]
+    sizes = [_row_rms(rows, start, stop) for rows in (train, observed)]
+    square = 0.0
+    for block in blocks:
+        square += float(_centred(view(_columns(train, *block), sizes[0]))[1].square().sum())
+    floor = 0.1 * (square / (stop - start)) ** 0.5 + torch.finfo(torch.float32).tiny
+    inner = torch.zeros(len(sizes[0]), len(sizes[0]))
+    cross = torch.zeros(len(sizes[1]), len(sizes[0]))
+    for block in blocks:
+        known, seen = (
+            view(_columns(rows, *block), size)
+            for rows, size in zip((train, observed), sizes, strict=True)
+        )
+        mean, spread = _centred(known)
+        spread += floor
+        known.div_(spread)
+        seen.sub_(mean).div_(spread)
+        inner.addmm_(known, known.T)
+        cross.addmm_(seen, known.T)
+    size = stop - start
+    return (inner / size).double().numpy(), (cross / size).double().numpy()
+
+
+def _centred(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [B] of columns, which are centred in place."""
+    mean = rows.mean(0)
+    rows.sub_(mean)
+    return mean, rows.square().sum(0).div_(len(rows) - 1).sqrt_()
+
+
+def _columns(rows: list[Tensor], start: int, stop: int) -> Tensor:
+    """[n, stop - start] a copy of some columns of all rows."""
+    return torch.cat([r[:, start:stop] for r in rows])
+
+
+def _row_rms(rows: list[Tensor], start: int, stop: int) -> Tensor:
+    """[n, 1] root mean square of each row."""
+    return torch.cat([r[:, start:stop].square().mean(1, keepdim=True) for r in rows]).sqrt_()
+
+
+def _as_it_is(vectors: Tensor, _rms: Tensor) -> Tensor:
+    return vectors

@@ -1,4 +1,4 @@
-"""What to look at in an aggregate: views of a [n, P] batch of deltas.
+"""What to look at in an aggregate: views of a [n, P] batch of deltas with RMS [n, 1].
 
 A sum over clients hides the signed mean shift of one of them under the others' noise, and a few
 records dominate it. But most coordinates of a gradient are zero or tiny unless *some* record of
@@ -20,18 +20,17 @@ FLOOR = 1e-4
 """Energies of rows and columns are relative to their tensor's and end here."""
 
 
-def magnitude(vectors: Tensor) -> Tensor:
+def magnitude(vectors: Tensor, _rms: Tensor) -> Tensor:
     """[n, P] orders of magnitude; exact zeros stand apart."""
     return vectors.abs().pow_(POWER)
 
 
-def coarse_magnitude(vectors: Tensor) -> Tensor:
+def coarse_magnitude(vectors: Tensor, rms: Tensor) -> Tensor:
     """[n, P] logarithms, with everything below a thousandth of the row's RMS made equal."""
-    size = vectors.square().mean(1, keepdim=True).sqrt_()
-    return (vectors.abs() + 1e-3 * size + torch.finfo(torch.float32).tiny).log_()
+    return (vectors.abs() + 1e-3 * rms + torch.finfo(torch.float32).tiny).log_()
 
 
-def signed_root(vectors: Tensor) -> Tensor:
+def signed_root(vectors: Tensor, _rms: Tensor) -> Tensor:
     """[n, P] signed square roots: the direction, with the pull of a few hard records tempered.
 
     F. Perronnin, J. Sanchez and T. Mensink, Improving the Fisher Kernel for Large-Scale Image

@@ -11,34 +11,35 @@ from hypothesis import strategies as st
 from attacks.magnitudes import coarse_magnitude, magnitude, signed_root, structure
 from privaudit.engine.layout import Layout
 
+RMS = torch.ones(1, 1)
 LAYOUT = Layout.of([("conv", (2, 3, 2, 2)), ("bias", (2,)), ("dense", (3, 4))])
 
 
 @given(st.floats(1e-12, 1e6), st.floats(1e-12, 1e6))
 def test_magnitudes_are_ordered_ignore_the_sign_and_keep_zero_apart(a: float, b: float) -> None:
     small, large = sorted((a, b))
-    seen = magnitude(torch.tensor([[0.0, small, -small, large]]))[0]
+    seen = magnitude(torch.tensor([[0.0, small, -small, large]]), RMS)[0]
     assert seen[0] == 0
     assert seen[1] == seen[2] > 0.2
     assert seen[3] >= seen[1]
 
 
 def test_coarse_magnitudes_do_not_see_what_is_tiny() -> None:
-    seen = coarse_magnitude(torch.tensor([[1.0, 1e-6, 1e-9, 0.0]]))[0]
+    seen = coarse_magnitude(torch.tensor([[1.0, 1e-6, 1e-9, 0.0]]), torch.tensor([[0.5]]))[0]
     assert seen[0] > seen[1] + 3
     assert (seen[1:] - seen[3]).abs().max() < 0.01
-    assert torch.isfinite(coarse_magnitude(torch.zeros(2, 3))).all()
+    assert torch.isfinite(coarse_magnitude(torch.zeros(2, 3), torch.zeros(2, 1))).all()
 
 
 def test_signed_root() -> None:
-    assert signed_root(torch.tensor([[-4.0, 0.0, 9.0]])).tolist() == [[-2.0, 0.0, 3.0]]
+    assert signed_root(torch.tensor([[-4.0, 0.0, 9.0]]), RMS).tolist() == [[-2.0, 0.0, 3.0]]
 
 
 def test_views_leave_their_argument_alone() -> None:
     vectors = torch.randn(3, LAYOUT.size, generator=torch.Generator().manual_seed(1))
     before = vectors.clone()
     for view in (magnitude, coarse_magnitude, signed_root):
-        view(vectors)
+        view(vectors, torch.ones(3, 1))
     structure(vectors, LAYOUT)
     assert torch.equal(vectors, before)
 
