@@ -1,0 +1,99 @@
+"""``privaudit dilution``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from privaudit.cli.app import app, leave_now
+from privaudit.cli.options import DataDir, Json, timestamp, whole_numbers
+from privaudit.cli.terminal import Bars, errors
+
+
+@app.command()
+def dilution(
+    scenario: Annotated[
+        str, typer.Argument(help="Name of a bundled scenario, or a TOML file.")
+    ] = "glyphs",
+    participants: Annotated[
+        str, typer.Option("--participants", help="Numbers of participants K, increasing.")
+    ] = "2,3,5,9,17,33",
+    threshold: Annotated[
+        float, typer.Option("--threshold", help="AUC below which the attacker is harmless.")
+    ] = 0.6,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder (default: runs/dilution-NAME-TIME); with --resume, its."
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out.")] = False,
+    data_dir: DataDir = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Runs per K for the single-round attacker.")
+    ] = 3,
+    whole_runs: Annotated[
+        int,
+        typer.Option("--whole-runs", help="Runs per K for the whole-run attacker, half controls."),
+    ] = 12,
+    whole_rounds: Annotated[
+        int, typer.Option("--whole-rounds", help="Rounds the whole-run attacker adds up.")
+    ] = 20,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the scenario."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes (default: one per core).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find out how many honest clients dilute the attacker.
+
+    \b
+    privaudit dilution glyphs --participants 2,3,5,9,17,33
+    privaudit dilution income --data-dir ~/data --seeds 5 --threshold 0.65
+    """
+    from privaudit.dilution import (
+        check_harmless_threshold,
+        curve_json,
+        dilution_curves,
+        measure_dilution,
+    )
+    from privaudit.experiment.folder import RunFolder
+    from privaudit.report.dilution import conclusions, dilution_table, write_dilution
+    from privaudit.report.tables import as_text
+    from privaudit.scenario.load import load_scenario
+
+    resolved = load_scenario(scenario, assignments or [])
+    folder_path = out or Path("runs") / f"dilution-{resolved.name}-{timestamp()}"
+    check_harmless_threshold(threshold)
+    try:
+        measure_dilution(
+            resolved,
+            folder_path,
+            participants=whole_numbers(participants, "--participants"),
+            runs=seeds,
+            whole_runs=whole_runs,
+            whole_rounds=whole_rounds,
+            data_dir=data_dir,
+            workers=workers,
+            resume=resume,
+            progress=Bars(),
+        )
+    except KeyboardInterrupt:
+        errors.print(f"interrupted; go on with the same command, --out {folder_path} --resume")
+        leave_now(130)
+    curves = dilution_curves(folder_path, threshold=threshold)
+    write_dilution(RunFolder(folder_path), curves, threshold=threshold)
+    page = folder_path / "report" / "index.html"
+    if as_json:
+        typer.echo(json.dumps({"report": str(page), "curves": [curve_json(c) for c in curves]}))
+        return
+    typer.echo(as_text(dilution_table(curves)) + "\n")
+    for line in conclusions(curves, threshold):
+        typer.echo(f"- {line}")
+    typer.echo(f"\nreport: {page}")

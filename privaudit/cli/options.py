@@ -1,0 +1,41 @@
+"""Options that several verbs share, and how their values are read."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from privaudit.errors import UserError
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", help="Folder with the data sets (default: $PRIVAUDIT_DATA or a user cache)."
+    ),
+]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Rpc = Annotated[
+    str | None,
+    typer.Option(
+        "--rpc", metavar="URL", help="JSON-RPC node of the ledger's chain (default: in the folder)."
+    ),
+]
+
+
+def whole_numbers(text: str, where: str) -> list[int]:
+    """The numbers of a comma-separated list, as typed."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UserError(
+            f"'{text}' is not a list of whole numbers", where=where, remedy="e.g. 2,5,9"
+        ) from error
+
+
+def timestamp() -> str:
+    """Now, in UTC, as part of a folder's name."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%SZ")

@@ -1,0 +1,130 @@
+"""``privaudit run``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from privaudit.cli.app import app, leave_now
+from privaudit.cli.options import DataDir, Json, Rpc, timestamp
+from privaudit.cli.terminal import Bars, errors
+from privaudit.errors import UserError
+
+
+@app.command()
+def run(
+    scenario: Annotated[
+        str | None, typer.Argument(help="Name of a bundled scenario, or a TOML file.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the run (default: runs/NAME-TIME).")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on with the interrupted run in this folder.")
+    ] = None,
+    data_dir: DataDir = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="Number of independent federation runs.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a value, e.g. audit.rounds=40."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes (default: one per core).")
+    ] = None,
+    no_ledger: Annotated[
+        bool, typer.Option("--no-ledger", help="Keep no reward ledger: ledger.enabled=false.")
+    ] = False,
+    rpc: Rpc = None,
+    keystore: Annotated[
+        Path | None,
+        typer.Option("--keystore", help="With --rpc: folder of admin, coordinator, auditor .json."),
+    ] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--password-file",
+            help="Its password (default: $PRIVAUDIT_KEYSTORE_PASSWORD, or a prompt).",
+        ),
+    ] = None,
+    contract: Annotated[
+        str | None,
+        typer.Option("--contract", help="With --rpc: a deployed ledger (default: deploys one)."),
+    ] = None,
+    confirmations: Annotated[
+        int, typer.Option("--confirmations", min=1, help="Blocks until something is final.")
+    ] = 1,
+    as_json: Json = False,
+) -> None:
+    """Run an attack benchmark and print the inference-accuracy table.
+
+    \b
+    privaudit run                                   quickstart on embedded data
+    privaudit run letters --data-dir ~/data         real handwriting
+    privaudit run my.toml --set audit.rounds=40     your own scenario
+    """
+    from privaudit.audit import run_audit
+    from privaudit.experiment.folder import RunFolder
+    from privaudit.ledger.place import Place
+    from privaudit.scenario.load import load_scenario
+
+    if resume is not None:
+        if scenario or assignments or out or seeds is not None or no_ledger:
+            raise UserError(
+                "takes the scenario of the interrupted run as it is",
+                where="--resume",
+                remedy="leave out SCENARIO, --out, --seeds, --set and --no-ledger",
+            )
+        resolved, folder_path = RunFolder.open(resume).scenario(), resume
+    else:
+        overrides = list(assignments or [])
+        if seeds is not None:
+            overrides.append(f"runs={seeds}")
+        if no_ledger:
+            overrides.append("ledger.enabled=false")
+        resolved = load_scenario(scenario or "quickstart", overrides)
+        folder_path = out or Path("runs") / f"{resolved.name}-{timestamp()}"
+    try:
+        folder = run_audit(
+            resolved,
+            folder_path,
+            data_dir=data_dir,
+            workers=workers,
+            resume=resume is not None,
+            progress=Bars(),
+            place=Place(rpc, keystore, password_file, contract, confirmations),
+        )
+    except KeyboardInterrupt:
+        errors.print(f"interrupted; go on with: privaudit run --resume {folder_path}")
+        leave_now(130)
+    _print_result(folder, as_json)
+
+
+def _print_result(folder: Any, as_json: bool) -> None:
+    from privaudit.report.tables import render
+    from privaudit.report.write import footnotes, read_content, training_summary
+
+    content = read_content(folder)
+    page = folder.file("report", "index.html")
+    if as_json:
+        cells = json.loads(long_json(content.cells))
+        typer.echo(json.dumps({"run": str(folder.path), "report": str(page), "cells": cells}))
+        return
+    summary = training_summary(content.training)
+    if summary:
+        typer.echo(summary + "\n")
+    typer.echo(render(content.cells, "github") + "\n")
+    for note in footnotes(content.scenario, content.cells):
+        typer.echo(f"- {note}")
+    typer.echo(f"\nrun:    {folder.path}\nreport: {page}")
+
+
+def long_json(cells: Any) -> str:
+    """The long table as JSON, null for what is not estimable."""
+    from privaudit.report.tables import long_table
+
+    return str(long_table(cells).to_json(orient="records"))
