@@ -1,18 +1,18 @@
 """The command line: verbs, options and exit codes; the work is done elsewhere.
 
-One module per group of verbs, each imported here so that it registers itself.
+One module per group of verbs, which registers them when it is imported.
 
 Exit codes: 0 done, 1 a check failed, 2 usage or input error (one line on stderr).
 """
 
-# isort: off - help lists the verbs in this order
-from privaudit.cli import run  # noqa: F401
-from privaudit.cli import dilution  # noqa: F401
-from privaudit.cli import tables  # noqa: F401
-from privaudit.cli import ledger  # noqa: F401
-from privaudit.cli import inventory  # noqa: F401
+from importlib import import_module
 
-# isort: on
 from privaudit.cli.app import main
+
+VERBS = ("run", "dilution", "tables", "ledger", "inventory")
+"""Modules, in the order in which help lists their verbs."""
+
+for _module in VERBS:
+    import_module(f"privaudit.cli.{_module}")
 
 __all__ = ["main"]
