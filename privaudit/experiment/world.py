@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -24,6 +26,8 @@ from privaudit.models.build import InputShape, build_model, check_model
 from privaudit.observation.views import view_named
 from privaudit.randomness import Seed
 from privaudit.scenario.schema import Scenario
+
+MAX_NAME_BYTES = 120
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +116,7 @@ def check_world(world: World) -> None:
     for name in audit.properties:
         if name not in world.dataset.properties:
             raise unknown_name("property", name, world.dataset.properties, where="audit.properties")
+        _check_file_name(name)
     check_model(world.scenario.model.name, world.dataset.kind)
     offered = view_named(audit.threat_model)
     for name in audit.attacks:
@@ -135,6 +140,16 @@ def check_world(world: World) -> None:
             remedy="use fewer devices or more data",
         )
     _check_model_takes_data(world)
+
+
+def _check_file_name(name: str) -> None:
+    """A property is part of file names: no path, and short enough."""
+    if not re.fullmatch(r"\w[\w .,+()=-]*", name) or len(name.encode()) > MAX_NAME_BYTES:
+        raise UserError(
+            f"property {reprlib.repr(name)} cannot be part of a file name",
+            where="audit.properties",
+            remedy=f"use letters, digits, '_' and '-', at most {MAX_NAME_BYTES} bytes",
+        )
 
 
 def _check_model_takes_data(world: World) -> None:

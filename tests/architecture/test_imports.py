@@ -25,8 +25,9 @@ LAYERS = [
     ["ledger"],
     ["report"],
     ["audit", "inventory"],
-    ["dilution"],
-    ["report.dilution"],
+    ["library"],
+    ["dilution", "sweep"],
+    ["report.dilution", "report.sweep"],
     ["cli"],
 ]
 """A module may import from its own layer and from those above it in this list."""

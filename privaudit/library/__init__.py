@@ -1,0 +1,1 @@
+"""What programs and notebooks use: scores judged, own models audited, runs opened."""

@@ -1,0 +1,178 @@
+"""Audit of a model and data that are at hand as Python objects."""
+
+from __future__ import annotations
+
+import importlib
+import reprlib
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from privaudit.audit import run_audit
+from privaudit.errors import UserError, unknown_name
+from privaudit.experiment.world import load_world
+from privaudit.library.result import Result
+from privaudit.scenario.load import check_scenario
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DATA_FILE, RUN_FOLDER = "data.npz", "run"
+MODELS = {"image": "cnn", "text": "text-cnn", "table": "mlp"}
+SETTINGS = ("federation", "audit", "ledger", "report", "attack_options", "seed", "runs", "title")
+
+
+def audit_model(
+    inputs: ArrayLike,
+    labels: ArrayLike,
+    *,
+    properties: Mapping[str, ArrayLike],
+    model: str | type[nn.Module] | None = None,
+    model_options: Mapping[str, Any] | None = None,
+    groups: ArrayLike | None = None,
+    kind: str | None = None,
+    folder: str | PathLike[str],
+    workers: int = 1,
+    **settings: Any,
+) -> Result:
+    """Train a federation of this model on these data, listen to it, and say what leaked.
+
+    Args:
+        inputs: [N, H, W] uint8 images, [N, L] token ids of texts (0 = padding), or [N, F] numbers.
+        labels: [N] whole numbers or strings, the main task.
+        properties: name -> [N] private property: 1 or True present, 0 or False absent, -1 unknown.
+        model: a module class defined at the top level of a module or notebook, or its name
+            ``"package.module:Class"``, or a bundled model; None = the bundled one for this kind of
+            data. Of ``num_classes``, ``side``, ``vocabulary_size``, ``features``
+            it is given those its constructor names.
+        model_options: further arguments of the constructor.
+        groups: [N] natural client (writer, hospital) of each record.
+        kind: ``image``, ``text`` or ``table``; None = seen from ``inputs``.
+        folder: new or empty; takes the data (``data.npz``) and the run (``run/``).
+        workers: processes; more than one needs an importable model.
+        settings: the tables and keys of a scenario, e.g. ``runs=5, audit={"rounds": 40}``
+            (:mod:`privaudit.scenario.schema`).
+
+    Raises:
+        UserError: (a ValueError) data, model or settings cannot be used; what and why.
+    """
+    for name in settings:
+        if name not in SETTINGS:
+            raise unknown_name("setting", name, SETTINGS)
+    arrays = _arrays(inputs, labels, properties, groups)
+    kind = kind or _kind(arrays["inputs"])
+    place = Path(folder)
+    file = place.absolute() / DATA_FILE
+    scenario = check_scenario(
+        {"name": "own-model", "runs": 3, **settings}
+        | {
+            "data": {
+                "name": "npz",
+                "path": str(file),
+                "kind": kind,
+                "properties": {name: f"property.{name}" for name in properties},
+            }
+            | ({} if groups is None else {"groups": "groups"}),
+            "model": {"name": _model_name(model, kind), **(model_options or {})},
+            "audit": {"properties": list(properties), **_table(settings, "audit")},
+        },
+        where="audit_model",
+    )
+    new = not place.exists()
+    _write(arrays, place, file)
+    load_world.cache_clear()  # the same folder may have held other data before
+    try:
+        return Result(run_audit(scenario, place / RUN_FOLDER, workers=workers).path)
+    except UserError:
+        if not (place / RUN_FOLDER).exists():  # refused: nothing is left behind
+            file.unlink()
+            if new:
+                place.rmdir()
+        raise
+
+
+def _table(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    table = settings.get(name, {})
+    if not isinstance(table, Mapping):
+        raise UserError(f"must be a table such as {{'rounds': 40}}, got {table!r}", where=name)
+    return dict(table)
+
+
+def _arrays(
+    inputs: ArrayLike,
+    labels: ArrayLike,
+    properties: Mapping[str, ArrayLike],
+    groups: ArrayLike | None,
+) -> dict[str, np.ndarray]:
+    if not isinstance(properties, Mapping) or not properties:
+        raise UserError("name at least one, as {name: array}", where="properties")
+    given = {"inputs": inputs, "labels": labels}
+    given |= {f"property.{name}": values for name, values in properties.items()}
+    given |= {} if groups is None else {"groups": groups}
+    arrays = {}
+    for name, values in given.items():
+        try:
+            arrays[name] = np.asarray(values)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise UserError(f"not an array: {error}", where=name) from error
+        if arrays[name].dtype == object:  # a column of a data frame holds its texts like this
+            arrays[name] = _without_objects(arrays[name], name)
+    return arrays
+
+
+def _without_objects(values: np.ndarray, name: str) -> np.ndarray:
+    if values.ndim == 1 and all(isinstance(value, str) for value in values):
+        return values.astype(str)
+    raise UserError("holds Python objects, not numbers or texts", where=name)
+
+
+def _kind(inputs: np.ndarray) -> str:
+    if inputs.ndim == 3 and inputs.dtype == np.uint8:
+        return "image"
+    if inputs.ndim == 2 and inputs.dtype.kind == "f":
+        return "table"
+    raise UserError(
+        f"cannot tell what {inputs.dtype} of shape {list(inputs.shape)} holds",
+        where="inputs",
+        remedy="images are [N, H, W] uint8; for [N, L] or [N, F] whole numbers say kind='text' or "
+        "kind='table'",
+    )
+
+
+def _model_name(model: str | type[nn.Module] | None, kind: str) -> str:
+    """How a scenario names the model; a class must be found again under its name."""
+    if model is None:
+        return MODELS.get(kind, "mlp")
+    if isinstance(model, str):
+        return model
+    module, name = getattr(model, "__module__", ""), getattr(model, "__qualname__", "")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        found = None
+    if found is not model or not isinstance(model, type):
+        raise UserError(
+            f"not a class that can be found under its name (got {reprlib.repr(model)})",
+            where="model",
+            remedy="give a class defined at the top level of a module or notebook, not an object, "
+            "a function or a local class; its arguments go to model_options",
+        )
+    return f"{module}:{name}"
+
+
+def _write(arrays: dict[str, np.ndarray], place: Path, file: Path) -> None:
+    """The data, whole or not at all, in a folder that holds nothing else."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        if any(place.iterdir()):
+            raise UserError("is not empty", where=str(place), remedy="choose another folder")
+        partial = file.with_name(f"{file.name}.partial")
+        with partial.open("wb") as stream:
+            np.savez(stream, **arrays)  # type: ignore[arg-type]
+        partial.replace(file)
+    except OSError as error:
+        raise UserError(f"cannot be used: {error.strerror}", where=str(place)) from error

@@ -1,0 +1,99 @@
+"""A run as a program or a notebook looks at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+
+import pandas as pd
+
+from privaudit.errors import UserError, unknown_name
+from privaudit.evaluation.cells import TableCell
+from privaudit.experiment.folder import RunFolder
+from privaudit.report.tables import as_text, long_table, wide_table
+from privaudit.report.write import Content, footnotes, read_content
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of a run; a notebook shows it."""
+
+    svg: str
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write it as an SVG file."""
+        file = Path(path)
+        file.write_text(self.svg, encoding="utf-8")
+        return file
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def __repr__(self) -> str:
+        return f"<SVG figure, {len(self.svg)} characters; .save(path) writes it>"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run: its table, figures, notes and report.
+
+    Attributes:
+        path: folder of the run.
+    """
+
+    path: Path
+
+    @cached_property
+    def _content(self) -> Content:
+        return read_content(RunFolder.open(self.path))
+
+    @property
+    def cells(self) -> list[TableCell]:
+        """One per property, rule, fraction, K and attack, with all metrics."""
+        return list(self._content.cells)
+
+    @property
+    def report(self) -> Path:
+        """The page of the run."""
+        return self.path / "report" / "index.html"
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know to read the table."""
+        return footnotes(self._content.scenario, self._content.cells)
+
+    def table(self) -> pd.DataFrame:
+        """One row per cell, unrounded: AUC with interval, p, q, and the other metrics."""
+        return long_table(self._content.cells)
+
+    def figure(self, name: str = "auc_by_fraction") -> Picture:
+        """A figure of the report: ``auc_by_fraction``, ``accuracy_by_round``, ...
+
+        Raises:
+            UserError: this run has no figure of that name.
+        """
+        figures = self._content.figures
+        if name not in figures:
+            raise unknown_name("figure", name, figures, where=str(self.path))
+        return Picture(figures[name])
+
+    def __repr__(self) -> str:
+        return f"{as_text(wide_table(self._content.cells))}\n{self.report}"
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{note}</li>" for note in self.notes)
+        return f"{as_text(wide_table(self._content.cells), 'html')}<ul>{notes}</ul>"
+
+
+def open_run(path: str | PathLike[str]) -> Result:
+    """The result of a finished run in a folder.
+
+    Raises:
+        UserError: no run there, or it is not finished or cannot be read.
+    """
+    result = Result(Path(path))
+    if not result.cells:
+        raise UserError("the run has no records", where=str(path))
+    return result

@@ -1,0 +1,188 @@
+"""Scores judged without a run: somebody has an attack of their own and wants its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from privaudit.errors import UserError
+from privaudit.randomness import Seed
+from privaudit.statistics.intervals import (
+    Interval,
+    accuracy_interval,
+    advantage_interval,
+    auc_interval,
+    tpr_at_fpr_interval,
+)
+from privaudit.statistics.permutation import permutation_p_value
+from privaudit.statistics.runs import FloatArray, RunScores
+
+TITLES = {
+    "auc": ("AUC", 0.5),
+    "accuracy": ("accuracy", None),
+    "advantage": ("advantage (TPR - FPR)", 0.0),
+    "tpr_at_10_fpr": ("TPR at 10 % FPR", 0.1),
+    "tpr_at_1_fpr": ("TPR at 1 % FPR", 0.01),
+}
+"""Metric -> its title and what a blind guess gets (None: depends on the share of members)."""
+
+MOST_PERMUTATIONS, FEWEST_PERMUTATIONS, PERMUTED_SCORES = 9_999, 199, 200_000_000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What scores say: metrics with 95 % intervals, and a test against chance.
+
+    Attributes:
+        metrics: name -> interval, in the order of :data:`TITLES`; None = not estimable, with this
+            few scores.
+        p_value: permutation test of "the AUC is above 0.5", one-sided.
+        n_in: scores that should be high.
+        n_out: scores that should be low.
+        n_runs: independent runs they come from.
+        threshold: above it a score says "in".
+    """
+
+    metrics: dict[str, Interval | None]
+    p_value: float
+    n_in: int
+    n_out: int
+    n_runs: int
+    threshold: float
+
+    @property
+    def auc(self) -> Interval:
+        """The AUC with its interval."""
+        interval = self.metrics["auc"]
+        assert interval is not None, "an AUC exists wherever both kinds of scores do"
+        return interval
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per metric: value, low, high, chance (NaN where there is none), method."""
+        rows = []
+        for name, (title, chance) in TITLES.items():
+            interval = self.metrics[name]
+            rows.append(
+                {
+                    "metric": title,
+                    "value": interval.value if interval else np.nan,
+                    "low": interval.low if interval else np.nan,
+                    "high": interval.high if interval else np.nan,
+                    "chance": np.nan if chance is None else chance,
+                    "method": interval.method if interval else "not estimable: too few scores",
+                }
+            )
+        return pd.DataFrame(rows).set_index("metric")
+
+    def __repr__(self) -> str:
+        rows = [f"{title:<22} {_text(self.metrics[name])}" for name, (title, _) in TITLES.items()]
+        return "\n".join([self._heading(), *rows])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{title}</th><td>{_text(self.metrics[name])}</td></tr>"
+            for name, (title, _) in TITLES.items()
+        )
+        return f"<table><caption>{self._heading()}</caption>{rows}</table>"
+
+    def _heading(self) -> str:
+        runs = f" from {self.n_runs} runs" if self.n_runs > 1 else ""
+        return (
+            f"{self.n_in} scores in, {self.n_out} out{runs}; permutation p = {self.p_value:.2g}; "
+            f"95 % intervals, {self.auc.method}"
+        )
+
+
+def evaluate(
+    in_scores: ArrayLike | Sequence[ArrayLike],
+    out_scores: ArrayLike | Sequence[ArrayLike],
+    *,
+    threshold: float = 0.0,
+    seed: int = 0,
+) -> Evaluation:
+    """Judge the scores of any attack: how well do they tell "in" from "out"?
+
+    Args:
+        in_scores: [n] scores of what has the property (or is a member); higher = more likely in.
+            For several independent runs a list with one such array per run.
+        out_scores: [m] scores of what has not; as many arrays as ``in_scores``.
+        threshold: the attack's own; a score above it says "in". Counts for accuracy and advantage.
+        seed: of the permutations, where there are too many to try them all.
+
+    Raises:
+        UserError: (a ValueError) no scores, not numbers, not finite, not one-dimensional, or
+            unequal numbers of runs.
+    """
+    if not np.isfinite(threshold):
+        raise UserError(f"must be a finite number, got {threshold}", where="threshold")
+    inside, outside = _by_run(in_scores, "in_scores"), _by_run(out_scores, "out_scores")
+    if len(inside) != len(outside):
+        raise UserError(
+            f"in_scores come from {len(inside)} runs, out_scores from {len(outside)}",
+            remedy="give one array of each per run",
+        )
+    runs = [
+        RunScores(np.concatenate([a, b]), np.arange(len(a) + len(b)) < len(a))
+        for a, b in zip(inside, outside, strict=True)
+    ]
+    return Evaluation(
+        metrics={
+            "auc": auc_interval(runs),
+            "accuracy": accuracy_interval(runs, threshold),
+            "advantage": advantage_interval(runs, threshold),
+            "tpr_at_10_fpr": tpr_at_fpr_interval(runs, 0.1),
+            "tpr_at_1_fpr": tpr_at_fpr_interval(runs, 0.01),
+        },
+        p_value=_p_value(runs, seed),
+        n_in=sum(run.n_present for run in runs),
+        n_out=sum(run.n_absent for run in runs),
+        n_runs=len(runs),
+        threshold=threshold,
+    )
+
+
+def _by_run(scores: Any, where: str) -> list[FloatArray]:
+    """One [n] array per run; a flat array is one run."""
+    several = isinstance(scores, list | tuple) and any(np.ndim(part) for part in scores)
+    return [_checked(part, where) for part in (scores if several else [scores])]
+
+
+def _checked(scores: Any, where: str) -> FloatArray:
+    try:
+        found = np.asarray(scores)
+    except ValueError as error:
+        raise UserError(f"not an array of numbers: {error}", where=where) from error
+    if found.dtype.kind not in "biuf":
+        raise UserError(f"must be numbers, got {found.dtype}", where=where)
+    if found.ndim != 1 or not found.size:
+        raise UserError(
+            f"must be one-dimensional and not empty, got shape {list(found.shape)}", where=where
+        )
+    bad = ~np.isfinite(found)
+    if bad.any():
+        raise UserError(
+            f"{int(bad.sum())} of {found.size} are not finite (first at {int(bad.argmax())})",
+            where=where,
+        )
+    return found.astype(np.float64)
+
+
+def _p_value(runs: list[RunScores], seed: int) -> float:
+    """With fewer permutations where there are millions of scores; valid for any number of them."""
+    affordable = PERMUTED_SCORES // sum(run.n_rounds for run in runs)
+    return permutation_p_value(
+        runs,
+        Seed(seed).generator("permutation"),
+        n_permutations=min(MOST_PERMUTATIONS, max(FEWEST_PERMUTATIONS, affordable)),
+    )
+
+
+def _text(interval: Interval | None) -> str:
+    if interval is None:
+        return "not estimable"
+    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"

@@ -1,0 +1,172 @@
+"""A model and data at hand as Python objects, and the document that shows how."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small_models import Dense, dense_engine
+
+import privaudit
+
+ROOT = Path(__file__).resolve().parents[2]
+RNG = np.random.default_rng(1)
+SECRET = RNG.integers(0, 2, 400)
+ROWS = RNG.normal(size=(400, 5)) + 2.0 * SECRET[:, None]
+LABELS = RNG.integers(0, 3, 400)
+SMALL: dict[str, Any] = {
+    "runs": 1,
+    "federation": {"participants": 2, "rounds": 1},
+    "audit": {"rounds": 10, "fractions": [1.0], "batch_size": 8, "attacks": ["melis-rf"]},
+    "ledger": {"enabled": False},
+}
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> privaudit.Result:
+    folder = tmp_path_factory.mktemp("library") / "mine"
+    return privaudit.audit_model(
+        ROWS,
+        LABELS,
+        properties={"secret": SECRET.astype(bool)},
+        model=Dense,
+        model_options={"hidden": 6},
+        groups=RNG.integers(0, 40, 400),
+        folder=folder,
+        **SMALL,
+    )
+
+
+def test_the_own_model_was_audited(result: privaudit.Result) -> None:
+    [row] = result.table().to_dict("records")
+    assert (row["property"], row["attack"], row["failed_runs"]) == ("secret", "melis-rf", 0)
+    assert row["auc"] > 0.8  # the property shifts every input by two deviations
+    scenario = (result.path / "scenario.json").read_text()
+    assert '"name": "small_models:Dense"' in scenario
+    assert result.report.is_file()
+    assert sorted(p.name for p in result.path.parent.iterdir()) == ["data.npz", "run"]
+
+
+def test_a_result_shows_itself(result: privaudit.Result, tmp_path: Path) -> None:
+    assert "| secret" in repr(result)
+    assert "<table>" in result._repr_html_()
+    picture = result.figure()
+    assert picture._repr_svg_().lstrip().startswith("<?xml")
+    assert picture.save(tmp_path / "figure.svg").read_text() == picture.svg
+    assert len(repr(picture)) < 80
+    assert any("95 % interval" in note for note in result.notes)
+    with pytest.raises(privaudit.UserError, match="did you mean 'auc_by_fraction'"):
+        result.figure("auc_by_fractions")
+
+
+def test_a_run_opened_again_is_the_same(result: privaudit.Result) -> None:
+    again = privaudit.open_run(str(result.path))
+    pd.testing.assert_frame_equal(again.table(), result.table())
+    assert again == result
+
+
+def test_no_run_there(tmp_path: Path) -> None:
+    with pytest.raises(privaudit.UserError, match="no run folder"):
+        privaudit.open_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"inputs": ROWS[:, 0]}, "inputs: cannot tell what float64 of shape"),
+        ({"inputs": ROWS.astype(int)}, "say kind='text' or kind='table'"),
+        ({"inputs": ROWS, "kind": "audio"}, "kind"),
+        ({"inputs": np.where(ROWS > 3, np.nan, ROWS)}, "missing or non-finite"),
+        ({"inputs": [[1, 2], [3]]}, "inputs: not an array"),
+        ({"inputs": np.array([[None, 1]])}, "inputs: holds Python objects"),
+        ({"labels": LABELS[:9]}, r"'labels' has shape \[9\], expected \[400\]"),
+        ({"labels": np.zeros(400, int)}, "1 distinct values"),
+        ({"properties": {}}, "properties: name at least one"),
+        ({"properties": {"p": SECRET * 2}}, "not binary"),
+        ({"properties": {"p": np.ones(400)}}, "one value only"),
+        ({"properties": {"../p": SECRET}}, "audit.properties"),
+        ({"groups": [1]}, r"'groups' has shape \[1\]"),
+        ({"model": Dense(5, 7, 3)}, "model: not a class"),
+        ({"model": dense_engine}, "model: not a class"),
+        ({"model": dict}, "builtins:dict"),
+        ({"model": "cnn"}, "takes image data"),
+        ({"model_options": {"hiden": 3}}, "hiden"),
+        ({"rounds": 3}, "unknown setting 'rounds'"),
+        ({"audit": {"rouds": 3}}, "did you mean 'audit.rounds'"),
+        ({"audit": 3}, "audit: must be a table"),
+        ({"runs": 0}, "runs"),
+    ],
+)
+def test_what_cannot_be_audited(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    given: dict[str, Any] = {
+        "inputs": ROWS,
+        "labels": LABELS,
+        "properties": {"secret": SECRET},
+        "folder": tmp_path / "mine",
+        **SMALL,
+    }
+    with pytest.raises(privaudit.UserError, match=message) as refusal:
+        privaudit.audit_model(**(given | change))
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(privaudit.UserError, match="is not empty"):
+        privaudit.audit_model(ROWS, LABELS, properties={"secret": SECRET}, folder=tmp_path, **SMALL)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_texts_tensors_and_frames_are_taken(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"secret": SECRET, "label": [f"class {i}" for i in LABELS]})
+    result = privaudit.audit_model(
+        torch.tensor(ROWS, dtype=torch.float32),  # type: ignore[arg-type]
+        frame["label"],
+        properties={"secret": frame["secret"]},
+        folder=tmp_path / "mine",
+        **SMALL,
+    )
+    assert len(result.table()) == 1
+
+
+def code_blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "library.md").read_text(), re.DOTALL)
+
+
+def test_what_the_document_shows_works(tmp_path: Path) -> None:
+    """In order and in one folder, as a reader would type it."""
+    program = "\n".join(code_blocks())
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "200 scores in, 200 out" in done.stdout
+    assert (tmp_path / "my-table.csv").is_file()
+    assert (tmp_path / "my-figure.svg").is_file()
+
+
+def test_own_model_and_data_take_ten_lines() -> None:
+    [block] = [b for b in code_blocks() if "audit_model" in b]
+    calls = block[block.index("result = ") : block.index("print")].splitlines()
+    assert len(calls) + len(["import numpy", "import privaudit"]) <= 10
+
+
+def test_the_type_marker_is_shipped() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "py.typed" in settings["tool"]["setuptools"]["package-data"]["privaudit"]
+    assert (ROOT / "privaudit" / "py.typed").is_file()
+
+
+def test_names_are_loaded_when_used() -> None:
+    assert {"evaluate", "audit_model", "open_run", "Result", "UserError"} <= set(dir(privaudit))
+    with pytest.raises(AttributeError, match="no attribute 'evalute'"):
+        privaudit.evalute  # type: ignore[attr-defined]  # noqa: B018
