@@ -105,13 +105,14 @@ def run(
 
 
 def _print_result(folder: Any, as_json: bool) -> None:
+    from privaudit.report.content import read_content, training_summary
+    from privaudit.report.notes import footnotes
     from privaudit.report.tables import render
-    from privaudit.report.write import footnotes, read_content, training_summary
 
     content = read_content(folder)
     page = folder.file("report", "index.html")
     if as_json:
-        cells = json.loads(long_json(content.cells))
+        cells = json.loads(render(content.cells, "json"))
         typer.echo(json.dumps({"run": str(folder.path), "report": str(page), "cells": cells}))
         return
     summary = training_summary(content.training)
@@ -121,10 +122,3 @@ def _print_result(folder: Any, as_json: bool) -> None:
     for note in footnotes(content.scenario, content.cells):
         typer.echo(f"- {note}")
     typer.echo(f"\nrun:    {folder.path}\nreport: {page}")
-
-
-def long_json(cells: Any) -> str:
-    """The long table as JSON, null for what is not estimable."""
-    from privaudit.report.tables import long_table
-
-    return str(long_table(cells).to_json(orient="records"))

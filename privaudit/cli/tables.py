@@ -14,20 +14,21 @@ from privaudit.cli.options import RunPath
 def table(
     run_path: RunPath,
     table_format: Annotated[
-        str, typer.Option("--format", help="github, csv, latex or html.")
+        str, typer.Option("--format", help="github, markdown, csv, json, latex or html.")
     ] = "github",
 ) -> None:
     """Print the inference-accuracy table of a run."""
     from privaudit.experiment.folder import RunFolder
-    from privaudit.report.tables import render
-    from privaudit.report.write import footnotes, read_content
+    from privaudit.report.content import read_content
+    from privaudit.report.notes import footnotes
+    from privaudit.report.tables import markdown_text, render
 
     content = read_content(RunFolder.open(run_path))
     typer.echo(render(content.cells, table_format).rstrip("\n"))
-    if table_format == "github":
+    if table_format in ("github", "markdown"):
         typer.echo()
         for note in footnotes(content.scenario, content.cells):
-            typer.echo(f"- {note}")
+            typer.echo(f"- {markdown_text(note) if table_format == 'markdown' else note}")
 
 
 @app.command()

@@ -8,11 +8,15 @@ from typing import Any
 
 import matplotlib
 import pandas as pd
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from privaudit.evaluation.cells import TableCell
+
+INK = "#1a1b1c"
+"""Colour of text and axes, and of nothing else: a page may replace it by its own."""
 
 STYLE: Any = {
     "svg.hashsalt": "privaudit",
@@ -22,19 +26,28 @@ STYLE: Any = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.3,
-}
+    "legend.frameon": False,
+    # Of middling lightness: to be seen on white and on black, and by the colour-blind.
+    "axes.prop_cycle": cycler(color=["#2f83c5", "#d9722e", "#2a9d74", "#b45fb0", "#a88a1e"]),
+} | {f"{part}color": INK for part in ("text.", "axes.edge", "axes.label", "xtick.", "ytick.")}
+PLAIN: Any = STYLE | {"text.parse_math": False}
+"""For figures with names of others in them: a dollar sign is no formula."""
+
 MARKERS = "osD^vP*X"
 
 
 def accuracy_by_round(rows: Sequence[dict[str, Any]]) -> str | None:
-    """Fig. 2 of the seed paper: accuracy of the federated training, mean and range over runs."""
+    """Fig. 2 of the seed paper: accuracy of the federated training, mean and range over runs.
+
+    Beside it the bytes that the training moved.
+    """
     if not rows:
         return None
     frame = pd.DataFrame(rows)
     by_round = frame.groupby("round")[["train_accuracy", "test_accuracy"]].agg(
         ["mean", "min", "max"]
     )
-    figure, axes = _figure("round", "accuracy")
+    figure, (axes, traffic) = _figures(("round", "accuracy"), ("round", "MB, all clients, summed"))
     for name, label in (("train_accuracy", "clients, training"), ("test_accuracy", "test set")):
         part = by_round[name]
         axes.plot(part.index + 1, part["mean"], marker="o", markersize=3, label=label)
@@ -43,8 +56,21 @@ def accuracy_by_round(rows: Sequence[dict[str, Any]]) -> str | None:
     axes.set_xlim(0.5, by_round.index.max() + 1.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower right")
-    axes.set_title(f"Accuracy per round, runs: {frame['run'].nunique()} (band: their range)")
+    axes.set_title(f"Accuracy, runs: {frame['run'].nunique()} (band: their range)")
+    _traffic_panel(traffic, frame)
     return as_svg(figure)
+
+
+def _traffic_panel(axes: Axes, frame: pd.DataFrame) -> None:
+    """Bytes moved up to and including each round, mean over runs; the ways may coincide."""
+    by_round = frame.groupby("round")[["bytes_up", "bytes_down"]].mean().cumsum() / 1e6
+    axes.plot(by_round.index + 1, by_round["bytes_up"], marker="o", markersize=3, label="up")
+    axes.plot(by_round.index + 1, by_round["bytes_down"], linestyle="--", label="down")
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(0.5, by_round.index.max() + 1.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="lower right")
+    axes.set_title("Parameters sent")
 
 
 def auc_by_fraction(cells: Sequence[TableCell]) -> str | None:
@@ -53,7 +79,7 @@ def auc_by_fraction(cells: Sequence[TableCell]) -> str | None:
     if not cells:
         return None
     names = list(dict.fromkeys(cell.property for cell in cells))
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(PLAIN):
         figure = Figure(figsize=(3.2 * len(names) + 1.2, 3.6), layout="constrained")
         panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
         for axes, name in zip(panels, names, strict=True):
@@ -115,12 +141,20 @@ def _fraction_panel(axes: Axes, cells: Sequence[TableCell], title: str) -> None:
 
 
 def _figure(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    figure, [axes] = _figures((xlabel, ylabel))
+    return figure, axes
+
+
+def _figures(*labels: tuple[str, str]) -> tuple[Figure, list[Axes]]:
+    """Panels side by side with these labels on x and y."""
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6, 3.6), layout="constrained")
-        axes = figure.subplots()
-        axes.set_xlabel(xlabel)
-        axes.set_ylabel(ylabel)
-        return figure, axes
+        width = 6.0 if len(labels) == 1 else 4.8 * len(labels)
+        figure = Figure(figsize=(width, 3.6), layout="constrained")
+        panels = list(figure.subplots(1, len(labels), squeeze=False)[0])
+        for axes, (xlabel, ylabel) in zip(panels, labels, strict=True):
+            axes.set_xlabel(xlabel)
+            axes.set_ylabel(ylabel)
+        return figure, panels
 
 
 def as_svg(figure: Figure) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -12,8 +13,18 @@ from privaudit.errors import unknown_name
 from privaudit.evaluation.cells import TableCell
 from privaudit.statistics.intervals import Interval
 
-FORMATS = {"github": "github", "latex": "latex_booktabs", "html": "html"}
-"""Text formats -> tabulate's names; ``csv`` comes from the long table."""
+FORMATS = {
+    "github": "github",
+    "markdown": "github",
+    "latex": "latex_booktabs",
+    "html": "html",
+}
+"""Text formats -> tabulate's names; those of :data:`LONG` come from the long table."""
+
+LONG = ("csv", "json")
+
+HEADS = ("property", "attack", "K", "rule")
+"""What heads a row of the wide table."""
 
 SIGNIFICANT = 0.05
 
@@ -56,16 +67,10 @@ def wide_table(cells: Sequence[TableCell]) -> pd.DataFrame:
     fraction 1, where every rule shares everything, repeats for each rule.
     """
     fractions = sorted({cell.fraction for cell in cells})
-    rules = sorted({c.rule for c in cells if c.rule != "all"}) or ["all"]
-    by_key = {(c.property, c.rule, c.participants, c.attack, c.fraction): c for c in cells}
     published = any(cell.published is not None for cell in cells)
     rows = []
-    for name, participants, rule, attack in _row_keys(cells, rules):
-        found = [
-            by_key.get((name, "all" if f == 1.0 else rule, participants, attack, f))
-            for f in fractions
-        ]
-        row = {"property": name, "attack": attack, "K": str(participants), "rule": rule}
+    for head, found in wide_cells(cells):
+        row = dict(zip(HEADS, head, strict=True))
         for fraction, cell in zip(fractions, found, strict=True):
             row[f"{100 * fraction:g} %"] = cell_text(cell)
         if published:
@@ -73,6 +78,23 @@ def wide_table(cells: Sequence[TableCell]) -> pd.DataFrame:
             row["published"] = " / ".join("–" if v is None else f"{v:.2f}" for v in values)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def wide_cells(
+    cells: Sequence[TableCell],
+) -> list[tuple[tuple[str, str, str, str], list[TableCell | None]]]:
+    """The rows of the wide table: :data:`HEADS`, and the cells by rising shared fraction."""
+    fractions = sorted({cell.fraction for cell in cells})
+    rules = sorted({c.rule for c in cells if c.rule != "all"}) or ["all"]
+    by_key = {(c.property, c.rule, c.participants, c.attack, c.fraction): c for c in cells}
+    rows = []
+    for name, participants, rule, attack in _row_keys(cells, rules):
+        found = [
+            by_key.get((name, "all" if f == 1.0 else rule, participants, attack, f))
+            for f in fractions
+        ]
+        rows.append(((name, attack, str(participants), rule), found))
+    return rows
 
 
 def metrics_table(cells: Sequence[TableCell]) -> pd.DataFrame:
@@ -101,28 +123,48 @@ def metrics_table(cells: Sequence[TableCell]) -> pd.DataFrame:
 
 
 def render(cells: Sequence[TableCell], table_format: str) -> str:
-    """The table as text: ``github``, ``csv``, ``latex`` or ``html``.
+    """The table as text: one of :data:`FORMATS` (fractions side by side) or :data:`LONG`.
+
+    ``github`` is to be read in a terminal, ``markdown`` to be rendered: it escapes what a property
+    or a reason could bring along.
 
     Raises:
         UserError: another format.
     """
+    if table_format == "json":
+        return str(long_table(cells).to_json(orient="records")) + "\n"
     if table_format == "csv":
         buffer = io.StringIO()
         long_table(cells).to_csv(buffer, index=False, lineterminator="\n")
         return buffer.getvalue()
     if table_format not in FORMATS:
-        raise unknown_name("table format", table_format, [*FORMATS, "csv"], where="--format")
+        raise unknown_name("table format", table_format, [*FORMATS, *LONG], where="--format")
     return as_text(wide_table(cells), table_format)
 
 
 def as_text(frame: pd.DataFrame, table_format: str = "github") -> str:
     """A frame of strings through tabulate, which then leaves the cells as they are."""
-    return tabulate(
-        frame.to_dict("list"),
-        headers="keys",
-        tablefmt=FORMATS[table_format],
-        disable_numparse=True,
-    )
+    clean = CLEANERS.get(table_format, one_line)
+    columns = {clean(str(name)): [clean(str(v)) for v in frame[name]] for name in frame}
+    return tabulate(columns, headers="keys", tablefmt=FORMATS[table_format], disable_numparse=True)
+
+
+def one_line(text: str) -> str:
+    """Text with every run of white space, line ends included, as one space."""
+    return " ".join(text.split())
+
+
+def markdown_text(text: str) -> str:
+    """Text in which Markdown and the HTML inside it find nothing to interpret."""
+    line = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_|$~]|\](?=[(\[:]))", r"\\\1", line)
+
+
+def _piped(text: str) -> str:
+    return one_line(text).replace("|", "\\|")
+
+
+CLEANERS = {"github": _piped, "markdown": markdown_text}
 
 
 def cell_text(cell: TableCell | None) -> str:

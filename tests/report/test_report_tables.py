@@ -19,6 +19,7 @@ from privaudit.experiment.cells import Cell, cells_of
 from privaudit.experiment.folder import RunFolder
 from privaudit.report.tables import (
     FORMATS,
+    LONG,
     interval_text,
     long_table,
     metrics_table,
@@ -217,19 +218,21 @@ def test_stars_mark_what_survives_the_correction(cells: list[TableCell]) -> None
         ("github", ["| property", "|----"]),
         ("latex", [r"\begin{tabular}", r"\toprule", r"\%", r"\end{tabular}"]),
         ("html", ["<table>", "<th>property", "&lt;singular&gt; &amp; unusable", "</table>"]),
+        ("markdown", ["| property", "&lt;singular&gt; &amp; unusable"]),
         ("csv", ["property,shared_fraction"]),
+        ("json", ['"property":"age"', '"auc":null']),
     ],
 )
 def test_every_format_renders(table_format: str, signs: list[str], cells: list[TableCell]) -> None:
     text = render(cells, table_format)
     assert all(sign in text for sign in signs)
-    assert text.count("melis-rf") == (6 if table_format == "csv" else 4)
-    assert "<singular>" not in text or table_format != "html"
+    assert text.count("melis-rf") == (6 if table_format in LONG else 4)
+    assert "<singular>" not in text or table_format not in ("html", "markdown")
     assert text == render(cells, table_format)
 
 
 def test_formats_are_those_of_the_help() -> None:
-    assert {*FORMATS, "csv"} == {"github", "csv", "latex", "html"}
+    assert {*FORMATS, *LONG} == {"github", "markdown", "csv", "json", "latex", "html"}
 
 
 def test_another_format_is_refused_with_the_nearest(cells: list[TableCell]) -> None:
@@ -257,10 +260,14 @@ def test_the_report_is_whole_and_the_same_bytes_twice(folder: RunFolder) -> None
     first = files(folder)
     assert {name for name in first if name.startswith("report/")} == {
         "report/index.html",
+        "report/report.md",
+        "report/report.json",
         "report/table.md",
         "report/table.csv",
+        "report/table.tex",
         "report/figures/accuracy_by_round.svg",
         "report/figures/auc_by_fraction.svg",
+        "report/figures/roc.svg",
         "report/figures/seconds_by_devices.svg",
     }
     for file in folder.file("report").rglob("*"):
@@ -276,22 +283,22 @@ def test_the_page_needs_nothing_else_and_escapes_what_others_wrote(folder: RunFo
     assert "<title>Leaks &amp; &lt;answers&gt;</title>" in page
     assert "<answers>" not in page
     assert "<singular>" not in page
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 4
     assert "<script" not in page
     assert 'src="' not in page
     assert "failed: RuntimeError" in page
     assert "Made up." in page
-    assert "published: Table 1." in page
+    assert "Published: Table 1." in page
 
 
 def test_the_markdown_names_failed_cells_and_shows_every_figure(folder: RunFolder) -> None:
     write_report(folder)
-    text = folder.file("report", "table.md").read_text(encoding="utf-8")
-    assert f"failed: {REASON}" in text
+    text = folder.file("report", "report.md").read_text(encoding="utf-8")
+    assert "failed: RuntimeError: &lt;singular&gt; &amp; unusable" in text
     for line in text.splitlines():
         if line.startswith("!["):
             assert folder.file("report", line.partition("(")[2].rstrip(")")).is_file()
-    assert text.count("![") == 3
+    assert text.count("![") == 4
 
 
 def test_the_training_is_summed_up_by_its_last_round(folder: RunFolder) -> None:

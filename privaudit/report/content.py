@@ -1,0 +1,109 @@
+"""What a finished run has to say, before it takes a form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from privaudit.evaluation.cells import TableCell, table_cells
+from privaudit.evaluation.records import Record, parse_records
+from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.training import training_rows
+from privaudit.ledger.book import Page, read_book
+from privaudit.ledger.files import file_sha256
+from privaudit.scenario.schema import Scenario
+
+
+@dataclass(frozen=True)
+class Content:
+    """The results of a run as its folder has them; every form of the report is made from this.
+
+    Attributes:
+        scenario: the resolved scenario.
+        records: one per run, cell and attack.
+        cells: of the inference-accuracy table, in table order.
+        training: metrics of every round of ordinary training, of every run.
+        timings: seconds by stage.
+        book: rounds of the ledger; empty without a ledger.
+        scenario_sha256: of ``scenario.json``; the ledger has it as the audit plan.
+    """
+
+    scenario: Scenario
+    records: Sequence[Record]
+    cells: Sequence[TableCell]
+    training: Sequence[dict[str, Any]] = ()
+    timings: Sequence[dict[str, Any]] = ()
+    book: Sequence[Page] = ()
+    scenario_sha256: str = ""
+
+    @property
+    def title(self) -> str:
+        """One line over the report."""
+        return self.scenario.title or self.scenario.name
+
+    @cached_property
+    def figures(self) -> dict[str, str]:
+        """Name -> SVG of every figure; drawn when asked for, because a table needs none."""
+        from privaudit.report.drawings import drawings
+
+        return {drawing.name: drawing.svg for drawing in drawings(self)}
+
+
+def read_content(folder: RunFolder) -> Content:
+    """What a finished run has to say.
+
+    Raises:
+        UserError: the run has no records yet, or they cannot be read.
+    """
+    scenario = folder.scenario()
+    where = str(folder.file("records.jsonl"))
+    records = parse_records(folder.read_lines("records.jsonl"), where=where)
+    return Content(
+        scenario,
+        records,
+        table_cells(records),
+        training_rows(folder, scenario.runs),
+        folder.read_lines("timings.jsonl"),
+        read_book(folder),
+        file_sha256(folder.file("scenario.json")),
+    )
+
+
+def training_summary(training: Sequence[dict[str, Any]]) -> str | None:
+    """One sentence on the federated training, or None when there was none."""
+    if not training:
+        return None
+    last = max(row["round"] for row in training)
+    final = [row for row in training if row["round"] == last]
+    accuracy = [row["test_accuracy"] for row in final]
+    losses = [row["train_loss"] for row in final]
+    loss = "diverged" if None in losses else f"{sum(losses) / len(losses):.2f}"
+    return (
+        f"Training: {final[0]['clients']} clients a round; rounds: {last + 1}; runs: {len(final)}; "
+        f"test accuracy {sum(accuracy) / len(accuracy):.3f} "
+        f"(range over runs {min(accuracy):.3f} to {max(accuracy):.3f}), "
+        f"mean client loss {loss}."
+    )
+
+
+def traffic_summary(training: Sequence[dict[str, Any]]) -> str | None:
+    """One sentence on the bytes that ordinary training moved, or None when there was none."""
+    if not training:
+        return None
+    runs = len({row["run"] for row in training})
+    up, down = (sum(row[f"bytes_{way}"] for row in training) / runs for way in ("up", "down"))
+    return (
+        f"Traffic of the training of one run: {_megabytes(up)} from the clients to the server, "
+        f"{_megabytes(down)} back (all clients together)."
+    )
+
+
+def training_lines(training: Sequence[dict[str, Any]]) -> list[str]:
+    """Both sentences; empty when there was no training."""
+    return [line for line in (training_summary(training), traffic_summary(training)) if line]
+
+
+def _megabytes(count: float) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"

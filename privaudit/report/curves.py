@@ -1,0 +1,201 @@
+"""Figures made from single scores: ROC curves, and the AUC over the audited rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from privaudit.evaluation.cells import TableCell
+from privaudit.evaluation.records import Record
+from privaudit.report.figures import MARKERS, PLAIN, as_svg
+from privaudit.statistics.intervals import auc_interval
+from privaudit.statistics.roc import roc_curve
+from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit, pool
+
+MOST_PROPERTIES, MOST_ATTACKS = 6, 2
+LEAST_PER_WINDOW = 5
+"""Rounds of each kind, in each run, that an AUC within a window needs."""
+
+
+def shown_cells(cells: Sequence[TableCell]) -> list[TableCell]:
+    """The cells single scores are drawn of: most parameters shared, fewest participants.
+
+    The two attacks with the highest mean AUC there, the six properties with the highest AUC; each
+    in table order.
+    """
+    good = [cell for cell in cells if cell.auc is not None]
+    if not good:
+        return []
+    clients = min(cell.participants for cell in good)
+    good = [cell for cell in good if cell.participants == clients]
+    share = max(cell.fraction for cell in good)
+    rule = next(cell.rule for cell in good if cell.fraction == share)
+    good = [cell for cell in good if (cell.fraction, cell.rule) == (share, rule)]
+    attacks = _highest(good, "attack", MOST_ATTACKS)
+    good = [cell for cell in good if cell.attack in attacks]
+    names = _highest(good, "property", MOST_PROPERTIES)
+    return [cell for cell in good if cell.property in names]
+
+
+def roc_curves(records: Sequence[Record], cells: Sequence[TableCell]) -> str | None:
+    """ROC of the shown cells, one column per property: linear above, both axes logarithmic below.
+
+    Mean over runs of the best true positive rate at each false positive rate; band: their range.
+    """
+    shown = shown_cells(cells)
+    if not shown:
+        return None
+    names = list(dict.fromkeys(cell.property for cell in shown))
+    with matplotlib.rc_context(PLAIN):
+        figure = Figure(figsize=(2.9 * len(names) + 1.0, 5.8), layout="constrained")
+        panels = figure.subplots(2, len(names), squeeze=False)
+        for linear, logarithmic, name in zip(*panels, names, strict=True):
+            for cell in (c for c in shown if c.property == name):
+                _roc_lines((linear, logarithmic), cell, scores_of(records, cell))
+            linear.set_title(name)
+            _frame(linear, logarithmic)
+        for axes in panels[:, 0]:
+            axes.set_ylabel("true positive rate")
+        return as_svg(figure)
+
+
+def auc_by_window(records: Sequence[Record], cells: Sequence[TableCell]) -> str | None:
+    """AUC of the shown cells within consecutive windows of the audited rounds, with intervals.
+
+    None where the rounds are too few for two windows with enough rounds of each kind.
+    """
+    scores = [(cell, scores_of(records, cell)) for cell in shown_cells(cells)]
+    count = min((len(windows(runs)) for _, runs in scores), default=0)
+    if not count:
+        return None
+    cut = [(cell, windows(runs, most=count)) for cell, runs in scores]
+    shown = [(cell, parts) for cell, parts in cut if parts]
+    names = list(dict.fromkeys(cell.property for cell, _ in shown))
+    with matplotlib.rc_context(PLAIN):
+        figure = Figure(figsize=(3.2 * len(names) + 1.2, 3.4), layout="constrained")
+        panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+        for axes, name in zip(panels, names, strict=True):
+            axes.axhline(0.5, color="grey", linewidth=1, linestyle="--")
+            own = [(cell, parts) for cell, parts in shown if cell.property == name]
+            for position, (cell, parts) in enumerate(own):
+                _window_line(axes, cell.attack, parts, position)
+            axes.set_title(name)
+            axes.set_xlabel("audited round")
+            axes.set_ylim(0, 1.03)
+        panels[0].set_ylabel("AUC within the window")
+        panels[-1].legend(fontsize="small", loc="lower right")
+        return as_svg(figure)
+
+
+def scores_of(records: Sequence[Record], cell: TableCell) -> list[RunScores]:
+    """Scores and labels of a cell, by run."""
+    key = (cell.property, cell.rule, cell.fraction, cell.participants, cell.attack)
+    found = [
+        record
+        for record in records
+        if record.status == "ok"
+        and (record.property, record.rule, record.fraction, record.participants, record.attack)
+        == key
+    ]
+    found.sort(key=lambda record: record.run)
+    return [RunScores(np.array(r.scores), np.array(r.present)) for r in found]
+
+
+Window = tuple[int, int, list[RunScores]]
+"""First round, last round (0-based, both inside), and the runs cut to them."""
+
+
+def windows(runs: Sequence[RunScores], *, most: int = 5) -> list[Window]:
+    """As many equal windows, up to ``most``, as leave enough rounds of each kind in each run."""
+    length = min(run.n_rounds for run in runs)
+    for count in range(most, 1, -1):
+        edges = np.linspace(0, length, count + 1).astype(int)
+        pairs = zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+        cut = [
+            (
+                start,
+                stop - 1,
+                [RunScores(r.scores[start:stop], r.present[start:stop]) for r in runs],
+            )
+            for start, stop in pairs
+        ]
+        if all(_enough(part) for _, _, part in cut):
+            return cut
+    return []
+
+
+def _enough(runs: Sequence[RunScores]) -> bool:
+    if all(run.n_present in (0, run.n_rounds) for run in runs):  # labels belong to runs
+        return min(run.n_rounds for run in runs) >= 2 * LEAST_PER_WINDOW
+    return min(min(run.n_present, run.n_absent) for run in runs) >= LEAST_PER_WINDOW
+
+
+def mean_roc(runs: Sequence[RunScores]) -> tuple[FloatArray, FloatArray]:
+    """False positive rates [P] and, for each run, the best true positive rates there [R, P].
+
+    Where labels belong to runs their rounds are pooled, and R is 1.
+    """
+    parts = [pool(runs)] if label_unit(runs) is Unit.RUN else list(runs)
+    curves = [roc_curve(run.scores, run.present) for run in parts]
+    grid = np.unique(np.concatenate([curve.fpr for curve in curves]))
+    # The last point of a curve at or before each rate: its best true positive rate there.
+    best = [c.tpr[np.searchsorted(c.fpr, grid + 1e-12, side="right") - 1] for c in curves]
+    return grid, np.array(best)
+
+
+def _roc_lines(panels: tuple[Axes, Axes], cell: TableCell, runs: Sequence[RunScores]) -> None:
+    rates, best = mean_roc(runs)
+    value = f"{cell.attack} ({cell.auc.value:.2f})" if cell.auc else cell.attack
+    for axes, start in zip(panels, (0, 1), strict=True):
+        x, part = rates[start:], best[:, start:]  # a rate of 0 has no logarithm
+        line = axes.plot(x, part.mean(axis=0), drawstyle="steps-post", label=value)
+        axes.fill_between(
+            x,
+            part.min(axis=0),
+            part.max(axis=0),
+            step="post",
+            alpha=0.15,
+            color=line[0].get_color(),
+            linewidth=0,
+        )
+
+
+def _frame(linear: Axes, logarithmic: Axes) -> None:
+    for axes in (linear, logarithmic):
+        grid = np.geomspace(1e-3, 1, 50)
+        axes.plot(grid, grid, color="grey", linewidth=1, linestyle="--")
+        axes.set_xlabel("false positive rate")
+    linear.legend(fontsize="small", loc="lower right", title="attack (AUC)", title_fontsize="small")
+    linear.set_xlim(-0.02, 1.02)
+    linear.set_ylim(-0.02, 1.04)
+    ticks = [0.01, 0.03, 0.1, 0.3, 1.0]
+    logarithmic.set_xscale("log")
+    logarithmic.set_yscale("log")
+    logarithmic.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    logarithmic.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    logarithmic.minorticks_off()
+    logarithmic.set_xlim(0.009, 1.15)
+    logarithmic.set_ylim(0.009, 1.15)
+
+
+def _window_line(axes: Axes, label: str, parts: Sequence[Window], position: int) -> None:
+    found = [auc_interval(runs) for _, _, runs in parts]
+    middles = [(first + last) / 2 + 1 + 0.8 * position for first, last, _ in parts]
+    y = [interval.value for interval in found]
+    error = [[i.value - i.low for i in found], [i.high - i.value for i in found]]
+    marker = MARKERS[position % len(MARKERS)]
+    axes.errorbar(middles, y, yerr=error, marker=marker, capsize=3, label=label)
+
+
+def _highest(cells: Sequence[TableCell], key: str, most: int) -> set[str]:
+    """The names with the highest mean AUC."""
+    values: dict[str, list[float]] = {}
+    for cell in cells:
+        if cell.auc is not None:
+            values.setdefault(getattr(cell, key), []).append(cell.auc.value)
+    ordered = sorted(values, key=lambda name: -float(np.mean(values[name])))
+    return set(ordered[:most])

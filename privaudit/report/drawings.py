@@ -1,0 +1,84 @@
+"""The figures of a report, each with a title and a description for those who cannot see it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from html import escape
+
+from privaudit.report import curves, figures
+from privaudit.report.content import Content
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure: ``name`` of its file, what it shows, how to read it, and its SVG."""
+
+    name: str
+    title: str
+    description: str
+    svg: str
+
+
+def drawings(content: Content) -> list[Drawing]:
+    """All figures there are data for, in the order of the report."""
+    shown = curves.shown_cells(content.cells)
+    setting = (
+        f"K = {shown[0].participants}, {100 * shown[0].fraction:g} % of the parameters shared"
+        if shown
+        else ""
+    )
+    drawn = [
+        (
+            "auc_by_fraction",
+            "AUC of each attack by the percentage of parameters shared",
+            "One panel per property; bars are 95 % intervals over runs, dashed: a blind guess.",
+            figures.auc_by_fraction(content.cells),
+        ),
+        (
+            "roc",
+            "ROC curves of the attacks",
+            f"{setting}. Mean over runs of the best true positive rate at each false positive "
+            "rate; bands: the range over runs; dashed: a blind guess. Below the same with both "
+            "axes logarithmic: a false positive rate smaller than one round in a run has no point.",
+            curves.roc_curves(content.records, content.cells),
+        ),
+        (
+            "auc_by_window",
+            "AUC by window of the audited rounds: does the leak grow or fall?",
+            f"{setting}. Each point is the AUC within one window, with its 95 % interval over "
+            "runs; windows are small, so intervals are wide.",
+            curves.auc_by_window(content.records, content.cells),
+        ),
+        (
+            "accuracy_by_round",
+            "Training: accuracy after each federated round, and megabytes sent",
+            "Accuracy: mean over runs. Megabytes: all clients together, summed over rounds, mean "
+            "over runs.",
+            figures.accuracy_by_round(content.training),
+        ),
+        (
+            "seconds_by_devices",
+            "Seconds of one training round by number of devices",
+            "Devices are simulated one after the other on one core.",
+            figures.seconds_by_devices(content.timings),
+        ),
+    ]
+    return [Drawing(name, title, text, svg) for name, title, text, svg in drawn if svg]
+
+
+def inline(drawing: Drawing) -> str:
+    """The SVG to stand inside a page: described, in the page's ink, its ids its own."""
+    svg = drawing.svg[drawing.svg.index("<svg") :]
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<style\b.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{drawing.name}-", svg)
+    svg = svg.replace(figures.INK, "currentColor").replace("fill: #ffffff", "fill: none")
+    title, text = f"{drawing.name}-title", f"{drawing.name}-text"
+    start = (
+        f'<svg class="ink" role="img" aria-labelledby="{title} {text}"'
+        f"{svg[len('<svg') : svg.index('>')]}>"
+        f'<title id="{title}">{escape(drawing.title)}</title>'
+        f'<desc id="{text}">{escape(drawing.description)}</desc>'
+    )
+    return start + svg[svg.index(">") + 1 :]

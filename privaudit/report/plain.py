@@ -1,0 +1,119 @@
+"""The report without a browser: Markdown, LaTeX and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from privaudit.ledger.tables import NOTE, client_rows, client_table, rewards_summary
+from privaudit.report import notes, provenance, tables
+from privaudit.report.content import Content, training_lines
+from privaudit.report.drawings import Drawing
+from privaudit.report.published import published_gaps
+from privaudit.report.tables import markdown_text, one_line
+from privaudit.report.verdict import basis, comparisons, verdicts
+
+
+def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
+    """The whole report as Markdown; figures are linked."""
+    scenario, cells = content.scenario, content.cells
+    parts = [
+        f"# {markdown_text(content.title)}",
+        "## Verdict",
+        _bullets(f"{v.outcome}: {v.sentence}" for v in verdicts(scenario, cells)),
+        *(markdown_text(line) for line in [*comparisons(cells), *basis(scenario, cells)]),
+        "## What was assumed",
+        _pairs(notes.assumptions(scenario)),
+        "## Inference accuracy",
+        tables.render(cells, "markdown"),
+        _bullets([*notes.reading(scenario), *notes.published_notes(scenario, cells)]),
+        "## Figures",
+        *(markdown_text(line) for line in training_lines(content.training)),
+        *(_figure(drawing) for drawing in figures),
+        "## Rewards",
+        *_rewards(content),
+        "## Statistics",
+        _bullets(notes.statistics(cells)),
+        _table(tables.metrics_table(cells)),
+        "## What this does not say",
+        _bullets(notes.limits(scenario)),
+        "## How to make it again",
+        f"    {one_line(provenance.command(scenario))}",
+        _pairs(provenance.facts(content)),
+        "Files beside this one:",
+        "\n".join(f"- [{path}]({path}): {what}" for path, what in provenance.files_beside(content)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def table_markdown(content: Content) -> str:
+    """The table and the notes below it."""
+    lines = notes.footnotes(content.scenario, content.cells)
+    parts = [
+        f"# {markdown_text(content.title)}",
+        tables.render(content.cells, "markdown"),
+        _bullets(lines),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def table_latex(content: Content) -> str:
+    """The table for a LaTeX document that loads booktabs; its notes as comments above it."""
+    lines = [content.title, *notes.footnotes(content.scenario, content.cells)]
+    comments = [f"% {one_line(line)}" for line in lines]
+    return "\n".join([*comments, tables.render(content.cells, "latex")]) + "\n"
+
+
+def report_json(content: Content) -> str:
+    """Everything the report says, for machines; null for what is not estimable."""
+    scenario, cells = content.scenario, content.cells
+    document: dict[str, Any] = {
+        "format": "privaudit-report",
+        "version": 1,
+        "title": content.title,
+        "verdicts": [
+            {"property": v.property, "outcome": v.outcome, "sentence": v.sentence}
+            for v in verdicts(scenario, cells)
+        ],
+        "comparisons": comparisons(cells),
+        "basis": basis(scenario, cells),
+        "assumptions": dict(notes.assumptions(scenario)),
+        "cells": json.loads(tables.render(cells, "json")),
+        "published_source": scenario.report.published_source,
+        "published_outside": published_gaps(scenario, cells),
+        "notes": notes.footnotes(scenario, cells),
+        "training": list(content.training),
+        "rewards": client_rows(content.book) if content.book else None,
+        "statistics": notes.statistics(cells),
+        "limits": notes.limits(scenario),
+        "command": provenance.command(scenario),
+        "provenance": dict(provenance.facts(content)),
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _rewards(content: Content) -> list[str]:
+    if not content.book:
+        return ["No ledger: this run kept none, and nobody was paid."]
+    summary = rewards_summary(content.book, content.scenario.ledger.reward)
+    return [markdown_text(summary), _table(client_table(content.book)), markdown_text(NOTE)]
+
+
+def _table(frame: pd.DataFrame) -> str:
+    return tables.as_text(frame, "markdown")
+
+
+def _figure(drawing: Drawing) -> str:
+    text = f"{markdown_text(drawing.title)}. {markdown_text(drawing.description)}"
+    return f"![{markdown_text(drawing.title)}](figures/{drawing.name}.svg)\n\n{text}"
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {markdown_text(line)}" for line in lines)
+
+
+def _pairs(rows: Iterable[tuple[str, str]]) -> str:
+    return _bullets(f"{what}: {how}" for what, how in rows)

@@ -1,0 +1,85 @@
+"""How a run is made again: the command, the versions, the checksums, read from its records."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from privaudit.report.content import Content
+from privaudit.scenario.load import bundled, load_scenario
+from privaudit.scenario.schema import Scenario
+
+_ABSENT = object()
+FILES = (
+    ("index.html", "this page"),
+    ("report.md", "the same as Markdown"),
+    ("report.json", "the same for machines"),
+    ("table.csv", "every cell, unrounded"),
+    ("table.tex", "the table for LaTeX (booktabs)"),
+    ("table.md", "the table and its notes"),
+    ("../records.jsonl", "the records: scores and ground truth of every cell and run"),
+    ("../scenario.json", "the resolved scenario"),
+    ("../timings.jsonl", "seconds"),
+    ("../manifest.json", "SHA-256 of every file of the run"),
+)
+
+
+def files_beside(content: Content) -> list[tuple[str, str]]:
+    """(path relative to the report, what it is)."""
+    paid = [("rewards.csv", "payments by ledger round and client")] if content.book else []
+    return [*FILES[:6], *paid, *FILES[6:]]
+
+
+def command(scenario: Scenario) -> str:
+    """The command that makes this run again.
+
+    For a bundled scenario with every value that differs from it as ``--set``; otherwise for the
+    user's own file, which a run does not keep.
+    """
+    if scenario.name not in bundled():
+        return "privaudit run YOUR.toml"
+    base = load_scenario(scenario.name).model_dump(mode="json")
+    resolved = scenario.model_dump(mode="json")
+    settings = [
+        f"--set {shlex.quote(f'{key}={_value(value)}')}"
+        for key, value in sorted(_flat(resolved).items())
+        if _flat(base).get(key, _ABSENT) != value
+    ]
+    return " ".join(["privaudit run", scenario.name, *settings])
+
+
+def facts(content: Content) -> list[tuple[str, str]]:
+    """(what, value): versions, commits and checksums behind the numbers; all values seen."""
+    records = content.records
+    versions: dict[str, set[str]] = {}
+    for record in records:
+        for name, version in record.versions.items():
+            versions.setdefault(name, set()).add(version)
+    commits = sorted({record.commit or "none (not run from a checkout)" for record in records})
+    data = sorted({(r.dataset.get("name", "?"), r.dataset.get("checksum", "?")) for r in records})
+    shown = ", ".join(f"{name} {' / '.join(sorted(v))}" for name, v in versions.items())
+    return [
+        ("Scenario", content.scenario.name),
+        ("Root seed", str(content.scenario.seed)),
+        ("Versions", shown),
+        ("Git commit", ", ".join(commits)),
+        *((f"Data set '{name}', SHA-256", checksum) for name, checksum in data),
+        ("scenario.json, SHA-256", content.scenario_sha256),
+    ]
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"audit.rounds": 40, ...}``; an empty table is a value, so that nothing is lost."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict) and value:
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _value(value: Any) -> str:
+    """As ``--set`` reads it; JSON texts and lists of scalars are TOML too."""
+    return "null" if value is None else json.dumps(value, ensure_ascii=False)

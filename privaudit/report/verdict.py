@@ -1,0 +1,217 @@
+"""The verdict in plain words: what can be told, by whom, how well; or what could have been.
+
+Pure functions of scenario and cells. The wording claims what the cells hold and no more: the best
+of several cells is called that, a cell without a star is never called safe, and intervals that
+overlap are no difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from privaudit.evaluation.cells import TableCell
+from privaudit.report.tables import SIGNIFICANT, interval_text
+from privaudit.scenario.schema import Scenario
+
+HARMLESS = 0.6
+"""An AUC whose whole interval lies below this is called small (an equivalence claim)."""
+
+LEAK, NONE, UNKNOWN = "leak", "not told", "unknown"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One property: ``leak``, ``not told`` (from chance) or ``unknown``, and the sentence."""
+
+    property: str
+    outcome: str
+    sentence: str
+    cell: TableCell | None = None
+
+
+def verdicts(scenario: Scenario, cells: Sequence[TableCell]) -> list[Verdict]:
+    """One per property, in the order of the table, about its strongest attack."""
+    names = dict.fromkeys([*scenario.audit.properties, *(cell.property for cell in cells)])
+    return [_verdict(scenario, n, [c for c in cells if c.property == n]) for n in names]
+
+
+def told(cell: TableCell) -> bool:
+    """Whether the cell is above chance at a false discovery rate of 5 % over the table."""
+    return cell.auc is not None and cell.q_value is not None and cell.q_value < SIGNIFICANT
+
+
+def strongest(cells: Sequence[TableCell]) -> TableCell | None:
+    """The cell with the highest AUC; one told from chance goes before all that are not."""
+    good = [cell for cell in cells if cell.auc is not None]
+    return max(good, key=lambda c: (told(c), c.auc.value if c.auc else 0.0), default=None)
+
+
+def comparisons(cells: Sequence[TableCell]) -> list[str]:
+    """A sentence on sharing less and one on more clients, where the table has several of either."""
+    sharing = "Sharing {} instead of {} of the parameters, AUC"
+    clients = "With K = {} instead of K = {} participants, AUC"
+    found = [
+        _comparison(cells, "fraction", sharing, 1),
+        _comparison(cells, "participants", clients, -1),
+    ]
+    return [sentence for sentence in found if sentence]
+
+
+def basis(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
+    """What the verdict rests on: n, and what is missing."""
+    audit, runs = scenario.audit, scenario.runs
+    seen = (
+        "sees every client's delta"
+        if audit.threat_model == "server"
+        else "sees the global model before and after each round and its own delta"
+    )
+    lines = [
+        f"Measured on {_count(runs, 'independent federation run')} of {audit.rounds} audited "
+        f"rounds per cell, for an adversary that {seen} and follows the protocol. An AUC of 0.50 "
+        "is a blind guess, 1.00 is always right; brackets are 95 % intervals. It holds for these "
+        "attacks, this data and these clients; a stronger attack may find more."
+    ]
+    if runs == 1:
+        lines.append(
+            "One run only: the intervals are about its rounds and say nothing about other runs."
+        )
+    lost = [cell for cell in cells if cell.failures]
+    if lost:
+        lines.append(
+            f"{len(lost)} of {_count(len(cells), 'cell')} had failed runs; the table names them."
+        )
+    return lines
+
+
+def _verdict(scenario: Scenario, name: str, cells: Sequence[TableCell]) -> Verdict:
+    best = strongest(cells)
+    if best is None:
+        reasons = [reason for cell in cells for reason in cell.failures]
+        why = f"every cell failed ({reasons[0]})" if reasons else "nothing was measured"
+        return Verdict(name, UNKNOWN, f"Nothing can be said about '{name}': {why}.")
+    if told(best):
+        among = f"; the highest of {len(cells)} cells" if len(cells) > 1 else ""
+        sentence = (
+            f"{_who(scenario)} can tell from one round whether {_what(scenario, name)}: "
+            f"AUC {interval_text(best.auc)} ({_setting(best)}{among})."
+        )
+        return Verdict(name, LEAK, sentence, best)
+    return Verdict(name, NONE, _not_told(name, best, cells), best)
+
+
+def _not_told(name: str, best: TableCell, cells: Sequence[TableCell]) -> str:
+    several = f"by any of {len(cells)} cells" if len(cells) > 1 else "in the one cell measured"
+    parts = [
+        f"'{name}' was not told from chance {several}: the highest AUC was "
+        f"{interval_text(best.auc)} ({_setting(best)})",
+        _could_have_seen(cells),
+    ]
+    known = [cell.auc for cell in cells if cell.auc is not None]
+    if len(known) == len(cells) and all(auc.high < HARMLESS for auc in known):
+        parts.append(f"every interval lies below {HARMLESS:.2f}")
+    if any(auc.high < 0.5 for auc in known):
+        parts.append(
+            "one interval lies below 0.50, so an adversary that turns those scores round would do "
+            "better than chance"
+        )
+    return "; ".join(parts) + "."
+
+
+def _could_have_seen(cells: Sequence[TableCell]) -> str:
+    limits = [cell.detectable for cell in cells if cell.auc is not None]
+    known = [limit for limit in limits if limit is not None]
+    if len(known) < len(limits):
+        return (
+            "so few rounds would have missed even a perfect attack: this is no evidence either way"
+        )
+    return (
+        f"this does not say that nothing leaks, only that an AUC of {max(known):.2f} or more would "
+        "have been seen in a single cell (80 % power, one-sided 5 %)"
+    )
+
+
+def _who(scenario: Scenario) -> str:
+    if scenario.audit.threat_model == "server":
+        return "An honest-but-curious server"
+    return "An honest-but-curious participant"
+
+
+def _what(scenario: Scenario, name: str) -> str:
+    if scenario.audit.schedule == "dataset":
+        return f"the target's data hold '{name}', runs with it compared with runs without"
+    return f"the target's batch holds '{name}'"
+
+
+def _setting(cell: TableCell) -> str:
+    rule = "" if cell.rule == "all" else f", rule {cell.rule}"
+    return (
+        f"{cell.attack}, K = {cell.participants}, {100 * cell.fraction:g} % shared{rule}, "
+        f"n = {_count(cell.runs, 'run')}, {cell.rounds} rounds"
+    )
+
+
+def _comparison(cells: Sequence[TableCell], axis: str, phrase: str, sign: int) -> str | None:
+    """The two ends of an axis for the strongest cell of each property that was told."""
+    pairs = [pair for name in _told_properties(cells) if (pair := _ends(cells, name, axis, sign))]
+    if not pairs:
+        return None
+    ends = [(getattr(here, axis), getattr(there, axis)) for here, there in pairs]
+    pairs = [pair for pair, end in zip(pairs, ends, strict=True) if end == ends[0]]
+    parts = [
+        f"'{here.property}' {interval_text(here.auc)} instead of {interval_text(there.auc)}"
+        for here, there in pairs
+    ]
+    start = phrase.format(*(_axis_text(axis, end) for end in ends[0]))
+    return f"{start}: {'; '.join(parts)}. {_overlaps(pairs)}"
+
+
+def _axis_text(axis: str, value: float) -> str:
+    return f"{100 * value:g} %" if axis == "fraction" else str(value)
+
+
+def _overlaps(pairs: Sequence[tuple[TableCell, TableCell]]) -> str:
+    apart = [here.property for here, there in pairs if not _overlap(here, there)]
+    if not apart:
+        which = "The two intervals" if len(pairs) == 1 else "The intervals of each pair"
+        return f"{which} overlap: no difference is claimed."
+    names = ", ".join(f"'{name}'" for name in apart)
+    rest = "; the others overlap, no difference is claimed there" if apart != _names(pairs) else ""
+    return f"The two intervals are apart for {names}{rest}."
+
+
+def _names(pairs: Sequence[tuple[TableCell, TableCell]]) -> list[str]:
+    return [here.property for here, _ in pairs]
+
+
+def _overlap(first: TableCell, second: TableCell) -> bool:
+    a, b = first.auc, second.auc
+    return a is not None and b is not None and a.low <= b.high and b.low <= a.high
+
+
+def _ends(
+    cells: Sequence[TableCell], name: str, axis: str, sign: int
+) -> tuple[TableCell, TableCell] | None:
+    best = strongest([cell for cell in cells if cell.property == name])
+    if best is None:
+        return None
+    line = [cell for cell in cells if cell.auc is not None and _beside(best, cell, axis)]
+    rule = next((cell.rule for cell in [best, *line] if cell.rule != "all"), "all")
+    line = [cell for cell in line if cell.rule in (rule, "all")]
+    line.sort(key=lambda cell: sign * getattr(cell, axis))
+    differ = getattr(line[0], axis) != getattr(line[-1], axis)
+    return (line[0], line[-1]) if differ else None
+
+
+def _beside(best: TableCell, cell: TableCell, axis: str) -> bool:
+    """Whether ``cell`` differs from ``best`` on this axis alone (rules are for the caller)."""
+    fixed = {"property", "attack", "fraction", "participants"} - {axis}
+    return all(getattr(best, key) == getattr(cell, key) for key in fixed)
+
+
+def _told_properties(cells: Sequence[TableCell]) -> list[str]:
+    return list(dict.fromkeys(cell.property for cell in cells if told(cell)))
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("" if number == 1 else "s")
