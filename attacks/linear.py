@@ -29,7 +29,8 @@ class LinearDelta(Attack):
         seed: stream of the simulated aggregates and of the sketch.
         dimensions: a longer delta is first hashed to this many signed sums (K. Weinberger et al.,
             Feature Hashing for Large Scale Multitask Learning, ICML 2009), which keeps inner
-            products in expectation.
+            products in expectation. Only the signs are random; sum j takes every coordinate j,
+            j + ``dimensions``, ..., as the expectation is over the signs alone.
     """
 
     name = "linear"
@@ -42,7 +43,6 @@ class LinearDelta(Attack):
         self._train: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []
         self._observed: list[np.ndarray] = []
-        self._buckets: Tensor | None = None
         self._signs: Tensor | None = None
 
     def partial_fit(self, observation: Observation, shadow: ShadowRound, layout: Layout) -> Self:
@@ -71,12 +71,14 @@ class LinearDelta(Attack):
         size = vectors.shape[1]
         if size <= self.dimensions:
             return vectors
-        if self._buckets is None or self._signs is None:
+        if self._signs is None:
             generator = self.seed.torch_generator("sketch")
-            self._buckets = torch.randint(self.dimensions, (size,), generator=generator)
             self._signs = torch.randint(2, (size,), generator=generator).float() * 2 - 1
         sums = torch.zeros(len(vectors), self.dimensions)
-        return sums.index_add_(1, self._buckets, vectors * self._signs)
+        for start in range(0, size, self.dimensions):
+            block = vectors[:, start : start + self.dimensions]
+            sums[:, : block.shape[1]].addcmul_(block, self._signs[start : start + block.shape[1]])
+        return sums
 
 
 def in_row_space(train: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

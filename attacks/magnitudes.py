@@ -44,6 +44,11 @@ def structure(vectors: Tensor, layout: Layout) -> Tensor:
 
     A row is an output unit (or a word of an embedding), a column an input unit; kernels are summed.
     """
+    # One vector at a time: with a million parameters it stays in the cache, a batch does not.
+    return torch.cat([_structure(vector.unsqueeze(0), layout) for vector in vectors])
+
+
+def _structure(vectors: Tensor, layout: Layout) -> Tensor:
     features = []
     for piece in layout.slices:
         values = vectors[:, piece.start : piece.stop].square()

@@ -29,6 +29,9 @@ ROUNDING = 8 * torch.finfo(torch.float32).eps
 CHUNK_BYTES = 1 << 26
 """Stand-ins of large models are made a few at a time."""
 
+BLOCK = 8192
+"""Coordinates that are turned into what would be seen at a time."""
+
 View = Callable[[Tensor], Tensor]
 """What is kept of vectors: [n, P] to [n, V]."""
 
@@ -175,11 +178,19 @@ def resolved(observation: Observation, signal: Tensor) -> Tensor:
 
 
 def _as_seen(observation: Observation, sums: Tensor) -> Tensor:
-    """[n, P] sums of honest deltas, averaged with the own delta, which is then subtracted again."""
+    """``sums`` [n, P] of honest deltas, averaged with the own delta, which is subtracted again.
+
+    In place, and block by block: temporaries of large models stay in the cache.
+    """
     if observation.target is not None or observation.own_weight == 0.0:
         return sums
-    averaged = (sums + observation.own_delta) * observation.own_weight
-    return resolved(observation, replace(observation, global_delta=averaged).signal)
+    for start in range(0, sums.shape[1], BLOCK):
+        block = sums[:, start : start + BLOCK]
+        own = observation.own_delta[start : start + BLOCK]
+        averaged = (block + own) * observation.own_weight
+        seen = replace(observation, own_delta=own, global_delta=averaged)
+        block.copy_(resolved(seen, seen.signal))
+    return sums
 
 
 def _halves(shadow: ShadowRound) -> np.ndarray:

@@ -156,11 +156,9 @@ class Adversary:
             deltas = torch.stack([self._local_update(observation, r, seed) for r in records])
         if self.facts.transforms == Transforms():
             return deltas
-        sent = [
-            self.facts.transforms.apply(delta, self.layout, seed.child("sent", i))
-            for i, delta in enumerate(deltas)
-        ]
-        return torch.stack(sent)
+        for i, delta in enumerate(deltas):
+            delta.copy_(self.facts.transforms.apply(delta, self.layout, seed.child("sent", i)))
+        return deltas
 
     def _local_update(self, observation: Observation, records: np.ndarray, seed: Seed) -> Tensor:
         size = self.facts.batch_size

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -83,8 +84,15 @@ class Sharing:
 
 
 def _top(values: Tensor, fraction: float) -> Tensor:
-    """Mask of the ``ceil(fraction * n)`` largest values, exactly that many also among ties."""
+    """Mask of the ``ceil(fraction * n)`` largest values >= 0; of equals, the first."""
     count = min(len(values), max(1, -int(-fraction * len(values) // 1)))
-    mask = torch.zeros(len(values), dtype=torch.bool)
-    mask[torch.topk(values, count, sorted=False).indices] = True
-    return mask
+    array = values.numpy()
+    used = array > 0
+    known = int(used.sum())
+    if known <= count:  # many zeros are what makes a partition slow
+        cut, mask = 0.0, used
+    else:
+        cut = np.partition(array[used], known - count)[known - count]
+        mask = array > cut
+    mask[np.flatnonzero(array == cut)[: count - int(mask.sum())]] = True
+    return torch.from_numpy(mask)
