@@ -16,6 +16,22 @@ LIMIT = 4 * 1024**3
 """Largest decompressed size of the arrays read from one archive, in bytes."""
 
 
+def array_names(path: Path) -> list[str]:
+    """Names of the arrays in an archive, in its order.
+
+    Raises:
+        UserError: not a whole .npz archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [member.filename for member in archive.infolist()]
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as problem:
+        raise UserError(f"{path} is not a whole .npz archive: {problem}") from None
+    except OSError as problem:
+        raise UserError(f"cannot read {path}: {problem.strerror or problem}") from None
+    return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
+
+
 def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     """The named arrays of an archive; the others are not decompressed.
 

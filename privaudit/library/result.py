@@ -12,8 +12,9 @@ import pandas as pd
 from privaudit.errors import UserError, unknown_name
 from privaudit.evaluation.cells import TableCell
 from privaudit.experiment.folder import RunFolder
+from privaudit.report.content import Content, read_content
+from privaudit.report.notes import footnotes
 from privaudit.report.tables import as_text, long_table, wide_table
-from privaudit.report.write import Content, footnotes, read_content
 
 
 @dataclass(frozen=True)

@@ -10,54 +10,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
+from privaudit.observation.manifest import LayoutRow, Manifest, read_manifest, round_file
+from privaudit.observation.vectors import numbers, pack, unpack
 from privaudit.observation.views import Observation, ParticipantView, view_named
 
-
-class LayoutRow(BaseModel):
-    """One parameter tensor, in the order of the flat vector."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    shape: list[NonNegativeInt]
-
-
-class Manifest(BaseModel):
-    """What holds for the whole trace.
-
-    Attributes:
-        view: threat model, ``participant`` or ``server``.
-        layout: names and shapes of the parameters, in the order of the flat vector.
-        target: client of interest under the ``server`` view.
-        about: free-form facts a participant knows (learning rate, batch size, ...).
-        rounds: number of rounds; None while the trace is being written or after a crash.
-        sha256: digest of every file of a finished trace.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: Literal["privaudit-trace"] = "privaudit-trace"
-    version: Literal[1] = 1
-    view: Literal["participant", "server"] = "participant"
-    layout: list[LayoutRow]
-    target: int | None = None
-    about: dict[str, Any] = Field(default_factory=dict)
-    rounds: int | None = None
-    sha256: dict[str, str] = Field(default_factory=dict)
+MAX_PARTICIPANTS = 10_000_000
 
 
 class TraceWriter:
@@ -112,15 +80,15 @@ class TraceWriter:
         client_weights: dict[int, float] | None = None,
     ) -> None:
         """Add the next round (vectors [P]); it is on disk when this returns."""
-        tensors = _pack("global_delta", global_delta) | _pack("own_delta", own_delta)
+        tensors = pack("global_delta", global_delta) | pack("own_delta", own_delta)
         for client, delta in (client_deltas or {}).items():
-            tensors |= _pack(f"client.{client}", delta)
+            tensors |= pack(f"client.{client}", delta)
         facts = {
             "own_weight": float(own_weight),
             "participants": participants,
             "client_weights": {str(c): w for c, w in (client_weights or {}).items()},
         }
-        self._save(_round_file(self._rounds), tensors, facts)
+        self._save(round_file(self._rounds), tensors, facts)
         self._rounds += 1
 
     def close(self) -> None:
@@ -166,12 +134,13 @@ class Trace:
         """Open a finished trace, or one cut off by a crash up to its last whole round.
 
         Raises:
-            UserError: no trace there, unreadable manifest, or a finished trace with files missing.
+            UserError: no trace there, a manifest that cannot be read or contradicts itself, a
+                finished trace with files missing, or parameters that do not fit the layout.
         """
         path = Path(path)
-        manifest = _read_manifest(path)
+        manifest = read_manifest(path)
         found = 0
-        while (path / _round_file(found)).is_file():
+        while (path / round_file(found)).is_file():
             found += 1
         if manifest.rounds is not None and found != manifest.rounds:
             raise UserError(
@@ -179,11 +148,31 @@ class Trace:
                 where=str(path),
                 remedy="restore the missing files or run the scenario again",
             )
-        if manifest.rounds is None and found and _is_torn(path / _round_file(found - 1)):
+        if manifest.rounds is None and found and _is_torn(path / round_file(found - 1)):
             found -= 1  # the machine went down while the last round was on its way to the disk
         if not found:
             raise UserError("trace has no whole round", where=str(path))
-        return cls(path, manifest, found)
+        trace = cls(path, manifest, found)
+        trace._initial()
+        return trace
+
+    def check_digests(self) -> None:
+        """Compare every file that the manifest has a digest of.
+
+        Raises:
+            UserError: names the first file that is not what was written.
+        """
+        for name, digest in self.manifest.sha256.items():
+            try:
+                found = hashlib.sha256((self.path / name).read_bytes()).hexdigest()
+            except (OSError, ValueError) as error:
+                raise UserError(f"cannot be read: {error}", where=str(self.path / name)) from error
+            if found != digest:
+                raise UserError(
+                    "is not what was written: its SHA-256 differs from the manifest's",
+                    where=str(self.path / name),
+                    remedy="restore the file",
+                )
 
     @property
     def whole(self) -> bool:
@@ -198,20 +187,24 @@ class Trace:
         return self._rounds
 
     def __iter__(self) -> Iterator[Observation]:
-        before = _load(self.path / "initial.safetensors")[0].get("parameters")
-        size = self.layout.size
-        if before is None or before.shape != (size,):
-            raise UserError(
-                f"'parameters' is missing or not [{size}]",
-                where=str(self.path / "initial.safetensors"),
-            )
+        before = self._initial()
         for number in range(self._rounds):
             observation = self._read(number, before)
             yield observation
             before = observation.after
 
+    def _initial(self) -> Tensor:
+        file = self.path / "initial.safetensors"
+        parameters, size = _load(file)[0].get("parameters"), self.layout.size
+        if parameters is None or parameters.shape != (size,):
+            raise UserError(f"'parameters' is missing or not [{size}]", where=str(file))
+        try:
+            return numbers("parameters", parameters)
+        except ValueError as error:
+            raise UserError(str(error), where=str(file)) from error
+
     def _read(self, number: int, before: Tensor) -> Observation:
-        file = self.path / _round_file(number)
+        file = self.path / round_file(number)
         tensors, metadata = _load(file)
         try:
             facts = json.loads(metadata["round"])
@@ -223,12 +216,15 @@ class Trace:
             return Observation(
                 round=number,
                 before=before,
-                global_delta=_unpack("global_delta", tensors, len(before)),
-                own_delta=_unpack("own_delta", tensors, len(before)),
-                own_weight=_within("own_weight", float(facts["own_weight"]), 0.0, 1.0),
-                participants=int(_within("participants", facts["participants"], 1)),
-                client_deltas={c: _unpack(f"client.{c}", tensors, len(before)) for c in clients},
-                client_weights={int(c): float(w) for c, w in facts["client_weights"].items()},
+                global_delta=unpack("global_delta", tensors, len(before)),
+                own_delta=unpack("own_delta", tensors, len(before)),
+                own_weight=_within("own_weight", float(facts["own_weight"]), 1.0),
+                participants=_head_count(facts["participants"]),
+                client_deltas={c: unpack(f"client.{c}", tensors, len(before)) for c in clients},
+                client_weights={
+                    int(c): _within(f"weight of client {c}", float(w), 1.0)
+                    for c, w in facts["client_weights"].items()
+                },
                 target=self.manifest.target,
             )
         except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
@@ -239,35 +235,16 @@ class Trace:
             ) from error
 
 
-def _pack(name: str, vector: Tensor) -> dict[str, Tensor]:
-    """A vector as it is or, where under 40 % is non-zero, as indices and values."""
-    nonzero = vector.nonzero().squeeze(1)
-    if len(nonzero) > 0.4 * len(vector):
-        # A copy: the file format refuses tensors that share memory, and a server's list of deltas
-        # holds the adversary's own once more.
-        return {name: vector.clone(memory_format=torch.contiguous_format)}
-    return {f"{name}/indices": nonzero.to(torch.int32), f"{name}/values": vector[nonzero]}
-
-
-def _unpack(name: str, tensors: dict[str, Tensor], size: int) -> Tensor:
-    if name in tensors:
-        vector = tensors[name]
-        if vector.shape != (size,):
-            raise ValueError(f"'{name}' is {tuple(vector.shape)}, not ({size},)")
-        return vector
-    vector = torch.zeros(size)
-    vector[tensors[f"{name}/indices"].long()] = tensors[f"{name}/values"]
-    return vector
-
-
-def _within(name: str, value: float, low: float, high: float = math.inf) -> float:
-    if not low <= value <= high:
-        raise ValueError(f"'{name}' is {value}, not in [{low:g}, {high:g}]")
+def _within(name: str, value: float, high: float) -> float:
+    if not 0.0 <= value <= high:
+        raise ValueError(f"'{name}' is {value}, not in [0, {high:g}]")
     return value
 
 
-def _round_file(number: int) -> str:
-    return f"round-{number:06d}.safetensors"
+def _head_count(value: Any) -> int:
+    if not isinstance(value, int) or not 1 <= value <= MAX_PARTICIPANTS:
+        raise ValueError(f"'participants' is {value!r}, not a whole number of at least 1")
+    return value
 
 
 def _load(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -276,7 +253,7 @@ def _load(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with file.open("rb") as stream:
             header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
         return tensors, header.get("__metadata__", {})
-    except (OSError, SafetensorError, ValueError, struct.error) as error:
+    except (OSError, SafetensorError, ValueError, struct.error, RecursionError) as error:
         raise UserError(
             f"cannot be read: {error}", where=str(file), remedy="the file is truncated or damaged"
         ) from error
@@ -288,21 +265,3 @@ def _is_torn(file: Path) -> bool:
     except UserError:
         return True
     return False
-
-
-def _read_manifest(path: Path) -> Manifest:
-    file = path / "manifest.json"
-    try:
-        return Manifest.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise UserError(
-            f"no trace: {error.strerror or error}", where=str(file), remedy="see docs/trace.md"
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        at = ".".join(str(part) for part in first["loc"])
-        raise UserError(
-            f"not a trace manifest: {at} {first['msg']}",
-            where=str(file),
-            remedy="see docs/trace.md",
-        ) from error

@@ -252,3 +252,68 @@ def test_any_damage_is_read_or_refused(
         assert "\n" not in str(error)  # either outcome is right
     finally:
         file.write_bytes(original)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m["sha256"].pop("initial.safetensors"), "does not name the files"),
+        (lambda m: m["sha256"].update({"../secret": "0"}), "does not name the files"),
+        (lambda m: m.update(sha256={}), "does not name the files"),
+        (lambda m: m.update(rounds=-1), "greater than or equal to 0"),
+        (lambda m: m.update(rounds=10**9), "less than or equal to"),
+        (lambda m: m.update(target=1), "target"),
+        (lambda m: m.update(view="server"), "target"),
+        (lambda m: m.update(layout=[]), "no parameters"),
+        (lambda m: m.update(layout=[{"name": "w", "shape": [4]}] * 2), "names a tensor twice"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(
+    tmp_path: Path, change: Callable[[dict], object], message: str
+) -> None:
+    path = write(tmp_path / "t")
+    edit(path, change)
+    with pytest.raises(UserError, match=message):
+        Trace.open(path)
+
+
+def test_parameters_before_the_first_round_are_checked_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "t", seal=False)
+    save_file({"parameters": torch.zeros(8, dtype=torch.float64)}, path / "initial.safetensors")
+    with pytest.raises(UserError, match=r"initial\.safetensors: 'parameters' is torch\.float64"):
+        Trace.open(path)
+
+
+def test_digests_tell_a_changed_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "t")
+    Trace.open(path).check_digests()
+    save_file(DELTAS, path / LAST, metadata={"round": json.dumps(GOOD)})
+    with pytest.raises(UserError, match=f"{LAST}: is not what was written"):
+        Trace.open(path).check_digests()
+    (path / LAST).unlink()
+    (path / LAST).mkdir()
+    with pytest.raises(UserError, match="has 3 rounds, its manifest says 4"):
+        Trace.open(path)
+
+
+SPARSE = {"global_delta": torch.ones(8)}
+
+
+@pytest.mark.parametrize(
+    ("indices", "values"),
+    [
+        (torch.tensor([-1], dtype=torch.int32), torch.ones(1)),
+        (torch.tensor([1], dtype=torch.int32), torch.ones(2)),
+        (torch.tensor([[1]], dtype=torch.int32), torch.ones(1, 1)),
+        (torch.tensor([1.0]), torch.ones(1)),
+        (torch.tensor([1], dtype=torch.int32), torch.ones(1, dtype=torch.int64)),
+    ],
+)
+def test_sparse_vectors_that_make_no_sense_are_refused(
+    tmp_path: Path, indices: torch.Tensor, values: torch.Tensor
+) -> None:
+    path = write(tmp_path / "t")
+    tensors = SPARSE | {"own_delta/indices": indices, "own_delta/values": values}
+    save_file(tensors, path / LAST, metadata={"round": json.dumps(GOOD)})
+    with pytest.raises(UserError, match="'own_delta"):
+        read(path)

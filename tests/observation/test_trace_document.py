@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from privaudit.observation.trace import Manifest, Trace
+from privaudit.observation.manifest import Manifest
+from privaudit.observation.trace import Trace
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "trace.md").read_text()
 WRITE, READ = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)

@@ -1,0 +1,98 @@
+"""What holds for a whole trace: its manifest, and the names of its files (docs/trace.md)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
+
+from privaudit.errors import UserError
+
+MAX_ROUNDS = 1_000_000
+"""File names have six digits."""
+
+
+class LayoutRow(BaseModel):
+    """One parameter tensor, in the order of the flat vector."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    shape: list[NonNegativeInt]
+
+
+class Manifest(BaseModel):
+    """What holds for the whole trace.
+
+    Attributes:
+        view: threat model, ``participant`` or ``server``.
+        layout: names and shapes of the parameters, in the order of the flat vector.
+        target: client of interest under the ``server`` view.
+        about: free-form facts a participant knows (learning rate, batch size, ...).
+        rounds: number of rounds; None while the trace is being written or after a crash.
+        sha256: digest of every file of a finished trace.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["privaudit-trace"] = "privaudit-trace"
+    version: Literal[1] = 1
+    view: Literal["participant", "server"] = "participant"
+    layout: list[LayoutRow]
+    target: int | None = None
+    about: dict[str, Any] = Field(default_factory=dict)
+    rounds: Annotated[int, Field(ge=0, le=MAX_ROUNDS)] | None = None
+    sha256: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [row.name for row in self.layout]
+        if len(set(names)) < len(names) or not any(math.prod(row.shape) for row in self.layout):
+            raise ValueError("layout names a tensor twice, or no parameters at all")
+        if (self.view == "server") != (self.target is not None):
+            raise ValueError("target must be there under the server view, and only there")
+        if self.rounds is not None and set(self.sha256) != file_names(self.rounds):
+            raise ValueError(f"sha256 does not name the files of a trace of {self.rounds} rounds")
+        return self
+
+
+def file_names(rounds: int) -> set[str]:
+    """Of a trace of this many rounds, the manifest left out."""
+    return {"initial.safetensors", *(round_file(number) for number in range(rounds))}
+
+
+def round_file(number: int) -> str:
+    """The name of a round's file."""
+    return f"round-{number:06d}.safetensors"
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of the trace in this folder.
+
+    Raises:
+        UserError: there is none, or it cannot be read, or it contradicts itself.
+    """
+    file = path / "manifest.json"
+    try:
+        return Manifest.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise UserError(
+            f"no trace: {error.strerror or error}", where=str(file), remedy="see docs/trace.md"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"not a trace manifest: {at} {first['msg']}",
+            where=str(file),
+            remedy="see docs/trace.md",
+        ) from error

@@ -1,0 +1,49 @@
+"""How a vector of parameters lies in the file of a round (docs/trace.md)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def pack(name: str, vector: Tensor) -> dict[str, Tensor]:
+    """A vector as it is or, where under 40 % is non-zero, as indices and values."""
+    nonzero = vector.nonzero().squeeze(1)
+    if len(nonzero) > 0.4 * len(vector):
+        # A copy: the file format refuses tensors that share memory, and a server's list of deltas
+        # holds the adversary's own once more.
+        return {name: vector.clone(memory_format=torch.contiguous_format)}
+    return {f"{name}/indices": nonzero.to(torch.int32), f"{name}/values": vector[nonzero]}
+
+
+def unpack(name: str, tensors: dict[str, Tensor], size: int) -> Tensor:
+    """The [size] vector that :func:`pack` took.
+
+    Raises:
+        KeyError: there is none of that name.
+        ValueError: it has another size or type, or an index outside the vector.
+    """
+    if name in tensors:
+        vector = tensors[name]
+        if vector.shape != (size,):
+            raise ValueError(f"'{name}' is {tuple(vector.shape)}, not ({size},)")
+        return numbers(name, vector)
+    indices, values = tensors[f"{name}/indices"], tensors[f"{name}/values"]
+    if indices.shape != values.shape or indices.ndim != 1:
+        raise ValueError(
+            f"'{name}' has {tuple(indices.shape)} indices, {tuple(values.shape)} values"
+        )
+    if indices.dtype not in (torch.int32, torch.int64):
+        raise ValueError(f"'{name}/indices' is {indices.dtype}, not int32")
+    if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < size:
+        raise ValueError(f"'{name}/indices' are not all in 0 to {size - 1}")
+    vector = torch.zeros(size)
+    vector[indices.long()] = numbers(name, values)
+    return vector
+
+
+def numbers(name: str, vector: Tensor) -> Tensor:
+    """The vector itself, if it is float32; a federation that diverged has NaN in it."""
+    if vector.dtype != torch.float32:
+        raise ValueError(f"'{name}' is {vector.dtype}, not float32")
+    return vector
