@@ -9,7 +9,7 @@ be run again from what the one before left, and an interrupted run goes on where
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -80,13 +80,16 @@ def run_audit(
         place: the chain of the reward ledger; None = one of its own, in the run folder.
 
     Raises:
-        UserError: the scenario cannot be run on this data, or the folder or the chain cannot be
-            used.
+        UserError: the scenario cannot be run on this data or is a sweep, or the folder or the chain
+            cannot be used.
     """
+    if scenario.sweep is not None:
+        raise UserError(
+            f"scenario '{scenario.name}' is a sweep over {scenario.sweep.key}, not one audit",
+            remedy="use privaudit sweep",
+        )
     show = progress or Silent()
-    workers = default_workers() if workers is None else workers
-    if workers < 1:
-        raise UserError(f"workers must be at least 1, got {workers}", where="--workers")
+    workers = number_of_workers(workers)
     job = Job(scenario.model_dump_json(), data_dir or default_data_dir(), out.resolve())
     world = load_world(job.scenario_json, job.data_dir)
     check_world(world)
@@ -99,6 +102,47 @@ def run_audit(
                     _compute(world, folder, job, ledger, workers, show)
                 ledger.conclude()
     return folder
+
+
+def number_of_workers(asked: int | None) -> int:
+    """Processes to use: those asked for, at least 1, or else one per core."""
+    if asked is not None and asked < 1:
+        raise UserError(f"workers must be at least 1, got {asked}", where="--workers")
+    return default_workers() if asked is None else asked
+
+
+def run_audits(
+    plans: Mapping[str, Scenario],
+    out: Path,
+    *,
+    data_dir: Path | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Run several scenarios one after the other, each in the folder of its name below ``out``.
+
+    Args:
+        plans: folder name -> scenario.
+        out: folder for all of them.
+        data_dir: as in :func:`run_audit`, and so the others.
+        workers: processes.
+        resume: go on with what was interrupted; what was not begun is begun.
+        progress: shows how far each stage is.
+
+    Raises:
+        UserError: as :func:`run_audit`.
+    """
+    for name, plan in plans.items():
+        folder = out / name
+        run_audit(
+            plan,
+            folder,
+            data_dir=data_dir,
+            workers=workers,
+            resume=resume and (folder / "scenario.json").exists(),
+            progress=progress,
+        )
 
 
 def _compute(

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from privaudit.audit import Progress, run_audit
+from privaudit.audit import Progress, run_audits
 from privaudit.errors import UserError
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.folder import RunFolder
@@ -101,16 +101,14 @@ def measure_dilution(
         UserError: participants not increasing or below 2, fewer than two runs, no control runs.
     """
     plans = _plans(scenario, participants, runs, whole_runs, whole_rounds)
-    for attacker, plan in plans.items():
-        folder = out / FOLDERS[attacker]
-        run_audit(
-            plan,
-            folder,
-            data_dir=data_dir,
-            workers=workers,
-            resume=resume and (folder / "scenario.json").exists(),
-            progress=progress,
-        )
+    run_audits(
+        {FOLDERS[attacker]: plan for attacker, plan in plans.items()},
+        out,
+        data_dir=data_dir,
+        workers=workers,
+        resume=resume,
+        progress=progress,
+    )
 
 
 def _plans(

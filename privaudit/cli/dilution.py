@@ -9,7 +9,14 @@ from typing import Annotated
 import typer
 
 from privaudit.cli.app import app, leave_now
-from privaudit.cli.options import DataDir, Json, timestamp, whole_numbers
+from privaudit.cli.options import (
+    Assignments,
+    DataDir,
+    Json,
+    Workers,
+    timestamp,
+    whole_numbers,
+)
 from privaudit.cli.terminal import Bars, errors
 
 
@@ -42,13 +49,8 @@ def dilution(
     whole_rounds: Annotated[
         int, typer.Option("--whole-rounds", help="Rounds the whole-run attacker adds up.")
     ] = 20,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the scenario."),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes (default: one per core).")
-    ] = None,
+    assignments: Assignments = None,
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Find out how many honest clients dilute the attacker.

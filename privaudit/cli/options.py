@@ -18,6 +18,13 @@ DataDir = Annotated[
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, e.g. audit.rounds=40."),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Processes (default: one per core).")
+]
 Rpc = Annotated[
     str | None,
     typer.Option(

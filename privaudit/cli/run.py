@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from privaudit.cli.app import app, leave_now
-from privaudit.cli.options import DataDir, Json, Rpc, timestamp
+from privaudit.cli.options import Assignments, DataDir, Json, Rpc, Workers, timestamp
 from privaudit.cli.terminal import Bars, errors
 from privaudit.errors import UserError
 
@@ -29,13 +29,8 @@ def run(
     seeds: Annotated[
         int | None, typer.Option("--seeds", help="Number of independent federation runs.")
     ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a value, e.g. audit.rounds=40."),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes (default: one per core).")
-    ] = None,
+    assignments: Assignments = None,
+    workers: Workers = None,
     no_ledger: Annotated[
         bool, typer.Option("--no-ledger", help="Keep no reward ledger: ledger.enabled=false.")
     ] = False,

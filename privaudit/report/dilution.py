@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from html import escape
 from math import isfinite
 
 import matplotlib
@@ -16,10 +15,15 @@ from matplotlib.figure import Figure
 from privaudit.dilution import Curve, answer_in_words, curve_json
 from privaudit.experiment.folder import RunFolder
 from privaudit.report.figures import MARKERS, STYLE, as_svg
-from privaudit.report.tables import as_text, interval_text
-from privaudit.report.write import STYLE_SHEET
+from privaudit.report.several import error_bars, html_page, markdown
+from privaudit.report.tables import interval_text
 
 TITLE = "How many honest clients dilute the attacker"
+LABEL = "AUC by number of honest clients"
+CAPTION = (
+    f"{LABEL}; points with 95 % intervals, lines: the fitted law of an attacker who learns from "
+    "simulated aggregates."
+)
 
 
 def write_dilution(folder: RunFolder, curves: Sequence[Curve], *, threshold: float) -> None:
@@ -31,8 +35,13 @@ def write_dilution(folder: RunFolder, curves: Sequence[Curve], *, threshold: flo
     folder.write_text("report/dilution.csv", _long(curves).to_csv(index=False))
     figure = dilution_figure(curves, threshold)
     folder.write_text("report/dilution.svg", figure)
-    folder.write_text("report/dilution.md", _markdown(curves, threshold))
-    folder.write_text("report/index.html", _page(curves, threshold, figure))
+    notes, table = conclusions(curves, threshold), dilution_table(curves)
+    folder.write_text(
+        "report/dilution.md",
+        markdown(TITLE, notes, table, figure_file="dilution.svg", label=LABEL),
+    )
+    page = html_page(TITLE, notes, table, figure=figure, label=LABEL, caption=CAPTION)
+    folder.write_text("report/index.html", page)
 
 
 def dilution_table(curves: Sequence[Curve]) -> pd.DataFrame:
@@ -94,10 +103,7 @@ def _panel(axes: Axes, curves: Sequence[Curve], threshold: float) -> None:
         # A small factor apart, so that equal points stay visible on the logarithmic axis.
         x = np.array(curve.honest) * 1.04 ** (position - (len(curves) - 1) / 2)
         y = [interval.value for interval in curve.aucs]
-        error = [
-            [interval.value - interval.low for interval in curve.aucs],
-            [interval.high - interval.value for interval in curve.aucs],
-        ]
+        error = error_bars(curve.aucs)
         label = f"{curve.property}, {curve.attack}"
         marker = MARKERS[position % len(MARKERS)]
         axes.errorbar(x, y, yerr=error, marker=marker, color=colour, ls="", capsize=3, label=label)
@@ -142,28 +148,3 @@ def _exponent_text(curve: Curve) -> str:
     fit = curve.power.parameter("exponent")
     limits = [f"{v:.2f}" if isfinite(v) else "no bound" for v in (fit.low, fit.high)]
     return f"{fit.value:.2f} [{limits[0]}, {limits[1]}]"
-
-
-def _markdown(curves: Sequence[Curve], threshold: float) -> str:
-    lines = [f"# {TITLE}", "", as_text(dilution_table(curves)), ""]
-    lines += [f"- {line}" for line in conclusions(curves, threshold)]
-    return "\n".join([*lines, "", "![AUC by number of honest clients](dilution.svg)", ""])
-
-
-def _page(curves: Sequence[Curve], threshold: float, figure: str) -> str:
-    lines = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{TITLE}</title><style>{STYLE_SHEET}</style></head><body><main><h1>{TITLE}</h1>",
-        "<ul>",
-        *(f"<li>{escape(line)}</li>" for line in conclusions(curves, threshold)),
-        "</ul>",
-        '<figure role="img" aria-label="AUC by number of honest clients">',
-        figure[figure.index("<svg") :],
-        "<figcaption>AUC by number of honest clients; points with 95 % intervals, lines: the "
-        "fitted law of an attacker who learns from simulated aggregates.</figcaption></figure>",
-        f'<div class="wide" tabindex="0">{as_text(dilution_table(curves), "html")}</div>',
-        "</main></body></html>",
-    ]
-    return "\n".join(lines) + "\n"

@@ -23,6 +23,9 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 """Tables within tables that an override may name; no setting lies deeper than four."""
 
+IN_A_SWEEP = {"ledger.enabled": False, "audit.keep_traces": False, "report.devices": []}
+"""What every audit of a sweep has in common, whatever the scenario says."""
+
 
 def bundled() -> dict[str, Path]:
     """Name -> file of every scenario in the package."""
@@ -44,15 +47,89 @@ def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> Scenario:
     return check_scenario(table, where=file.name)
 
 
+def load_sweep(
+    name_or_path: str, overrides: Sequence[str] = (), over: str | None = None
+) -> Scenario:
+    """A scenario with a ``[sweep]``: its own, or the one that ``over`` (``key=v1,v2,...``) names.
+
+    Raises:
+        UserError: as :func:`load_scenario` and :func:`variants`; or there is nothing to sweep over.
+    """
+    scenario = load_scenario(name_or_path, overrides)
+    if over is not None:
+        key, equals, text = over.partition("=")
+        if not equals or not key.strip():
+            raise UserError(
+                f"'{over}' is not key=v1,v2,...",
+                where="--over",
+                remedy="e.g. --over federation.rounds=0,5,10",
+            )
+        values = [_parse_value(part) for part in _at_commas(text)]
+        table = scenario.model_dump(mode="json")
+        table["sweep"] = {"key": key.strip(), "values": values}
+        scenario = check_scenario(table, where="--over")
+    if scenario.sweep is None:
+        raise UserError(
+            f"scenario '{scenario.name}' has no [sweep]",
+            where="--over",
+            remedy="name a key and its values, e.g. --over federation.rounds=0,5,10",
+        )
+    return scenario
+
+
 def check_scenario(table: dict[str, Any], *, where: str) -> Scenario:
-    """Validate a parsed scenario; the first problem becomes one line."""
+    """Validate a parsed scenario, with every value of its sweep; the first problem is one line."""
     try:
         _check_values(table, "", where)
-        return Scenario.model_validate(table)
+        scenario = Scenario.model_validate(table)
     except ValidationError as error:
         raise _explain(error, where) from error
     except RecursionError as error:
         raise UserError("values are nested too deeply", where=where) from error
+    if scenario.sweep is not None:
+        variants(scenario, where=where)
+    return scenario
+
+
+def variants(scenario: Scenario, *, where: str = "sweep") -> list[Scenario]:
+    """One scenario without ``[sweep]`` per value of the sweep, in the order of the values.
+
+    They keep neither a ledger nor traces, and time no devices: a sweep asks about attacks only.
+
+    Args:
+        scenario: a scenario with a ``[sweep]``.
+        where: where the sweep was written, for the errors.
+
+    Raises:
+        UserError: the key is unknown, a table or inside a value; a value is not valid for it; or
+            two values give the same scenario.
+    """
+    assert scenario.sweep is not None
+    key, values = scenario.sweep.key, scenario.sweep.values
+    if isinstance(_look_up(scenario.model_dump(mode="json"), key), dict):
+        remedy = "name one setting in it, e.g. federation.rounds"
+        raise UserError(f"sweep.key: '{key}' is a table", where=where, remedy=remedy)
+    found: list[Scenario] = []
+    for value in values:
+        table = scenario.model_dump(mode="json")
+        del table["sweep"]
+        for name, setting in {**IN_A_SWEEP, key: value}.items():
+            _set(table, name, setting, where)
+        variant = check_scenario(table, where=f"{where}: sweep")
+        if variant in found:
+            raise UserError(
+                f"sweep.values: {value!r} is there twice, or means the same as another value",
+                where=where,
+                remedy="give each value once",
+            )
+        found.append(variant)
+    return found
+
+
+def _look_up(table: Any, key: str) -> Any:
+    for part in key.split("."):
+        table = table.get(part) if isinstance(table, dict) else None
+    return table
 
 
 def _check_values(value: Any, key: str, where: str) -> None:
@@ -107,19 +184,43 @@ def _apply(table: dict[str, Any], override: str) -> None:
         raise UserError(
             f"'{override}' is not key=value", where="--set", remedy="e.g. --set audit.rounds=40"
         )
+    _set(table, key.strip(), _parse_value(text), "--set")
+
+
+def _set(table: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Put a value at a dotted key, with the tables that lead to it."""
+    parts = key.split(".")
     if len(parts) > MAX_DEPTH:
-        raise UserError(f"'{key[:40]}...' is nested too deeply", where="--set")
+        raise UserError(f"'{key[:40]}...' is nested too deeply", where=where)
     node = table
     for part in parts[:-1]:
         child = node.setdefault(part, {})
         if not isinstance(child, dict):
-            raise UserError(f"'{part}' of '{key}' is a value, not a table", where="--set")
+            raise UserError(f"'{part}' of '{key}' is a value, not a table", where=where)
         node = child
-    node[parts[-1]] = _parse_value(text.strip())
+    node[parts[-1]] = value
+
+
+def _at_commas(text: str) -> list[str]:
+    """The parts of a list, split at the commas that are in no bracket and no quotes."""
+    parts, depth, quote = [""], 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'":
+            quote = character
+        else:
+            depth += (character in "[{") - (character in "]}")
+        if character == "," and not quote and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
 
 
 def _parse_value(text: str) -> Any:
     """A TOML value, ``null``, or else the text itself (so that names need no quotes)."""
+    text = text.strip()
     if text in ("null", "none"):
         return None
     try:

@@ -1,7 +1,8 @@
 """What a scenario may say. Every field has a default, a range and a unit.
 
 The tables follow the main path: ``[data]`` -> ``[model]`` -> ``[federation]`` (ordinary training)
--> ``[audit]`` (the rounds the adversary listens to) -> ``[ledger]`` -> ``[report]``.
+-> ``[audit]`` (the rounds the adversary listens to) -> ``[ledger]`` -> ``[report]``. A scenario
+with ``[sweep]`` is several, one per value of one key (:func:`privaudit.scenario.load.variants`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,15 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from privaudit.federation.partition import PartitionPlan
 from privaudit.federation.schedule import Others, Schedule
@@ -264,6 +273,39 @@ class ReportSection(Section):
     devices: Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(_ascending)] = []
 
 
+NOT_SWEPT = ("sweep", "name", "title", "seed", "ledger", "report")
+"""What changes no attack, or only which scenario it is; more seeds are more ``runs``."""
+
+
+def _can_be_swept(key: str) -> str:
+    parts = key.split(".")
+    if not all(parts):
+        raise ValueError("must be a dotted key such as federation.rounds")
+    if parts[0] in NOT_SWEPT:
+        raise ValueError(f"'{parts[0]}' cannot be swept: no attack depends on it")
+    return key
+
+
+def _several_values(values: list[Any]) -> list[Any]:
+    if not 2 <= len(values) <= 50:
+        raise ValueError(f"a sweep takes 2 to 50 values, got {len(values)}")
+    if any(isinstance(value, dict) for value in values):
+        raise ValueError("a value must not be a table")
+    return values
+
+
+class SweepSection(Section):
+    """``[sweep]``: what ``privaudit sweep`` changes from one audit to the next.
+
+    Attributes:
+        key: dotted key of a setting, e.g. ``federation.rounds``.
+        values: 2 to 50 values of it, no two of which give the same scenario.
+    """
+
+    key: Annotated[str, AfterValidator(_can_be_swept)]
+    values: Annotated[list[Any], AfterValidator(_several_values)]
+
+
 class Scenario(Section):
     """A whole scenario; see the fields of each table.
 
@@ -273,6 +315,7 @@ class Scenario(Section):
         seed: root seed, a non-negative integer.
         runs: independent federation runs, the unit of replication.
         attack_options: attack name -> its options.
+        sweep: null = one audit; such a scenario is written without the key.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
@@ -286,6 +329,14 @@ class Scenario(Section):
     attack_options: dict[str, dict[str, Any]] = {}
     ledger: LedgerSection = LedgerSection()
     report: ReportSection = ReportSection()
+    sweep: SweepSection | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_sweep(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        table: dict[str, Any] = handler(self)
+        if self.sweep is None:
+            del table["sweep"]
+        return table
 
     @property
     def participants(self) -> list[int]:

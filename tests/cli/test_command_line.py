@@ -243,7 +243,8 @@ def test_a_truncated_trace_of_a_run_is_refused_in_one_line(finished: Done, tmp_p
 def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(said(capsys, "list", "--json", "--data-dir", str(tmp_path)))
     names = {kind: [row["name"] for row in rows] for kind, rows in found.items()}
-    assert names["scenarios"] == ["glyphs", "income", "letters", "quickstart", "table1"]
+    sweeps = ["by-dropout", "by-epoch", "by-share", "by-vocabulary"]
+    assert names["scenarios"] == [*sweeps, "glyphs", "income", "letters", "quickstart", "table1"]
     assert {"melis-rf", "linear"} <= set(names["attacks"])
     assert {"glyphs", "csi", "unipen", "adult", "csv", "npz"} <= set(names["data sets"])
     assert {"cnn", "mlp"} <= set(names["models"])
@@ -285,5 +286,5 @@ def test_an_attack_of_another_distribution_is_found(tmp_path: Path) -> None:
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, "--version") == f"privaudit {__version__}\n"
     text = said(capsys, "--help")
-    for verb in ("run", "dilution", "table", "report", "ledger", "verify", "list"):
+    for verb in ("run", "dilution", "sweep", "table", "report", "ledger", "verify", "list"):
         assert re.search(rf"^\W*{verb}\b", text, re.MULTILINE)

@@ -1,0 +1,78 @@
+"""``privaudit sweep``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from privaudit.cli.app import app, leave_now
+from privaudit.cli.options import Assignments, DataDir, Json, Workers, timestamp
+from privaudit.cli.terminal import Bars, errors
+from privaudit.errors import UserError
+
+
+@app.command()
+def sweep(
+    scenario: Annotated[str, typer.Argument(help="Name of a bundled scenario, or a TOML file.")],
+    over: Annotated[
+        str | None,
+        typer.Option(
+            "--over", metavar="KEY=V1,V2,...", help="Key and values (default: its [sweep])."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder (default: runs/sweep-NAME-TIME); with --resume, its."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out.")] = False,
+    data_dir: DataDir = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="Independent federation runs per value.")
+    ] = None,
+    assignments: Assignments = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Run the same audit at several values of one setting.
+
+    \b
+    privaudit sweep by-dropout --data-dir ~/data
+    privaudit sweep glyphs --over federation.rounds=0,2,8
+    privaudit sweep quickstart --over 'audit.rules=["largest"],["random"]'
+    """
+    from privaudit.experiment.folder import RunFolder
+    from privaudit.report.sweep import sweep_json, sweep_notes, sweep_table, write_sweep
+    from privaudit.report.tables import as_text
+    from privaudit.scenario.load import load_sweep
+    from privaudit.sweep import measure_sweep, read_sweep
+
+    if resume and out is None:
+        raise UserError("needs the folder of the sweep", where="--resume", remedy="give --out")
+    overrides = [*(assignments or []), *([] if seeds is None else [f"runs={seeds}"])]
+    resolved = load_sweep(scenario, overrides, over)
+    folder_path = out or Path("runs") / f"sweep-{resolved.name}-{timestamp()}"
+    try:
+        measure_sweep(
+            resolved,
+            folder_path,
+            data_dir=data_dir,
+            workers=workers,
+            resume=resume,
+            progress=Bars(),
+        )
+    except KeyboardInterrupt:
+        errors.print(f"interrupted; go on with the same command, --out {folder_path} --resume")
+        leave_now(130)
+    found = read_sweep(folder_path)
+    write_sweep(RunFolder(folder_path), found)
+    page = folder_path / "report" / "index.html"
+    if as_json:
+        typer.echo(json.dumps({"report": str(page)} | sweep_json(found), allow_nan=False))
+        return
+    typer.echo(as_text(sweep_table(found)) + "\n")
+    for note in sweep_notes(found):
+        typer.echo(f"- {note}")
+    typer.echo(f"\nreport: {page}")
