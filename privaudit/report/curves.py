@@ -111,6 +111,7 @@ Window = tuple[int, int, list[RunScores]]
 
 def windows(runs: Sequence[RunScores], *, most: int = 5) -> list[Window]:
     """As many equal windows, up to ``most``, as leave enough rounds of each kind in each run."""
+    of_rounds = label_unit(runs) is Unit.ROUND
     length = min(run.n_rounds for run in runs)
     for count in range(most, 1, -1):
         edges = np.linspace(0, length, count + 1).astype(int)
@@ -123,15 +124,15 @@ def windows(runs: Sequence[RunScores], *, most: int = 5) -> list[Window]:
             )
             for start, stop in pairs
         ]
-        if all(_enough(part) for _, _, part in cut):
+        if all(_enough(part, of_rounds) for _, _, part in cut):
             return cut
     return []
 
 
-def _enough(runs: Sequence[RunScores]) -> bool:
-    if all(run.n_present in (0, run.n_rounds) for run in runs):  # labels belong to runs
-        return min(run.n_rounds for run in runs) >= 2 * LEAST_PER_WINDOW
-    return min(min(run.n_present, run.n_absent) for run in runs) >= LEAST_PER_WINDOW
+def _enough(runs: Sequence[RunScores], of_rounds: bool) -> bool:
+    if of_rounds:
+        return min(min(run.n_present, run.n_absent) for run in runs) >= LEAST_PER_WINDOW
+    return min(run.n_rounds for run in runs) >= 2 * LEAST_PER_WINDOW
 
 
 def mean_roc(runs: Sequence[RunScores]) -> tuple[FloatArray, FloatArray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import Any
 
@@ -11,6 +12,7 @@ from privaudit.scenario.load import bundled, load_scenario
 from privaudit.scenario.schema import Scenario
 
 _ABSENT = object()
+PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 FILES = (
     ("index.html", "this page"),
     ("report.md", "the same as Markdown"),
@@ -70,10 +72,10 @@ def facts(content: Content) -> list[tuple[str, str]]:
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"audit.rounds": 40, ...}``; an empty table is a value, so that nothing is lost."""
+    """``{"audit.rounds": 40, ...}``; a table with a name that is no plain key stays whole."""
     found: dict[str, Any] = {}
     for key, value in table.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict) and value and all(PLAIN_KEY.fullmatch(name) for name in value):
             found |= _flat(value, f"{prefix}{key}.")
         else:
             found[f"{prefix}{key}"] = value
@@ -81,5 +83,10 @@ def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _value(value: Any) -> str:
-    """As ``--set`` reads it; JSON texts and lists of scalars are TOML too."""
-    return "null" if value is None else json.dumps(value, ensure_ascii=False)
+    """As ``--set`` reads it: TOML, whose texts, numbers and lists are those of JSON."""
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        pairs = (f"{_value(name)} = {_value(inner)}" for name, inner in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return json.dumps(value, ensure_ascii=False)

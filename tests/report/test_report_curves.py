@@ -1,0 +1,92 @@
+"""Figures made from single scores: which cells, which windows, and the mean ROC curve."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from report_content import cell, content, scenario
+
+from privaudit.report.curves import (
+    auc_by_window,
+    mean_roc,
+    roc_curves,
+    scores_of,
+    shown_cells,
+    windows,
+)
+from privaudit.statistics.roc import mean_auc
+from privaudit.statistics.runs import RunScores
+
+
+def runs(rounds: int = 40, count: int = 3, shift: float = 1.0) -> list[RunScores]:
+    rng = np.random.default_rng(1)
+    present = np.arange(rounds) % 2 == 1
+    return [RunScores(rng.standard_normal(rounds) + shift * present, present) for _ in range(count)]
+
+
+def test_the_area_under_the_mean_curve_is_the_auc_of_the_table() -> None:
+    made = runs()
+    rates, best = mean_roc(made)
+    mean = best.mean(axis=0)
+    area = float((np.diff(rates) * mean[:-1]).sum())  # the curve rises in steps where no ties are
+    assert area == pytest.approx(mean_auc(made), abs=1e-12)
+    assert (rates[0], rates[-1], mean[-1]) == (0.0, 1.0, 1.0)
+    assert (np.diff(best, axis=1) >= 0).all()
+
+
+def test_runs_with_one_label_are_pooled() -> None:
+    made = [RunScores(np.arange(4.0) + 4 * has, np.full(4, bool(has))) for has in (0, 1)]
+    rates, best = mean_roc(made)
+    assert best.shape == (1, rates.size)
+    assert best[0, 0] == 1.0  # told apart without a false positive
+
+
+def test_windows_are_equal_and_cover_every_round() -> None:
+    parts = windows(runs(40))
+    assert [(first, last) for first, last, _ in parts] == [(0, 9), (10, 19), (20, 29), (30, 39)]
+    assert sum(part[0].n_rounds for _, _, part in parts) == 40
+    assert len(windows(runs(100))) == 5
+
+
+def test_too_few_rounds_have_no_windows() -> None:
+    assert windows(runs(18)) == []
+    late = RunScores(np.arange(40.0), np.arange(40) >= 20)
+    assert windows([late]) == []
+
+
+def test_the_most_shared_and_the_fewest_clients_are_drawn() -> None:
+    cells = [
+        cell(fraction=0.1, auc=(0.99, 0.9, 1.0)),
+        cell(auc=(0.8, 0.7, 0.9)),
+        cell(participants=9),
+        cell("dead", None, failures=("boom",)),
+    ]
+    assert shown_cells(cells) == [cells[1]]
+    assert shown_cells([]) == shown_cells(cells[3:]) == []
+
+
+def test_two_attacks_and_six_properties_at_most() -> None:
+    cells = [
+        cell(f"p{n}", (0.5 + n / 20, 0.4, 1.0), attack=attack)
+        for n in range(8)
+        for attack in ("a", "b", "c")
+    ]
+    found = shown_cells(cells)
+    assert {c.property for c in found} == {f"p{n}" for n in range(2, 8)}
+    assert {c.attack for c in found} == {"a", "b"}
+
+
+def test_scores_are_those_of_the_cell_in_order_of_runs() -> None:
+    made = content(scenario(audit={"attacks": ["linear", "melis-rf"]}))
+    found = scores_of(list(reversed(made.records)), made.cells[0])
+    own = [r for r in made.records if r.attack == made.cells[0].attack]
+    assert [list(run.scores) for run in found] == [r.scores for r in own]
+
+
+def test_names_with_dollars_are_no_formulas() -> None:
+    made = content(scenario(audit={"properties": [r"$\nonsense{$ & <b>"]}))
+    for drawn in (roc_curves(made.records, made.cells), auc_by_window(made.records, made.cells)):
+        assert drawn is not None
+        assert r"$\nonsense{$ &amp; &lt;b&gt;" in drawn
+    assert roc_curves([], []) is None
+    assert auc_by_window([], []) is None
