@@ -1,137 +1,116 @@
-"""Every attack on every cell of a scenario's grid: AUC over runs, n, and seconds per cell.
+"""One attack against another in every cell of finished runs, over the same rounds.
 
-    python benchmarks/attacks/compare.py quickstart --participants 2,5,9,17,33 --runs 2
-    python benchmarks/attacks/compare.py letters --data-dir DIR --fractions 0.1,1 --out letters.csv
+    privaudit run quickstart --set 'audit.participants=[2,5,9,17,33]' \\
+        --set federation.adversary_share=0.2 --out runs/compare-quickstart
+    python benchmarks/attacks/compare.py runs/compare-* --out compare.csv
 
-The adversary holds a fifth of the training records whatever the number of participants, so that a
-column shows dilution by honest clients and not the adversary's shrinking share; ``--set
-federation.adversary_share=null`` deals equal parts instead. Traces are dropped after each cell.
+``--set federation.adversary_share=0.2``: the adversary holds a fifth of the training records
+whatever the number of participants, so that a column shows dilution by honest clients and not the
+adversary's shrinking share.
+
+The difference of the AUCs is a mean over federation runs. Its 95 % interval is DeLong's for two
+attacks on the same rounds, so it speaks of these runs and not of other federations; that part is in
+the intervals of the runs' own tables.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
-import sys
-import tempfile
-import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from tabulate import tabulate
 
-from privaudit.attack.protocol import Attack, make_attack
-from privaudit.attack.registry import load_attack
-from privaudit.engine.process import tune_process
-from privaudit.experiment.attacking import adversary_of
-from privaudit.experiment.cells import Cell, cells_of
+from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.folder import RunFolder
-from privaudit.experiment.observing import observe_cell
-from privaudit.experiment.training import train_run
-from privaudit.experiment.world import World, check_world, load_world
-from privaudit.observation.trace import Trace
-from privaudit.scenario.load import load_scenario
-from privaudit.statistics.calibration import brier_score
 from privaudit.statistics.roc import auc
+from privaudit.statistics.variance import delong_difference_variance
 
-ATTACKS = ("melis-rf", "linear", "magnitude-stack")
+Z95 = 1.96
 
 
 def main() -> None:
     options = _options()
-    tune_process()
-    overrides = [
-        f"audit.participants=[{options.participants}]",
-        f"audit.fractions=[{options.fractions}]",
-        f"audit.attacks={list(options.attacks.split(','))}",
-        f"runs={options.runs}",
-        "federation.adversary_share=0.2",
-        *options.set,
-    ]
-    scenario = load_scenario(options.scenario, overrides)
-    world = load_world(scenario.model_dump_json(), options.data_dir)
-    check_world(world)
-    with tempfile.TemporaryDirectory() as path:
-        rows = []
-        for row in _rows(world, RunFolder(Path(path))):
-            rows.append(row)
-            print(*(f"{v:.3f}" if isinstance(v, float) else v for v in row.values()), flush=True)
+    rows = [row for path in options.runs for row in compared(path, options.ours, options.theirs)]
+    if not rows:
+        raise SystemExit(f"no cell of these runs has scores of {options.ours} and {options.theirs}")
     table = pd.DataFrame(rows)
     if options.out:
         table.to_csv(options.out, index=False, float_format="%.4f")
-    keys = ["property", "rule", "fraction", "K"]
-    summary = table.pivot_table("auc", keys, "attack", aggfunc="mean").reindex(
-        columns=options.attacks.split(",")
-    )
-    summary.insert(0, "n", table.groupby(keys)["n"].sum() // len(summary.columns))
-    seconds = table.pivot_table("seconds", keys, "attack", aggfunc="mean").mean()
-    print(summary.round(3).to_string(), "\nseconds per cell\n", seconds.round(2).to_string())
+    print(tabulate(rows, headers="keys", tablefmt="github", floatfmt=".2f"))
+    print("\n" + summary(table))
 
 
-def _rows(world: World, folder: RunFolder) -> Iterator[dict[str, Any]]:
-    trained = set()
-    for cell in cells_of(world.scenario):
-        if cell.run not in trained:
-            train_run(world, folder, cell.run)
-            trained.add(cell.run)
-        observe_cell(world, folder, cell)
-        present = np.array(folder.read_json(f"truth/run-{cell.run}/{cell.name}.json"))
-        trace = folder.file("traces", f"run-{cell.run}", cell.name)
-        for attack, seconds in _fitted(world, cell, trace):
-            scores = attack.score()
-            row = {
-                "run": cell.run,
-                "property": cell.property,
-                "rule": cell.rule,
-                "fraction": cell.fraction,
-                "K": cell.participants,
-                "attack": attack.name,
-                "n": len(present),
-                "auc": auc(scores, present),
-                "seconds": seconds,
-            }
-            if hasattr(attack, "probability"):
-                row["brier"] = brier_score(attack.probability(), present)
-            yield row
-        shutil.rmtree(trace)
+def compared(path: Path, ours: str, theirs: str) -> Iterator[dict[str, Any]]:
+    """One row per property, rule, fraction and K of a run."""
+    folder = RunFolder.open(path)
+    records = parse_records(folder.read_lines("records.jsonl"), where=str(path))
+    cells: dict[tuple[Any, ...], dict[int, dict[str, Record]]] = defaultdict(dict)
+    for r in records:
+        if r.scores and r.attack in (ours, theirs):
+            key = (r.property, r.rule, r.fraction, r.participants)
+            cells[key].setdefault(r.run, {})[r.attack] = r
+    for (name, rule, fraction, participants), runs in cells.items():
+        pairs = [(r[ours], r[theirs]) for r in runs.values() if len(r) == 2]
+        if not pairs:
+            continue
+        mine, other = (np.mean([_auc(pair[i]) for pair in pairs]) for i in (0, 1))
+        error = np.sqrt(sum(_variance(*pair) for pair in pairs)) / len(pairs)
+        yield {
+            "scenario": folder.scenario().name,
+            "property": name,
+            "rule": rule,
+            "shared": fraction,
+            "K": participants,
+            "runs": len(pairs),
+            "rounds": len(pairs[0][0].scores),
+            theirs: other,
+            ours: mine,
+            "difference": mine - other,
+            "low": mine - other - Z95 * error,
+            "high": mine - other + Z95 * error,
+        }
 
 
-def _fitted(world: World, cell: Cell, trace: Path) -> list[tuple[Attack, float]]:
-    """The attacks, each with the seconds it took by itself; the shadows are timed for nobody."""
-    view, adversary = Trace.open(trace).view(), adversary_of(world, cell)
-    seed = world.run_seed(cell.run).child("attack")
-    attacks = [
-        make_attack(load_attack(name), {}, seed.child(name, cell.name))
-        for name in world.scenario.audit.attacks
+def summary(table: pd.DataFrame) -> str:
+    """In how many cells who is ahead."""
+    ahead, sure = table["difference"] > 0, table["low"] > 0
+    behind = table["high"] < 0
+    lines = [
+        f"{len(table)} cells: ahead in {ahead.sum()}, with the whole interval in {sure.sum()}; "
+        f"behind with the whole interval in {behind.sum()}.",
     ]
-    taken = np.zeros(len(attacks))
-    for observation in view:
-        shadow = adversary.shadow(observation)
-        for number, attack in enumerate(attacks):
-            started = time.perf_counter()
-            attack.partial_fit(observation, shadow, adversary.layout)
-            taken[number] += time.perf_counter() - started
-    for number, attack in enumerate(attacks):
-        started = time.perf_counter()
-        attack.score()
-        taken[number] += time.perf_counter() - started
-    return list(zip(attacks, taken.tolist(), strict=True))
+    for participants, part in table.groupby("K"):
+        lines.append(
+            f"K = {participants}: mean difference {part['difference'].mean():+.2f} "
+            f"({part['difference'].min():+.2f} to {part['difference'].max():+.2f}, "
+            f"{len(part)} cells)"
+        )
+    return "\n".join(lines)
+
+
+def _auc(record: Record) -> float:
+    return auc(np.array(record.scores), np.array(record.present))
+
+
+def _variance(mine: Record, other: Record) -> float:
+    return delong_difference_variance(
+        np.array(mine.scores), np.array(other.scores), np.array(mine.present)
+    )
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("scenario")
-    parser.add_argument("--participants", default="2,5,9,17,33")
-    parser.add_argument("--fractions", default="0.1,1.0")
-    parser.add_argument("--runs", type=int, default=1)
-    parser.add_argument("--attacks", default=",".join(ATTACKS))
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("--ours", default="magnitude-stack")
+    parser.add_argument("--theirs", default="melis-rf")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

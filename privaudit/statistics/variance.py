@@ -36,11 +36,31 @@ def delong_variance(scores: FloatArray, present: BoolArray) -> float:
     operating characteristic curves", Biometrics 44 (1988); 0 where the AUC is 0 or 1. A class with
     a single round contributes nothing.
     """
+    wins, losses = _placements(scores, present)
+    return _variance_of_mean(wins) + _variance_of_mean(losses)
+
+
+def delong_difference_variance(a: FloatArray, b: FloatArray, present: BoolArray) -> float:
+    """Variance of the difference of two AUCs over the same rounds (DeLong et al. 1988, eq. 6).
+
+    Args:
+        a: [T] scores of one attack.
+        b: [T] scores of another.
+        present: [T] bool, at least one of each.
+    """
+    wins, losses = (
+        x - y for x, y in zip(_placements(a, present), _placements(b, present), strict=True)
+    )
+    return _variance_of_mean(wins) + _variance_of_mean(losses)
+
+
+def _placements(scores: FloatArray, present: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """For each present round the share of absent ones below it; for each absent one, above it."""
     ranks = rankdata(scores)
     above, below = ranks[present], ranks[~present]
     wins = (above - rankdata(scores[present])) / below.size
     losses = 1 - (below - rankdata(scores[~present])) / above.size
-    return _variance_of_mean(wins) + _variance_of_mean(losses)
+    return wins, losses
 
 
 def kernel_variance(kernel: FloatArray) -> float:

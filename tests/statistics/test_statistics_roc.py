@@ -8,7 +8,12 @@ from scipy.special import ndtr, ndtri
 
 from privaudit.statistics import roc
 from privaudit.statistics.runs import RunScores
-from privaudit.statistics.variance import auc_variance, delong_variance, kernel_variance
+from privaudit.statistics.variance import (
+    auc_variance,
+    delong_difference_variance,
+    delong_variance,
+    kernel_variance,
+)
 
 
 @st.composite
@@ -159,3 +164,28 @@ def test_both_variances_are_what_simulated_aucs_vary(auc):
     # heavy tails; the formula errs, towards caution, by 30 % at most.
     assert delong == pytest.approx(variance, rel=0.12)
     assert 0.93 * variance < auc_variance(auc, n, m) < 1.4 * variance
+
+
+def test_difference_of_an_attack_and_itself_or_a_constant() -> None:
+    rng = np.random.default_rng(3)
+    scores, present = rng.standard_normal(40), np.arange(40) % 2 == 0
+    assert delong_difference_variance(scores, scores, present) == 0
+    constant = delong_difference_variance(scores, np.zeros(40), present)
+    assert constant == pytest.approx(delong_variance(scores, present))
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.8])
+def test_variance_of_a_difference_is_that_of_repeated_draws(correlation: float) -> None:
+    """Within 5 standard errors of a variance from 2,000 draws (2 sqrt(2 / 2000) relative)."""
+    rng = np.random.default_rng(4)
+    present, draws = np.arange(60) % 2 == 0, 2000
+    shared = rng.standard_normal((draws, 60)) * np.sqrt(correlation)
+    a, b = (
+        shared + rng.standard_normal((draws, 60)) * np.sqrt(1 - correlation) + shift * present
+        for shift in (1.0, 0.5)
+    )
+    differences = [auc(x, present) - auc(y, present) for x, y in zip(a, b, strict=True)]
+    said = np.mean(
+        [delong_difference_variance(x, y, present) for x, y in zip(a[:400], b[:400], strict=True)]
+    )
+    assert said == pytest.approx(np.var(differences), rel=5 * np.sqrt(2 / draws))
