@@ -184,7 +184,7 @@ def test_variance_of_a_difference_is_that_of_repeated_draws(correlation: float) 
         shared + rng.standard_normal((draws, 60)) * np.sqrt(1 - correlation) + shift * present
         for shift in (1.0, 0.5)
     )
-    differences = [auc(x, present) - auc(y, present) for x, y in zip(a, b, strict=True)]
+    differences = [roc.auc(x, present) - roc.auc(y, present) for x, y in zip(a, b, strict=True)]
     said = np.mean(
         [delong_difference_variance(x, y, present) for x, y in zip(a[:400], b[:400], strict=True)]
     )
