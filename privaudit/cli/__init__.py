@@ -9,7 +9,7 @@ from importlib import import_module
 
 from privaudit.cli.app import main
 
-VERBS = ("run", "dilution", "sweep", "attack", "tables", "ledger", "inventory")
+VERBS = ("run", "dilution", "sweep", "attack", "tables", "ledger", "inventory", "doctor")
 """Modules, in the order in which help lists their verbs."""
 
 for _module in VERBS:

@@ -24,7 +24,7 @@ LAYERS = [
     ["evaluation"],
     ["ledger"],
     ["report"],
-    ["audit", "inventory"],
+    ["audit", "inventory", "selftest", "doctor"],
     ["library"],
     ["dilution", "sweep"],
     ["report.dilution", "report.sweep"],

@@ -1,0 +1,1 @@
+"""Is this machine fit for an audit? Findings, each with what to do about it."""

@@ -1,0 +1,1 @@
+"""Worlds whose truth is known, put through the real machinery: does it measure what is there?"""

@@ -1,0 +1,149 @@
+"""The self-test: a leak of known size, one that is defended, and none, as verdicts.
+
+What is planted has the size of which the power statement says that one audit finds it in 80 of 100
+cases (:func:`privaudit.statistics.power.smallest_detectable_auc`), so that statement is tested too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from tabulate import tabulate
+
+from privaudit.attack.registry import load_attack
+from privaudit.randomness import Seed
+from privaudit.selftest.audits import Attacks, Audited, audits
+from privaudit.selftest.checks import (
+    COVERAGE,
+    POWER,
+    SIGNIFICANCE,
+    Check,
+    all_runs,
+    at_least,
+    at_most,
+    covered,
+    failure,
+    flagged,
+    is_auc,
+    is_found,
+)
+from privaudit.selftest.world import KnownWorld, LikelihoodRatio
+from privaudit.statistics.laws import d_prime
+from privaudit.statistics.power import smallest_detectable_auc
+
+BEST = LikelihoodRatio.name
+CHEAP, STRONG = "linear", "magnitude-stack"
+"""The registered attacks that are tried: the cheap one in every null audit."""
+NULL = KnownWorld("null")
+DEFENCE = 40.0
+"""Noise of the defended world, in deviations of a delta: leaves d' at 1 / 28."""
+
+
+class Track(Protocol):
+    """Shows how far a series is, as ``privaudit.audit.Progress.track``."""
+
+    def __call__(self, items: Iterable[Audited], *, stage: str, total: int) -> Iterator[Audited]:
+        """Yield the items, counting them."""
+
+
+def silent(items: Iterable[Audited], *, stage: str, total: int) -> Iterator[Audited]:
+    """No progress shown."""
+    yield from items
+
+
+def planted_world() -> KnownWorld:
+    """The null world with a leak that one audit finds in 80 % of cases."""
+    half = [NULL.rounds // 2] * NULL.runs
+    auc = smallest_detectable_auc(half, half, power=POWER, significance=SIGNIFICANCE)
+    assert auc is not None
+    honest = NULL.participants - 1
+    shift = d_prime(auc) * np.sqrt(honest / NULL.batch)
+    # The best test takes nothing from shadows.
+    return replace(NULL, name="planted", shift=float(shift), shadows=2)
+
+
+def self_test(*, count: int, seed: Seed, workers: int = 1, track: Track = silent) -> list[Check]:
+    """All checks, each with its verdict.
+
+    Args:
+        count: null audits, at least 20; a fifth as many of a planted leak and of a defended one, a
+            fiftieth of attacks that learn.
+        seed: of everything; the same seed gives the same numbers whatever ``workers`` is.
+        workers: processes.
+        track: shows how far each series is.
+
+    Raises:
+        UserError: the attacks of this package are not registered.
+    """
+    learners = [load_attack(CHEAP), load_attack(STRONG)]
+    planted = planted_world()
+    learned = replace(planted, name="learned", runs=4, rounds=40, shadows=8)
+    defended = replace(planted, name="defended", noise=DEFENCE)
+
+    def series(
+        world: KnownWorld, number: int, attacks: Attacks, check: Callable[..., list[Check]]
+    ) -> list[Check]:
+        found = audits(world, number, attacks, seed, workers=workers)
+        done = list(track(found, stage=world.name, total=number))
+        failed = failure(f"{world.name} audits", done)
+        return [failed] if failed else check(done, world)
+
+    return [
+        *series(planted, max(1, count // 5), [LikelihoodRatio], planted_checks),
+        *series(learned, max(2, count // 50), learners, learned_checks),
+        *series(defended, max(1, count // 5), [LikelihoodRatio], defended_checks),
+        *series(NULL, count, learners[:1], null_checks),
+    ]
+
+
+def planted_checks(done: Sequence[Audited], world: KnownWorld) -> list[Check]:
+    """A leak of known size is measured right, and found as often as the power statement says."""
+    return [
+        is_auc("planted leak: AUC of the best test", all_runs(done, BEST), world.auc),
+        at_least("planted leak: 95 % intervals cover it", covered(done, BEST, world.auc), COVERAGE),
+        at_least("planted leak: found at 5 %", flagged(done, BEST), POWER),
+    ]
+
+
+def learned_checks(done: Sequence[Audited], world: KnownWorld) -> list[Check]:
+    """Attacks that learn from shadows find it, and none is better than the best there is."""
+    return [
+        is_found(f"planted leak: AUC of {name}", all_runs(done, name), world.auc)
+        for name in (CHEAP, STRONG)
+    ]
+
+
+def defended_checks(done: Sequence[Audited], world: KnownWorld) -> list[Check]:
+    """Noise leaves of the leak what the closed form says: next to nothing."""
+    return [is_auc("leak behind noise: AUC of the best test", all_runs(done, BEST), world.auc)]
+
+
+def null_checks(done: Sequence[Audited], world: KnownWorld, attack: str = CHEAP) -> list[Check]:
+    """Where there is no leak, none is found more often than promised."""
+    return [
+        at_most("no leak: flagged at 5 %", flagged(done, attack), SIGNIFICANCE),
+        at_least("no leak: 95 % intervals cover 0.5", covered(done, attack, world.auc), COVERAGE),
+    ]
+
+
+def as_table(checks: Sequence[Check]) -> str:
+    """The checks as a table."""
+    rows = [
+        [c.name, c.expected, c.measured, c.n, c.tolerance, "holds" if c.holds else "FAILS"]
+        for c in checks
+    ]
+    headers = ["check", "expected", "measured", "n", "tolerance (3 SE)", "verdict"]
+    return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
+
+
+def as_document(checks: Sequence[Check], *, count: int, seed: Seed) -> dict[str, Any]:
+    """One JSON document."""
+    return {
+        "holds": all(check.holds for check in checks),
+        "audits": count,
+        "seed": seed.root,
+        "checks": [check.as_json() for check in checks],
+    }
