@@ -9,7 +9,17 @@ from importlib import import_module
 
 from privaudit.cli.app import main
 
-VERBS = ("run", "dilution", "sweep", "attack", "tables", "ledger", "inventory", "doctor")
+VERBS = (
+    "run",
+    "scenarios",
+    "dilution",
+    "sweep",
+    "attack",
+    "tables",
+    "ledger",
+    "inventory",
+    "doctor",
+)
 """Modules, in the order in which help lists their verbs."""
 
 for _module in VERBS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -12,10 +12,14 @@ from privaudit import __version__
 from privaudit.cli.terminal import errors
 from privaudit.errors import UserError
 
+INTERRUPTED = 130
+
+USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
+"""Of the parser inside typer, which is another package from version to version."""
+
 app = typer.Typer(
     name="privaudit",
     help="Measure what a passive participant of federated learning can infer about the others.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -37,14 +41,35 @@ def options(
 
 
 def main() -> None:
-    """Entry point: a :class:`UserError` becomes one line and exit code 2."""
+    """Entry point: what a user can cause becomes one line and exit code 2."""
     try:
-        app()
+        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except UserError as error:
-        errors.print(f"privaudit: {error}", markup=False, style="red")
-        sys.exit(2)
+        _refuse(str(error))
+    except USAGE_ERROR as error:
+        _refuse(f"{_message(error).rstrip('.')}; see privaudit --help")
     except BrokenPipeError:  # e.g. `privaudit list | head`
         leave_now(0)
+    except OSError as error:  # disk full, no permission, too many symbolic links, ...
+        where = f"{error.filename}: " if error.filename else ""
+        _refuse(f"{where}{error.strerror or error}")
+    except MemoryError:
+        _refuse("not enough memory; use fewer --workers, a smaller batch or a smaller model")
+    else:
+        if code == INTERRUPTED:
+            errors.print("interrupted")
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(message: str) -> NoReturn:
+    line = " ".join(message.split())
+    errors.print(f"privaudit: {line}", markup=False, style="red")
+    sys.exit(2)
+
+
+def _message(error: Exception) -> str:
+    """Of an option or argument that the parser refuses."""
+    return str(getattr(error, "format_message", error.__str__)())
 
 
 def leave_now(code: int) -> None:

@@ -13,6 +13,7 @@ from privaudit.cli.options import (
     Assignments,
     DataDir,
     Json,
+    Quiet,
     Workers,
     timestamp,
     whole_numbers,
@@ -51,6 +52,7 @@ def dilution(
     ] = 20,
     assignments: Assignments = None,
     workers: Workers = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Find out how many honest clients dilute the attacker.
@@ -84,7 +86,7 @@ def dilution(
             data_dir=data_dir,
             workers=workers,
             resume=resume,
-            progress=Bars(),
+            progress=Bars(quiet=quiet),
         )
     except KeyboardInterrupt:
         errors.print(f"interrupted; go on with the same command, --out {folder_path} --resume")
@@ -95,7 +97,10 @@ def dilution(
     if as_json:
         typer.echo(json.dumps({"report": str(page), "curves": [curve_json(c) for c in curves]}))
         return
-    typer.echo(as_text(dilution_table(curves)) + "\n")
+    typer.echo(as_text(dilution_table(curves)))
+    if quiet:
+        return
+    typer.echo()
     for line in conclusions(curves, threshold):
         typer.echo(f"- {line}")
     typer.echo(f"\nreport: {page}")

@@ -9,7 +9,16 @@ from typing import Annotated, Any
 import typer
 
 from privaudit.cli.app import app, leave_now
-from privaudit.cli.options import Assignments, DataDir, Json, Rpc, Workers, timestamp
+from privaudit.cli.options import (
+    Assignments,
+    DataDir,
+    Json,
+    Quiet,
+    Rpc,
+    Workers,
+    timestamp,
+)
+from privaudit.cli.scenarios import print_dry_run
 from privaudit.cli.terminal import Bars, errors
 from privaudit.errors import UserError
 
@@ -53,6 +62,10 @@ def run(
     confirmations: Annotated[
         int, typer.Option("--confirmations", min=1, help="Blocks until something is final.")
     ] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take; write nothing.")
+    ] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Run an attack benchmark and print the inference-accuracy table.
@@ -61,6 +74,7 @@ def run(
     privaudit run                                   quickstart on embedded data
     privaudit run letters --data-dir ~/data         real handwriting
     privaudit run my.toml --set audit.rounds=40     your own scenario
+    privaudit run table1 --dry-run                  what would it take?
     """
     from privaudit.audit import run_audit
     from privaudit.experiment.folder import RunFolder
@@ -83,6 +97,11 @@ def run(
             overrides.append("ledger.enabled=false")
         resolved = load_scenario(scenario or "quickstart", overrides)
         folder_path = out or Path("runs") / f"{resolved.name}-{timestamp()}"
+    place = Place(rpc, keystore, password_file, contract, confirmations)
+    place.refuse_without(resolved.ledger.enabled)
+    if dry_run:
+        print_dry_run(resolved, folder_path, data_dir, workers, as_json)
+        return
     try:
         folder = run_audit(
             resolved,
@@ -90,16 +109,16 @@ def run(
             data_dir=data_dir,
             workers=workers,
             resume=resume is not None,
-            progress=Bars(),
-            place=Place(rpc, keystore, password_file, contract, confirmations),
+            progress=Bars(quiet=quiet),
+            place=place,
         )
     except KeyboardInterrupt:
         errors.print(f"interrupted; go on with: privaudit run --resume {folder_path}")
         leave_now(130)
-    _print_result(folder, as_json)
+    _print_result(folder, as_json, quiet)
 
 
-def _print_result(folder: Any, as_json: bool) -> None:
+def _print_result(folder: Any, as_json: bool, quiet: bool) -> None:
     from privaudit.report.content import read_content, training_summary
     from privaudit.report.notes import footnotes
     from privaudit.report.tables import render
@@ -109,6 +128,9 @@ def _print_result(folder: Any, as_json: bool) -> None:
     if as_json:
         cells = json.loads(render(content.cells, "json"))
         typer.echo(json.dumps({"run": str(folder.path), "report": str(page), "cells": cells}))
+        return
+    if quiet:
+        typer.echo(render(content.cells, "github"))
         return
     summary = training_summary(content.training)
     if summary:

@@ -30,6 +30,26 @@ class Place:
     contract: str | None = None
     confirmations: int = 1
 
+    def refuse_without(self, enabled: bool) -> None:
+        """Refuse a chain for a run that keeps no ledger.
+
+        Raises:
+            UserError: something of the chain was given, and the ledger is off.
+        """
+        given = {
+            "--rpc": self.rpc,
+            "--keystore": self.keystore,
+            "--password-file": self.password_file,
+            "--contract": self.contract,
+        }
+        for flag, value in given.items():
+            if value is not None and not enabled:
+                raise UserError(
+                    "is of a ledger, and this run keeps none",
+                    where=flag,
+                    remedy="leave it out, or --no-ledger (ledger.enabled=false)",
+                )
+
     def accounts(self) -> Accounts | None:
         """The keys; None for those of the embedded chain.
 

@@ -25,7 +25,7 @@ LAYERS = [
     ["ledger"],
     ["report"],
     ["audit", "inventory", "selftest", "doctor"],
-    ["library"],
+    ["library", "estimate"],
     ["dilution", "sweep"],
     ["report.dilution", "report.sweep"],
     ["cli"],

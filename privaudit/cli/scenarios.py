@@ -1,0 +1,72 @@
+"""``privaudit new``, and what ``privaudit run --dry-run`` prints."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from privaudit.cli.app import app
+from privaudit.errors import UserError
+
+if TYPE_CHECKING:
+    from privaudit.scenario.schema import Scenario
+
+
+@app.command()
+def new(
+    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="The file to write.")] = Path(
+        "scenario.toml"
+    ),
+    source: Annotated[
+        str, typer.Option("--from", metavar="SCENARIO", help="A bundled scenario, or a TOML file.")
+    ] = "quickstart",
+) -> None:
+    """Write a scenario to start from, every setting explained; never overwrites a file.
+
+    \b
+    privaudit new my.toml --from letters
+    """
+    from privaudit.scenario.load import load_scenario
+    from privaudit.scenario.write import commented_toml
+
+    if file.suffix != ".toml":
+        raise UserError(f"'{file}' does not end in .toml", where="FILE", remedy="name it so")
+    stem = re.sub(r"[^a-z0-9-]", "-", file.stem.lower()).strip("-")[:40]
+    scenario = load_scenario(source, [f'name="{stem}"'] if stem else [])
+    text = commented_toml(scenario, str(file))
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            try:
+                stream.write(text)
+                stream.flush()
+            except OSError:
+                file.unlink()
+                raise
+    except FileExistsError as error:
+        raise UserError("is there already", where=str(file), remedy="name another file") from error
+    except OSError as error:
+        raise UserError(f"cannot be written: {error.strerror}", where=str(file)) from error
+    typer.echo(file)
+
+
+def print_dry_run(
+    scenario: Scenario, out: Path, data_dir: Path | None, workers: int | None, as_json: bool
+) -> None:
+    """The resolved scenario and an estimate of what it would take; nothing is written."""
+    from privaudit.estimate import estimate, estimate_lines
+    from privaudit.scenario.write import as_toml
+
+    found = estimate(scenario, out, data_dir=data_dir, workers=workers)
+    if as_json:
+        document = {"scenario": scenario.model_dump(mode="json"), "estimate": asdict(found)}
+        typer.echo(json.dumps(document, indent=1))
+        return
+    typer.echo(as_toml(scenario))
+    typer.echo("# An estimate, from a few steps timed now; nothing was written:")
+    for line in estimate_lines(found):
+        typer.echo(f"# - {line}")

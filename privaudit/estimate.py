@@ -1,0 +1,251 @@
+"""What a scenario would take, before it is run: estimated from a few steps timed now."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from privaudit.attack.protocol import Attack, make_attack
+from privaudit.attack.registry import load_attack
+from privaudit.data.files import default_data_dir
+from privaudit.errors import UserError
+from privaudit.experiment.attacking import adversary_of
+from privaudit.experiment.cells import Cell, cells_of
+from privaudit.experiment.tasks import default_workers
+from privaudit.experiment.world import World, check_world, load_world
+from privaudit.federation.partition import ADVERSARY, TARGET
+from privaudit.observation.views import Observation
+from privaudit.scenario.schema import Scenario
+
+REPEATS = 3
+"""Gradient steps, and rounds of the attacks, that are timed."""
+
+SPARSE_BELOW = 0.4
+"""Density below which a trace keeps indices and values (docs/trace.md)."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would take.
+
+    Attributes:
+        federations: federations to train or to listen to.
+        cells: table cells per run and attack.
+        parameters: of the model.
+        workers: processes.
+        seconds: wall time, training and audits with the attacks.
+        memory: bytes over all processes.
+        disk: bytes of traces and parameters, at the most.
+        free: bytes free where the run folder would be.
+    """
+
+    federations: int
+    cells: int
+    parameters: int
+    workers: int
+    seconds: float
+    memory: int
+    disk: int
+    free: int
+
+
+def estimate(
+    scenario: Scenario, out: Path, *, data_dir: Path | None = None, workers: int | None = None
+) -> Estimate:
+    """Check a scenario as a run would, time a few steps of it, and multiply. Writes nothing.
+
+    Raises:
+        UserError: the scenario cannot be run.
+    """
+    workers = default_workers() if workers is None else workers
+    if workers < 1:
+        raise UserError(f"workers must be at least 1, got {workers}", where="--workers")
+    world = load_world(scenario.model_dump_json(), data_dir or default_data_dir())
+    check_world(world)
+    cells = cells_of(scenario)
+    training = _training_seconds(world)
+    audits = [_audit_seconds(world, cell) for cell in _one_per_size(cells)]
+    by_size = dict(audits)
+    slots = [min(workers, scenario.runs), min(workers, len(cells))]
+    seconds = training * scenario.runs / slots[0]
+    seconds += sum(by_size[cell.participants] for cell in cells) / slots[1]
+    size = world.engine(0).layout.size
+    return Estimate(
+        federations=(scenario.runs if scenario.federation.rounds else 0) + len(cells),
+        cells=len(cells) // scenario.runs * len(scenario.audit.attacks),
+        parameters=size,
+        workers=workers,
+        seconds=seconds,
+        memory=_peak_memory() * min(workers, max(scenario.runs, len(cells))),
+        disk=_disk(scenario, cells, size),
+        free=shutil.disk_usage(_existing(out)).free,
+    )
+
+
+def _training_seconds(world: World) -> float:
+    """Of one run: steps of all clients, and the test after each round."""
+    federation = world.scenario.federation
+    if not federation.rounds:
+        return 0.0
+    engine, seed = world.engine(0), world.run_seed(0).child("estimate")
+    partition = world.partitions(0)[federation.participants]
+    batch = np.arange(min(federation.batch_size, len(world.dataset)))
+    step = _median_time(
+        lambda: engine.gradients(engine.initial, world.samples, [batch], seed), REPEATS
+    )
+    held = sum(len(client) for client in partition.clients) / federation.participants
+    batches = np.ceil(held / federation.batch_size) * federation.local_epochs
+    if federation.protocol == "fedsgd":
+        batches = 1
+    tested = len(partition.test) / federation.batch_size / 3  # no gradients: about a third
+    clients = federation.cohort or federation.participants
+    return float(federation.rounds * (clients * batches + tested) * step)
+
+
+def _one_per_size(cells: list[Cell]) -> list[Cell]:
+    return list({cell.participants: cell for cell in cells}.values())
+
+
+def _audit_seconds(world: World, cell: Cell) -> tuple[int, float]:
+    """K, and the seconds of one cell of K participants: its rounds, shadows and attacks."""
+    audit = world.scenario.audit
+    phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
+    adversary = adversary_of(world, cell)
+    attacks = [
+        make_attack(
+            load_attack(name),
+            world.scenario.attack_options.get(name, {}),
+            world.run_seed(0).child("estimate", name),
+        )
+        for name in audit.attacks
+    ]
+    seen = _made_up(world, cell, phase.local_steps, phase.batch_size)
+    engine, seed = world.engine(0), world.run_seed(0).child("estimate")
+    batch = np.arange(min(phase.batch_size, len(world.dataset)))
+    step = _median_time(lambda: engine.gradients(seen[0].before, world.samples, [batch], seed), 3)
+
+    def listen() -> None:
+        for observation in seen:
+            shadow = adversary.shadow(observation)
+            for attack in attacks:
+                attack.partial_fit(observation, shadow, adversary.layout)
+
+    per_round = _time(listen) / len(seen)
+    final = _time(lambda: _score(attacks)) * audit.rounds / len(seen)
+    clients = phase.cohort or cell.participants
+    rounds = audit.rounds * (clients * phase.local_steps * step + per_round)
+    return cell.participants, float(rounds + final)
+
+
+def _score(attacks: list[Attack]) -> None:
+    for attack in attacks:
+        attack.score()
+
+
+def _made_up(world: World, cell: Cell, steps: int, size: int) -> list[Observation]:
+    """Rounds as they would be seen, each the step of one batch of the target."""
+    engine, seed = world.engine(cell.run), world.run_seed(cell.run).child("estimate")
+    clients = world.partitions(cell.run)[cell.participants].clients
+    rng = seed.generator("batches")
+    found = []
+    for number in range(REPEATS):
+        deltas = [
+            -world.scenario.federation.lr
+            * engine.gradients(
+                engine.initial, world.samples, [rng.choice(clients[client], size)], seed
+            )[0]
+            * steps
+            for client in (ADVERSARY, TARGET)
+        ]
+        weight = 1.0 / cell.participants
+        mean = (deltas[0] + deltas[1] * (cell.participants - 1)) * weight
+        found.append(
+            Observation(
+                round=number,
+                before=engine.initial,
+                global_delta=mean,
+                own_delta=deltas[0],
+                own_weight=weight,
+                participants=cell.participants,
+                client_deltas={ADVERSARY: deltas[0], TARGET: deltas[1]},
+                target=TARGET if world.scenario.audit.threat_model == "server" else None,
+            )
+        )
+    return found
+
+
+def _disk(scenario: Scenario, cells: list[Cell], size: int) -> int:
+    """Bytes of the parameters of every run and of every trace."""
+    total = 4 * size * scenario.runs
+    for cell in cells:
+        vectors = [1 - (1 - cell.fraction) ** cell.participants, cell.fraction]
+        if scenario.audit.threat_model == "server":
+            vectors += [cell.fraction] * cell.participants
+        per_round = sum(8 * d * size if d < SPARSE_BELOW else 4 * size for d in vectors)
+        total += int(4 * size + scenario.audit.rounds * per_round)
+    return total
+
+
+def _peak_memory() -> int:
+    """Bytes this process has held at most: after data, model, and some rounds of the attacks."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder above that is there."""
+    path = Path(os.path.abspath(path))
+    while not path.is_dir() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def _median_time(work: Callable[[], object], repeats: int) -> float:
+    work()  # the first call also allocates
+    return float(np.median([_time(work) for _ in range(repeats)]))
+
+
+def _time(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def estimate_lines(found: Estimate) -> list[str]:
+    """The estimate in words."""
+    lines = [
+        f"{found.federations} federations, {found.cells} table cells, "
+        f"{found.parameters:,} parameters",
+        f"about {_duration(found.seconds)} on {found.workers} "
+        f"{'process' if found.workers == 1 else 'processes'} of this machine",
+        f"about {_bytes(found.memory)} of memory" if found.memory else "memory: not known here",
+        f"up to {_bytes(found.disk)} of disk; {_bytes(found.free)} free",
+    ]
+    if found.disk > found.free:
+        lines[-1] += " - TOO LITTLE"
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _bytes(count: int) -> str:
+    if count < 10**9:
+        return f"{max(1, round(count / 10**6))} MB"
+    return f"{count / 10**9:.1f} GB"
