@@ -57,7 +57,7 @@ class SweepPoint:
 
     @property
     def label(self) -> str:
-        """The value as a scenario has it, without quotes around a name."""
+        """:func:`value_text` of the value."""
         return value_text(self.value)
 
 
@@ -131,8 +131,13 @@ def read_sweep(out: Path) -> Sweep:
 
 
 def value_text(value: Any) -> str:
-    """A value as TOML has it, names without quotes."""
-    return value if isinstance(value, str) else json.dumps(value)
+    """A value as a scenario has it; a name without quotes, unless it looks like something else."""
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value)
 
 
 def _plans(scenario: Scenario) -> dict[str, Scenario]:

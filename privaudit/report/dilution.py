@@ -14,15 +14,16 @@ from matplotlib.figure import Figure
 
 from privaudit.dilution import Curve, answer_in_words, curve_json
 from privaudit.experiment.folder import RunFolder
+from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, STYLE, as_svg
 from privaudit.report.several import error_bars, html_page, markdown
 from privaudit.report.tables import interval_text
 
 TITLE = "How many honest clients dilute the attacker"
-LABEL = "AUC by number of honest clients"
-CAPTION = (
-    f"{LABEL}; points with 95 % intervals, lines: the fitted law of an attacker who learns from "
-    "simulated aggregates."
+FIGURE_TITLE = "AUC by number of honest clients"
+FIGURE_TEXT = (
+    "Points with 95 % intervals; lines: the fitted law of an attacker who learns from simulated "
+    "aggregates."
 )
 
 
@@ -33,15 +34,12 @@ def write_dilution(folder: RunFolder, curves: Sequence[Curve], *, threshold: flo
         "report/dilution.json", json.dumps(documents, indent=1, allow_nan=False) + "\n"
     )
     folder.write_text("report/dilution.csv", _long(curves).to_csv(index=False))
-    figure = dilution_figure(curves, threshold)
-    folder.write_text("report/dilution.svg", figure)
     notes, table = conclusions(curves, threshold), dilution_table(curves)
-    folder.write_text(
-        "report/dilution.md",
-        markdown(TITLE, notes, table, figure_file="dilution.svg", label=LABEL),
-    )
-    page = html_page(TITLE, notes, table, figure=figure, label=LABEL, caption=CAPTION)
-    folder.write_text("report/index.html", page)
+    figure = dilution_figure(curves, threshold)
+    drawing = Drawing("dilution", FIGURE_TITLE, FIGURE_TEXT, figure)
+    folder.write_text("report/dilution.svg", figure)
+    folder.write_text("report/dilution.md", markdown(TITLE, notes, table, drawing))
+    folder.write_text("report/index.html", html_page(TITLE, notes, table, drawing))
 
 
 def dilution_table(curves: Sequence[Curve]) -> pd.DataFrame:

@@ -14,12 +14,17 @@ from matplotlib.figure import Figure
 
 from privaudit.evaluation.cells import TableCell
 from privaudit.experiment.folder import RunFolder
-from privaudit.report.figures import MARKERS, STYLE, as_svg
+from privaudit.report.drawings import Drawing
+from privaudit.report.figures import MARKERS, PLAIN, as_svg
 from privaudit.report.several import error_bars, html_page, markdown
 from privaudit.report.tables import cell_text, long_table
 from privaudit.report.write import footnotes
 from privaudit.sweep import Sweep
 
+FIGURE_TEXT = (
+    "One panel per property; bars and bands are 95 % intervals over runs at each value, dashed: a "
+    "blind guess."
+)
 LOGARITHMIC_FROM = 20.0
 """Positive values whose largest is that many times the smallest lie on a logarithmic axis."""
 
@@ -40,32 +45,32 @@ class Line:
 
 def write_sweep(folder: RunFolder, sweep: Sweep) -> None:
     """Write ``report/sweep.{md,csv,json,svg}`` and ``report/index.html``."""
-    title, label = sweep.scenario.title or sweep.scenario.name, f"AUC by {sweep.key}"
+    title = sweep.scenario.title or sweep.scenario.name
     notes, table, figure = sweep_notes(sweep), sweep_table(sweep), sweep_figure(sweep)
+    drawing = Drawing("sweep", f"AUC by {sweep.key}", FIGURE_TEXT, figure)
     document = json.dumps(sweep_json(sweep), indent=1, allow_nan=False)
     folder.write_text("report/sweep.json", document + "\n")
     folder.write_text("report/sweep.csv", _long(sweep).to_csv(index=False, lineterminator="\n"))
     folder.write_text("report/sweep.svg", figure)
-    folder.write_text(
-        "report/sweep.md", markdown(title, notes, table, figure_file="sweep.svg", label=label)
-    )
-    caption = f"{label}; the band of a line is its 95 % interval over runs at each value."
-    page = html_page(title, notes, table, figure=figure, label=label, caption=caption)
-    folder.write_text("report/index.html", page)
+    folder.write_text("report/sweep.md", markdown(title, notes, table, drawing))
+    folder.write_text("report/index.html", html_page(title, notes, table, drawing))
 
 
 def sweep_table(sweep: Sweep) -> pd.DataFrame:
     """One row per line, one column per value: AUC with interval, ``*`` as in the table of a run."""
-    return pd.DataFrame(
-        {
+    columns = [f"={point.label}" for point in sweep.points]
+    columns[0] = sweep.key.rpartition(".")[2] + columns[0]
+    rows = []
+    for line in lines_of(sweep):
+        row = {
             "property": line.property,
             "attack": line.attack,
             "K": line.participants or "by value",
             "shared": line.shared or "by value",
         }
-        | {_column(sweep, number): cell_text(cell) for number, cell in enumerate(line.cells)}
-        for line in lines_of(sweep)
-    )
+        cells = (cell_text(cell) for cell in line.cells)
+        rows.append(row | dict(zip(columns, cells, strict=True)))
+    return pd.DataFrame(rows)
 
 
 def sweep_json(sweep: Sweep) -> dict[str, Any]:
@@ -135,7 +140,7 @@ def sweep_figure(sweep: Sweep) -> str:
     """AUC by value with interval bands, one panel per property, one line per attack."""
     lines = lines_of(sweep)
     names = list(dict.fromkeys(line.property for line in lines))
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(PLAIN):
         figure = Figure(figsize=(4.2 * len(names) + 1.2, 4.0), layout="constrained")
         panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
         for axes, name in zip(panels, names, strict=True):
@@ -154,9 +159,10 @@ def _panel(axes: Axes, sweep: Sweep, lines: Sequence[Line]) -> None:
         "shared": len({line.shared for line in lines}) > 1,
     }
     for number, line in enumerate(lines):
+        places = _beside(positions, number - (len(lines) - 1) / 2, axes.get_xscale() == "log")
         points = sorted(
-            (x, cell.auc)
-            for x, cell in zip(positions, line.cells, strict=True)
+            (place, cell.auc)
+            for place, cell in zip(places, line.cells, strict=True)
             if cell is not None and cell.auc is not None
         )
         x, aucs = [place for place, _ in points], [auc for _, auc in points]
@@ -186,6 +192,13 @@ def _positions(axes: Axes, sweep: Sweep) -> list[float]:
     return numbers
 
 
+def _beside(places: Sequence[float], step: float, logarithmic: bool) -> list[float]:
+    """A little to the side, so that equal points of several lines stay visible."""
+    if logarithmic:
+        return [place * 1.02**step for place in places]
+    return [place + 0.008 * step * (max(places) - min(places)) for place in places]
+
+
 def _follows(by_point: Sequence[set[Any]]) -> bool:
     """Whether a coordinate is one number at each value and not the same at all: the swept one."""
     return all(len(s) == 1 for s in by_point) and len(set().union(*by_point)) > 1
@@ -201,11 +214,6 @@ def _footnotes(sweep: Sweep) -> list[str]:
         common = len(labels) == len(sweep.points)
         notes.append(note if common else f"{sweep.key} = {', '.join(labels)}: {note}")
     return notes
-
-
-def _column(sweep: Sweep, number: int) -> str:
-    label = sweep.points[number].label
-    return f"{sweep.key} = {label}" if number == 0 else label
 
 
 def _long(sweep: Sweep) -> pd.DataFrame:

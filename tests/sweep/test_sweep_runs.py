@@ -17,7 +17,7 @@ from privaudit.experiment.folder import RunFolder
 from privaudit.report.sweep import lines_of, sweep_figure, sweep_notes, sweep_table, write_sweep
 from privaudit.scenario.load import load_scenario
 from privaudit.statistics.multiplicity import adjusted_p_values
-from privaudit.sweep import read_sweep
+from privaudit.sweep import read_sweep, value_text
 
 SCENARIO = """
 name = "tiny"
@@ -130,12 +130,12 @@ def test_the_table_has_a_column_per_value(place: Path) -> None:
         "attack",
         "K",
         "shared",
-        "federation.rounds = 0",
-        "2",
+        "rounds=0",
+        "=2",
     ]
     assert list(table["shared"]) == ["50 % largest"] * 2 + ["100 %"] * 2
     assert list(table["attack"]) == ["melis-rf", "linear"] * 2
-    for text in [*table["2"], *table["federation.rounds = 0"]]:
+    for text in [*table["=2"], *table["rounds=0"]]:
         assert re.fullmatch(r"\d\.\d\d \[\d\.\d\d, \d\.\d\d\]\*?", text)
 
 
@@ -241,6 +241,12 @@ def test_a_sweep_is_no_run(
 ) -> None:
     assert "is a sweep over federation.rounds" in refused(capsys, *arguments)
     assert not (here / "runs").exists()
+
+
+def test_values_that_differ_have_labels_that_differ() -> None:
+    values = [1, "1", None, "null", True, "true", "iid", ["iid"], 0.5, "", [0.5, 1.0]]
+    assert len({value_text(value) for value in values}) == len(values)
+    assert value_text("iid") == "iid"
 
 
 def test_a_run_is_no_sweep(here: Path) -> None:
