@@ -17,7 +17,7 @@ from privaudit.statistics.roc import roc_curve
 from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit, pool
 
 MOST_PROPERTIES, MOST_ATTACKS = 6, 2
-LEAST_PER_WINDOW = 5
+LEAST_PER_WINDOW = 4
 """Rounds of each kind, in each run, that an AUC within a window needs."""
 
 
@@ -41,6 +41,7 @@ def shown_cells(cells: Sequence[TableCell]) -> list[TableCell]:
     return [cell for cell in good if cell.property in names]
 
 
+@matplotlib.rc_context(PLAIN)
 def roc_curves(records: Sequence[Record], cells: Sequence[TableCell]) -> str | None:
     """ROC of the shown cells, one column per property: linear above, both axes logarithmic below.
 
@@ -50,19 +51,19 @@ def roc_curves(records: Sequence[Record], cells: Sequence[TableCell]) -> str | N
     if not shown:
         return None
     names = list(dict.fromkeys(cell.property for cell in shown))
-    with matplotlib.rc_context(PLAIN):
-        figure = Figure(figsize=(2.9 * len(names) + 1.0, 5.8), layout="constrained")
-        panels = figure.subplots(2, len(names), squeeze=False)
-        for linear, logarithmic, name in zip(*panels, names, strict=True):
-            for cell in (c for c in shown if c.property == name):
-                _roc_lines((linear, logarithmic), cell, scores_of(records, cell))
-            linear.set_title(name)
-            _frame(linear, logarithmic)
-        for axes in panels[:, 0]:
-            axes.set_ylabel("true positive rate")
-        return as_svg(figure)
+    figure = Figure(figsize=(2.9 * len(names) + 1.0, 5.8), layout="constrained")
+    panels = figure.subplots(2, len(names), squeeze=False)
+    for linear, logarithmic, name in zip(*panels, names, strict=True):
+        for cell in (c for c in shown if c.property == name):
+            _roc_lines((linear, logarithmic), cell, scores_of(records, cell))
+        linear.set_title(name)
+        _frame(linear, logarithmic)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("true positive rate")
+    return as_svg(figure)
 
 
+@matplotlib.rc_context(PLAIN)
 def auc_by_window(records: Sequence[Record], cells: Sequence[TableCell]) -> str | None:
     """AUC of the shown cells within consecutive windows of the audited rounds, with intervals.
 
@@ -75,20 +76,20 @@ def auc_by_window(records: Sequence[Record], cells: Sequence[TableCell]) -> str 
     cut = [(cell, windows(runs, most=count)) for cell, runs in scores]
     shown = [(cell, parts) for cell, parts in cut if parts]
     names = list(dict.fromkeys(cell.property for cell, _ in shown))
-    with matplotlib.rc_context(PLAIN):
-        figure = Figure(figsize=(3.2 * len(names) + 1.2, 3.4), layout="constrained")
-        panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-        for axes, name in zip(panels, names, strict=True):
-            axes.axhline(0.5, color="grey", linewidth=1, linestyle="--")
-            own = [(cell, parts) for cell, parts in shown if cell.property == name]
-            for position, (cell, parts) in enumerate(own):
-                _window_line(axes, cell.attack, parts, position)
-            axes.set_title(name)
-            axes.set_xlabel("audited round")
-            axes.set_ylim(0, 1.03)
-        panels[0].set_ylabel("AUC within the window")
-        panels[-1].legend(fontsize="small", loc="lower right")
-        return as_svg(figure)
+    figure = Figure(figsize=(3.2 * len(names) + 1.2, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        axes.axhline(0.5, color="grey", linewidth=1, linestyle="--")
+        own = [(cell, parts) for cell, parts in shown if cell.property == name]
+        for position, (cell, parts) in enumerate(own):
+            _window_line(axes, cell.attack, parts, position)
+        axes.set_title(name)
+        axes.set_xlabel("audited round")
+        axes.set_xlim(0, max(last for _, parts in own for _, last, _ in parts) + 2)
+        axes.set_ylim(0, 1.03)
+    panels[0].set_ylabel("AUC within the window")
+    panels[-1].legend(fontsize="small", loc="lower right")
+    return as_svg(figure)
 
 
 def scores_of(records: Sequence[Record], cell: TableCell) -> list[RunScores]:
@@ -113,7 +114,7 @@ def windows(runs: Sequence[RunScores], *, most: int = 5) -> list[Window]:
     """As many equal windows, up to ``most``, as leave enough rounds of each kind in each run."""
     of_rounds = label_unit(runs) is Unit.ROUND
     length = min(run.n_rounds for run in runs)
-    for count in range(most, 1, -1):
+    for count in range(min(most, length // (2 * LEAST_PER_WINDOW)), 1, -1):
         edges = np.linspace(0, length, count + 1).astype(int)
         pairs = zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
         cut = [

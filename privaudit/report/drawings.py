@@ -45,7 +45,7 @@ def drawings(content: Content) -> list[Drawing]:
         ),
         (
             "auc_by_window",
-            "AUC by window of the audited rounds: does the leak grow or fall?",
+            "AUC by window of the audited rounds: whether the leak grows or falls",
             f"{setting}. Each point is the AUC within one window, with its 95 % interval over "
             "runs; windows are small, so intervals are wide.",
             curves.auc_by_window(content.records, content.cells),
@@ -60,7 +60,7 @@ def drawings(content: Content) -> list[Drawing]:
         (
             "seconds_by_devices",
             "Seconds of one training round by number of devices",
-            "Devices are simulated one after the other on one core.",
+            "Median and range; devices are simulated one after the other on one core.",
             figures.seconds_by_devices(content.timings),
         ),
     ]

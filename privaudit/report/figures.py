@@ -36,6 +36,7 @@ PLAIN: Any = STYLE | {"text.parse_math": False}
 MARKERS = "osD^vP*X"
 
 
+@matplotlib.rc_context(STYLE)
 def accuracy_by_round(rows: Sequence[dict[str, Any]]) -> str | None:
     """Fig. 2 of the seed paper: accuracy of the federated training, mean and range over runs.
 
@@ -73,22 +74,23 @@ def _traffic_panel(axes: Axes, frame: pd.DataFrame) -> None:
     axes.set_title("Parameters sent")
 
 
+@matplotlib.rc_context(PLAIN)
 def auc_by_fraction(cells: Sequence[TableCell]) -> str | None:
     """AUC of each attack by shared fraction, one panel per property, with 95 % intervals."""
     cells = [cell for cell in cells if cell.auc is not None]
     if not cells:
         return None
     names = list(dict.fromkeys(cell.property for cell in cells))
-    with matplotlib.rc_context(PLAIN):
-        figure = Figure(figsize=(3.2 * len(names) + 1.2, 3.6), layout="constrained")
-        panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-        for axes, name in zip(panels, names, strict=True):
-            _fraction_panel(axes, [cell for cell in cells if cell.property == name], name)
-        panels[0].set_ylabel("AUC (0.5 = blind guess)")
-        panels[-1].legend(fontsize="small")
-        return as_svg(figure)
+    figure = Figure(figsize=(3.2 * len(names) + 1.2, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        _fraction_panel(axes, [cell for cell in cells if cell.property == name], name)
+    panels[0].set_ylabel("AUC (0.5 = blind guess)")
+    panels[-1].legend(fontsize="small")
+    return as_svg(figure)
 
 
+@matplotlib.rc_context(STYLE)
 def seconds_by_devices(timings: Sequence[dict[str, Any]]) -> str | None:
     """Seconds of one training round by number of devices, simulated on one core."""
     rows = [row for row in timings if row["stage"] == "devices"]
@@ -101,7 +103,7 @@ def seconds_by_devices(timings: Sequence[dict[str, Any]]) -> str | None:
     axes.set_ylim(bottom=0)
     axes.set_xlim(left=0)
     records = rows[0]["records"]
-    axes.set_title(f"One FedAvg round, {records} records a device, one core (median, range)")
+    axes.set_title(f"One FedAvg round, {records} records a device")
     return as_svg(figure)
 
 
@@ -147,14 +149,13 @@ def _figure(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
 
 def _figures(*labels: tuple[str, str]) -> tuple[Figure, list[Axes]]:
     """Panels side by side with these labels on x and y."""
-    with matplotlib.rc_context(STYLE):
-        width = 6.0 if len(labels) == 1 else 4.8 * len(labels)
-        figure = Figure(figsize=(width, 3.6), layout="constrained")
-        panels = list(figure.subplots(1, len(labels), squeeze=False)[0])
-        for axes, (xlabel, ylabel) in zip(panels, labels, strict=True):
-            axes.set_xlabel(xlabel)
-            axes.set_ylabel(ylabel)
-        return figure, panels
+    width = 6.0 if len(labels) == 1 else 4.8 * len(labels)
+    figure = Figure(figsize=(width, 3.6), layout="constrained")
+    panels = list(figure.subplots(1, len(labels), squeeze=False)[0])
+    for axes, (xlabel, ylabel) in zip(panels, labels, strict=True):
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+    return figure, panels
 
 
 def as_svg(figure: Figure) -> str:

@@ -177,6 +177,10 @@ def test_table_in_every_format(finished: Done, capsys: pytest.CaptureFixture[str
     assert said(capsys, "table", run, "--format", "html").startswith("<table>")
     rows = list(csv.DictReader(said(capsys, "table", run, "--format", "csv").splitlines()))
     assert [row["attack"] for row in rows] == ["melis-rf", "linear"]
+    cells = json.loads(said(capsys, "table", run, "--format", "json"))
+    assert [cell["attack"] for cell in cells] == ["melis-rf", "linear"]
+    markdown = said(capsys, "table", run, "--format", "markdown")
+    assert markdown.strip() in (finished.path / "report" / "table.md").read_text()
     with (finished.path / "report" / "table.csv").open(newline="") as file:
         assert list(csv.DictReader(file)) == rows
 
@@ -187,7 +191,7 @@ def test_an_unknown_format_is_one_line(finished: Done, capsys: pytest.CaptureFix
     assert printed.out == ""
     assert printed.err == (
         "privaudit: --format: unknown table format 'latx'; did you mean 'latex'? "
-        "known: csv, github, html, latex\n"
+        "known: csv, github, html, json, latex, markdown\n"
     )
 
 
