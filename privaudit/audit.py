@@ -34,6 +34,7 @@ from privaudit.ledger.files import has_manifest, is_sealed, write_manifest
 from privaudit.ledger.none import WithoutLedger, without_ledger
 from privaudit.ledger.place import Place
 from privaudit.report.write import write_report
+from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
 
 if TYPE_CHECKING:
@@ -83,11 +84,7 @@ def run_audit(
         UserError: the scenario cannot be run on this data or is a sweep, or the folder or the chain
             cannot be used.
     """
-    if scenario.sweep is not None:
-        raise UserError(
-            f"scenario '{scenario.name}' is a sweep over {scenario.sweep.key}, not one audit",
-            remedy="use privaudit sweep",
-        )
+    refuse_sweep(scenario)
     show = progress or Silent()
     workers = number_of_workers(workers)
     job = Job(scenario.model_dump_json(), data_dir or default_data_dir(), out.resolve())

@@ -22,6 +22,7 @@ from privaudit.experiment.tasks import default_workers
 from privaudit.experiment.world import World, check_world, load_world
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.observation.views import Observation
+from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
 
 REPEATS = 3
@@ -64,6 +65,7 @@ def estimate(
     Raises:
         UserError: the scenario cannot be run.
     """
+    refuse_sweep(scenario)
     workers = default_workers() if workers is None else workers
     if workers < 1:
         raise UserError(f"workers must be at least 1, got {workers}", where="--workers")

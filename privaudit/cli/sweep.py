@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from privaudit.cli.app import app, leave_now
-from privaudit.cli.options import Assignments, DataDir, Json, Workers, timestamp
+from privaudit.cli.options import Assignments, DataDir, Json, Quiet, Workers, timestamp
 from privaudit.cli.terminal import Bars, errors
 from privaudit.errors import UserError
 
@@ -34,6 +34,7 @@ def sweep(
     ] = None,
     assignments: Assignments = None,
     workers: Workers = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Run the same audit at several values of one setting.
@@ -61,7 +62,7 @@ def sweep(
             data_dir=data_dir,
             workers=workers,
             resume=resume,
-            progress=Bars(),
+            progress=Bars(quiet=quiet),
         )
     except KeyboardInterrupt:
         errors.print(f"interrupted; go on with the same command, --out {folder_path} --resume")
@@ -72,7 +73,10 @@ def sweep(
     if as_json:
         typer.echo(json.dumps({"report": str(page)} | sweep_json(found), allow_nan=False))
         return
-    typer.echo(as_text(sweep_table(found)) + "\n")
+    typer.echo(as_text(sweep_table(found)))
+    if quiet:
+        return
+    typer.echo()
     for note in sweep_notes(found):
         typer.echo(f"- {note}")
     typer.echo(f"\nreport: {page}")

@@ -126,6 +126,15 @@ def variants(scenario: Scenario, *, where: str = "sweep") -> list[Scenario]:
     return found
 
 
+def refuse_sweep(scenario: Scenario) -> None:
+    """Refuse a scenario that is several audits where one is asked for."""
+    if scenario.sweep is not None:
+        raise UserError(
+            f"scenario '{scenario.name}' is a sweep over {scenario.sweep.key}, not one audit",
+            remedy="use privaudit sweep",
+        )
+
+
 def _look_up(table: Any, key: str) -> Any:
     for part in key.split("."):
         table = table.get(part) if isinstance(table, dict) else None

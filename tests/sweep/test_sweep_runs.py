@@ -234,7 +234,12 @@ def test_what_cannot_be_swept_is_refused_before_anything_runs(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["run", "tiny.toml", "--out", "new"], ["run", "--resume", "out"], ["dilution", "tiny.toml"]],
+    [
+        ["run", "tiny.toml", "--out", "new"],
+        ["run", "tiny.toml", "--dry-run"],
+        ["run", "--resume", "out"],
+        ["dilution", "tiny.toml"],
+    ],
 )
 def test_a_sweep_is_no_run(
     arguments: list[str], here: Path, capsys: pytest.CaptureFixture[str]
@@ -247,6 +252,16 @@ def test_values_that_differ_have_labels_that_differ() -> None:
     values = [1, "1", None, "null", True, "true", "iid", ["iid"], 0.5, "", [0.5, 1.0]]
     assert len({value_text(value) for value in values}) == len(values)
     assert value_text("iid") == "iid"
+
+
+def test_quiet_prints_the_table_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["sweep", "tiny.toml", "--out", "out", "--resume", "--workers", "1"]
+    assert run_command(*arguments) == 0
+    text = capsys.readouterr().out
+    assert run_command(*arguments, "--quiet") == 0
+    table = capsys.readouterr().out
+    assert all(line.startswith("|") for line in table.splitlines())
+    assert text.startswith(table + "\n- Columns: ")
 
 
 def test_a_run_is_no_sweep(here: Path) -> None:
