@@ -81,7 +81,7 @@ def frame_rows(frame: pd.DataFrame, *, headers: int = 1) -> tuple[list[str], int
 
 def keep_together(line: str) -> Markup:
     """A sentence, escaped, with numbers, their intervals and their units on one line."""
-    text = re.sub(r"(?<=\d) (?=%)|(?<=\bK) (?== \d)|(?<=K =) (?=\d)", "\u00a0", line)
+    text = re.sub(r"(?<=\d) (?=%)|(?<=\b[Kn]) (?== \d)|(?<=\b[Kn] =) (?=\d)", "\u00a0", line)
     found = re.sub(r"\d\.\d\d \[[^\]<]*\]", r"<span>\g<0></span>", str(escape(text)))
     return Markup(found)
 

@@ -40,23 +40,22 @@ def gap_sentence(cell: TableCell) -> str | None:
 
 def explanation(scenario: Scenario) -> str:
     """What of this run may differ from the published one; none of it is varied within one run."""
-    known = ", ".join([*_auxiliary(scenario), *_data(scenario)])
+    known = "; ".join([*_auxiliary(scenario), *_data(scenario)])
     return (
-        f"What may explain a published value outside: here {known}. What each of these "
+        f"What may explain a published value outside: here, {known}. What each of these "
         "contributes is not measured here; nor is the number of records, which a run does not keep."
     )
 
 
 def _auxiliary(scenario: Scenario) -> list[str]:
-    partition = scenario.federation.partition
-    by_group = partition == "by-group"
-    return [
+    partition, overlap = scenario.federation.partition, scenario.audit.auxiliary_overlap
+    dealt = (
         "nobody holds records of the same group as another client"
-        if by_group
-        else f"records are dealt by partition '{partition}', each to one client",
-        f"the adversary also holds {100 * scenario.audit.auxiliary_overlap:g} % of the target's "
-        "records",
-    ]
+        if partition == "by-group"
+        else f"records are dealt by partition '{partition}', each to one client"
+    )
+    held = f"{100 * overlap:g} %" if overlap else "none"
+    return [dealt, f"the adversary also holds {held} of the target's records"]
 
 
 def _data(scenario: Scenario) -> list[str]:

@@ -51,6 +51,7 @@ def test_the_explanation_names_what_the_run_knows_and_that_it_is_not_measured() 
         assert part in text
     assert "text variant" not in explanation(scenario())
     assert "partition 'iid'" in explanation(scenario())
+    assert "also holds none of the target's records" in explanation(scenario())
 
 
 def test_gaps_are_notes_under_the_table_together_with_the_remarks() -> None:
