@@ -69,8 +69,8 @@ def test_ledger_as_csv_and_json_agree(finished: Path, capsys: pytest.CaptureFixt
 def test_the_report_says_who_earned_what(finished: Path) -> None:
     rewards = (finished / "report/rewards.csv").read_text().splitlines()
     assert len(rewards) == 1 + 4 * 5
-    assert "the adversary earned 20.0 %" in (finished / "report/table.md").read_text()
-    assert "<h2>Rewards</h2>" in (finished / "report/index.html").read_text()
+    assert "the adversary earned 20.0 %" in (finished / "report/report.md").read_text()
+    assert ">Rewards</h2>" in (finished / "report/index.html").read_text()
 
 
 def test_writing_the_report_again_keeps_the_run_verified(

@@ -47,6 +47,8 @@ KINDS = (
     f"scores/{CELL}.json",
     "report/table.md",
     "report/table.csv",
+    "report/table.tex",
+    "report/report.json",
     "report/rewards.csv",
     "report/index.html",
     "report/figures/auc_by_fraction.svg",
