@@ -248,7 +248,15 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
     found = json.loads(said(capsys, "list", "--json", "--data-dir", str(tmp_path)))
     names = {kind: [row["name"] for row in rows] for kind, rows in found.items()}
     sweeps = ["by-dropout", "by-epoch", "by-share", "by-vocabulary"]
-    assert names["scenarios"] == [*sweeps, "glyphs", "income", "letters", "quickstart", "table1"]
+    assert names["scenarios"] == [
+        *sweeps,
+        "glyphs",
+        "income",
+        "letters",
+        "quickstart",
+        "table1",
+        "writers",
+    ]
     assert {"melis-rf", "linear"} <= set(names["attacks"])
     assert {"glyphs", "csi", "unipen", "adult", "csv", "npz"} <= set(names["data sets"])
     assert {"cnn", "mlp"} <= set(names["models"])
