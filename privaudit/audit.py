@@ -8,6 +8,7 @@ be run again from what the one before left, and an interrupted run goes on where
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -87,11 +88,14 @@ def run_audit(
     refuse_sweep(scenario)
     show = progress or Silent()
     workers = number_of_workers(workers)
-    job = Job(scenario.model_dump_json(), data_dir or default_data_dir(), out.resolve())
+    folder_path = Path(os.path.abspath(out))  # unlike resolve(), no error for a loop of links
+    job = Job(scenario.model_dump_json(), data_dir or default_data_dir(), folder_path)
     world = load_world(job.scenario_json, job.data_dir)
     check_world(world)
     place = place or Place()
     accounts = place.accounts() if scenario.ledger.enabled else None
+    if scenario.ledger.enabled:
+        place.check_reachable()
     with RunFolder.create(out, scenario, resume=resume) as folder:
         if not is_sealed(folder):
             with _ledger(folder, scenario, place, accounts) as ledger:

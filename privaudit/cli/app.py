@@ -57,7 +57,7 @@ def main() -> None:
         _refuse("not enough memory; use fewer --workers, a smaller batch or a smaller model")
     else:
         if code == INTERRUPTED:
-            errors.print("interrupted")
+            interrupted()
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -72,7 +72,13 @@ def _message(error: Exception) -> str:
     return str(getattr(error, "format_message", error.__str__)())
 
 
-def leave_now(code: int) -> None:
+def interrupted(how_to_go_on: str = "") -> NoReturn:
+    """Ctrl-C: one line, and out at once, without waiting for worker processes."""
+    errors.print(f"interrupted{how_to_go_on}", markup=False)
+    leave_now(INTERRUPTED)
+
+
+def leave_now(code: int) -> NoReturn:
     """Leave without waiting for worker processes or for a closed pipe."""
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - closed by the exit itself
     os._exit(code)

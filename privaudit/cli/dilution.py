@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from privaudit.cli.app import app, leave_now
+from privaudit.cli.app import app, interrupted
 from privaudit.cli.options import (
     Assignments,
     DataDir,
@@ -18,7 +18,7 @@ from privaudit.cli.options import (
     timestamp,
     whole_numbers,
 )
-from privaudit.cli.terminal import Bars, errors
+from privaudit.cli.terminal import Bars
 
 
 @app.command()
@@ -89,8 +89,7 @@ def dilution(
             progress=Bars(quiet=quiet),
         )
     except KeyboardInterrupt:
-        errors.print(f"interrupted; go on with the same command, --out {folder_path} --resume")
-        leave_now(130)
+        interrupted(f"; go on with the same command, --out {folder_path} --resume")
     curves = dilution_curves(folder_path, threshold=threshold)
     write_dilution(RunFolder(folder_path), curves, threshold=threshold)
     page = folder_path / "report" / "index.html"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from privaudit.cli.app import app, leave_now
+from privaudit.cli.app import app, interrupted
 from privaudit.cli.options import (
     Assignments,
     DataDir,
@@ -19,7 +19,7 @@ from privaudit.cli.options import (
     timestamp,
 )
 from privaudit.cli.scenarios import print_dry_run
-from privaudit.cli.terminal import Bars, errors
+from privaudit.cli.terminal import Bars
 from privaudit.errors import UserError
 
 
@@ -113,8 +113,10 @@ def run(
             place=place,
         )
     except KeyboardInterrupt:
-        errors.print(f"interrupted; go on with: privaudit run --resume {folder_path}")
-        leave_now(130)
+        begun = (folder_path / "scenario.json").is_file()
+        interrupted(
+            f"; go on with: privaudit run --resume {folder_path}" if begun else ", nothing begun"
+        )
     _print_result(folder, as_json, quiet)
 
 

@@ -144,6 +144,8 @@ def _content(path: Path) -> bytes:
             content = stream.read(TEXT_LIMIT + 1)
     except (OSError, EOFError, zlib.error) as problem:
         raise UserError(f"cannot read {path}: {problem}") from None
+    if b"\0" in content:
+        raise UserError(f"{path} is not a table in UTF-8: it holds zero bytes")
     if len(content) > TEXT_LIMIT:
         raise UserError(f"{path} holds more than {TEXT_LIMIT:,} bytes of text")
     return content

@@ -21,6 +21,8 @@ from privaudit.experiment.observing import observe_cell
 from privaudit.experiment.training import train_run
 from privaudit.experiment.world import World, load_world
 
+TRACKER = "joblib.externals.loky.backend.resource_tracker"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -77,6 +79,8 @@ def in_processes(
 
     One worker stays in this process.
     """
+    # Interrupted, the pool's helper process would print after the one line that matters.
+    os.environ.setdefault("PYTHONWARNINGS", f"ignore::UserWarning:{TRACKER}")
     with parallel_config(backend="loky", inner_max_num_threads=1):
         pool = Parallel(n_jobs=workers, return_as="generator_unordered")
         yield from pool(delayed(task)(job, item) for item in items)

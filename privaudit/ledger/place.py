@@ -50,6 +50,17 @@ class Place:
                     remedy="leave it out, or --no-ledger (ledger.enabled=false)",
                 )
 
+    def check_reachable(self) -> None:
+        """Ask the node for its chain, before a folder is begun.
+
+        Raises:
+            LedgerError: nobody answers, or not as a node does.
+        """
+        if self.rpc is not None:
+            from privaudit.ledger.rpc import RpcChain  # web3 is slow to import
+
+            RpcChain(self.rpc)
+
     def accounts(self) -> Accounts | None:
         """The keys; None for those of the embedded chain.
 

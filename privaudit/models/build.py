@@ -103,7 +103,7 @@ def _load_class(path: str) -> type[nn.Module]:
     module_name, _, class_name = path.partition(":")
     try:
         loaded = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UserError(
             f"cannot load model '{path}': {error}",
             where="model.name",
