@@ -13,8 +13,10 @@ the weights c_n / c of FedAvg.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -83,9 +85,17 @@ class Sharing:
         return torch.where(mask, delta, torch.zeros((), dtype=delta.dtype))
 
 
+def shared_count(fraction: float, size: int) -> int:
+    """``ceil(fraction * size)`` of the fraction as it is written: 0.07 of 100 is 7.
+
+    In floating point 0.07 * 100 is a little above 7, and one coordinate more would be shared.
+    """
+    return math.ceil(Fraction(repr(float(fraction))) * size)
+
+
 def _top(values: Tensor, fraction: float) -> Tensor:
     """Mask of the ``ceil(fraction * n)`` largest values >= 0; of equals, the first."""
-    count = min(len(values), max(1, -int(-fraction * len(values) // 1)))
+    count = shared_count(fraction, len(values))
     array = values.numpy()
     used = array > 0
     known = int(used.sum())

@@ -13,7 +13,7 @@ from torch import Tensor
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
 from privaudit.federation.aggregation import Aggregator, Submission
-from privaudit.federation.sharing import SHARING_RULES, Sharing
+from privaudit.federation.sharing import SHARING_RULES, Sharing, shared_count
 from privaudit.federation.transforms import Transforms
 from privaudit.randomness import Seed
 
@@ -35,6 +35,14 @@ def delta_of(layout: Layout, root: int) -> Tensor:
     return (order + 1).float() * signs
 
 
+@pytest.mark.parametrize("percent", [1, 7, 10, 29, 50, 55, 57, 58, 100])
+def test_the_ceiling_is_that_of_the_fraction_as_written(percent: int) -> None:
+    """In floating point 0.07 * 100 is above 7."""
+    for size in range(1, 400):
+        assert shared_count(percent / 100, size) == -(-percent * size // 100)
+    assert math.ceil(0.07 * 100) == 8
+
+
 @pytest.mark.parametrize("rule", PARTIAL)
 @given(lengths=sizes, fraction=fractions, root=roots)
 def test_exactly_the_ceiling_of_the_share_is_sent(
@@ -44,7 +52,7 @@ def test_exactly_the_ceiling_of_the_share_is_sent(
     delta = delta_of(layout, root)
     sent = Sharing(rule, fraction).apply(delta, layout, SEED)
     parts = lengths if rule == "largest-per-layer" else [layout.size]
-    expected = [math.ceil(fraction * n) for n in parts]
+    expected = [shared_count(fraction, n) for n in parts]
     found = [int(part.count_nonzero()) for part in sent.split(parts)]
     assert found == expected
     shared = sent != 0
@@ -70,7 +78,7 @@ def test_the_largest_are_the_largest(
 def test_ties_are_cut_to_the_same_number(lengths: list[int], fraction: float, root: int) -> None:
     layout = layout_of(lengths)
     sent = Sharing("largest", fraction).apply(torch.ones(layout.size), layout, Seed(root))
-    assert int(sent.count_nonzero()) == math.ceil(fraction * layout.size)
+    assert int(sent.count_nonzero()) == shared_count(fraction, layout.size)
 
 
 def test_random_depends_on_the_seed_and_not_on_the_values() -> None:
