@@ -18,6 +18,11 @@ def examine(data_dir: Path | None, rpc: str | None) -> list[Finding]:
         data_dir: where data sets lie; None = ``PRIVAUDIT_DATA`` or the user's cache.
         rpc: URL of a node to ask; None asks the embedded chain only.
     """
+    try:
+        Path.cwd()
+    except OSError as error:  # torch's libraries end the process where there is no such folder
+        found = f"cannot be used: {error.strerror}"
+        return [Finding("current folder", "problem", found, "Change to a folder that exists.")]
     looks: dict[str, Callable[[], Iterable[Finding]]] = {
         "python": software.python_version,
         "packages": software.packages,

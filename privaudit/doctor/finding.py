@@ -43,6 +43,8 @@ def guarded(check: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Findi
         remedy = "Install the package again: pip install -c constraints.txt -e ."
         if isinstance(error, ModuleNotFoundError) and error.name:
             remedy = f"Install the module {error.name.split('.')[0]}, or the whole package again."
+        elif isinstance(error, OSError):
+            remedy = "Check that this folder is there and yours, or change to another."
         yield Finding(check, "problem", reason, remedy)
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, metadata, version
+from importlib.metadata import PackageMetadata, PackageNotFoundError, metadata, version
+from typing import TYPE_CHECKING
 
 from privaudit.doctor.finding import Finding
 from privaudit.errors import UserError
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 PACKAGE = "privaudit"
 
@@ -37,10 +41,7 @@ def packages() -> Iterator[Finding]:
     yield from wrong
 
 
-def _package(name: str, wanted: object) -> Finding | None:
-    from packaging.specifiers import SpecifierSet
-
-    assert isinstance(wanted, SpecifierSet)
+def _package(name: str, wanted: SpecifierSet) -> Finding | None:
     remedy = f'Run: pip install -c constraints.txt "{name}{wanted}"'
     try:
         found = version(name)
@@ -70,5 +71,5 @@ def attacks() -> Iterator[Finding]:
         yield Finding("attacks", "problem", "none is registered", remedy)
 
 
-def _about():  # type: ignore[no-untyped-def]  # the return type differs between versions of Python
+def _about() -> PackageMetadata:
     return metadata(PACKAGE)

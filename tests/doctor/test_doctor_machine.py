@@ -152,6 +152,15 @@ def test_whatever_breaks_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> No
     assert not doctor.healthy(list(found.values()))
 
 
+def test_a_folder_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone() -> Path:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(doctor.Path, "cwd", gone)
+    [found] = doctor.examine(None, None)
+    assert (found.status, found.remedy) == ("problem", "Change to a folder that exists.")
+
+
 def test_a_broken_attack(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(name: str) -> type:
         raise UserError(f"attack '{name}' cannot be imported", remedy="repair or uninstall them")
