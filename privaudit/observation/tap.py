@@ -37,12 +37,16 @@ class Tap:
             self._clients[submission.client] = submission.delta
 
     def end(self, outcome: RoundOutcome) -> None:
-        """Write the round."""
+        """Write the round.
+
+        Of the cohort only those count whose deltas the server took: the others are in no average,
+        and the rewards on the ledger tell everybody who was refused.
+        """
         self._writer.append(
             outcome.delta,
             self._own if self._own is not None else torch.zeros_like(outcome.delta),
             own_weight=outcome.weights.get(self._adversary, 0.0),
-            participants=outcome.metrics.clients,
+            participants=max(1, outcome.metrics.accepted),
             client_deltas=self._clients,
             client_weights=outcome.weights if self._server else None,
         )

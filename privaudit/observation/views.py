@@ -31,7 +31,7 @@ class Observation:
         global_delta: the aggregated delta that was sent out; ``after = before + global_delta``.
         own_delta: what the adversary sent itself (zero when it was not in the cohort).
         own_weight: c_n / c of the adversary in this round's average, in [0, 1].
-        participants: clients in the cohort, the adversary included.
+        participants: clients whose deltas were averaged, the adversary included if it was one.
         client_deltas: under :class:`ServerView` each client's delta, else empty.
         client_weights: under :class:`ServerView` each client's c_n / c, else empty.
         target: under :class:`ServerView` the client of interest.

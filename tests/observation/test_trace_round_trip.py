@@ -219,3 +219,38 @@ def test_views_by_name() -> None:
     assert issubclass(ServerView, ParticipantView)
     with pytest.raises(UserError, match="unknown threat model 'sever'; did you mean 'server'"):
         view_named("sever")
+
+
+@pytest.mark.parametrize("own_is_refused", [False, True])
+def test_who_was_refused_does_not_count(tmp_path: Path, own_is_refused: bool) -> None:
+    """Else an attack would look for the sum of more clients than there are in the average."""
+    layout = Layout.of([("w", (2,))])
+    long = [100.0, 0.0]
+    sent = [torch.tensor(v) for v in ([1.0, 0.0], [0.0, 2.0], long, [2.0, 4.0])]
+    if own_is_refused:
+        sent[ADVERSARY] = torch.tensor(long)
+    honest = sent[1] + sent[3]
+    aggregator = Aggregator(2, norm_bound=10.0)
+    with TraceWriter(tmp_path / "t", torch.zeros(2), layout) as writer:
+        tap = Tap(writer, adversary=ADVERSARY)
+        tap.begin(0, torch.zeros(2), range(4))
+        for client, delta in enumerate(sent):
+            submission = Submission(client, delta, 5)
+            tap.submitted(submission, aggregator.add(submission))
+        accepted = sum(verdict.accepted for verdict in aggregator.verdicts)
+        metrics = RoundMetrics(0, len(sent), accepted, 0.0, 0.0, 0.0, 0, 0)
+        delta, weights = aggregator.delta(), aggregator.weights()
+        tap.end(RoundOutcome(0, torch.zeros(2), delta, weights, (), metrics))
+    [seen] = Trace.open(tmp_path / "t")
+    assert seen.contributors == 2
+    torch.testing.assert_close(seen.signal, honest)
+
+
+def test_a_round_in_which_everybody_was_refused_can_be_read(tmp_path: Path) -> None:
+    with TraceWriter(tmp_path / "t", torch.zeros(2), Layout.of([("w", (2,))])) as writer:
+        tap = Tap(writer, adversary=ADVERSARY)
+        tap.begin(0, torch.zeros(2), range(3))
+        metrics = RoundMetrics(0, 3, 0, 0.0, 0.0, 0.0, 0, 0)
+        tap.end(RoundOutcome(0, torch.zeros(2), torch.zeros(2), {}, (), metrics))
+    [seen] = Trace.open(tmp_path / "t")
+    assert (seen.participants, float(seen.signal.norm())) == (1, 0.0)
