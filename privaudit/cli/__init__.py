@@ -2,7 +2,7 @@
 
 One module per group of verbs, which registers them when it is imported.
 
-Exit codes: 0 done, 1 a check failed, 2 usage or input error (one line on stderr).
+Exit codes: 0 done, 1 a check failed, 2 usage or input error (one line on stderr), 130 interrupted.
 """
 
 from importlib import import_module
