@@ -23,7 +23,7 @@ from privaudit.selftest.world import KnownWorld, LikelihoodRatio
 from privaudit.statistics.roc import mean_auc
 from privaudit.statistics.runs import RunScores
 
-QUICK = KnownWorld("quick", runs=1, rounds=12, shadows=2, records=400)
+QUICK = KnownWorld("quick", runs=1, rounds=8, shadows=2, records=400)
 
 
 class Peeking(Attack):
@@ -119,17 +119,17 @@ def test_an_attack_that_learns_nothing_is_caught() -> None:
 
 @pytest.fixture(scope="module")
 def planted() -> tuple[KnownWorld, list[Audited]]:
-    world = KnownWorld("planted", shift=0.9, shadows=2, rounds=40)
-    return world, of(world, 8, LikelihoodRatio)
+    world = KnownWorld("planted", shift=0.9, shadows=2, rounds=30)
+    return world, of(world, 6, LikelihoodRatio)
 
 
 def test_a_wrong_closed_form_is_caught(planted: tuple[KnownWorld, list[Audited]]) -> None:
-    """As if the observation were the sum of one client fewer or more, or the shift halved."""
+    """As if more or fewer honest clients were summed, or the shift were half as long."""
     world, done = planted
     assert all(check.holds for check in selftest.planted_checks(done, world))
     for wrong in (
         replace(world, participants=2),
-        replace(world, participants=5),
+        replace(world, participants=9),
         replace(world, shift=world.shift / 2),
     ):
         auc, *_ = selftest.planted_checks(done, wrong)
@@ -149,12 +149,12 @@ def test_a_defence_that_does_nothing_is_caught(planted: tuple[KnownWorld, list[A
     assert not check.holds
 
 
-@pytest.mark.parametrize("noise", [1.0, 3.0])
-def test_the_closed_form_is_that_of_the_federation(noise: float) -> None:
+def test_the_closed_form_of_a_noisy_federation() -> None:
     """Within 4.5 standard errors of it; those are largest where the AUC is 0.5."""
-    world = KnownWorld("form", shift=0.7, noise=noise, runs=3, rounds=60, shadows=2)
+    world = KnownWorld("form", shift=1.2, noise=2.0, runs=3, rounds=60, shadows=2)
     runs = all_runs(of(world, 1, LikelihoodRatio), LikelihoodRatio.name)
     error = np.sqrt((60 + 1) / (12 * 30 * 30) / 3)
+    assert world.auc > 0.8
     assert abs(mean_auc(runs) - world.auc) < 4.5 * error
 
 
@@ -182,16 +182,16 @@ def test_a_failure_shows_in_the_command(
 
 
 def test_the_same_seed_gives_the_same_numbers_on_two_processes() -> None:
-    alone = of(QUICK, 3, LikelihoodRatio)
-    together = list(audits(QUICK, 3, [LikelihoodRatio], Seed(1), workers=2))
-    other = of(QUICK, 3, LikelihoodRatio, seed=2)
+    alone = of(QUICK, 2, LikelihoodRatio)
+    together = list(audits(QUICK, 2, [LikelihoodRatio], Seed(1), workers=2))
+    other = of(QUICK, 2, LikelihoodRatio, seed=2)
 
     def scores(done: Sequence[Audited]) -> bytes:
         return b"".join(r.scores.tobytes() for r in all_runs(done, LikelihoodRatio.name))
 
     assert scores(alone) == scores(together)
     assert scores(alone) != scores(other)
-    assert len({a.runs[LikelihoodRatio.name][0].scores.tobytes() for a in alone}) == 3
+    assert len({a.runs[LikelihoodRatio.name][0].scores.tobytes() for a in alone}) == 2
 
 
 @pytest.mark.parametrize(
