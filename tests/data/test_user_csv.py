@@ -109,7 +109,7 @@ def test_present_may_be_a_number_or_a_list(tmp_path: Path) -> None:
         (TABLE, {"numeric": []}, "0 columns make inputs of 0 numbers"),
         (TABLE, {"categorical": ["outcome"]}, "the label 'outcome' is among the inputs"),
         (b"\xff\xfe\x00garbage", {}, "is not a table in UTF-8"),
-        (b"\x00\x01\x02\n\x03", {}, "unknown column 'outcome'"),
+        (b"\x00\x01\x02\n\x03", {}, "is not a table in UTF-8"),
         (b"\n\n\n", {}, "no records under the header line"),
     ],
 )
