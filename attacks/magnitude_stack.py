@@ -46,7 +46,7 @@ class MagnitudeStack(Attack):
         trees: number of trees.
         share: share of the rounds that the adversary knows to hold the property, in (0, 1): one in
             two of ``single-batch`` inference. None where it does not know; then odds are as good
-            as the stand-ins.
+            as the stand-ins. Not used where the property is there in all rounds or in none.
     """
 
     name = "magnitude-stack"
@@ -78,6 +78,7 @@ class MagnitudeStack(Attack):
         self._simulator = Simulator(per_round, window)
         self._chosen: Tensor | None = None
         self._layout = Layout(())
+        self._persistent = False
         self._stand_ins: list[_StandIns] = []
         self._observed: list[Tensor] = []
 
@@ -86,6 +87,7 @@ class MagnitudeStack(Attack):
         if self._chosen is None:
             self._chosen = self._choose(layout)
             self._layout = layout
+        self._persistent = shadow.persistent
         self._simulator.add(observation, shadow)
         while self._simulator.ready():
             self._keep_next()
@@ -109,7 +111,9 @@ class MagnitudeStack(Attack):
         kernels = _kernels(stand_ins, observed, (count, width), _as_it_is)
         members.append(kernel_ridge(*kernels, present, halves))
         odds = combine(members, present)
-        return odds if self.share is None else with_share(odds, self.share)
+        if self.share is None or self._persistent:
+            return odds
+        return with_share(odds, self.share)
 
     def probability(self) -> np.ndarray:
         """[T] probability that the property is present."""

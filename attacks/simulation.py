@@ -109,7 +109,12 @@ class Simulator:
                 total += torch.from_numpy(weight[part]) @ kept.bystanders
             return total
 
-        shift = self._shift(map(sums, parts), len(targets), shadow.contributors)
+        # Where the property stays, the mean of what was seen is what gives it away.
+        shift = (
+            None
+            if shadow.persistent
+            else self._shift(map(sums, parts), len(targets), shadow.contributors)
+        )
         seen = [view(_as_seen(observation, _shifted(sums(part), shift))) for part in parts]
         return Simulated(
             view(resolved(observation, observation.signal).unsqueeze(0)),

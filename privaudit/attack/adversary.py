@@ -48,6 +48,7 @@ class ProtocolFacts:
         transforms: what a client does to its delta before sending it.
         property_share: share of a batch that has the property when it is present.
         others: whether bystanders hold records ``without`` the property only, or ``natural`` ones.
+        persistent: the property is there in every round or in none, instead of coming and going.
     """
 
     participants: int
@@ -58,6 +59,7 @@ class ProtocolFacts:
     transforms: Transforms
     property_share: float
     others: Literal["without", "natural"]
+    persistent: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class ShadowRound:
         halves: [n] 0 or 1, the same for all three: shadows of different halves share no record (nor
             group) in any round, so that what is learned on one half can be tested on the other;
             None where the adversary holds too few records to split.
+        persistent: the property is there in all observations of a trace or in none; then what their
+            mean says about the property must not be taken out.
     """
 
     present: Tensor
@@ -80,6 +84,7 @@ class ShadowRound:
     bystanders: Tensor
     contributors: int
     halves: np.ndarray | None = None
+    persistent: bool = False
 
     def aggregates(self, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
         """Labelled stand-ins for the observed signal: [2n, P] sums, and [2n] bool.
@@ -141,7 +146,9 @@ class Adversary:
         if self.facts.others == "natural" and observation.contributors > 1:
             bystanders = self._deltas(observation, "bystander", None)
         halves = None if self._halves is None else np.arange(self.shadows) % 2
-        return ShadowRound(present, absent, bystanders, observation.contributors, halves)
+        return ShadowRound(
+            present, absent, bystanders, observation.contributors, halves, self.facts.persistent
+        )
 
     def _deltas(self, observation: Observation, kind: str, share: float | None) -> Tensor:
         """[n, P] shadow deltas of one kind; ``share`` None draws from all records."""

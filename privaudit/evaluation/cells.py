@@ -17,6 +17,8 @@ from privaudit.statistics.permutation import permutation_p_value
 from privaudit.statistics.power import detectable_auc
 from privaudit.statistics.runs import RunScores
 
+SIGNIFICANT, CHANCE = 0.05, 0.5
+
 
 @dataclass(frozen=True)
 class TableCell:
@@ -51,6 +53,19 @@ class TableCell:
     def auc(self) -> Interval | None:
         """The cell's AUC; None when every run failed."""
         return self.metrics.get("auc")
+
+    @cached_property
+    def told(self) -> bool:
+        """Whether the attack told the property from chance: what a star says.
+
+        Above chance at a false discovery rate of 5 % over the table, *and* with an interval above
+        0.5. The permutation test takes rounds to be exchangeable; a target with few records is a
+        little off chance in the same direction in all rounds of a run, which only the interval,
+        over runs, takes into account (docs/statistics.md).
+        """
+        if self.auc is None or self.q_value is None:
+            return False
+        return self.q_value < SIGNIFICANT and self.auc.low > CHANCE
 
 
 Key = tuple[str, str, float, int, str]

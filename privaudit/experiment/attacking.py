@@ -36,9 +36,16 @@ def attack_cell(world: World, folder: RunFolder, cell: Cell) -> None:
 
 def adversary_of(world: World, cell: Cell) -> Adversary:
     """What the adversary of a cell owns: client 0's records with their property, and the rules."""
+    scenario = world.scenario
     phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
     own = _auxiliary_records(world, cell)
     samples = Samples(world.samples.inputs[own], world.samples.labels[own])
+    groups = world.dataset.groups
+    auxiliary = AuxiliaryData(
+        samples,
+        world.dataset.properties[cell.property][own],
+        None if groups is None else groups[own],
+    )
     facts = ProtocolFacts(
         participants=phase.participants,
         batch_size=phase.batch_size,
@@ -48,12 +55,13 @@ def adversary_of(world: World, cell: Cell) -> Adversary:
         transforms=phase.training.transforms,
         property_share=phase.property_share,
         others=phase.others,
+        persistent=scenario.audit.schedule == "dataset",
     )
     return Adversary(
         engine=world.engine(cell.run),
-        auxiliary=AuxiliaryData(samples, world.dataset.properties[cell.property][own]),
+        auxiliary=auxiliary,
         facts=facts,
-        shadows=world.scenario.audit.shadows,
+        shadows=scenario.audit.shadows,
         seed=world.run_seed(cell.run).child("adversary", cell.name),
     )
 

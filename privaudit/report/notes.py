@@ -31,7 +31,7 @@ def reading(scenario: Scenario) -> list[str]:
         "runs; a blind guess has 0.50. "
         f"Runs: {scenario.runs}, of {audit.rounds} audited rounds each.",
         "* = above chance at a false discovery rate of 5 % over the table (permutation test, "
-        "Benjamini-Hochberg).",
+        "Benjamini-Hochberg), and the interval lies above 0.50.",
     ]
 
 
@@ -66,7 +66,7 @@ def statistics(cells: Sequence[TableCell]) -> list[str]:
         f"Intervals: 95 %, {'; '.join(methods) or 'none'}. Not estimable: not enough rounds to "
         "resolve that false positive rate.",
         f"Against chance: one-sided permutation test per cell; the p-values of {tested} cells are "
-        "adjusted together (Benjamini-Hochberg; q below 0.05 is starred).",
+        "adjusted together (Benjamini-Hochberg; starred: q below 0.05, interval above 0.50).",
         *(power_note(cells) or ["Power: not even a perfect attack would have been told reliably."]),
         *([f"Failed: {failed} of {len(cells)} cells have no result at all."] if failed else []),
         "The verdict names the highest cell of each property, and the highest of several is "

@@ -26,8 +26,6 @@ LONG = ("csv", "json")
 HEADS = ("property", "attack", "K", "rule")
 """What heads a row of the wide table."""
 
-SIGNIFICANT = 0.05
-
 
 def long_table(cells: Sequence[TableCell]) -> pd.DataFrame:
     """One row per cell, unrounded; what csv and analysis want."""
@@ -63,7 +61,7 @@ def long_table(cells: Sequence[TableCell]) -> pd.DataFrame:
 def wide_table(cells: Sequence[TableCell]) -> pd.DataFrame:
     """One row per property, rule, K and attack; AUC with interval by shared fraction.
 
-    ``*`` marks cells above chance at a false discovery rate of 5 % over the table. The column of
+    ``*`` marks cells that are told from chance (:attr:`TableCell.told`). The column of
     fraction 1, where every rule shares everything, repeats for each rule.
     """
     fractions = sorted({cell.fraction for cell in cells})
@@ -173,7 +171,7 @@ def cell_text(cell: TableCell | None) -> str:
         return "–"
     if cell.auc is None:
         return f"failed: {cell.failures[0]}" if cell.failures else "failed"
-    star = "*" if cell.q_value is not None and cell.q_value < SIGNIFICANT else ""
+    star = "*" if cell.told else ""
     lost = f" ({len(cell.failures)} failed)" if cell.failures else ""
     return interval_text(cell.auc) + star + lost
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from privaudit.evaluation.cells import TableCell
-from privaudit.report.tables import SIGNIFICANT, interval_text
+from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import Scenario
 
 HARMLESS = 0.6
@@ -36,15 +36,10 @@ def verdicts(scenario: Scenario, cells: Sequence[TableCell]) -> list[Verdict]:
     return [_verdict(scenario, n, [c for c in cells if c.property == n]) for n in names]
 
 
-def told(cell: TableCell) -> bool:
-    """Whether the cell is above chance at a false discovery rate of 5 % over the table."""
-    return cell.auc is not None and cell.q_value is not None and cell.q_value < SIGNIFICANT
-
-
 def strongest(cells: Sequence[TableCell]) -> TableCell | None:
     """The cell with the highest AUC; one told from chance goes before all that are not."""
     good = [cell for cell in cells if cell.auc is not None]
-    return max(good, key=lambda c: (told(c), c.auc.value if c.auc else 0.0), default=None)
+    return max(good, key=lambda c: (c.told, c.auc.value if c.auc else 0.0), default=None)
 
 
 def comparisons(cells: Sequence[TableCell]) -> list[str]:
@@ -90,7 +85,7 @@ def _verdict(scenario: Scenario, name: str, cells: Sequence[TableCell]) -> Verdi
         reasons = [reason for cell in cells for reason in cell.failures]
         why = f"every cell failed ({reasons[0]})" if reasons else "nothing was measured"
         return Verdict(name, UNKNOWN, f"Nothing can be said about '{name}': {why}.")
-    if told(best):
+    if best.told:
         among = f"; the highest of {len(cells)} cells" if len(cells) > 1 else ""
         sentence = (
             f"{_who(scenario)} can tell from one round whether {_what(scenario, name)}: "
@@ -210,7 +205,7 @@ def _beside(best: TableCell, cell: TableCell, axis: str) -> bool:
 
 
 def _told_properties(cells: Sequence[TableCell]) -> list[str]:
-    return list(dict.fromkeys(cell.property for cell in cells if told(cell)))
+    return list(dict.fromkeys(cell.property for cell in cells if cell.told))
 
 
 def _count(number: int, thing: str) -> str:
