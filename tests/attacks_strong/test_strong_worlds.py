@@ -131,3 +131,25 @@ def test_the_optimum_is_that_of_the_likelihood_ratio() -> None:
     shifted = spread * rng.standard_normal((20000, made.features)) + direction
     ratio = np.concatenate([absent, shifted]) @ direction
     assert auc(ratio, np.arange(40000) >= 20000) == pytest.approx(made.optimum, abs=0.01)
+
+
+def test_a_property_that_stays_is_told_from_the_sum_over_a_run(tmp_path: Path) -> None:
+    """Runs with it against control runs: by chance 5 and 5 are parted in 1 of 252."""
+    totals = {
+        always: [
+            MagnitudeStack(seed=Seed(1), trees=20).fit(w.trace.view(), w.adversary).score().sum()
+            for seed in range(5)
+            for w in [
+                world(
+                    tmp_path,
+                    f"{always}-{seed}",
+                    seed=seed + 10 * always,
+                    participants=3,
+                    rounds=12,
+                    always=always,
+                )
+            ]
+        ]
+        for always in (True, False)
+    }
+    assert min(totals[True]) > max(totals[False])

@@ -73,8 +73,12 @@ def audit(
     rounds: int = 40,
     transforms: Transforms | None = None,
     server: bool = False,
+    always: bool | None = None,
 ) -> AuditedWorld:
-    """Run the audited rounds under the tap, into a trace at ``path``."""
+    """Run the audited rounds under the tap, into a trace at ``path``.
+
+    ``always``: the property is there in every round (True) or in none (False); None = by the round.
+    """
     root = Seed(seed)
     dataset = records(root, shift)
     samples = Samples.of(dataset.inputs, dataset.labels)
@@ -95,6 +99,8 @@ def audit(
     )
     pools = property_pools(dataset, partition, "secret", BATCH, "without")
     present = balanced_presence(rounds, root.generator("presence"))
+    if always is not None:
+        present = np.full(rounds, always)
     with TraceWriter(
         path,
         engine.initial,
@@ -125,6 +131,7 @@ def audit(
         transforms=training.transforms,
         property_share=1.0,
         others="without",
+        persistent=always is not None,
     )
     adversary = Adversary(
         engine=engine,
