@@ -49,6 +49,9 @@ class Facts(Options):
     others: Literal["without", "natural"] = Field(
         "natural", description="without (bystanders never have the property) or natural"
     )
+    persistent: bool = Field(
+        False, description="true where the property is there in every round or in none"
+    )
 
     def for_attacks(self) -> ProtocolFacts:
         """In the form that attacks are given."""
@@ -62,6 +65,7 @@ class Facts(Options):
             transforms=Transforms(self.clip_norm, self.noise, sharing),
             property_share=self.property_share,
             others=self.others,
+            persistent=self.persistent,
         )
 
 

@@ -19,6 +19,7 @@ from privaudit.cli.options import (
     whole_numbers,
 )
 from privaudit.cli.terminal import Bars
+from privaudit.errors import UserError
 
 
 @app.command()
@@ -72,6 +73,8 @@ def dilution(
     from privaudit.report.tables import as_text
     from privaudit.scenario.load import load_scenario
 
+    if resume and out is None:
+        raise UserError("needs the folder of the dilution", where="--resume", remedy="give --out")
     resolved = load_scenario(scenario, assignments or [])
     folder_path = out or Path("runs") / f"dilution-{resolved.name}-{timestamp()}"
     check_harmless_threshold(threshold)

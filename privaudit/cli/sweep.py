@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from privaudit.cli.app import app, leave_now
+from privaudit.cli.app import app, interrupted
 from privaudit.cli.options import Assignments, DataDir, Json, Quiet, Workers, timestamp
-from privaudit.cli.terminal import Bars, errors
+from privaudit.cli.terminal import Bars
 from privaudit.errors import UserError
 
 
@@ -65,8 +65,7 @@ def sweep(
             progress=Bars(quiet=quiet),
         )
     except KeyboardInterrupt:
-        errors.print(f"interrupted; go on with the same command, --out {folder_path} --resume")
-        leave_now(130)
+        interrupted(f"; go on with the same command, --out {folder_path} --resume")
     found = read_sweep(folder_path)
     write_sweep(RunFolder(folder_path), found)
     page = folder_path / "report" / "index.html"

@@ -159,7 +159,8 @@ class Engine:
         # Dropout, as a layer or inside one, draws from torch's global generator: lend it our
         # stream, then put it back.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed.integer())
+            # Not torch.manual_seed: it looks for accelerators each time, longer than a small step.
+            torch.default_generator.manual_seed(seed.integer())
             yield
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from os import PathLike
 from pathlib import Path
 
@@ -84,7 +85,7 @@ class Result:
         return f"{as_text(wide_table(self._content.cells))}\n{self.report}"
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{note}</li>" for note in self.notes)
+        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
         return f"{as_text(wide_table(self._content.cells), 'html')}<ul>{notes}</ul>"
 
 

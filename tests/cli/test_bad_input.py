@@ -271,3 +271,10 @@ def test_dilution_refuses_as_well(
 ) -> None:
     arguments = ["dilution", "mine.toml", "--out", "new", *options]
     assert message in refused(capsys, *arguments, unchanged=place)
+
+
+def test_dilution_resumes_in_a_named_folder_only(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refused(capsys, "dilution", "mine.toml", "--resume", unchanged=place)
+    assert "--resume: needs the folder of the dilution" in message
