@@ -94,7 +94,7 @@ def run_audit(
     check_world(world)
     place = place or Place()
     accounts = place.accounts() if scenario.ledger.enabled else None
-    if scenario.ledger.enabled:
+    if scenario.ledger.enabled and not resume:  # a run that goes on has its own say about chains
         place.check_reachable()
     with RunFolder.create(out, scenario, resume=resume) as folder:
         if not is_sealed(folder):
