@@ -94,9 +94,12 @@ def shared_count(fraction: float, size: int) -> int:
 
 
 def _top(values: Tensor, fraction: float) -> Tensor:
-    """Mask of the ``ceil(fraction * n)`` largest values >= 0; of equals, the first."""
+    """Mask of the ``ceil(fraction * n)`` largest values >= 0; of equals, the first.
+
+    What is not a number goes first: the server must see it to refuse the delta.
+    """
     count = shared_count(fraction, len(values))
-    array = values.numpy()
+    array = np.where(np.isnan(values.numpy()), np.inf, values.numpy())
     used = array > 0
     known = int(used.sum())
     if known <= count:  # many zeros are what makes a partition slow

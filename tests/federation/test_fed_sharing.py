@@ -182,3 +182,14 @@ def test_transforms_do_not_change_their_argument() -> None:
     before = delta.clone()
     Transforms(clip_norm=0.1, noise=0.3, sharing=Sharing("random", 0.5)).apply(delta, layout, SEED)
     assert torch.equal(delta, before)
+
+
+@pytest.mark.parametrize("rule", ["largest", "largest-per-layer"])
+@pytest.mark.parametrize("fraction", [0.1, 0.9])
+def test_a_delta_that_is_not_a_number_stays_so_for_the_server_to_refuse(
+    rule: str, fraction: float
+) -> None:
+    for bad in (math.nan, math.inf):
+        delta = torch.cat([torch.tensor([0.5, bad, -2.0]), torch.zeros(7)])
+        sent = Sharing(rule, fraction).apply(delta, Layout.of([("only", (10,))]), Seed(0))
+        assert not torch.isfinite(sent).all()
