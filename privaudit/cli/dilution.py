@@ -8,18 +8,17 @@ from typing import Annotated
 
 import typer
 
-from privaudit.cli.app import app, interrupted
+from privaudit.cli.app import app
 from privaudit.cli.options import (
     Assignments,
     DataDir,
     Json,
     Quiet,
     Workers,
-    timestamp,
     whole_numbers,
 )
+from privaudit.cli.several import folder_of, resumable, tell
 from privaudit.cli.terminal import Bars
-from privaudit.errors import UserError
 
 
 @app.command()
@@ -70,15 +69,12 @@ def dilution(
     )
     from privaudit.experiment.folder import RunFolder
     from privaudit.report.dilution import conclusions, dilution_table, write_dilution
-    from privaudit.report.tables import as_text
     from privaudit.scenario.load import load_scenario
 
-    if resume and out is None:
-        raise UserError("needs the folder of the dilution", where="--resume", remedy="give --out")
     resolved = load_scenario(scenario, assignments or [])
-    folder_path = out or Path("runs") / f"dilution-{resolved.name}-{timestamp()}"
+    folder_path = folder_of("dilution", resolved.name, out, resume=resume)
     check_harmless_threshold(threshold)
-    try:
+    with resumable(folder_path):
         measure_dilution(
             resolved,
             folder_path,
@@ -91,18 +87,10 @@ def dilution(
             resume=resume,
             progress=Bars(quiet=quiet),
         )
-    except KeyboardInterrupt:
-        interrupted(f"; go on with the same command, --out {folder_path} --resume")
     curves = dilution_curves(folder_path, threshold=threshold)
     write_dilution(RunFolder(folder_path), curves, threshold=threshold)
     page = folder_path / "report" / "index.html"
     if as_json:
         typer.echo(json.dumps({"report": str(page), "curves": [curve_json(c) for c in curves]}))
         return
-    typer.echo(as_text(dilution_table(curves)))
-    if quiet:
-        return
-    typer.echo()
-    for line in conclusions(curves, threshold):
-        typer.echo(f"- {line}")
-    typer.echo(f"\nreport: {page}")
+    tell(dilution_table(curves), conclusions(curves, threshold), page, quiet=quiet)

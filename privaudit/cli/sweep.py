@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from privaudit.cli.app import app, interrupted
-from privaudit.cli.options import Assignments, DataDir, Json, Quiet, Workers, timestamp
+from privaudit.cli.app import app
+from privaudit.cli.options import Assignments, DataDir, Json, Quiet, Workers
+from privaudit.cli.several import folder_of, resumable, tell
 from privaudit.cli.terminal import Bars
-from privaudit.errors import UserError
 
 
 @app.command()
@@ -46,16 +46,13 @@ def sweep(
     """
     from privaudit.experiment.folder import RunFolder
     from privaudit.report.sweep import sweep_json, sweep_notes, sweep_table, write_sweep
-    from privaudit.report.tables import as_text
     from privaudit.scenario.load import load_sweep
     from privaudit.sweep import measure_sweep, read_sweep
 
-    if resume and out is None:
-        raise UserError("needs the folder of the sweep", where="--resume", remedy="give --out")
     overrides = [*(assignments or []), *([] if seeds is None else [f"runs={seeds}"])]
     resolved = load_sweep(scenario, overrides, over)
-    folder_path = out or Path("runs") / f"sweep-{resolved.name}-{timestamp()}"
-    try:
+    folder_path = folder_of("sweep", resolved.name, out, resume=resume)
+    with resumable(folder_path):
         measure_sweep(
             resolved,
             folder_path,
@@ -64,18 +61,10 @@ def sweep(
             resume=resume,
             progress=Bars(quiet=quiet),
         )
-    except KeyboardInterrupt:
-        interrupted(f"; go on with the same command, --out {folder_path} --resume")
     found = read_sweep(folder_path)
     write_sweep(RunFolder(folder_path), found)
     page = folder_path / "report" / "index.html"
     if as_json:
         typer.echo(json.dumps({"report": str(page)} | sweep_json(found), allow_nan=False))
         return
-    typer.echo(as_text(sweep_table(found)))
-    if quiet:
-        return
-    typer.echo()
-    for note in sweep_notes(found):
-        typer.echo(f"- {note}")
-    typer.echo(f"\nreport: {page}")
+    tell(sweep_table(found), sweep_notes(found), page, quiet=quiet)

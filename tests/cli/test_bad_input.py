@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from ledger_runs import run_command
+from refusals import refused
 
 from privaudit.experiment.world import check_world, load_world
 from privaudit.scenario.load import load_scenario
@@ -36,15 +36,6 @@ shadows = 2
 attacks = ["linear"]
 """
 RECORDS = 60
-Snapshot = dict[str, bytes | None]
-
-
-def snapshot(folder: Path) -> Snapshot:
-    """Every path below a folder, with its content."""
-    return {
-        str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None
-        for p in folder.rglob("*")
-    }
 
 
 @pytest.fixture
@@ -59,21 +50,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "mine.csv").write_text("\n".join(["age,weight,smokes,outcome", *rows, ""]))
     (tmp_path / "mine.toml").write_text(SCENARIO)
     return tmp_path
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str, unchanged: Path) -> str:
-    """The one line of a command that must be refused and leave the folder as it was."""
-    before = snapshot(unchanged)
-    code = run_command(*arguments)
-    printed = capsys.readouterr()
-    assert code == 2, printed
-    assert printed.out == ""
-    assert printed.err.startswith("privaudit: ")
-    assert printed.err.endswith("\n")
-    assert len(printed.err.splitlines()) == 1, printed.err
-    assert "Traceback" not in printed.err
-    assert snapshot(unchanged) == before
-    return printed.err
 
 
 def test_the_scenario_itself_is_fine(place: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 import torch
 from command_line import privaudit_process
 from ledger_runs import run_command
+from refusals import refused, snapshot
 from safetensors.torch import save_file
 
 from privaudit.engine.layout import Layout
@@ -52,13 +53,6 @@ TABLE = "a,y,p\n" + "".join(f"{i}.5,{i // 2 % 2},{i % 2}\n" for i in range(RECOR
 SIZE = 3 * 7 + 7 + 7 * 3 + 3
 
 
-def snapshot(folder: Path) -> dict[str, bytes | None]:
-    return {
-        str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None
-        for p in folder.rglob("*")
-    }
-
-
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder where everything is fine."""
@@ -76,20 +70,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             delta = torch.randn(SIZE, generator=rng)
             trace.append(delta, delta / 2, own_weight=0.5, participants=2)
     return tmp_path
-
-
-def refused(capsys: pytest.CaptureFixture[str], place: Path, *arguments: str) -> str:
-    before = snapshot(place)
-    code = run_command(*arguments)
-    printed = capsys.readouterr()
-    assert code == 2, printed
-    assert printed.out == ""
-    assert printed.err.startswith("privaudit: ")
-    assert printed.err.count("\n") == 1, printed.err
-    assert len(printed.err.splitlines()) == 1, printed.err
-    assert "Traceback" not in printed.err
-    assert snapshot(place) == before
-    return printed.err
 
 
 RUN = ("run", "mine.toml", "--out", "new", "--workers", "1")
@@ -158,7 +138,7 @@ SCENARIOS: dict[str, bytes] = {
 @pytest.mark.parametrize("kind", SCENARIOS)
 def test_scenario_files(kind: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "mine.toml").write_bytes(SCENARIOS[kind])
-    refused(capsys, place, *RUN)
+    refused(capsys, *RUN, unchanged=place)
 
 
 def archive(path: Path, **arrays: np.ndarray) -> None:
@@ -221,7 +201,7 @@ def test_archives(
     kind: str, command: tuple[str, ...], place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ARCHIVES[kind](place / "mine.npz")
-    assert "mine.npz" in refused(capsys, place, *command)
+    assert "mine.npz" in refused(capsys, *command, unchanged=place)
 
 
 TABLES: dict[str, bytes] = {
@@ -247,7 +227,7 @@ TABLES: dict[str, bytes] = {
 def test_tables(kind: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "mine.toml").write_bytes(HEAD + CSV + REST)
     (place / "mine.csv").write_bytes(TABLES[kind])
-    assert "mine.csv" in refused(capsys, place, *RUN)
+    assert "mine.csv" in refused(capsys, *RUN, unchanged=place)
 
 
 def packed_wrongly(place: Path) -> None:
@@ -257,7 +237,7 @@ def packed_wrongly(place: Path) -> None:
 
 def test_a_packed_table_that_was_cut(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     packed_wrongly(place)
-    refused(capsys, place, *RUN)
+    refused(capsys, *RUN, unchanged=place)
 
 
 def manifest(**changes: object) -> Callable[[Path], object]:
@@ -323,7 +303,7 @@ TRACES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("kind", TRACES)
 def test_traces(kind: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     TRACES[kind](place / "trace")
-    refused(capsys, place, *ATTACK_DENSE)
+    refused(capsys, *ATTACK_DENSE, unchanged=place)
 
 
 @pytest.mark.parametrize(
@@ -356,7 +336,7 @@ def test_traces(kind: str, place: Path, capsys: pytest.CaptureFixture[str]) -> N
 )
 def test_flags(arguments: list[str], place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "loop").symlink_to("loop")
-    refused(capsys, place, "run", "mine.toml", "--out", "new", *arguments)
+    refused(capsys, "run", "mine.toml", "--out", "new", *arguments, unchanged=place)
 
 
 @pytest.mark.parametrize("verb", ["table", "report", "ledger", "verify"])
@@ -371,14 +351,14 @@ def test_folders_that_are_no_run(
         assert run_command(verb, folder) == 1  # it looks, and says what does not match
         assert capsys.readouterr().err == ""
         return
-    refused(capsys, place, verb, folder)
+    refused(capsys, verb, folder, unchanged=place)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_may_not_be_written(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "locked").mkdir(mode=0o500)
-    refused(capsys, place, "run", "mine.toml", "--out", "locked/new")
-    refused(capsys, place, "new", "locked/new.toml")
+    refused(capsys, "run", "mine.toml", "--out", "locked/new", unchanged=place)
+    refused(capsys, "new", "locked/new.toml", unchanged=place)
 
 
 def test_an_unreachable_chain_leaves_nothing(
@@ -391,7 +371,9 @@ def test_an_unreachable_chain_leaves_nothing(
         key = Account.encrypt(f"{number:064x}", "secret", kdf="pbkdf2", iterations=10)
         (place / "keys" / f"{role}.json").write_text(json.dumps(key))
     monkeypatch.setenv("PRIVAUDIT_KEYSTORE_PASSWORD", "secret")
-    line = refused(capsys, place, *RUN, "--rpc", "http://127.0.0.1:9", "--keystore", "keys")
+    line = refused(
+        capsys, *RUN, "--rpc", "http://127.0.0.1:9", "--keystore", "keys", unchanged=place
+    )
     assert "127.0.0.1:9" in line
 
 

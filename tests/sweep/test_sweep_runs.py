@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ledger_runs import run_command
+from refusals import refused
 
 from privaudit.audit import run_audit
 from privaudit.errors import UserError
@@ -86,20 +87,6 @@ def results(out: Path) -> dict[str, bytes]:
     """What the audits found and what the sweep says of it: no seconds, no commit."""
     kept = re.compile(r"report/sweep|report/index|\d\d-.*/(scores|truth)/")
     return {name: found for name, found in contents(out).items() if kept.match(name)}
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line of a command that must be refused and leave everything as it was."""
-    before = contents(Path())
-    capsys.readouterr()
-    code = run_command(*arguments)
-    printed = capsys.readouterr()
-    assert code == 2, printed
-    assert printed.out == ""
-    assert len(printed.err.splitlines()) == 1, printed.err
-    assert printed.err.startswith("privaudit: ")
-    assert contents(Path()) == before
-    return printed.err
 
 
 def test_a_run_folder_per_value_and_a_report(place: Path) -> None:
@@ -228,7 +215,7 @@ def test_what_cannot_be_swept_is_refused_before_anything_runs(
 ) -> None:
     (here / "full").mkdir()
     (here / "full" / "thesis.txt").write_text("years of work")
-    assert message in refused(capsys, "sweep", *arguments)
+    assert message in refused(capsys, "sweep", *arguments, unchanged=Path())
     assert not (here / "new").exists()
 
 
@@ -244,7 +231,7 @@ def test_what_cannot_be_swept_is_refused_before_anything_runs(
 def test_a_sweep_is_no_run(
     arguments: list[str], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "is a sweep over federation.rounds" in refused(capsys, *arguments)
+    assert "is a sweep over federation.rounds" in refused(capsys, *arguments, unchanged=Path())
     assert not (here / "runs").exists()
 
 

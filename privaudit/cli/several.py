@@ -1,0 +1,50 @@
+"""What ``dilution`` and ``sweep`` share: a folder of several audits, and telling its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from privaudit.cli.app import interrupted
+from privaudit.cli.options import timestamp
+from privaudit.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def folder_of(verb: str, name: str, out: Path | None, *, resume: bool) -> Path:
+    """``--out``, or a new folder below ``runs/``.
+
+    Raises:
+        UserError: there is no folder to go on in.
+    """
+    if resume and out is None:
+        raise UserError(f"needs the folder of the {verb}", where="--resume", remedy="give --out")
+    return out or Path("runs") / f"{verb}-{name}-{timestamp()}"
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Say how to go on when interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        interrupted(f"; go on with the same command, --out {folder} --resume")
+
+
+def tell(table: pd.DataFrame, notes: Iterable[str], page: Path, *, quiet: bool) -> None:
+    """The table and, unless ``quiet``, its notes and where the report lies."""
+    from privaudit.report.tables import as_text
+
+    typer.echo(as_text(table))
+    if quiet:
+        return
+    typer.echo()
+    for note in notes:
+        typer.echo(f"- {note}")
+    typer.echo(f"\nreport: {page}")
