@@ -13,6 +13,7 @@ from privaudit.scenario.schema import Scenario
 
 _ABSENT = object()
 PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+SCENARIO = "scenario.toml"
 FILES = (
     ("index.html", "this page"),
     ("report.md", "the same as Markdown"),
@@ -21,7 +22,9 @@ FILES = (
     ("table.tex", "the table for LaTeX (booktabs)"),
     ("table.md", "the table and its notes"),
     ("../records.jsonl", "the records: scores and ground truth of every cell and run"),
-    ("../scenario.json", "the resolved scenario"),
+    ("../layers.jsonl", "scores from each layer alone"),
+    ("../scenario.toml", "the scenario, every setting included, to run again"),
+    ("../scenario.json", "the same, as its SHA-256 is taken"),
     ("../timings.jsonl", "seconds"),
     ("../manifest.json", "SHA-256 of every file of the run"),
 )
@@ -36,11 +39,11 @@ def files_beside(content: Content) -> list[tuple[str, str]]:
 def command(scenario: Scenario) -> str:
     """The command that makes this run again.
 
-    For a bundled scenario with every value that differs from it as ``--set``; otherwise for the
-    user's own file, which a run does not keep.
+    For a bundled scenario with every value that differs from it as ``--set``; otherwise with the
+    file that a run keeps of its scenario.
     """
     if scenario.name not in bundled():
-        return "privaudit run YOUR.toml"
+        return f"privaudit run RUN/{SCENARIO}"
     base = load_scenario(scenario.name).model_dump(mode="json")
     resolved = scenario.model_dump(mode="json")
     settings = [
