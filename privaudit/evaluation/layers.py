@@ -34,7 +34,7 @@ from privaudit.statistics.runs import BoolArray, FloatArray
 
 LAYERS = "layers.jsonl"
 ALL = "all layers"
-"""The row of all layers together, each with the same weight; no module has a space in its name."""
+"""The row of all layers together; no module has a space in its name."""
 
 POWER = 0.05
 """|x|^0.05 is close to log |x|, and finite at zero."""
@@ -125,7 +125,7 @@ def signal_by_layer(
     np.power(seen, POWER, out=seen)
     edges = np.cumsum([len(part) for part in picked.values()])[:-1]
     kernels = dict(zip(picked, map(_kernel, np.split(seen, edges, axis=1)), strict=True))
-    kernels[ALL] = np.sum(list(kernels.values()), axis=0)
+    kernels[ALL] = np.sum(list(kernels.values()), axis=0)  # as of all coordinates side by side
     return {layer: pair_out_scores(kernel, truth) for layer, kernel in kernels.items()}
 
 
@@ -221,11 +221,9 @@ def _of_cell(folder: RunFolder, cell: Cell) -> list[LayerScores]:
 
 
 def _kernel(rows: FloatArray) -> FloatArray:
-    """[T, T] inner products of the standardised rows, with trace 1; zeros where nothing varies."""
+    """[T, T] inner products of the rows, standardised by coordinate; constant ones are left out."""
     centred = rows - rows.mean(axis=0)
     spread = centred.std(axis=0)
     varies = spread > 0
     scaled = (centred[:, varies] / spread[varies]).astype(np.float64)
-    kernel = scaled @ scaled.T
-    trace = float(np.trace(kernel))
-    return kernel / trace if trace else kernel
+    return np.asarray(scaled @ scaled.T)

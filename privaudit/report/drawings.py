@@ -9,7 +9,7 @@ from html import escape
 
 from privaudit.report import curves, figures
 from privaudit.report.content import Content
-from privaudit.report.layers import LayerCell, auc_by_layer, layer_sentences
+from privaudit.report.layers import LayerCell, auc_by_layer
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _layer_text(layers: Sequence[LayerCell]) -> str:
     return (
         f"K = {first.participants}, {100 * first.shared:g} % of the parameters shared. Input at "
         "the top; bars are 95 % intervals over runs, filled and blue where they lie above a blind "
-        f"guess (dashed). {' '.join(layer_sentences(layers))}"
+        "guess (dashed)."
     )
 
 

@@ -22,10 +22,10 @@ MOST_LAYERS = 24
 """Drawn; a table has all of them."""
 
 NOTE = (
-    "Measured with the truth at hand, not by an attack: a ridge regression on the magnitudes of one "
-    "layer's coordinates is shown in which other rounds of the run the property was there. It has "
-    "far fewer examples than the attacks make for themselves, so a layer without signal here may "
-    "still help an attacker; layers are compared with one another, not with the table above."
+    "Measured with the truth at hand, not by an attack: a ridge regression on the magnitudes of "
+    "one layer's coordinates is shown in which other rounds of the run the property was there. It "
+    "has far fewer examples than attacks make for themselves: a layer without signal here may "
+    "still help an attacker. Compare layers with one another, not with the table of attacks."
 )
 
 

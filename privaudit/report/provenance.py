@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
+from privaudit.evaluation.records import Record
 from privaudit.report.content import Content
 from privaudit.scenario.load import bundled, load_scenario
 from privaudit.scenario.schema import Scenario
@@ -56,7 +58,16 @@ def command(scenario: Scenario) -> str:
 
 def facts(content: Content) -> list[tuple[str, str]]:
     """(what, value): versions, commits and checksums behind the numbers; all values seen."""
-    records = content.records
+    return [
+        ("Scenario", content.scenario.name),
+        ("Root seed", str(content.scenario.seed)),
+        *record_facts(content.records),
+        ("scenario.json, SHA-256", content.scenario_sha256),
+    ]
+
+
+def record_facts(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """(what, value): versions, commits and data sets of the records; all values seen."""
     versions: dict[str, set[str]] = {}
     for record in records:
         for name, version in record.versions.items():
@@ -65,12 +76,9 @@ def facts(content: Content) -> list[tuple[str, str]]:
     data = sorted({(r.dataset.get("name", "?"), r.dataset.get("checksum", "?")) for r in records})
     shown = ", ".join(f"{name} {' / '.join(sorted(v))}" for name, v in versions.items())
     return [
-        ("Scenario", content.scenario.name),
-        ("Root seed", str(content.scenario.seed)),
         ("Versions", shown),
         ("Git commit", ", ".join(commits)),
         *((f"Data set '{name}', SHA-256", checksum) for name, checksum in data),
-        ("scenario.json, SHA-256", content.scenario_sha256),
     ]
 
 

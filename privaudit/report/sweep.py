@@ -16,9 +16,10 @@ from privaudit.evaluation.cells import TableCell
 from privaudit.experiment.folder import RunFolder
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg
-from privaudit.report.several import error_bars, html_page, markdown
+from privaudit.report.notes import footnotes, limits
+from privaudit.report.provenance import SCENARIO
+from privaudit.report.several import Findings, error_bars, write_findings
 from privaudit.report.tables import cell_text, long_table
-from privaudit.report.write import footnotes
 from privaudit.sweep import Sweep
 
 FIGURE_TEXT = (
@@ -45,15 +46,50 @@ class Line:
 
 def write_sweep(folder: RunFolder, sweep: Sweep) -> None:
     """Write ``report/sweep.{md,csv,json,svg}`` and ``report/index.html``."""
-    title = sweep.scenario.title or sweep.scenario.name
-    notes, table, figure = sweep_notes(sweep), sweep_table(sweep), sweep_figure(sweep)
-    drawing = Drawing("sweep", f"AUC by {sweep.key}", FIGURE_TEXT, figure)
+    found = Findings(
+        kind="sweep",
+        title=sweep.scenario.title or sweep.scenario.name,
+        answer=sweep_answer(sweep),
+        table=sweep_table(sweep),
+        caption=f"AUC with 95 % interval, by {sweep.key}",
+        notes=sweep_notes(sweep),
+        drawing=Drawing("sweep", f"AUC by {sweep.key}", FIGURE_TEXT, sweep_figure(sweep)),
+        limits=limits(sweep.points[0].scenario),
+        command=f"privaudit sweep RUN/{SCENARIO}",
+        runs=[point.folder for point in sweep.points],
+    )
     document = json.dumps(sweep_json(sweep), indent=1, allow_nan=False)
-    folder.write_text("report/sweep.json", document + "\n")
-    folder.write_text("report/sweep.csv", _long(sweep).to_csv(index=False, lineterminator="\n"))
-    folder.write_text("report/sweep.svg", figure)
-    folder.write_text("report/sweep.md", markdown(title, notes, table, drawing))
-    folder.write_text("report/index.html", html_page(title, notes, table, drawing))
+    write_findings(folder, found, document=document, rows=sweep_csv(sweep))
+
+
+def sweep_answer(sweep: Sweep) -> list[str]:
+    """For each property its highest line, at the first and the last value that were measured."""
+    lines = lines_of(sweep)
+    names = dict.fromkeys(line.property for line in lines)
+    return [_answer(sweep, [line for line in lines if line.property == name]) for name in names]
+
+
+def _answer(sweep: Sweep, lines: Sequence[Line]) -> str:
+    name = lines[0].property
+    scored = [(cell.auc.value, line) for line in lines for cell in line.cells if cell and cell.auc]
+    if not scored:
+        return f"'{name}': every audit failed."
+    line = max(scored, key=lambda pair: pair[0])[1]
+    known = [
+        (point.label, cell)
+        for point, cell in zip(sweep.points, line.cells, strict=True)
+        if cell and cell.auc
+    ]
+    (start, first), (end, last) = known[0], known[-1]
+    assert first.auc is not None
+    assert last.auc is not None
+    key = sweep.key.rpartition(".")[2]
+    what = f"'{name}', {line.attack}: AUC {cell_text(first)} at {key} = {start}"
+    if len(known) == 1:
+        return f"{what}; the other audits failed."
+    apart = first.auc.low > last.auc.high or last.auc.low > first.auc.high
+    verdict = "the intervals are apart" if apart else "the intervals overlap: no difference claimed"
+    return f"{what}, {cell_text(last)} at {key} = {end}; {verdict}."
 
 
 def sweep_table(sweep: Sweep) -> pd.DataFrame:
@@ -216,9 +252,10 @@ def _footnotes(sweep: Sweep) -> list[str]:
     return notes
 
 
-def _long(sweep: Sweep) -> pd.DataFrame:
+def sweep_csv(sweep: Sweep) -> str:
+    """One row per value and cell, unrounded."""
     frames = [long_table(point.cells).assign(value=point.label) for point in sweep.points]
     table = pd.concat(frames, ignore_index=True)
     table.insert(0, "key", sweep.key)
     table.insert(1, "value", table.pop("value"))
-    return table
+    return str(table.to_csv(index=False, lineterminator="\n"))
