@@ -44,6 +44,7 @@ def write_dilution(folder: RunFolder, curves: Sequence[Curve], *, threshold: flo
         title=f"{TITLE}: {scenario.title or scenario.name}",
         answer=answers(curves, threshold),
         table=dilution_table(curves),
+        heads=4,
         caption=CAPTION,
         notes=conclusions(curves, threshold),
         drawing=Drawing("dilution", FIGURE_TITLE, FIGURE_TEXT, figure),

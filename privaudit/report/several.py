@@ -34,6 +34,7 @@ class Findings:
         title: of the page.
         answer: what was found, in sentences.
         table: as text.
+        heads: how many of its columns head a row.
         caption: what the table holds.
         notes: how to read it.
         drawing: the figure.
@@ -46,6 +47,7 @@ class Findings:
     title: str
     answer: Sequence[str]
     table: pd.DataFrame
+    heads: int
     caption: str
     notes: Sequence[str]
     drawing: Drawing
@@ -98,7 +100,7 @@ def _page(folder: RunFolder, found: Findings) -> str:
         kicker=f"privaudit {found.kind}",
         sections=SECTIONS,
         answer=found.answer,
-        table=frame_rows(found.table),
+        table=frame_rows(found.table, headers=found.heads),
         caption=found.caption,
         notes=found.notes,
         drawing=found.drawing,

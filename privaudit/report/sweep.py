@@ -23,9 +23,12 @@ from privaudit.report.tables import cell_text, long_table
 from privaudit.sweep import Sweep
 
 FIGURE_TEXT = (
-    "One panel per property; bars and bands are 95 % intervals over runs at each value, dashed: a "
-    "blind guess."
+    "One panel per property; bars (and bands) are 95 % intervals over runs at each value; dashed: "
+    "a blind guess."
 )
+MOST_BANDS = 3
+"""Lines of a panel up to which their intervals are shaded, too; more would hide one another."""
+
 LOGARITHMIC_FROM = 20.0
 """Positive values whose largest is that many times the smallest lie on a logarithmic axis."""
 
@@ -48,9 +51,10 @@ def write_sweep(folder: RunFolder, sweep: Sweep) -> None:
     """Write ``report/sweep.{md,csv,json,svg}`` and ``report/index.html``."""
     found = Findings(
         kind="sweep",
-        title=sweep.scenario.title or sweep.scenario.name,
+        title=f"{sweep.scenario.title or sweep.scenario.name}, by {sweep.key}",
         answer=sweep_answer(sweep),
         table=sweep_table(sweep),
+        heads=4,
         caption=f"AUC with 95 % interval, by {sweep.key}",
         notes=sweep_notes(sweep),
         drawing=Drawing("sweep", f"AUC by {sweep.key}", FIGURE_TEXT, sweep_figure(sweep)),
@@ -63,7 +67,10 @@ def write_sweep(folder: RunFolder, sweep: Sweep) -> None:
 
 
 def sweep_answer(sweep: Sweep) -> list[str]:
-    """For each property its highest line, at the first and the last value that were measured."""
+    """For each property its highest line, at the first and the last value that were measured.
+
+    A property that was told from chance at no value is said to be just that.
+    """
     lines = lines_of(sweep)
     names = dict.fromkeys(line.property for line in lines)
     return [_answer(sweep, [line for line in lines if line.property == name]) for name in names]
@@ -75,15 +82,21 @@ def _answer(sweep: Sweep, lines: Sequence[Line]) -> str:
     if not scored:
         return f"'{name}': every audit failed."
     line = max(scored, key=lambda pair: pair[0])[1]
+    key = sweep.key.rpartition(".")[2]
     known = [
         (point.label, cell)
         for point, cell in zip(sweep.points, line.cells, strict=True)
         if cell and cell.auc
     ]
+    if not any(cell.told for other in lines for cell in other.cells if cell):
+        start, first = max(known, key=lambda pair: pair[1].auc.value if pair[1].auc else 0.0)
+        return (
+            f"'{name}' was told from chance at no value of {key}; the highest AUC was "
+            f"{cell_text(first)} ({line.attack}, {key} = {start})."
+        )
     (start, first), (end, last) = known[0], known[-1]
     assert first.auc is not None
     assert last.auc is not None
-    key = sweep.key.rpartition(".")[2]
     what = f"'{name}', {line.attack}: AUC {cell_text(first)} at {key} = {start}"
     if len(known) == 1:
         return f"{what}; the other audits failed."
@@ -94,8 +107,8 @@ def _answer(sweep: Sweep, lines: Sequence[Line]) -> str:
 
 def sweep_table(sweep: Sweep) -> pd.DataFrame:
     """One row per line, one column per value: AUC with interval, ``*`` as in the table of a run."""
-    columns = [f"={point.label}" for point in sweep.points]
-    columns[0] = sweep.key.rpartition(".")[2] + columns[0]
+    key = sweep.key.rpartition(".")[2]
+    columns = [f"{key}={point.label}" for point in sweep.points]
     rows = []
     for line in lines_of(sweep):
         row = {
@@ -209,8 +222,9 @@ def _panel(axes: Axes, sweep: Sweep, lines: Sequence[Line]) -> None:
         axes.errorbar(
             x, y, yerr=error_bars(aucs), capsize=3, label=label, marker=marker, color=colour
         )
-        low, high = [auc.low for auc in aucs], [auc.high for auc in aucs]
-        axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
+        if len(lines) <= MOST_BANDS:
+            low, high = [auc.low for auc in aucs], [auc.high for auc in aucs]
+            axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
     axes.set_xlabel(sweep.key)
     axes.set_ylim(0, 1.03)
 
