@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from privaudit.ledger.entries import audit_table, audits_summary
+from privaudit.ledger.entries import AUDITS_NOTE, audit_facts, audit_table
 from privaudit.ledger.tables import NOTE, client_rows, client_table, rewards_summary
 from privaudit.report import notes, provenance, tables
 from privaudit.report.content import Content, training_lines
@@ -113,8 +113,8 @@ def _layers(content: Content) -> list[str]:
 def _audits(content: Content) -> list[str]:
     if not content.audits:
         return []
-    text = markdown_text(audits_summary(content.scenario_sha256, content.audits))
-    return ["### Audit entries", text, _table(audit_table(content.audits))]
+    facts = _pairs(audit_facts(content.scenario_sha256, content.audits))
+    return ["### Audit entries", facts, _table(audit_table(content.audits)), AUDITS_NOTE]
 
 
 def _rewards(content: Content) -> list[str]:
