@@ -16,6 +16,7 @@ from privaudit.cli.options import (
     Quiet,
     Rpc,
     Workers,
+    scenario_names,
     timestamp,
 )
 from privaudit.cli.scenarios import print_dry_run
@@ -26,7 +27,10 @@ from privaudit.errors import UserError
 @app.command()
 def run(
     scenario: Annotated[
-        str | None, typer.Argument(help="Name of a bundled scenario, or a TOML file.")
+        str | None,
+        typer.Argument(
+            help="Name of a bundled scenario, or a TOML file.", autocompletion=scenario_names
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the run (default: runs/NAME-TIME).")
