@@ -19,7 +19,7 @@ from privaudit.data.files import default_data_dir
 from privaudit.errors import UserError
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.records import Record
-from privaudit.experiment.cells import Cell, cells_of
+from privaudit.experiment.cells import Cell, cells_of, groups_of
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.tasks import (
     Job,
@@ -161,7 +161,7 @@ def _compute(
     ledger.record_training(show)
 
     cells = cells_of(scenario)
-    audited = in_processes(audit_task, job, cells, workers=workers)
+    audited = in_processes(audit_task, job, groups_of(scenario, workers), workers=workers)
     outcomes = list(show.track(audited, stage="audit", total=len(cells)))
     ledger.record_cells(show)
 

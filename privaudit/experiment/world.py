@@ -54,6 +54,15 @@ class World:
 
     def partitions(self, run: int) -> dict[int, Partition]:
         """K -> who holds which records in this run."""
+        if run not in self._dealt:
+            self._dealt[run] = self._deal(run)
+        return self._dealt[run]
+
+    @cached_property
+    def _dealt(self) -> dict[int, dict[int, Partition]]:
+        return {}
+
+    def _deal(self, run: int) -> dict[int, Partition]:
         federation, audit = self.scenario.federation, self.scenario.audit
         return assign(
             self.dataset,
