@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from privaudit.data.files import default_data_dir
 from privaudit.errors import UserError
 from privaudit.evaluation.judge import judge
+from privaudit.evaluation.layers import LAYERS, measure_layers
 from privaudit.evaluation.records import Record
 from privaudit.experiment.cells import Cell, cells_of, groups_of
 from privaudit.experiment.folder import RunFolder
@@ -37,6 +38,7 @@ from privaudit.ledger.place import Place
 from privaudit.report.write import write_report
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
+from privaudit.scenario.write import resolved_toml
 
 if TYPE_CHECKING:
     from privaudit.ledger.accounts import Accounts
@@ -156,6 +158,7 @@ def _compute(
 ) -> None:
     """From data to report; the manifest, written last, says that all of it is there."""
     scenario = world.scenario
+    folder.write_text("scenario.toml", resolved_toml(scenario))
     trained = in_processes(training_task, job, range(scenario.runs), workers=workers)
     training = list(show.track(trained, stage="training", total=scenario.runs))
     ledger.record_training(show)
@@ -165,8 +168,12 @@ def _compute(
     outcomes = list(show.track(audited, stage="audit", total=len(cells)))
     ledger.record_cells(show)
 
-    records = _records(world, folder, cells, outcomes)
-    folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
+    if not ledger.has_results:
+        records = _records(world, folder, cells, outcomes)
+        folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
+    ledger.record_results()
+    layers = measure_layers(folder, scenario, workers=workers)
+    folder.write_lines(LAYERS, [layer.model_dump(mode="json") for layer in layers])
     _write_timings(world, folder, [*training, *outcomes])
     if not scenario.audit.keep_traces:
         shutil.rmtree(folder.file("traces"), ignore_errors=True)

@@ -149,6 +149,16 @@ def _changed(scenario: Scenario, runs: int, audit: dict[str, Any]) -> Scenario:
     return check_scenario(table, where="dilution")
 
 
+def plans_of(out: Path) -> dict[Attacker, Scenario]:
+    """What was run, by attacker, as the run folders of a measurement have it.
+
+    Raises:
+        UserError: a run folder there cannot be read.
+    """
+    names = [(a, name) for a, name in FOLDERS.items() if (out / name / "scenario.json").is_file()]
+    return {attacker: RunFolder.open(out / name).scenario() for attacker, name in names}
+
+
 def check_harmless_threshold(threshold: float) -> None:
     """Refuse a threshold outside (0.5, 1], before anything runs."""
     if not 0.5 < threshold <= 1.0:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from privaudit.attack.protocol import Attack, make_attack
+from privaudit.attack.protocol import make_attack
 from privaudit.attack.registry import load_attack
 from privaudit.data.files import default_data_dir
+from privaudit.engine.process import tune_process
 from privaudit.errors import UserError
 from privaudit.experiment.attacking import adversary_of
 from privaudit.experiment.cells import Cell, cells_of
@@ -24,9 +25,16 @@ from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.observation.views import Observation
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
+from privaudit.statistics.runs import FloatArray
 
 REPEATS = 3
-"""Gradient steps, and rounds of the attacks, that are timed."""
+"""Gradient steps, and rounds of the attacks, that are timed; of these three times as many, too."""
+
+MARGIN = 1.3
+"""What the slowest of a few steps leaves out: loading, reports, the ledger, a busy machine."""
+
+Range = FloatArray
+"""[2] seconds: by the fastest and by the slowest of what was timed."""
 
 SPARSE_BELOW = 0.4
 """Density below which a trace keeps indices and values (docs/trace.md)."""
@@ -41,7 +49,9 @@ class Estimate:
         cells: table cells per run and attack.
         parameters: of the model.
         workers: processes.
-        seconds: wall time, training and audits with the attacks.
+        seconds_low: wall time of training and audits with the attacks, if all went as fast as the
+            fastest step that was timed.
+        seconds_high: the same for the slowest, with a margin for what was not timed.
         memory: bytes over all processes.
         disk: bytes of traces and parameters, at the most.
         free: bytes free where the run folder would be.
@@ -51,7 +61,8 @@ class Estimate:
     cells: int
     parameters: int
     workers: int
-    seconds: float
+    seconds_low: float
+    seconds_high: float
     memory: int
     disk: int
     free: int
@@ -66,6 +77,7 @@ def estimate(
         UserError: the scenario cannot be run.
     """
     refuse_sweep(scenario)
+    tune_process()  # as a run does: what is timed is what will be done
     workers = default_workers() if workers is None else workers
     if workers < 1:
         raise UserError(f"workers must be at least 1, got {workers}", where="--workers")
@@ -76,49 +88,68 @@ def estimate(
     audits = [_audit_seconds(world, cell) for cell in _one_per_size(cells)]
     by_size = dict(audits)
     slots = [min(workers, scenario.runs), min(workers, len(cells))]
-    seconds = training * scenario.runs / slots[0]
-    seconds += sum(by_size[cell.participants] for cell in cells) / slots[1]
+    low, high = training * scenario.runs / slots[0]
+    for cell in cells:
+        fast, slow = by_size[cell.participants] / slots[1]
+        low, high = low + fast, high + slow
     size = world.engine(0).layout.size
     return Estimate(
         federations=(scenario.runs if scenario.federation.rounds else 0) + len(cells),
         cells=len(cells) // scenario.runs * len(scenario.audit.attacks),
         parameters=size,
         workers=workers,
-        seconds=seconds,
+        seconds_low=float(low),
+        seconds_high=float(high) * MARGIN,
         memory=_peak_memory() * min(workers, max(scenario.runs, len(cells))),
         disk=_disk(scenario, cells, size),
         free=shutil.disk_usage(_existing(out)).free,
     )
 
 
-def _training_seconds(world: World) -> float:
+def _training_seconds(world: World) -> Range:
     """Of one run: steps of all clients, and the test after each round."""
     federation = world.scenario.federation
     if not federation.rounds:
-        return 0.0
+        return np.zeros(2)
     engine, seed = world.engine(0), world.run_seed(0).child("estimate")
     partition = world.partitions(0)[federation.participants]
     batch = np.arange(min(federation.batch_size, len(world.dataset)))
-    step = _median_time(
-        lambda: engine.gradients(engine.initial, world.samples, [batch], seed), REPEATS
-    )
+    step = _range(lambda: engine.gradients(engine.initial, world.samples, [batch], seed))
     held = sum(len(client) for client in partition.clients) / federation.participants
     batches = np.ceil(held / federation.batch_size) * federation.local_epochs
     if federation.protocol == "fedsgd":
         batches = 1
     tested = len(partition.test) / federation.batch_size / 3  # no gradients: about a third
     clients = federation.cohort or federation.participants
-    return float(federation.rounds * (clients * batches + tested) * step)
+    return np.asarray(federation.rounds * (clients * batches + tested) * step)
 
 
 def _one_per_size(cells: list[Cell]) -> list[Cell]:
     return list({cell.participants: cell for cell in cells}.values())
 
 
-def _audit_seconds(world: World, cell: Cell) -> tuple[int, float]:
+def _audit_seconds(world: World, cell: Cell) -> tuple[int, Range]:
     """K, and the seconds of one cell of K participants: its rounds, shadows and attacks."""
     audit = world.scenario.audit
     phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
+    seen = _made_up(world, cell, phase.local_steps, phase.batch_size)
+    engine, seed = world.engine(0), world.run_seed(0).child("estimate")
+    batch = np.arange(min(phase.batch_size, len(world.dataset)))
+    step = _range(lambda: engine.gradients(seen[0].before, world.samples, [batch], seed))
+    few, many = REPEATS, len(seen)
+    first, score_few = _attack_seconds(world, cell, seen[:few])
+    second, score_many = _attack_seconds(world, cell, seen)
+    per_round = np.array([min(first + second), max(first + second)])
+    # Scoring has a fixed part and one that grows with the rounds; two lengths tell them apart.
+    slope = max(0.0, (score_many - score_few) / (many - few))
+    final = score_many + slope * (audit.rounds - many)
+    clients = phase.cohort or cell.participants
+    rounds = audit.rounds * (clients * phase.local_steps * step + per_round)
+    return cell.participants, rounds + final
+
+
+def _attack_seconds(world: World, cell: Cell, seen: list[Observation]) -> tuple[list[float], float]:
+    """Of each round with its shadows, and of the scores in the end."""
     adversary = adversary_of(world, cell)
     attacks = [
         make_attack(
@@ -126,29 +157,16 @@ def _audit_seconds(world: World, cell: Cell) -> tuple[int, float]:
             world.scenario.attack_options.get(name, {}),
             world.run_seed(0).child("estimate", name),
         )
-        for name in audit.attacks
+        for name in world.scenario.audit.attacks
     ]
-    seen = _made_up(world, cell, phase.local_steps, phase.batch_size)
-    engine, seed = world.engine(0), world.run_seed(0).child("estimate")
-    batch = np.arange(min(phase.batch_size, len(world.dataset)))
-    step = _median_time(lambda: engine.gradients(seen[0].before, world.samples, [batch], seed), 3)
 
-    def listen() -> None:
-        for observation in seen:
-            shadow = adversary.shadow(observation)
-            for attack in attacks:
-                attack.partial_fit(observation, shadow, adversary.layout)
+    def listen(observation: Observation) -> None:
+        shadow = adversary.shadow(observation)
+        for attack in attacks:
+            attack.partial_fit(observation, shadow, adversary.layout)
 
-    per_round = _time(listen) / len(seen)
-    final = _time(lambda: _score(attacks)) * audit.rounds / len(seen)
-    clients = phase.cohort or cell.participants
-    rounds = audit.rounds * (clients * phase.local_steps * step + per_round)
-    return cell.participants, float(rounds + final)
-
-
-def _score(attacks: list[Attack]) -> None:
-    for attack in attacks:
-        attack.score()
+    rounds = [_time(lambda o=observation: listen(o)) for observation in seen]  # type: ignore[misc]
+    return rounds, _time(lambda: [attack.score() for attack in attacks])
 
 
 def _made_up(world: World, cell: Cell, steps: int, size: int) -> list[Observation]:
@@ -157,7 +175,7 @@ def _made_up(world: World, cell: Cell, steps: int, size: int) -> list[Observatio
     clients = world.partitions(cell.run)[cell.participants].clients
     rng = seed.generator("batches")
     found = []
-    for number in range(REPEATS):
+    for number in range(3 * REPEATS):
         deltas = [
             -world.scenario.federation.lr
             * engine.gradients(
@@ -213,9 +231,10 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _median_time(work: Callable[[], object], repeats: int) -> float:
+def _range(work: Callable[[], object]) -> Range:
     work()  # the first call also allocates
-    return float(np.median([_time(work) for _ in range(repeats)]))
+    taken = [_time(work) for _ in range(REPEATS)]
+    return np.array([min(taken), max(taken)])
 
 
 def _time(work: Callable[[], object]) -> float:
@@ -229,7 +248,7 @@ def estimate_lines(found: Estimate) -> list[str]:
     lines = [
         f"{found.federations} federations, {found.cells} table cells, "
         f"{found.parameters:,} parameters",
-        f"about {_duration(found.seconds)} on {found.workers} "
+        f"{_between(found.seconds_low, found.seconds_high)} on {found.workers} "
         f"{'process' if found.workers == 1 else 'processes'} of this machine",
         f"about {_bytes(found.memory)} of memory" if found.memory else "memory: not known here",
         f"up to {_bytes(found.disk)} of disk; {_bytes(found.free)} free",
@@ -237,6 +256,11 @@ def estimate_lines(found: Estimate) -> list[str]:
     if found.disk > found.free:
         lines[-1] += " - TOO LITTLE"
     return lines
+
+
+def _between(low: float, high: float) -> str:
+    first, last = _duration(low), _duration(high)
+    return f"about {first}" if first == last else f"{first} to {last}"
 
 
 def _duration(seconds: float) -> str:

@@ -25,6 +25,7 @@ from privaudit.experiment.training import training_rows
 from privaudit.experiment.world import check_world, load_world
 from privaudit.scenario.load import variants
 from privaudit.scenario.schema import Scenario
+from privaudit.scenario.write import resolved_toml
 from privaudit.statistics.multiplicity import adjusted_p_values
 
 
@@ -105,7 +106,8 @@ def measure_sweep(
         )
     for plan in plans.values():
         check_world(load_world(plan.model_dump_json(), data_dir or default_data_dir()))
-    with RunFolder.create(out, scenario, resume=resume):
+    with RunFolder.create(out, scenario, resume=resume) as folder:
+        folder.write_text("scenario.toml", resolved_toml(scenario))
         run_audits(plans, out, data_dir=data_dir, workers=workers, resume=resume, progress=progress)
 
 

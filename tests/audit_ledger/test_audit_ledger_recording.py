@@ -41,10 +41,10 @@ CRASHES = (
     "settle:1",  # between training and settlement
     "close_round:1",
     "settle:2",  # among the audited rounds
-    "write_report:1",
+    "record_audits:1",
+    "write_report:1",  # between records and manifest
     "withdraw_for:3",
     "record_audits:1",
-    "record_audits:2",  # between records and manifest
     "write_seal:1",
 )
 
@@ -131,7 +131,7 @@ def test_evidence_is_the_same_bytes_when_it_is_made_again(
 def test_killed_at_every_step_no_round_is_lost_and_nobody_is_paid_twice(
     finished: Path, tmp_path: Path
 ) -> None:
-    """One run, killed ten times, each time a little later; at last it ends like any other."""
+    """One run, killed nine times, each time a little later; at last it ends like any other."""
     out, script = tmp_path / "run", Path(__file__).with_name("crashing_run.py")
     done = subprocess.run(
         [sys.executable, str(script), str(out), *CRASHES],
