@@ -54,6 +54,20 @@ def cells_of(scenario: Scenario) -> list[Cell]:
     return list(dict.fromkeys(cells))
 
 
+def cells_for_layers(scenario: Scenario) -> list[Cell]:
+    """For each run and property the cell with most shared and fewest participants.
+
+    Its trace is needed to the end, to tell which layer leaks. None under schedule ``dataset``,
+    where no run has rounds of both kinds.
+    """
+    if scenario.audit.schedule == "dataset":
+        return []
+    chosen: dict[tuple[int, str], Cell] = {}
+    for cell in sorted(cells_of(scenario), key=lambda c: (-c.fraction, c.participants)):
+        chosen.setdefault((cell.run, cell.property), cell)
+    return [cell for cell in cells_of(scenario) if cell in chosen.values()]
+
+
 def trace_folder(folder: RunFolder, cell: Cell) -> Path:
     """Where the trace of a cell lies in a run folder."""
     return folder.file("traces", f"run-{cell.run}", cell.name)

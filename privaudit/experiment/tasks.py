@@ -16,7 +16,7 @@ from joblib import Parallel, delayed, parallel_config
 from privaudit.attack.protocol import FAILURES
 from privaudit.engine.process import tune_process
 from privaudit.experiment.attacking import attack_cells
-from privaudit.experiment.cells import Cell, trace_folder
+from privaudit.experiment.cells import Cell, cells_for_layers, trace_folder
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.training import train_run
@@ -32,11 +32,12 @@ class Job:
     scenario_json: str
     data_dir: Path | None
     folder: Path
+    device: str = "cpu"
 
     def world(self) -> World:
         """The scenario with its data."""
         tune_process()
-        return load_world(self.scenario_json, self.data_dir)
+        return load_world(self.scenario_json, self.data_dir, self.device)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def audit_task(job: Job, cells: Sequence[Cell]) -> list[Outcome]:
         except FAILURES as error:
             failed = dict.fromkeys((c for c in todo if not _scored(folder, c)), error)
         if not world.scenario.audit.keep_traces:
-            for cell in todo:
+            needed = cells_for_layers(world.scenario)
+            for cell in (cell for cell in todo if cell not in needed):
                 shutil.rmtree(trace_folder(folder, cell), ignore_errors=True)
     for cell, reason in failed.items():
         _keep_traceback(folder, cell, reason)

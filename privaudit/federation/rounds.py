@@ -149,10 +149,11 @@ def run_sendings(
     servers = [_Server(engine, before, cohort, sending, round_number) for sending in sendings]
     lr, momentum = sendings[0].training.lr, sendings[0].training.momentum
     assert all((s.training.lr, s.training.momentum) == (lr, momentum) for s in sendings)
+    seeds = [seed.child("client", item.client, "round", round_number) for item in cohort]
+    batches = [item.batches for item in cohort]
+    updates = engine.train_clients(before, samples, batches, lr=lr, momentum=momentum, seeds=seeds)
     losses, accuracies = [], []
-    for item in cohort:
-        own = seed.child("client", item.client, "round", round_number)
-        update = engine.train(before, samples, item.batches, lr=lr, momentum=momentum, seed=own)
+    for item, own, update in zip(cohort, seeds, updates, strict=True):
         for server in servers:
             server.receive(item.client, update, own)
         losses.append(update.loss)

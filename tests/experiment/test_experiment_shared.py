@@ -96,11 +96,11 @@ def test_a_common_trajectory_trains_each_batch_once(
 ) -> None:
     """2 properties x 2 fractions x 2 K: clients once per property and K, shadows per property."""
     trained, shadows = [], []
-    training, gradients = Engine.train, Engine.gradients
+    training, gradients = Engine.train_clients, Engine.gradients
 
-    def count_training(engine, parameters, samples, batches, **settings):  # type: ignore[no-untyped-def]
-        trained.append(batches)
-        return training(engine, parameters, samples, batches, **settings)
+    def count_training(engine, parameters, samples, clients, **settings):  # type: ignore[no-untyped-def]
+        trained.extend(clients)
+        return training(engine, parameters, samples, clients, **settings)
 
     def count_shadows(engine, parameters, samples, batches, seed):  # type: ignore[no-untyped-def]
         shadows.extend(batches)
@@ -108,7 +108,7 @@ def test_a_common_trajectory_trains_each_batch_once(
 
     made, folder = world(), RunFolder(tmp_path)
     train_run(made, folder, 0)
-    monkeypatch.setattr(Engine, "train", count_training)
+    monkeypatch.setattr(Engine, "train_clients", count_training)
     monkeypatch.setattr(Engine, "gradients", count_shadows)
     observe_cells(made, folder, cells_of(made.scenario))
     assert len(trained) == 4 * (5 + 2 * (3 + 5))  # rounds x (usual + properties x K)
