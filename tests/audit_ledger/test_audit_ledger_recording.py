@@ -131,7 +131,7 @@ def test_evidence_is_the_same_bytes_when_it_is_made_again(
 def test_killed_at_every_step_no_round_is_lost_and_nobody_is_paid_twice(
     finished: Path, tmp_path: Path
 ) -> None:
-    """One run, killed nine times, each time a little later; at last it ends like any other."""
+    """One run, killed ten times, each time a little later; at last it ends like any other."""
     out, script = tmp_path / "run", Path(__file__).with_name("crashing_run.py")
     done = subprocess.run(
         [sys.executable, str(script), str(out), *CRASHES],
