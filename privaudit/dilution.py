@@ -82,6 +82,7 @@ def measure_dilution(
     workers: int | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> None:
     """Run the scenario at every K for both attackers and leave two run folders below ``out``.
 
@@ -96,6 +97,7 @@ def measure_dilution(
         workers: processes.
         resume: go on with an interrupted measurement.
         progress: shows how far each stage is.
+        device: where models are computed.
 
     Raises:
         UserError: participants not increasing or below 2, fewer than two runs, no control runs.
@@ -108,6 +110,7 @@ def measure_dilution(
         workers=workers,
         resume=resume,
         progress=progress,
+        device=device,
     )
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,11 @@ import numpy as np
 
 from privaudit.attack.protocol import make_attack
 from privaudit.attack.registry import load_attack
+from privaudit.audit import number_of_workers
 from privaudit.data.files import default_data_dir
 from privaudit.engine.process import tune_process
-from privaudit.errors import UserError
 from privaudit.experiment.attacking import adversary_of
-from privaudit.experiment.cells import Cell, cells_of
-from privaudit.experiment.tasks import default_workers
+from privaudit.experiment.cells import Cell, cells_of, groups_of
 from privaudit.experiment.world import World, check_world, load_world
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.observation.views import Observation
@@ -78,20 +77,19 @@ def estimate(
     """
     refuse_sweep(scenario)
     tune_process()  # as a run does: what is timed is what will be done
-    workers = default_workers() if workers is None else workers
-    if workers < 1:
-        raise UserError(f"workers must be at least 1, got {workers}", where="--workers")
+    workers = number_of_workers(workers, most=len(cells_of(scenario)))
     world = load_world(scenario.model_dump_json(), data_dir or default_data_dir())
     check_world(world)
     cells = cells_of(scenario)
+    groups = groups_of(scenario, workers)
     training = _training_seconds(world)
-    audits = [_audit_seconds(world, cell) for cell in _one_per_size(cells)]
-    by_size = dict(audits)
-    slots = [min(workers, scenario.runs), min(workers, len(cells))]
-    low, high = training * scenario.runs / slots[0]
-    for cell in cells:
-        fast, slow = by_size[cell.participants] / slots[1]
-        low, high = low + fast, high + slow
+    costs = {cell.participants: _costs(world, cell) for cell in _one_per_size(cells)}
+    audits = np.sum([_group_seconds(world, costs, group) for group in groups], axis=0)
+    slots = [min(workers, scenario.runs), min(workers, len(groups))]
+    low, high = training * scenario.runs / slots[0] + audits / slots[1]
+    # Attacks of all cells of a group are in memory at once, each beside all the rest.
+    together = max(map(len, groups)) - 1
+    memory = _peak_memory() + together * max(c.memory for c in costs.values())
     size = world.engine(0).layout.size
     return Estimate(
         federations=(scenario.runs if scenario.federation.rounds else 0) + len(cells),
@@ -100,7 +98,7 @@ def estimate(
         workers=workers,
         seconds_low=float(low),
         seconds_high=float(high) * MARGIN,
-        memory=_peak_memory() * min(workers, max(scenario.runs, len(cells))),
+        memory=memory * min(workers, max(scenario.runs, len(groups))),
         disk=_disk(scenario, cells, size),
         free=shutil.disk_usage(_existing(out)).free,
     )
@@ -128,8 +126,44 @@ def _one_per_size(cells: list[Cell]) -> list[Cell]:
     return list({cell.participants: cell for cell in cells}.values())
 
 
-def _audit_seconds(world: World, cell: Cell) -> tuple[int, Range]:
-    """K, and the seconds of one cell of K participants: its rounds, shadows and attacks."""
+@dataclass(frozen=True)
+class _Costs:
+    """Of one cell of some number of participants, in seconds and bytes.
+
+    Attributes:
+        step: of one batch of a client.
+        shadows: of the adversary's shadows of one round.
+        fit: of all attacks on one round.
+        score: of all attacks in the end.
+        memory: what the attacks keep.
+    """
+
+    step: Range
+    shadows: Range
+    fit: Range
+    score: float
+    memory: int
+
+
+def _group_seconds(world: World, costs: dict[int, _Costs], group: Sequence[Cell]) -> Range:
+    """Of cells that are observed and attacked in one go: what they share is done once."""
+    audit, federation = world.scenario.audit, world.scenario.federation
+    common = audit.trajectory == "common"
+    any_cost = costs[group[0].participants]
+    batches = [cell.participants for cell in group]
+    adversaries = [cell.participants for cell in group]
+    if common:
+        batches = sorted(set(batches))
+        adversaries = batches if federation.adversary_share is None else batches[:1]
+    clients = sum(batches) + (federation.cohort or federation.participants if common else 0)
+    per_round = clients * audit.local_steps * any_cost.step
+    per_round += np.sum([costs[k].shadows for k in adversaries], axis=0)
+    per_round += np.sum([costs[cell.participants].fit for cell in group], axis=0)
+    final = sum(costs[cell.participants].score for cell in group)
+    return np.asarray(audit.rounds * per_round + final)
+
+
+def _costs(world: World, cell: Cell) -> _Costs:
     audit = world.scenario.audit
     phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
     seen = _made_up(world, cell, phase.local_steps, phase.batch_size)
@@ -137,19 +171,28 @@ def _audit_seconds(world: World, cell: Cell) -> tuple[int, Range]:
     batch = np.arange(min(phase.batch_size, len(world.dataset)))
     step = _range(lambda: engine.gradients(seen[0].before, world.samples, [batch], seed))
     few, many = REPEATS, len(seen)
-    first, score_few = _attack_seconds(world, cell, seen[:few])
-    second, score_many = _attack_seconds(world, cell, seen)
-    per_round = np.array([min(first + second), max(first + second)])
+    before = _peak_memory()
+    shadows, fits, score_few = _attack_seconds(world, cell, seen[:few])
+    more_shadows, more_fits, score_many = _attack_seconds(world, cell, seen)
     # Scoring has a fixed part and one that grows with the rounds; two lengths tell them apart.
     slope = max(0.0, (score_many - score_few) / (many - few))
-    final = score_many + slope * (audit.rounds - many)
-    clients = phase.cohort or cell.participants
-    rounds = audit.rounds * (clients * phase.local_steps * step + per_round)
-    return cell.participants, rounds + final
+    return _Costs(
+        step,
+        _extremes(shadows + more_shadows),
+        _extremes(fits + more_fits),
+        score_many + slope * (audit.rounds - many),
+        max(0, _peak_memory() - before),
+    )
 
 
-def _attack_seconds(world: World, cell: Cell, seen: list[Observation]) -> tuple[list[float], float]:
-    """Of each round with its shadows, and of the scores in the end."""
+def _extremes(seconds: list[float]) -> Range:
+    return np.array([min(seconds), max(seconds)])
+
+
+def _attack_seconds(
+    world: World, cell: Cell, seen: list[Observation]
+) -> tuple[list[float], list[float], float]:
+    """Of the shadows of each round, of all attacks on it, and of the scores in the end."""
     adversary = adversary_of(world, cell)
     attacks = [
         make_attack(
@@ -161,12 +204,15 @@ def _attack_seconds(world: World, cell: Cell, seen: list[Observation]) -> tuple[
     ]
 
     def listen(observation: Observation) -> None:
-        shadow = adversary.shadow(observation)
+        shadow = adversary.shadow(observation)  # known by now
         for attack in attacks:
             attack.partial_fit(observation, shadow, adversary.layout)
 
-    rounds = [_time(lambda o=observation: listen(o)) for observation in seen]  # type: ignore[misc]
-    return rounds, _time(lambda: [attack.score() for attack in attacks])
+    shadows, fits = [], []
+    for observation in seen:
+        shadows.append(_time(lambda o=observation: adversary.shadow(o)))  # type: ignore[misc]
+        fits.append(_time(lambda o=observation: listen(o)))  # type: ignore[misc]
+    return shadows, fits, _time(lambda: [attack.score() for attack in attacks])
 
 
 def _made_up(world: World, cell: Cell, steps: int, size: int) -> list[Observation]:

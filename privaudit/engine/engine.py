@@ -1,82 +1,77 @@
 """Local training, mini-batch gradients and evaluation for any ``nn.Module``.
 
-The parameters of the module are views into one flat buffer and their gradients views into another,
-so that "load these global parameters" and "hand over this delta" are single copies of P numbers and
-no client ever needs a model of its own.
+"Load these global parameters" and "hand over this delta" move P numbers each; no client ever needs
+a model of its own. Who computes the gradients, and how, is chosen once per model and device
+(:mod:`privaudit.engine.stepper`); the results agree up to rounding.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from privaudit.engine.batched import BatchedStepper
+from privaudit.engine.character import (
+    Buffers,
+    check_trainable,
+    evaluation_mode,
+    remarks_on,
+    single_records_refused,
+)
+from privaudit.engine.device import device_named
 from privaudit.engine.layout import Layout
-from privaudit.errors import UserError
+from privaudit.engine.samples import LocalUpdate, Samples, prepare
+from privaudit.engine.stepper import Stepper, stepper_for
 from privaudit.randomness import Seed
 
-
-@dataclass(frozen=True)
-class Samples:
-    """Records as tensors: ``inputs`` [N, ...] as stored (images stay bytes), ``labels`` [N]."""
-
-    inputs: Tensor
-    labels: Tensor
-
-    @classmethod
-    def of(cls, inputs: np.ndarray, labels: np.ndarray) -> Samples:
-        """Tensors over copies of the arrays."""
-        return cls(torch.from_numpy(np.array(inputs)), torch.from_numpy(np.array(labels)))
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-@dataclass(frozen=True)
-class LocalUpdate:
-    """What local training returns: ``delta`` [P] = w_local - w_global, and training diagnostics."""
-
-    delta: Tensor
-    loss: float
-    accuracy: float
-    samples: int
+__all__ = ["Engine", "LocalUpdate", "Samples", "prepare"]
 
 
 class Engine:
     """One model, evaluated at whatever parameters it is given.
 
+    Vectors of parameters, gradients and deltas are float32 on the CPU whatever the device.
+
     Args:
         model: any module that maps a batch of inputs to logits [b, classes]; its loss is the mean
-            cross-entropy. Its own parameters are the initial ones.
+            cross-entropy. Its own parameters are the initial ones. The engine works in it: nobody
+            else should.
+        device: where to compute: ``cpu``, ``cuda``, ``cuda:1`` ...
+        batched: compute many batches and clients at once; None = on any device but the CPU, where
+            one after the other is faster.
 
     Raises:
-        UserError: the model has no parameters, or normalises over the batch (its gradients would
-            then depend on which records share a batch and its buffers on the order of the clients).
+        UserError: the model has no trainable parameters, or there is no such device.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(
+        self, model: nn.Module, device: str = "cpu", *, batched: bool | None = None
+    ) -> None:
+        check_trainable(model)
+        self.device = device_named(device)
+        self.model = model.to(device=self.device, dtype=torch.float32)
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        if not named:
-            raise UserError(
-                f"model {type(model).__name__} has no trainable parameters",
-                where="model",
-                remedy="use a module with parameters",
-            )
-        _refuse_batch_norm(model)
-        self.model = model
         self.layout = Layout.of([(name, p.shape) for name, p in named])
-        self._flat = torch.empty(self.layout.size)
-        self._grad = torch.zeros(self.layout.size)
-        for (_, parameter), piece in zip(named, self.layout.slices, strict=True):
-            view = self._flat[piece.start : piece.stop].view(parameter.shape)
-            view.copy_(parameter.data)
-            parameter.data = view
-            parameter.grad = self._grad[piece.start : piece.stop].view(parameter.shape)
-        self.initial = self._flat.clone()
+        self.initial = torch.cat([p.detach().flatten().cpu() for _, p in named])
+        self._buffers = Buffers(model)
+        self._remarks = list(remarks_on(model))
+        wanted = self.device.type != "cpu" if batched is None else batched
+        chosen = BatchedStepper if wanted and not self._remarks else stepper_for
+        self._stepper = chosen(model, self.layout, self.device)
+        self._tried = False
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the results must know of this model, in sentences; most have none.
+
+        That gradients depend on the batch is known at once; that they differ from one time to the
+        next, or cannot be batched on this device, after the first gradients or training.
+        """
+        return tuple(self._remarks)
 
     def gradients(
         self, parameters: Tensor, samples: Samples, batches: Sequence[np.ndarray], seed: Seed
@@ -92,12 +87,9 @@ class Engine:
         Returns:
             [B, P] float32.
         """
-        self._flat.copy_(parameters)
         out = torch.empty(len(batches), self.layout.size)
-        with self._training_mode(seed):
-            for row, batch in zip(out, batches, strict=True):
-                self._backward(samples, batch)
-                row.copy_(self._grad)
+        with self._training(parameters, samples, batches, seed):
+            self._stepper.gradients(samples, batches, out)
         return out
 
     def train(
@@ -116,66 +108,95 @@ class Engine:
         records seen, each at the parameters its batch was seen with.
         """
         assert batches, "a client that trains has at least one batch"
-        self._flat.copy_(parameters)
-        velocity = torch.zeros_like(self._flat) if momentum else None
-        loss = correct = seen = 0.0
-        with self._training_mode(seed):
-            for batch in batches:
-                batch_loss, batch_correct = self._backward(samples, batch)
-                loss += batch_loss * len(batch)
-                correct += batch_correct
-                seen += len(batch)
-                step = self._grad if velocity is None else velocity.mul_(momentum).add_(self._grad)
-                self._flat.add_(step, alpha=-lr)
-        return LocalUpdate(self._flat - parameters, loss / seen, correct / seen, int(seen))
+        with self._training(parameters, samples, batches, seed):
+            return self._stepper.train(parameters, samples, batches, lr, momentum)
+
+    def train_clients(
+        self,
+        parameters: Tensor,
+        samples: Samples,
+        clients: Sequence[Sequence[np.ndarray]],
+        *,
+        lr: float,
+        momentum: float,
+        seeds: Sequence[Seed],
+    ) -> Iterator[LocalUpdate]:
+        """:meth:`train` for several clients from the same parameters, in their order.
+
+        Where the device prefers it, clients whose batches have the same sizes train at once; then
+        what the model draws (dropout) comes from the first one's seed. Memory does not grow with
+        the number of clients.
+        """
+        step = self._stepper.clients_at_once
+        for first in range(0, len(clients), step):
+            group = clients[first : first + step]
+            with self._training(parameters, samples, group[0], seeds[first]):
+                updates = self._stepper.train_many(parameters, samples, group, lr, momentum)
+            yield from updates
 
     @torch.no_grad()
     def evaluate(
         self, parameters: Tensor, samples: Samples, batch_size: int = 512
     ) -> tuple[float, float]:
-        """Mean loss and accuracy over all records (no dropout)."""
-        self._flat.copy_(parameters)
-        self.model.eval()
+        """Mean loss and accuracy over all records: no dropout; batch normalisation by the batch."""
+        self._stepper.load(parameters)
+        self._buffers.restore()
+        evaluation_mode(self.model)
         loss = correct = 0.0
-        for start in range(0, len(samples), batch_size):
-            labels = samples.labels[start : start + batch_size]
-            logits = self.model(prepare(samples.inputs[start : start + batch_size]))
+        for part in np.array_split(np.arange(len(samples)), -(-len(samples) // batch_size)):
+            inputs, labels = samples.batch(part, self.device)
+            logits = self._stepper.logits(inputs)
             loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
             correct += float((logits.argmax(1) == labels).sum())
         return loss / len(samples), correct / len(samples)
 
-    def _backward(self, samples: Samples, batch: np.ndarray) -> tuple[float, float]:
-        index = torch.from_numpy(batch)
-        labels = samples.labels[index]
-        self._grad.zero_()
-        logits = self.model(prepare(samples.inputs[index]))
-        loss = nn.functional.cross_entropy(logits, labels)
-        torch.autograd.backward(loss)
-        return float(loss.detach()), float((logits.detach().argmax(1) == labels).sum())
+    @contextlib.contextmanager
+    def _training(
+        self, parameters: Tensor, samples: Samples, batches: Sequence[np.ndarray], seed: Seed
+    ) -> Iterator[None]:
+        """At these parameters, with buffers as they were, and our stream to draw from."""
+        with single_records_refused():
+            if not self._tried and len(batches):
+                self._tried = True
+                self._try_on(parameters, samples, batches[0], seed)
+            self._stepper.load(parameters)
+            self._buffers.restore()
+            self.model.train()
+            with self._drawing_from(seed):
+                yield
+
+    def _try_on(self, parameters: Tensor, samples: Samples, batch: np.ndarray, seed: Seed) -> None:
+        """Before the first gradients: what the model can bear, and whether it repeats itself."""
+        self._stepper.load(parameters)
+        self.model.train()
+        with self._drawing_from(seed):
+            remark = self._stepper.try_on(samples, batch)
+        if remark:
+            self._stepper = Stepper(self.model, self.layout, self.device)
+            self._remarks.append(remark)
+        twice = torch.empty(2, self.layout.size)
+        for row in twice:
+            self._stepper.load(parameters)
+            self._buffers.restore()
+            with self._drawing_from(seed):
+                self._stepper.gradients(samples, [batch], row.unsqueeze(0))
+        if not torch.equal(*twice):
+            apart = float((twice[0] - twice[1]).abs().max())
+            self._remarks.append(
+                f"two gradients of one batch with one seed differ by up to {apart:.2g}: the model "
+                "is not deterministic here, and the same scenario will not give the same bytes"
+            )
 
     @contextlib.contextmanager
-    def _training_mode(self, seed: Seed) -> Iterator[None]:
-        self.model.train()
-        # Dropout, as a layer or inside one, draws from torch's global generator: lend it our
-        # stream, then put it back.
-        with torch.random.fork_rng(devices=[]):
-            # Not torch.manual_seed: it looks for accelerators each time, longer than a small step.
-            torch.default_generator.manual_seed(seed.integer())
-            yield
-
-
-def prepare(inputs: Tensor) -> Tensor:
-    """A batch as the models take it: byte images [b, H, W] become [b, 1, H, W] in 0..1."""
-    if inputs.dtype == torch.uint8:
-        return inputs.unsqueeze(1).float().div_(255.0)
-    return inputs.long() if inputs.dtype == torch.int32 else inputs
-
-
-def _refuse_batch_norm(model: nn.Module) -> None:
-    for name, module in model.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            raise UserError(
-                f"layer '{name}' ({type(module).__name__}) normalises over the batch",
-                where="model",
-                remedy="use GroupNorm or LayerNorm: a delta must not depend on the other records",
-            )
+    def _drawing_from(self, seed: Seed) -> Iterator[None]:
+        # Dropout, as a layer or inside one, draws from torch's global generators: lend them our
+        # stream, then put theirs back.
+        if self.device.type == "cpu":
+            with torch.random.fork_rng(devices=[]):
+                # Not torch.manual_seed: it looks for accelerators each time, longer than a step.
+                torch.default_generator.manual_seed(seed.integer())
+                yield
+        else:
+            with torch.random.fork_rng([self.device], device_type=self.device.type):
+                torch.manual_seed(seed.integer())
+                yield

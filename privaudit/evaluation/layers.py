@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from privaudit.engine.layout import Layout
 from privaudit.engine.process import tune_process
 from privaudit.errors import UserError
-from privaudit.experiment.cells import Cell, cells_of
+from privaudit.experiment.cells import Cell, cells_for_layers, trace_folder
 from privaudit.experiment.folder import RunFolder
 from privaudit.observation.trace import Trace
 from privaudit.observation.views import Observation
@@ -85,19 +85,6 @@ def measure_layers(folder: RunFolder, scenario: Scenario, *, workers: int) -> li
             delayed(_of_cell)(folder, cell) for cell in cells_for_layers(scenario)
         )
     return [row for rows in found for row in rows]
-
-
-def cells_for_layers(scenario: Scenario) -> list[Cell]:
-    """For each run and property the cell with most shared and fewest participants.
-
-    None under schedule ``dataset``, where no run has rounds of both kinds.
-    """
-    if scenario.audit.schedule == "dataset":
-        return []
-    chosen: dict[tuple[int, str], Cell] = {}
-    for cell in sorted(cells_of(scenario), key=lambda c: (-c.fraction, c.participants)):
-        chosen.setdefault((cell.run, cell.property), cell)
-    return [cell for cell in cells_of(scenario) if cell in chosen.values()]
 
 
 def signal_by_layer(
@@ -198,7 +185,7 @@ def _of_cell(folder: RunFolder, cell: Cell) -> list[LayerScores]:
     key, place = (cell.run, cell.property), (f"run-{cell.run}", f"{cell.name}.json")
     if not folder.file("scores", *place).is_file():
         return []
-    path = folder.file("traces", f"run-{cell.run}", cell.name)
+    path = trace_folder(folder, cell)
     if not path.is_dir():  # an earlier attempt of this run measured it and let it go
         return [row for row in read_layers(folder) if (row.run, row.property) == key]
     trace = Trace.open(path)

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from privaudit.engine.stepper import LEAN
+from privaudit.models.image_cnn_step import ImageCNNStep
+
 
 class ImageCNN(nn.Module):
     """3x3 convolutions, each followed by a 2x2 max-pool and a ReLU, then two dense layers.
@@ -52,3 +55,6 @@ class ImageCNN(nn.Module):
             maps = functional.relu(functional.max_pool2d(maps, 2))
         logits: Tensor = self.output(functional.relu(self.hidden(maps.flatten(1))))
         return logits
+
+
+LEAN[ImageCNN] = ImageCNNStep

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from privaudit.engine.stepper import LEAN
+from privaudit.models.text_cnn_step import TextCNNStep
+
 
 class TextCNN(nn.Module):
     """Embedding, filter banks, max over time, dropout, dense layer.
@@ -82,3 +85,6 @@ def _winning_window(vectors: Tensor, weight: Tensor, position: Tensor, width: in
         table = vectors @ rows[:, offset].T
         total += functional.embedding(position[:, offset : offset + starts], table)
     return total.argmax(dim=1)
+
+
+LEAN[TextCNN] = TextCNNStep

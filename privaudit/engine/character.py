@@ -1,0 +1,96 @@
+"""What is peculiar about a model, and what the engine therefore does: said in words."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+
+from privaudit.errors import UserError
+
+
+def check_trainable(model: nn.Module) -> None:
+    """Refuse a model without parameters, or whose parameters have no shape yet.
+
+    Raises:
+        UserError: names the model or the layer.
+    """
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, nn.parameter.UninitializedParameter):
+            raise UserError(
+                f"parameter '{name}' has no shape yet",
+                where="model",
+                remedy="state the sizes of lazy layers, or call the model once before",
+            )
+    if not any(p.requires_grad for p in model.parameters()):
+        raise UserError(
+            f"model {type(model).__name__} has no trainable parameters",
+            where="model",
+            remedy="use a module with parameters",
+        )
+
+
+def remarks_on(model: nn.Module) -> Iterator[str]:
+    """What a reader of the results must know about the layers of this model."""
+    for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm):
+            yield (
+                f"layer '{name}' ({type(module).__name__}) normalises over the batch: gradients "
+                "depend on which records share a batch and are computed batch by batch; running "
+                "statistics stay with each client; the test set is normalised by its own batches"
+            )
+
+
+class Buffers:
+    """The buffers of a model as they were: clients must not leave traces for one another."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._saved = [
+            (module, name, buffer.clone())
+            for module in model.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+        ]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put them back. A model may have replaced the tensor itself, so it is looked up again."""
+        for module, name, saved in self._saved:
+            current: Tensor | None = module._buffers.get(name)
+            if current is not None and current.shape == saved.shape:
+                current.copy_(saved)
+            else:
+                module._buffers[name] = saved.clone()
+
+
+def evaluation_mode(model: nn.Module) -> None:
+    """No dropout; but batches normalised by themselves.
+
+    Only parameters are federated: running statistics of the clients never reach the server, and
+    those a model starts with (mean 0, variance 1) describe nobody's data.
+    """
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, _NormBase) and module.track_running_stats:
+            module.train()
+
+
+@contextlib.contextmanager
+def single_records_refused() -> Iterator[None]:
+    """Say in our words what torch says when batch normalisation meets a batch of one record.
+
+    Raises:
+        UserError: that, and the remedy.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UserError(
+            "batch normalisation cannot take a batch of one record",
+            where="model",
+            remedy="choose a batch size that leaves no rest of one, or use GroupNorm",
+        ) from error

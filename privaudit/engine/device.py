@@ -1,0 +1,32 @@
+"""Where to compute: a device by name, or one line that says it is not there."""
+
+from __future__ import annotations
+
+import torch
+
+from privaudit.errors import UserError
+
+KINDS = ("cpu", "cuda", "mps", "xpu")
+
+
+def device_named(name: str) -> torch.device:
+    """The device ``cpu``, ``cuda``, ``cuda:1`` ...
+
+    Raises:
+        UserError: no such name, or no such device on this machine.
+    """
+    try:
+        device = torch.device(name)
+        if device.type not in KINDS:
+            raise ValueError(device.type)
+        torch.empty(1, device=device)
+    except (RuntimeError, ValueError, AssertionError, NotImplementedError) as error:
+        raise UserError(
+            f"no device '{name}' here", where="device", remedy=f"use {', '.join(devices_here())}"
+        ) from error
+    return device
+
+
+def devices_here() -> list[str]:
+    """Names of the devices of this machine."""
+    return ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]

@@ -1,0 +1,50 @@
+"""Records as tensors, and what local training makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Records as tensors: ``inputs`` [N, ...] as stored (images stay bytes), ``labels`` [N]."""
+
+    inputs: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, inputs: np.ndarray, labels: np.ndarray) -> Samples:
+        """Tensors over copies of the arrays."""
+        return cls(torch.from_numpy(np.array(inputs)), torch.from_numpy(np.array(labels)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, index: np.ndarray | slice, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Inputs as the models take them, and labels, of the records with these indices."""
+        chosen = torch.from_numpy(index) if isinstance(index, np.ndarray) else index
+        inputs, labels = self.inputs[chosen], self.labels[chosen]
+        if device.type != "cpu":  # bytes travel, not floats
+            inputs, labels = inputs.to(device), labels.to(device)
+        return prepare(inputs), labels
+
+
+@dataclass(frozen=True)
+class LocalUpdate:
+    """What local training returns: ``delta`` [P] = w_local - w_global, and training diagnostics."""
+
+    delta: Tensor
+    loss: float
+    accuracy: float
+    samples: int
+
+
+def prepare(inputs: Tensor) -> Tensor:
+    """A batch as the models take it: byte images [b, H, W] become [b, 1, H, W] in 0..1."""
+    if inputs.dtype == torch.uint8:
+        return inputs.unsqueeze(1).float().div_(255.0)
+    return inputs.long() if inputs.dtype == torch.int32 else inputs

@@ -1,0 +1,171 @@
+"""Whatever computes the gradients, they are the same up to rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from small_models import Dense, rows
+from torch import Tensor, nn
+
+from privaudit.engine.batched import BatchedStepper
+from privaudit.engine.engine import Engine, Samples
+from privaudit.errors import UserError
+from privaudit.models.text_cnn import TextCNN
+from privaudit.randomness import Seed
+
+SEED = Seed(5)
+CLOSE = {"rtol": 1e-4, "atol": 1e-6}
+"""Sums of some hundred float32 products of numbers near one, added in another order."""
+
+
+class Flattened(nn.Module):
+    """As many models of users: ``view`` instead of ``flatten``, which needs the usual order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 6, 3, padding=1)
+        self.dense = nn.Linear(6 * 9, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = nn.functional.max_pool2d(torch.tanh(self.second(torch.tanh(self.first(images)))), 2)
+        return self.dense(self.flat(maps))
+
+    def flat(self, maps: Tensor) -> Tensor:
+        return maps.view(len(maps), -1)
+
+
+class Reshaped(Flattened):
+    """The same without the demand."""
+
+    def flat(self, maps: Tensor) -> Tensor:
+        return maps.flatten(1)
+
+
+def seeded(build: Callable[[], nn.Module]) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build()
+
+
+def images(count: int) -> Samples:
+    rng = np.random.default_rng(0)
+    return Samples.of(
+        rng.integers(256, size=(count, 6, 6), dtype=np.uint8), rng.integers(3, size=count)
+    )
+
+
+CASES = [(Dense, rows(60)), (Reshaped, images(60)), (Flattened, images(60))]
+BATCHES = [np.arange(8), np.arange(8, 16), np.array([3, 3, 59]), np.array([17])]
+
+
+def plain(model: nn.Module, samples: Samples, batch: np.ndarray) -> Tensor:
+    inputs, labels = samples.batch(batch, torch.device("cpu"))
+    loss = nn.functional.cross_entropy(model(inputs), labels)
+    parts = torch.autograd.grad(loss, list(model.parameters()))
+    return torch.cat([part.flatten() for part in parts])
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize(("build", "samples"), CASES)
+def test_gradients_are_those_of_autograd(
+    build: type[nn.Module], samples: Samples, batched: bool
+) -> None:
+    reference, engine = seeded(build), Engine(seeded(build), batched=batched)
+    found = engine.gradients(engine.initial, samples, BATCHES, SEED)
+    for row, batch in zip(found, BATCHES, strict=True):
+        torch.testing.assert_close(row, plain(reference, samples, batch), **CLOSE)
+    assert engine.remarks == ()
+
+
+def test_models_that_need_the_usual_order_of_memory_get_it() -> None:
+    """Otherwise the case above would have failed for ``Flattened``; and the others keep ours."""
+    for build, kept in ((Reshaped, True), (Flattened, False)):
+        engine = Engine(seeded(build))
+        engine.gradients(engine.initial, images(20), [np.arange(8)], SEED)
+        weight = engine.model.second.weight
+        assert weight.is_contiguous(memory_format=torch.channels_last) is kept
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize(("build", "samples"), CASES)
+def test_clients_trained_at_once_are_those_trained_alone(
+    build: type[nn.Module], samples: Samples, momentum: float
+) -> None:
+    clients = [
+        [np.arange(0, 8), np.arange(8, 13)],
+        [np.arange(30, 38)],
+        [np.arange(20, 28), np.arange(5)],
+        [np.arange(40, 48), np.arange(50, 55)],
+    ]
+    how = {"lr": 0.3, "momentum": momentum}
+    alone, together = Engine(seeded(build)), Engine(seeded(build), batched=True)
+    seeds = [SEED.child(number) for number in range(4)]
+    found = list(together.train_clients(together.initial, samples, clients, seeds=seeds, **how))
+    one_by_one = list(alone.train_clients(alone.initial, samples, clients, seeds=seeds, **how))
+    for batches, got, also, seed in zip(clients, found, one_by_one, seeds, strict=True):
+        expected = alone.train(alone.initial, samples, batches, seed=seed, **how)
+        assert torch.equal(also.delta, expected.delta)
+        assert float(expected.delta.abs().max()) > 1e-3
+        torch.testing.assert_close(got.delta, expected.delta, **CLOSE)
+        assert (got.samples, got.accuracy) == (expected.samples, expected.accuracy)
+        assert got.loss == pytest.approx(expected.loss, rel=1e-4)
+
+
+def test_what_cannot_be_batched_runs_one_after_the_other_and_says_so() -> None:
+    def text() -> nn.Module:
+        return TextCNN(2, 9, embedding=4, filters=3)
+
+    samples = Samples.of(
+        np.random.default_rng(0).integers(9, size=(20, 8)).astype(np.int32), np.arange(20) % 2
+    )
+    slow, engine = Engine(seeded(text)), Engine(seeded(text), batched=True)
+    batches = [np.arange(5), np.arange(7, 20)]
+    found = engine.gradients(engine.initial, samples, batches, SEED)
+    expected = slow.gradients(slow.initial, samples, batches, SEED)
+    torch.testing.assert_close(found, expected, **CLOSE)
+    assert "cannot be batched" in engine.remarks[0]
+
+
+def test_groups_hold_at_most_what_memory_bears(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three gradients at once instead of all: the same rows, in the same places."""
+    engine, samples = Engine(seeded(Dense), batched=True), rows(60)
+    whole = engine.gradients(engine.initial, samples, BATCHES * 3, SEED)
+    monkeypatch.setattr("privaudit.engine.batched.NUMBERS_AT_ONCE", 3 * engine.layout.size)
+    assert isinstance(engine._stepper, BatchedStepper)
+    assert max(map(len, engine._stepper._groups([8] * 7))) == 3
+    parts = engine.gradients(engine.initial, samples, BATCHES * 3, SEED)
+    torch.testing.assert_close(parts, whole, **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "tpu", "meta", "no device"])
+def test_a_device_that_is_not_there_is_refused_in_one_line(name: str) -> None:
+    with pytest.raises(UserError, match=f"no device '{name}' here; use cpu") as raised:
+        Engine(Dense(), device=name)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+@pytest.mark.parametrize(("build", "samples"), CASES)
+def test_a_gpu_gives_the_same_results_up_to_rounding(
+    build: type[nn.Module], samples: Samples
+) -> None:
+    here, there = Engine(seeded(build)), Engine(seeded(build), device="cuda")
+    loose = {"rtol": 1e-3, "atol": 1e-4}  # reduced-precision multiplication where it is the default
+    torch.testing.assert_close(
+        there.gradients(there.initial, samples, BATCHES, SEED),
+        here.gradients(here.initial, samples, BATCHES, SEED),
+        **loose,
+    )
+    how = {"lr": 0.3, "momentum": 0.9, "seed": SEED}
+    torch.testing.assert_close(
+        there.train(there.initial, samples, BATCHES, **how).delta,
+        here.train(here.initial, samples, BATCHES, **how).delta,
+        **loose,
+    )
+    assert there.evaluate(there.initial, samples) == pytest.approx(
+        here.evaluate(here.initial, samples), rel=1e-3
+    )
