@@ -21,7 +21,7 @@ from privaudit.evaluation.judge import judge
 from privaudit.evaluation.layers import LAYERS, measure_layers
 from privaudit.evaluation.records import Record
 from privaudit.experiment.cells import Cell, cells_of, groups_of
-from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.folder import REMARKS, RunFolder
 from privaudit.experiment.tasks import (
     Job,
     Outcome,
@@ -96,7 +96,7 @@ def run_audit(
     folder_path = Path(os.path.abspath(out))  # unlike resolve(), no error for a loop of links
     job = Job(scenario.model_dump_json(), data_dir or default_data_dir(), folder_path, device)
     world = load_world(job.scenario_json, job.data_dir, device)
-    check_world(world)
+    remarks = check_world(world)
     place = place or Place()
     accounts = place.accounts() if scenario.ledger.enabled else None
     if scenario.ledger.enabled and not resume:  # a run that goes on has its own say about chains
@@ -105,6 +105,7 @@ def run_audit(
         if not is_sealed(folder):
             with _ledger(folder, scenario, place, accounts) as ledger:
                 if not has_manifest(folder):
+                    folder.write_json(REMARKS, list(remarks))
                     _compute(world, folder, job, ledger, workers, show)
                 ledger.conclude()
     return folder

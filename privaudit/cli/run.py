@@ -145,6 +145,6 @@ def _print_result(folder: Any, as_json: bool, quiet: bool) -> None:
     if summary:
         typer.echo(summary + "\n")
     typer.echo(render(content.cells, "github") + "\n")
-    for note in footnotes(content.scenario, content.cells):
+    for note in footnotes(content.scenario, content.cells, content.remarks):
         typer.echo(f"- {note}")
     typer.echo(f"\nrun:    {folder.path}\nreport: {page}")
