@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from privaudit.data.files import default_data_dir
 from privaudit.errors import UserError
 from privaudit.evaluation.judge import judge
+from privaudit.evaluation.layers import LAYERS, measure_layers
 from privaudit.evaluation.records import Record
-from privaudit.experiment.cells import Cell, cells_of
+from privaudit.experiment.cells import Cell, cells_of, groups_of
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.tasks import (
     Job,
@@ -37,6 +38,7 @@ from privaudit.ledger.place import Place
 from privaudit.report.write import write_report
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
+from privaudit.scenario.write import resolved_toml
 
 if TYPE_CHECKING:
     from privaudit.ledger.accounts import Accounts
@@ -69,6 +71,7 @@ def run_audit(
     resume: bool = False,
     progress: Progress | None = None,
     place: Place | None = None,
+    device: str = "cpu",
 ) -> RunFolder:
     """Run a scenario and leave everything it produced in ``out``.
 
@@ -80,6 +83,8 @@ def run_audit(
         resume: go on with a run that was interrupted; what is finished is not computed again.
         progress: shows how far each stage is.
         place: the chain of the reward ledger; None = one of its own, in the run folder.
+        device: where models are computed: ``cpu``, ``cuda``, ``cuda:1``; results agree up to
+            rounding.
 
     Raises:
         UserError: the scenario cannot be run on this data or is a sweep, or the folder or the chain
@@ -87,10 +92,10 @@ def run_audit(
     """
     refuse_sweep(scenario)
     show = progress or Silent()
-    workers = number_of_workers(workers)
+    workers = number_of_workers(workers, most=len(cells_of(scenario)))
     folder_path = Path(os.path.abspath(out))  # unlike resolve(), no error for a loop of links
-    job = Job(scenario.model_dump_json(), data_dir or default_data_dir(), folder_path)
-    world = load_world(job.scenario_json, job.data_dir)
+    job = Job(scenario.model_dump_json(), data_dir or default_data_dir(), folder_path, device)
+    world = load_world(job.scenario_json, job.data_dir, device)
     check_world(world)
     place = place or Place()
     accounts = place.accounts() if scenario.ledger.enabled else None
@@ -105,11 +110,23 @@ def run_audit(
     return folder
 
 
-def number_of_workers(asked: int | None) -> int:
-    """Processes to use: those asked for, at least 1, or else one per core."""
-    if asked is not None and asked < 1:
+def number_of_workers(asked: int | None, *, most: int) -> int:
+    """Processes to use: those asked for, or else one per core, but no more than there are cells.
+
+    Raises:
+        UserError: fewer than 1 were asked for, or more than ``most``.
+    """
+    if asked is None:
+        return min(default_workers(), most)
+    if asked < 1:
         raise UserError(f"workers must be at least 1, got {asked}", where="--workers")
-    return default_workers() if asked is None else asked
+    if asked > most:
+        raise UserError(
+            f"{asked} workers, but only {most} cells to share out",
+            where="--workers",
+            remedy=f"use at most {most}",
+        )
+    return asked
 
 
 def run_audits(
@@ -120,6 +137,7 @@ def run_audits(
     workers: int | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> None:
     """Run several scenarios one after the other, each in the folder of its name below ``out``.
 
@@ -130,6 +148,7 @@ def run_audits(
         workers: processes.
         resume: go on with what was interrupted; what was not begun is begun.
         progress: shows how far each stage is.
+        device: where models are computed.
 
     Raises:
         UserError: as :func:`run_audit`.
@@ -143,6 +162,7 @@ def run_audits(
             workers=workers,
             resume=resume and (folder / "scenario.json").exists(),
             progress=progress,
+            device=device,
         )
 
 
@@ -156,17 +176,22 @@ def _compute(
 ) -> None:
     """From data to report; the manifest, written last, says that all of it is there."""
     scenario = world.scenario
+    folder.write_text("scenario.toml", resolved_toml(scenario))
     trained = in_processes(training_task, job, range(scenario.runs), workers=workers)
     training = list(show.track(trained, stage="training", total=scenario.runs))
     ledger.record_training(show)
 
     cells = cells_of(scenario)
-    audited = in_processes(audit_task, job, cells, workers=workers)
+    audited = in_processes(audit_task, job, groups_of(scenario, workers), workers=workers)
     outcomes = list(show.track(audited, stage="audit", total=len(cells)))
     ledger.record_cells(show)
 
-    records = _records(world, folder, cells, outcomes)
-    folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
+    if not ledger.has_results:
+        records = _records(world, folder, cells, outcomes)
+        folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
+    ledger.record_results()
+    layers = measure_layers(folder, scenario, workers=workers)
+    folder.write_lines(LAYERS, [layer.model_dump(mode="json") for layer in layers])
     _write_timings(world, folder, [*training, *outcomes])
     if not scenario.audit.keep_traces:
         shutil.rmtree(folder.file("traces"), ignore_errors=True)

@@ -82,6 +82,7 @@ def measure_dilution(
     workers: int | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> None:
     """Run the scenario at every K for both attackers and leave two run folders below ``out``.
 
@@ -96,6 +97,7 @@ def measure_dilution(
         workers: processes.
         resume: go on with an interrupted measurement.
         progress: shows how far each stage is.
+        device: where models are computed.
 
     Raises:
         UserError: participants not increasing or below 2, fewer than two runs, no control runs.
@@ -108,6 +110,7 @@ def measure_dilution(
         workers=workers,
         resume=resume,
         progress=progress,
+        device=device,
     )
 
 
@@ -147,6 +150,16 @@ def _changed(scenario: Scenario, runs: int, audit: dict[str, Any]) -> Scenario:
     table["audit"] |= audit
     table["report"]["devices"] = []
     return check_scenario(table, where="dilution")
+
+
+def plans_of(out: Path) -> dict[Attacker, Scenario]:
+    """What was run, by attacker, as the run folders of a measurement have it.
+
+    Raises:
+        UserError: a run folder there cannot be read.
+    """
+    names = [(a, name) for a, name in FOLDERS.items() if (out / name / "scenario.json").is_file()]
+    return {attacker: RunFolder.open(out / name).scenario() for attacker, name in names}
 
 
 def check_harmless_threshold(threshold: float) -> None:

@@ -6,27 +6,34 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from privaudit.attack.protocol import Attack, make_attack
+from privaudit.attack.protocol import make_attack
 from privaudit.attack.registry import load_attack
+from privaudit.audit import number_of_workers
 from privaudit.data.files import default_data_dir
-from privaudit.errors import UserError
+from privaudit.engine.process import tune_process
 from privaudit.experiment.attacking import adversary_of
-from privaudit.experiment.cells import Cell, cells_of
-from privaudit.experiment.tasks import default_workers
+from privaudit.experiment.cells import Cell, cells_of, groups_of
 from privaudit.experiment.world import World, check_world, load_world
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.observation.views import Observation
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
+from privaudit.statistics.runs import FloatArray
 
 REPEATS = 3
-"""Gradient steps, and rounds of the attacks, that are timed."""
+"""Gradient steps, and rounds of the attacks, that are timed; of these three times as many, too."""
+
+MARGIN = 1.3
+"""What the slowest of a few steps leaves out: loading, reports, the ledger, a busy machine."""
+
+Range = FloatArray
+"""[2] seconds: by the fastest and by the slowest of what was timed."""
 
 SPARSE_BELOW = 0.4
 """Density below which a trace keeps indices and values (docs/trace.md)."""
@@ -41,7 +48,9 @@ class Estimate:
         cells: table cells per run and attack.
         parameters: of the model.
         workers: processes.
-        seconds: wall time, training and audits with the attacks.
+        seconds_low: wall time of training and audits with the attacks, if all went as fast as the
+            fastest step that was timed.
+        seconds_high: the same for the slowest, with a margin for what was not timed.
         memory: bytes over all processes.
         disk: bytes of traces and parameters, at the most.
         free: bytes free where the run folder would be.
@@ -51,7 +60,8 @@ class Estimate:
     cells: int
     parameters: int
     workers: int
-    seconds: float
+    seconds_low: float
+    seconds_high: float
     memory: int
     disk: int
     free: int
@@ -66,59 +76,123 @@ def estimate(
         UserError: the scenario cannot be run.
     """
     refuse_sweep(scenario)
-    workers = default_workers() if workers is None else workers
-    if workers < 1:
-        raise UserError(f"workers must be at least 1, got {workers}", where="--workers")
+    tune_process()  # as a run does: what is timed is what will be done
+    workers = number_of_workers(workers, most=len(cells_of(scenario)))
     world = load_world(scenario.model_dump_json(), data_dir or default_data_dir())
     check_world(world)
     cells = cells_of(scenario)
+    groups = groups_of(scenario, workers)
     training = _training_seconds(world)
-    audits = [_audit_seconds(world, cell) for cell in _one_per_size(cells)]
-    by_size = dict(audits)
-    slots = [min(workers, scenario.runs), min(workers, len(cells))]
-    seconds = training * scenario.runs / slots[0]
-    seconds += sum(by_size[cell.participants] for cell in cells) / slots[1]
+    costs = {cell.participants: _costs(world, cell) for cell in _one_per_size(cells)}
+    audits = np.sum([_group_seconds(world, costs, group) for group in groups], axis=0)
+    slots = [min(workers, scenario.runs), min(workers, len(groups))]
+    low, high = training * scenario.runs / slots[0] + audits / slots[1]
+    # Attacks of all cells of a group are in memory at once, each beside all the rest.
+    together = max(map(len, groups)) - 1
+    memory = _peak_memory() + together * max(c.memory for c in costs.values())
     size = world.engine(0).layout.size
     return Estimate(
         federations=(scenario.runs if scenario.federation.rounds else 0) + len(cells),
         cells=len(cells) // scenario.runs * len(scenario.audit.attacks),
         parameters=size,
         workers=workers,
-        seconds=seconds,
-        memory=_peak_memory() * min(workers, max(scenario.runs, len(cells))),
+        seconds_low=float(low),
+        seconds_high=float(high) * MARGIN,
+        memory=memory * min(workers, max(scenario.runs, len(groups))),
         disk=_disk(scenario, cells, size),
         free=shutil.disk_usage(_existing(out)).free,
     )
 
 
-def _training_seconds(world: World) -> float:
+def _training_seconds(world: World) -> Range:
     """Of one run: steps of all clients, and the test after each round."""
     federation = world.scenario.federation
     if not federation.rounds:
-        return 0.0
+        return np.zeros(2)
     engine, seed = world.engine(0), world.run_seed(0).child("estimate")
     partition = world.partitions(0)[federation.participants]
     batch = np.arange(min(federation.batch_size, len(world.dataset)))
-    step = _median_time(
-        lambda: engine.gradients(engine.initial, world.samples, [batch], seed), REPEATS
-    )
+    step = _range(lambda: engine.gradients(engine.initial, world.samples, [batch], seed))
     held = sum(len(client) for client in partition.clients) / federation.participants
     batches = np.ceil(held / federation.batch_size) * federation.local_epochs
     if federation.protocol == "fedsgd":
         batches = 1
     tested = len(partition.test) / federation.batch_size / 3  # no gradients: about a third
     clients = federation.cohort or federation.participants
-    return float(federation.rounds * (clients * batches + tested) * step)
+    return np.asarray(federation.rounds * (clients * batches + tested) * step)
 
 
 def _one_per_size(cells: list[Cell]) -> list[Cell]:
     return list({cell.participants: cell for cell in cells}.values())
 
 
-def _audit_seconds(world: World, cell: Cell) -> tuple[int, float]:
-    """K, and the seconds of one cell of K participants: its rounds, shadows and attacks."""
+@dataclass(frozen=True)
+class _Costs:
+    """Of one cell of some number of participants, in seconds and bytes.
+
+    Attributes:
+        step: of one batch of a client.
+        shadows: of the adversary's shadows of one round.
+        fit: of all attacks on one round.
+        score: of all attacks in the end.
+        memory: what the attacks keep.
+    """
+
+    step: Range
+    shadows: Range
+    fit: Range
+    score: float
+    memory: int
+
+
+def _group_seconds(world: World, costs: dict[int, _Costs], group: Sequence[Cell]) -> Range:
+    """Of cells that are observed and attacked in one go: what they share is done once."""
+    audit, federation = world.scenario.audit, world.scenario.federation
+    common = audit.trajectory == "common"
+    any_cost = costs[group[0].participants]
+    batches = [cell.participants for cell in group]
+    adversaries = [cell.participants for cell in group]
+    if common:
+        batches = sorted(set(batches))
+        adversaries = batches if federation.adversary_share is None else batches[:1]
+    clients = sum(batches) + (federation.cohort or federation.participants if common else 0)
+    per_round = clients * audit.local_steps * any_cost.step
+    per_round += np.sum([costs[k].shadows for k in adversaries], axis=0)
+    per_round += np.sum([costs[cell.participants].fit for cell in group], axis=0)
+    final = sum(costs[cell.participants].score for cell in group)
+    return np.asarray(audit.rounds * per_round + final)
+
+
+def _costs(world: World, cell: Cell) -> _Costs:
     audit = world.scenario.audit
     phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
+    seen = _made_up(world, cell, phase.local_steps, phase.batch_size)
+    engine, seed = world.engine(0), world.run_seed(0).child("estimate")
+    batch = np.arange(min(phase.batch_size, len(world.dataset)))
+    step = _range(lambda: engine.gradients(seen[0].before, world.samples, [batch], seed))
+    few, many = REPEATS, len(seen)
+    before = _peak_memory()
+    shadows, fits, score_few = _attack_seconds(world, cell, seen[:few])
+    more_shadows, more_fits, score_many = _attack_seconds(world, cell, seen)
+    # Scoring has a fixed part and one that grows with the rounds; two lengths tell them apart.
+    slope = max(0.0, (score_many - score_few) / (many - few))
+    return _Costs(
+        step,
+        _extremes(shadows + more_shadows),
+        _extremes(fits + more_fits),
+        score_many + slope * (audit.rounds - many),
+        max(0, _peak_memory() - before),
+    )
+
+
+def _extremes(seconds: list[float]) -> Range:
+    return np.array([min(seconds), max(seconds)])
+
+
+def _attack_seconds(
+    world: World, cell: Cell, seen: list[Observation]
+) -> tuple[list[float], list[float], float]:
+    """Of the shadows of each round, of all attacks on it, and of the scores in the end."""
     adversary = adversary_of(world, cell)
     attacks = [
         make_attack(
@@ -126,29 +200,19 @@ def _audit_seconds(world: World, cell: Cell) -> tuple[int, float]:
             world.scenario.attack_options.get(name, {}),
             world.run_seed(0).child("estimate", name),
         )
-        for name in audit.attacks
+        for name in world.scenario.audit.attacks
     ]
-    seen = _made_up(world, cell, phase.local_steps, phase.batch_size)
-    engine, seed = world.engine(0), world.run_seed(0).child("estimate")
-    batch = np.arange(min(phase.batch_size, len(world.dataset)))
-    step = _median_time(lambda: engine.gradients(seen[0].before, world.samples, [batch], seed), 3)
 
-    def listen() -> None:
-        for observation in seen:
-            shadow = adversary.shadow(observation)
-            for attack in attacks:
-                attack.partial_fit(observation, shadow, adversary.layout)
+    def listen(observation: Observation) -> None:
+        shadow = adversary.shadow(observation)  # known by now
+        for attack in attacks:
+            attack.partial_fit(observation, shadow, adversary.layout)
 
-    per_round = _time(listen) / len(seen)
-    final = _time(lambda: _score(attacks)) * audit.rounds / len(seen)
-    clients = phase.cohort or cell.participants
-    rounds = audit.rounds * (clients * phase.local_steps * step + per_round)
-    return cell.participants, float(rounds + final)
-
-
-def _score(attacks: list[Attack]) -> None:
-    for attack in attacks:
-        attack.score()
+    shadows, fits = [], []
+    for observation in seen:
+        shadows.append(_time(lambda o=observation: adversary.shadow(o)))  # type: ignore[misc]
+        fits.append(_time(lambda o=observation: listen(o)))  # type: ignore[misc]
+    return shadows, fits, _time(lambda: [attack.score() for attack in attacks])
 
 
 def _made_up(world: World, cell: Cell, steps: int, size: int) -> list[Observation]:
@@ -157,7 +221,7 @@ def _made_up(world: World, cell: Cell, steps: int, size: int) -> list[Observatio
     clients = world.partitions(cell.run)[cell.participants].clients
     rng = seed.generator("batches")
     found = []
-    for number in range(REPEATS):
+    for number in range(3 * REPEATS):
         deltas = [
             -world.scenario.federation.lr
             * engine.gradients(
@@ -213,9 +277,10 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _median_time(work: Callable[[], object], repeats: int) -> float:
+def _range(work: Callable[[], object]) -> Range:
     work()  # the first call also allocates
-    return float(np.median([_time(work) for _ in range(repeats)]))
+    taken = [_time(work) for _ in range(REPEATS)]
+    return np.array([min(taken), max(taken)])
 
 
 def _time(work: Callable[[], object]) -> float:
@@ -229,7 +294,7 @@ def estimate_lines(found: Estimate) -> list[str]:
     lines = [
         f"{found.federations} federations, {found.cells} table cells, "
         f"{found.parameters:,} parameters",
-        f"about {_duration(found.seconds)} on {found.workers} "
+        f"{_between(found.seconds_low, found.seconds_high)} on {found.workers} "
         f"{'process' if found.workers == 1 else 'processes'} of this machine",
         f"about {_bytes(found.memory)} of memory" if found.memory else "memory: not known here",
         f"up to {_bytes(found.disk)} of disk; {_bytes(found.free)} free",
@@ -237,6 +302,11 @@ def estimate_lines(found: Estimate) -> list[str]:
     if found.disk > found.free:
         lines[-1] += " - TOO LITTLE"
     return lines
+
+
+def _between(low: float, high: float) -> str:
+    first, last = _duration(low), _duration(high)
+    return f"about {first}" if first == last else f"{first} to {last}"
 
 
 def _duration(seconds: float) -> str:

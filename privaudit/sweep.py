@@ -20,11 +20,13 @@ from privaudit.data.files import default_data_dir
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.records import parse_records
+from privaudit.experiment.cells import cells_of
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.training import training_rows
 from privaudit.experiment.world import check_world, load_world
 from privaudit.scenario.load import variants
 from privaudit.scenario.schema import Scenario
+from privaudit.scenario.write import resolved_toml
 from privaudit.statistics.multiplicity import adjusted_p_values
 
 
@@ -78,6 +80,7 @@ def measure_sweep(
     workers: int | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> None:
     """Run the scenario once per value of its ``[sweep]`` and leave the run folders below ``out``.
 
@@ -90,11 +93,13 @@ def measure_sweep(
         workers: processes.
         resume: go on with an interrupted sweep of this scenario.
         progress: shows how far each stage is.
+        device: where models are computed.
 
     Raises:
         UserError: a value cannot be run, or the folder cannot be used.
     """
-    plans, workers = _plans(scenario), number_of_workers(workers)
+    plans = _plans(scenario)
+    workers = number_of_workers(workers, most=min(len(cells_of(p)) for p in plans.values()))
     if resume:
         RunFolder.open(out)  # or else there is nothing to go on with
     elif (out / "scenario.json").exists():
@@ -104,9 +109,18 @@ def measure_sweep(
             remedy="choose another --out, or go on with --resume",
         )
     for plan in plans.values():
-        check_world(load_world(plan.model_dump_json(), data_dir or default_data_dir()))
-    with RunFolder.create(out, scenario, resume=resume):
-        run_audits(plans, out, data_dir=data_dir, workers=workers, resume=resume, progress=progress)
+        check_world(load_world(plan.model_dump_json(), data_dir or default_data_dir(), device))
+    with RunFolder.create(out, scenario, resume=resume) as folder:
+        folder.write_text("scenario.toml", resolved_toml(scenario))
+        run_audits(
+            plans,
+            out,
+            data_dir=data_dir,
+            workers=workers,
+            resume=resume,
+            progress=progress,
+            device=device,
+        )
 
 
 def read_sweep(out: Path) -> Sweep:

@@ -3,11 +3,14 @@
 A shadow is the delta that a client *would* send if it held a batch of the adversary's own records:
 the adversary knows the global parameters of the round, the learning rate and the sharing rule, so
 it can play any client with records whose property it knows.
+
+Shadows depend on the parameters of a round, not on how many clients send or which share of a delta:
+an adversary of several federations at the same parameters computes them once (:meth:`.among`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -115,6 +118,22 @@ class ShadowRound:
         return self.bystanders is self.absent and len(self.absent) > 1
 
 
+class _Work:
+    """Shadows of the latest round only: memory does not grow with the rounds."""
+
+    def __init__(self) -> None:
+        self._number = -1
+        self._before: Tensor | None = None
+        self._known: dict[tuple[str, Transforms], Tensor] = {}
+
+    def at(self, observation: Observation) -> dict[tuple[str, Transforms], Tensor]:
+        """(kind, transforms) -> [n, P] shadows at the parameters of this round, as far as known."""
+        same = self._before is not None and torch.equal(self._before, observation.before)
+        if not same or self._number != observation.round:
+            self._number, self._before, self._known = observation.round, observation.before, {}
+        return self._known
+
+
 @dataclass(frozen=True, eq=False)
 class Adversary:
     """Everything an attack is given besides the observations.
@@ -132,40 +151,57 @@ class Adversary:
     facts: ProtocolFacts
     shadows: int
     seed: Seed
+    _work: _Work = field(default_factory=_Work, repr=False)
 
     @property
     def layout(self) -> Layout:
         """How the parameters lie in the vectors."""
         return self.engine.layout
 
+    def among(self, participants: int, transforms: Transforms) -> Adversary:
+        """The same adversary in a federation of so many clients that send in this way.
+
+        Both share the work on a round that has the same number and parameters for both.
+        """
+        facts = replace(self.facts, participants=participants, transforms=transforms)
+        return replace(self, facts=facts)
+
     def shadow(self, observation: Observation) -> ShadowRound:
-        """Fresh shadows at the global parameters of this round."""
-        present = self._deltas(observation, "present", self.facts.property_share)
-        absent = self._deltas(observation, "absent", 0.0)
-        bystanders = absent
+        """Shadows at the global parameters of this round."""
+        present = self._sent(observation, "present", self.facts.property_share)
+        absent = bystanders = self._sent(observation, "absent", 0.0)
         if self.facts.others == "natural" and observation.contributors > 1:
-            bystanders = self._deltas(observation, "bystander", None)
+            bystanders = self._sent(observation, "bystander", None)
         halves = None if self._halves is None else np.arange(self.shadows) % 2
         return ShadowRound(
             present, absent, bystanders, observation.contributors, halves, self.facts.persistent
         )
 
-    def _deltas(self, observation: Observation, kind: str, share: float | None) -> Tensor:
-        """[n, P] shadow deltas of one kind; ``share`` None draws from all records."""
+    def _sent(self, observation: Observation, kind: str, share: float | None) -> Tensor:
+        """[n, P] shadow deltas of one kind as a client would have sent them."""
+        known, transforms = self._work.at(observation), self.facts.transforms
+        if (kind, transforms) in known:
+            return known[kind, transforms]
         seed = self.seed.child("shadow", kind, observation.round)
+        if (kind, Transforms()) not in known:
+            known[kind, Transforms()] = self._deltas(observation, share, seed)
+        if transforms != Transforms():
+            sent = [
+                transforms.apply(delta, self.layout, seed.child("sent", i))
+                for i, delta in enumerate(known[kind, Transforms()])
+            ]
+            known[kind, transforms] = torch.stack(sent)
+        return known[kind, transforms]
+
+    def _deltas(self, observation: Observation, share: float | None, seed: Seed) -> Tensor:
+        """[n, P] shadow deltas before clipping, noise and sharing; ``share`` None: any records."""
         rng = seed.generator("draw")
         records = [self._draw(share, self._pools[i % 2], rng) for i in range(self.shadows)]
         if self.facts.local_steps == 1:  # one SGD step: the delta is -lr times the gradient
-            deltas = self.engine.gradients(
+            return self.engine.gradients(
                 observation.before, self.auxiliary.samples, records, seed
             ).mul_(-self.facts.lr)
-        else:
-            deltas = torch.stack([self._local_update(observation, r, seed) for r in records])
-        if self.facts.transforms == Transforms():
-            return deltas
-        for i, delta in enumerate(deltas):
-            delta.copy_(self.facts.transforms.apply(delta, self.layout, seed.child("sent", i)))
-        return deltas
+        return torch.stack([self._local_update(observation, r, seed) for r in records])
 
     def _local_update(self, observation: Observation, records: np.ndarray, seed: Seed) -> Tensor:
         size = self.facts.batch_size

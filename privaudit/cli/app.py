@@ -42,6 +42,8 @@ def options(
 
 def main() -> None:
     """Entry point: what a user can cause becomes one line and exit code 2."""
+    if os.getcwd() not in sys.path:  # my_models:Net means my_models.py here; it hides no package
+        sys.path.append(os.getcwd())
     try:
         code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except UserError as error:

@@ -12,6 +12,7 @@ from privaudit.cli.app import app
 from privaudit.cli.options import (
     Assignments,
     DataDir,
+    Device,
     Json,
     Quiet,
     Workers,
@@ -52,6 +53,7 @@ def dilution(
     ] = 20,
     assignments: Assignments = None,
     workers: Workers = None,
+    device: Device = "cpu",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -86,6 +88,7 @@ def dilution(
             workers=workers,
             resume=resume,
             progress=Bars(quiet=quiet),
+            device=device,
         )
     curves = dilution_curves(folder_path, threshold=threshold)
     write_dilution(RunFolder(folder_path), curves, threshold=threshold)

@@ -9,6 +9,7 @@ import typer
 
 from privaudit.cli.app import app
 from privaudit.cli.options import Json, Rpc, RunPath
+from privaudit.cli.several import one_run
 
 
 @app.command()
@@ -24,7 +25,7 @@ def ledger(
     from privaudit.ledger.statement import read_statement
     from privaudit.ledger.tables import payments_csv
 
-    statement = read_statement(RunFolder.open(run_path))
+    statement = read_statement(RunFolder.open(one_run(run_path)))
     if as_json:
         typer.echo(json.dumps(statement.as_json(), indent=1))
     else:
@@ -44,7 +45,7 @@ def verify(
     """Check a run's files, hashes, rewards and ledger; exit 1 if anything does not match."""
     from privaudit.ledger.verification import verdict_text, verify_run
 
-    verdict = verify_run(run_path, rpc=rpc, head=head)
+    verdict = verify_run(one_run(run_path), rpc=rpc, head=head)
     typer.echo(json.dumps(verdict.as_json(), indent=1) if as_json else verdict_text(verdict))
     if not verdict.holds:
         raise typer.Exit(1)

@@ -26,6 +26,9 @@ Assignments = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", help="Processes (default: one per core).")
 ]
+Device = Annotated[
+    str, typer.Option("--device", help="Where models are computed: cpu, cuda, cuda:1 ...")
+]
 Rpc = Annotated[
     str | None,
     typer.Option(

@@ -12,6 +12,7 @@ from privaudit.cli.app import app, interrupted
 from privaudit.cli.options import (
     Assignments,
     DataDir,
+    Device,
     Json,
     Quiet,
     Rpc,
@@ -40,6 +41,7 @@ def run(
     ] = None,
     assignments: Assignments = None,
     workers: Workers = None,
+    device: Device = "cpu",
     no_ledger: Annotated[
         bool, typer.Option("--no-ledger", help="Keep no reward ledger: ledger.enabled=false.")
     ] = False,
@@ -110,6 +112,7 @@ def run(
             workers=workers,
             resume=resume is not None,
             progress=Bars(quiet=quiet),
+            device=device,
             place=place,
         )
     except KeyboardInterrupt:

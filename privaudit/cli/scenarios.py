@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from privaudit.cli.app import app
+from privaudit.cli.options import Assignments
 from privaudit.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ def new(
     source: Annotated[
         str, typer.Option("--from", metavar="SCENARIO", help="A bundled scenario, or a TOML file.")
     ] = "quickstart",
+    assignments: Assignments = None,
 ) -> None:
     """Write a scenario to start from, every setting explained; never overwrites a file.
 
     \b
     privaudit new my.toml --from letters
+    privaudit new my.toml --from income --set 'audit.properties=["sex"]'
     """
     from privaudit.scenario.load import load_scenario
     from privaudit.scenario.write import commented_toml
@@ -37,7 +40,8 @@ def new(
     if file.suffix != ".toml":
         raise UserError(f"'{file}' does not end in .toml", where="FILE", remedy="name it so")
     stem = re.sub(r"[^a-z0-9-]", "-", file.stem.lower()).strip("-")[:40]
-    scenario = load_scenario(source, [f'name="{stem}"'] if stem else [])
+    named = [f'name="{stem}"'] if stem else []
+    scenario = load_scenario(source, [*named, *(assignments or [])])
     text = commented_toml(scenario, str(file))
     try:
         with file.open("x", encoding="utf-8") as stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,37 @@ from privaudit.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def kind_of(path: Path) -> str:
+    """Whether a folder is of a ``sweep``, of a ``dilution`` measurement, or else of a ``run``."""
+    from privaudit.dilution import FOLDERS
+
+    file = path / "scenario.json"
+    if not file.is_file():
+        several = any((path / name / "scenario.json").is_file() for name in FOLDERS.values())
+        return "dilution" if several else "run"
+    try:
+        table = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return "run"  # whoever reads it says what is wrong with it
+    return "sweep" if isinstance(table, dict) and table.get("sweep") else "run"
+
+
+def one_run(path: Path) -> Path:
+    """The folder itself, for verbs that look at a single run.
+
+    Raises:
+        UserError: there are several in it; names one.
+    """
+    kind = kind_of(path)
+    if kind == "run":
+        return path
+    runs = sorted(file.parent.name for file in path.glob("*/scenario.json"))
+    remedy = f"name one of them, e.g. {path / runs[0]}" if runs else ""
+    raise UserError(
+        f"a {kind}: several runs, each with files of its own", where=str(path), remedy=remedy
+    )
 
 
 def folder_of(verb: str, name: str, out: Path | None, *, resume: bool) -> Path:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from privaudit.cli.app import app
-from privaudit.cli.options import Assignments, DataDir, Json, Quiet, Workers
+from privaudit.cli.options import Assignments, DataDir, Device, Json, Quiet, Workers
 from privaudit.cli.several import folder_of, resumable, tell
 from privaudit.cli.terminal import Bars
 
@@ -34,6 +34,7 @@ def sweep(
     ] = None,
     assignments: Assignments = None,
     workers: Workers = None,
+    device: Device = "cpu",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -60,6 +61,7 @@ def sweep(
             workers=workers,
             resume=resume,
             progress=Bars(quiet=quiet),
+            device=device,
         )
     found = read_sweep(folder_path)
     write_sweep(RunFolder(folder_path), found)

@@ -1,42 +1,137 @@
-"""``privaudit table`` and ``privaudit report``: what a run found, printed again."""
+"""``privaudit table`` and ``privaudit report``: what was found, printed or written again."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from privaudit.cli.app import app
-from privaudit.cli.options import RunPath
+from privaudit.cli.several import kind_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FoundPath = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="Folder of a run, a sweep or a dilution measurement."),
+]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies in a folder: its table in every form, and how to write its report again."""
+
+    title: str
+    caption: str
+    frame: Callable[[], pd.DataFrame]
+    notes: Callable[[], Sequence[str]]
+    csv: Callable[[], str]
+    json: Callable[[], str]
+    write: Callable[[], None]
 
 
 @app.command()
 def table(
-    run_path: RunPath,
+    run_path: FoundPath,
     table_format: Annotated[
         str, typer.Option("--format", help="github, markdown, csv, json, latex or html.")
     ] = "github",
 ) -> None:
-    """Print the inference-accuracy table of a run."""
-    from privaudit.experiment.folder import RunFolder
-    from privaudit.report.content import read_content
-    from privaudit.report.notes import footnotes
-    from privaudit.report.tables import markdown_text, render
+    """Print the table of a run, a sweep or a dilution measurement.
 
-    content = read_content(RunFolder.open(run_path))
-    typer.echo(render(content.cells, table_format).rstrip("\n"))
-    if table_format in ("github", "markdown"):
-        typer.echo()
-        for note in footnotes(content.scenario, content.cells):
-            typer.echo(f"- {markdown_text(note) if table_format == 'markdown' else note}")
+    \b
+    privaudit table runs/NAME
+    privaudit table runs/NAME --format latex > table.tex
+    privaudit table runs/NAME --format html > table.html
+    """
+    from privaudit.report.html import table_page
+    from privaudit.report.tables import as_text, check_format, markdown_text
+
+    check_format(table_format)
+    found = _found(run_path)
+    if table_format in ("csv", "json"):
+        typer.echo((found.csv if table_format == "csv" else found.json)().rstrip("\n"))
+    elif table_format == "html":
+        page = table_page(found.title, found.frame(), found.notes(), caption=found.caption)
+        typer.echo(page.rstrip("\n"))
+    else:
+        typer.echo(as_text(found.frame(), table_format).rstrip("\n"))
+        if table_format in ("github", "markdown"):
+            typer.echo()
+            for note in found.notes():
+                typer.echo(f"- {markdown_text(note) if table_format == 'markdown' else note}")
 
 
 @app.command()
-def report(run_path: RunPath) -> None:
-    """Write the report of a run again from its records."""
+def report(run_path: FoundPath) -> None:
+    """Write a report again from its records.
+
+    \b
+    privaudit report runs/NAME
+    """
+    _found(run_path).write()
+    typer.echo(run_path / "report" / "index.html")
+
+
+def _found(path: Path) -> Found:
+    return {"run": _run, "sweep": _sweep, "dilution": _dilution}[kind_of(path)](path)
+
+
+def _run(path: Path) -> Found:
     from privaudit.experiment.folder import RunFolder
+    from privaudit.report.content import read_content
+    from privaudit.report.notes import footnotes
+    from privaudit.report.tables import render, wide_table
     from privaudit.report.write import write_report
 
-    folder = RunFolder.open(run_path)
-    write_report(folder)
-    typer.echo(folder.file("report", "index.html"))
+    folder = RunFolder.open(path)
+    content = read_content(folder)
+    return Found(
+        title=content.title,
+        caption="AUC with 95 % interval, by share of the parameters",
+        frame=lambda: wide_table(content.cells),
+        notes=lambda: footnotes(content.scenario, content.cells),
+        csv=lambda: render(content.cells, "csv"),
+        json=lambda: render(content.cells, "json"),
+        write=lambda: write_report(folder),
+    )
+
+
+def _sweep(path: Path) -> Found:
+    from privaudit.experiment.folder import RunFolder
+    from privaudit.report import sweep as said
+    from privaudit.sweep import read_sweep
+
+    found = read_sweep(path)
+    return Found(
+        title=found.scenario.title or found.scenario.name,
+        caption=f"AUC with 95 % interval, by {found.key}",
+        frame=lambda: said.sweep_table(found),
+        notes=lambda: [*said.sweep_answer(found), *said.sweep_notes(found)],
+        csv=lambda: said.sweep_csv(found),
+        json=lambda: json.dumps(said.sweep_json(found), allow_nan=False),
+        write=lambda: said.write_sweep(RunFolder(path), found),
+    )
+
+
+def _dilution(path: Path) -> Found:
+    from privaudit.dilution import curve_json, dilution_curves
+    from privaudit.experiment.folder import RunFolder
+    from privaudit.report import dilution as said
+
+    threshold = said.written_threshold(RunFolder(path))
+    curves = dilution_curves(path, threshold=threshold)
+    return Found(
+        title=said.TITLE,
+        caption=said.CAPTION,
+        frame=lambda: said.dilution_table(curves),
+        notes=lambda: [*said.answers(curves, threshold), *said.conclusions(curves, threshold)],
+        csv=lambda: said.dilution_csv(curves),
+        json=lambda: json.dumps([curve_json(curve) for curve in curves], allow_nan=False),
+        write=lambda: said.write_dilution(RunFolder(path), curves, threshold=threshold),
+    )

@@ -2,7 +2,7 @@
 
 In a scenario::
 
-    [dataset]
+    [data]
     name = "csv"
     path = "mine.csv"
     label = "outcome"

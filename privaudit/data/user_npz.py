@@ -2,7 +2,7 @@
 
 In a scenario::
 
-    [dataset]
+    [data]
     name = "npz"
     path = "mine.npz"
     kind = "image"              # image: uint8 [N, H, W]; text: token ids [N, L], 0 = padding;

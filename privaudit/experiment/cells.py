@@ -1,17 +1,25 @@
-"""The grid of a scenario: one federation per (run, property, rule, fraction, participants)."""
+"""The grid of a scenario: cells of (run, property, rule, fraction, participants), and their groups.
+
+A group is what one worker observes and attacks in one go, so that its cells share work. How cells
+are grouped changes how long a run takes, never what it finds.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from pathlib import Path
 
+from privaudit.experiment.folder import RunFolder
 from privaudit.scenario.schema import Scenario
 
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """One federation to audit; ``run`` is 0-based."""
+    """One table cell of one run, which is 0-based."""
 
     run: int
     property: str
@@ -44,3 +52,65 @@ def cells_of(scenario: Scenario) -> list[Cell]:
         for run, name, rule, fraction, participants in grid
     )
     return list(dict.fromkeys(cells))
+
+
+def cells_for_layers(scenario: Scenario) -> list[Cell]:
+    """For each run and property the cell with most shared and fewest participants.
+
+    Its trace is needed to the end, to tell which layer leaks. None under schedule ``dataset``,
+    where no run has rounds of both kinds.
+    """
+    if scenario.audit.schedule == "dataset":
+        return []
+    chosen: dict[tuple[int, str], Cell] = {}
+    for cell in sorted(cells_of(scenario), key=lambda c: (-c.fraction, c.participants)):
+        chosen.setdefault((cell.run, cell.property), cell)
+    return [cell for cell in cells_of(scenario) if cell in chosen.values()]
+
+
+def trace_folder(folder: RunFolder, cell: Cell) -> Path:
+    """Where the trace of a cell lies in a run folder."""
+    return folder.file("traces", f"run-{cell.run}", cell.name)
+
+
+LARGEST_GROUP = 9
+"""Attacks of all cells of a group are in memory at once."""
+
+GROUPS_PER_WORKER = 3
+"""With fewer, a worker may wait long for the others."""
+
+WORK_PER_CELL = 40
+"""What listening and attacking cost whatever K, in steps of one client a round."""
+
+
+def groups_of(scenario: Scenario, workers: int) -> list[tuple[Cell, ...]]:
+    """The cells of a scenario, grouped by run and property, the most work first.
+
+    Groups are split where they are too large, or too few for the workers; cells of many
+    participants are spread over the parts.
+    """
+    groups: dict[tuple[int, str], list[Cell]] = {}
+    for cell in cells_of(scenario):
+        groups.setdefault((cell.run, cell.property), []).append(cell)
+    largest = max(map(len, groups.values()))
+    parts = max(
+        math.ceil(largest / LARGEST_GROUP),
+        # Alone, a worker need not wait for anybody.
+        min(largest, math.ceil(GROUPS_PER_WORKER * workers / len(groups))) if workers > 1 else 1,
+    )
+    split = [part for group in groups.values() for part in _split(group, parts)]
+    return sorted(split, key=_work, reverse=True)
+
+
+def _split(cells: Sequence[Cell], parts: int) -> list[tuple[Cell, ...]]:
+    ordered = sorted(cells, key=lambda cell: -cell.participants)
+    dealt = (tuple(ordered[start::parts]) for start in range(parts))
+    return [tuple(sorted(part)) for part in dealt if part]
+
+
+def _work(cells: Sequence[Cell]) -> int:
+    """About how long a group takes, in steps of one client a round."""
+    clients = sum(
+        {(cell.property, cell.participants): cell.participants for cell in cells}.values()
+    )
+    return clients + WORK_PER_CELL * len(cells)

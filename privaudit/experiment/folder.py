@@ -3,12 +3,14 @@
 ::
 
     scenario.json            the resolved scenario
+    scenario.toml            the same, to run again: ``privaudit run RUN/scenario.toml``
     training/run-0.*         parameters after ordinary training, metrics of every round
     traces/run-0/CELL/       what the adversary saw (docs/trace.md)
     evidence/run-0/*.jsonl   hashes, verdicts and values of every round, for the ledger
     truth/run-0/CELL.json    which rounds held the property; never shown to an attack
     scores/run-0/CELL.json   what the attacks made of it
     records.jsonl            scores joined with the truth: the result
+    layers.jsonl             which layer the property can be told from
     timings.jsonl            seconds; apart from the records, which are the same bytes every time
     report/                  table, figures and page, made from the records
 """
@@ -27,6 +29,9 @@ from filelock import FileLock, Timeout
 from privaudit.errors import UserError
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import Scenario
+
+BEFORE_IT_BEGAN = {".lock", "scenario.json.partial"}
+"""What a run that was killed at once may leave: nothing anybody would miss."""
 
 
 class RunFolder:
@@ -124,7 +129,7 @@ class RunFolder:
             ) from error
 
     def _refuse_unless_empty(self) -> None:
-        if self.path.is_dir() and set(os.listdir(self.path)) - {".lock"}:
+        if self.path.is_dir() and set(os.listdir(self.path)) - BEFORE_IT_BEGAN:
             raise UserError(
                 "output folder is not empty",
                 where=str(self.path),

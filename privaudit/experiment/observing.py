@@ -1,64 +1,183 @@
-"""Stage 2: the audited rounds of one cell, listened to. Leaves a trace and, apart, the truth."""
+"""Stage 2: the audited rounds of cells, listened to. Leaves traces and, apart, the truth."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
-from privaudit.experiment.cells import Cell
+from privaudit.engine.engine import Engine
+from privaudit.experiment.cells import Cell, trace_folder
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.training import trained_parameters
 from privaudit.experiment.world import World
 from privaudit.federation.partition import ADVERSARY, TARGET
-from privaudit.federation.phases import AuditedPhase, audited
-from privaudit.federation.schedule import balanced_presence, property_pools, run_presence
+from privaudit.federation.phases import AuditedPhase, audited_work, natural_work
+from privaudit.federation.rounds import (
+    ClientWork,
+    RoundObserver,
+    Sending,
+    run_round,
+    run_sendings,
+)
+from privaudit.federation.schedule import (
+    PropertyPools,
+    balanced_presence,
+    property_pools,
+    run_presence,
+)
 from privaudit.ledger.evidence import EvidenceCollector
 from privaudit.observation.tap import Tap
 from privaudit.observation.trace import TraceWriter
 from privaudit.randomness import Seed
 
 
-def observe_cell(world: World, folder: RunFolder, cell: Cell) -> None:
-    """Run the federation of one cell under the tap.
+def observe_cells(world: World, folder: RunFolder, cells: Sequence[Cell]) -> None:
+    """Run the audited rounds of some cells of one run under the tap.
 
-    What an earlier, interrupted attempt left of the trace is removed first.
+    On a common trajectory all cells are observed at the parameters of one federation, which goes
+    on as usual; cells that differ only in what is shared also see the same batches, which clients
+    train on once. With trajectories of their own, cells are federations of their own.
+
+    What an earlier, interrupted attempt left of a trace is removed first.
     """
+    if world.scenario.audit.trajectory == "own":
+        for cell in cells:
+            _observe(world, folder, [cell], common=False)
+    else:
+        _observe(world, folder, cells, common=True)
+
+
+def _observe(world: World, folder: RunFolder, cells: Sequence[Cell], *, common: bool) -> None:
+    run = cells[0].run
+    engine = world.engine(run)
+    usual = _UsualRounds(world, engine, run) if common else None
+    before = trained_parameters(folder, run)
+    with ExitStack() as stack:
+        taps = {cell: _tap(world, folder, cell, engine, before, stack) for cell in cells}
+        federations = _federations(world, taps)
+        for number in range(world.scenario.audit.rounds):
+            step = usual.step(before, number) if usual else None
+            outcomes = [
+                outcome
+                for federation in federations
+                for outcome in run_sendings(
+                    engine,
+                    world.samples,
+                    before,
+                    federation.work(number),
+                    federation.sendings,
+                    round_number=number,
+                    seed=federation.seed,
+                    step=step,
+                )
+            ]
+            before = outcomes[0].after
+    for federation in federations:
+        for cell, evidence in federation.cells.items():
+            _keep_truth(folder, cell, federation.present, evidence)
+
+
+@dataclass(frozen=True, eq=False)
+class _Federation:
+    """Cells with the same clients and batches: they differ in what is shared.
+
+    ``present`` [rounds] bool is the ground truth; ``cells`` has the evidence kept of each, or None.
+    """
+
+    phase: AuditedPhase
+    pools: PropertyPools
+    present: np.ndarray
+    seed: Seed
+    sendings: list[Sending]
+    cells: dict[Cell, EvidenceCollector | None]
+
+    def work(self, number: int) -> list[ClientWork]:
+        """Who trains on what in round ``number``."""
+        present = bool(self.present[number])
+        return audited_work(self.pools, present, self.phase, number, self.seed)
+
+
+def _federations(world: World, taps: dict[Cell, Tap]) -> list[_Federation]:
     audit, ledger = world.scenario.audit, world.scenario.ledger
-    engine = world.engine(cell.run)
+    found: dict[tuple[str, int], _Federation] = {}
+    for cell, tap in taps.items():
+        phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
+        key = (cell.property, cell.participants)
+        if key not in found:
+            partition = world.partitions(cell.run)[cell.participants]
+            pools = property_pools(
+                world.dataset, partition, cell.property, audit.batch_size, audit.others
+            )
+            seed = world.run_seed(cell.run).child("audit", *key)
+            present = _presence(world, cell, seed)
+            found[key] = _Federation(phase, pools, present, seed, [], {})
+        evidence = None
+        if ledger.enabled:
+            evidence = EvidenceCollector(valued=ledger.reward == "contribution")
+        observers: list[RoundObserver] = [tap] if evidence is None else [tap, evidence]
+        found[key].sendings.append(Sending(phase.training, observers))
+        found[key].cells[cell] = evidence
+    return list(found.values())
+
+
+class _UsualRounds:
+    """The federation that goes on as usual beside the audited rounds: what its model moves by."""
+
+    def __init__(self, world: World, engine: Engine, run: int) -> None:
+        participants = world.scenario.federation.participants
+        self._engine, self._samples = engine, world.samples
+        self._phase = world.audited_phase("all", 1.0, participants)
+        self._partition = world.partitions(run)[participants]
+        self._seed = world.run_seed(run).child("audit", "trajectory")
+
+    def step(self, before: Tensor, number: int) -> Tensor:
+        """[P], of round ``number`` at the parameters ``before``."""
+        work = natural_work(self._partition, self._phase, number, self._seed)
+        return run_round(
+            self._engine,
+            self._samples,
+            before,
+            work,
+            self._phase.training,
+            round_number=number,
+            seed=self._seed,
+        ).delta
+
+
+def _tap(
+    world: World,
+    folder: RunFolder,
+    cell: Cell,
+    engine: Engine,
+    start: Tensor,
+    stack: ExitStack,
+) -> Tap:
+    """A tap that writes the trace of a cell, which is closed with the stack."""
     phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
-    partition = world.partitions(cell.run)[cell.participants]
-    pools = property_pools(world.dataset, partition, cell.property, audit.batch_size, audit.others)
-    # Cells that differ only in what is shared see the same batches in the same rounds.
-    seed = world.run_seed(cell.run).child("audit", cell.property, cell.participants)
-    present = _presence(world, cell, seed)
-    start = trained_parameters(folder, cell.run)
-    path = folder.file("traces", f"run-{cell.run}", cell.name)
+    threat_model = world.scenario.audit.threat_model
+    server = threat_model == "server"
+    path = trace_folder(folder, cell)
     shutil.rmtree(path, ignore_errors=True)
-    server = audit.threat_model == "server"
-    with TraceWriter(
+    writer = TraceWriter(
         path,
         start,
         engine.layout,
-        view=audit.threat_model,
+        view=threat_model,
         target=TARGET if server else None,
         about=_about(phase),
-    ) as writer:
-        tap = Tap(writer, adversary=ADVERSARY, server=server)
-        evidence = EvidenceCollector(valued=ledger.reward == "contribution")
-        rounds = audited(
-            engine,
-            world.samples,
-            pools,
-            present,
-            phase,
-            start=start,
-            seed=seed,
-            observers=[tap, evidence] if ledger.enabled else [tap],
-        )
-        for _ in rounds:
-            pass
-    if ledger.enabled:
+    )
+    return Tap(stack.enter_context(writer), adversary=ADVERSARY, server=server)
+
+
+def _keep_truth(
+    folder: RunFolder, cell: Cell, present: np.ndarray, evidence: EvidenceCollector | None
+) -> None:
+    if evidence is not None:
         folder.write_lines(f"evidence/run-{cell.run}/{cell.name}.jsonl", evidence.rows())
     folder.write_json(f"truth/run-{cell.run}/{cell.name}.json", [bool(p) for p in present])
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 
+from privaudit.attack.protocol import FAILURES
 from privaudit.engine.process import tune_process
-from privaudit.errors import UserError
-from privaudit.experiment.attacking import attack_cell
-from privaudit.experiment.cells import Cell
+from privaudit.experiment.attacking import attack_cells
+from privaudit.experiment.cells import Cell, cells_for_layers, trace_folder
 from privaudit.experiment.folder import RunFolder
-from privaudit.experiment.observing import observe_cell
+from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.training import train_run
 from privaudit.experiment.world import World, load_world
 
@@ -31,51 +32,68 @@ class Job:
     scenario_json: str
     data_dir: Path | None
     folder: Path
+    device: str = "cpu"
 
     def world(self) -> World:
         """The scenario with its data."""
         tune_process()
-        return load_world(self.scenario_json, self.data_dir)
+        return load_world(self.scenario_json, self.data_dir, self.device)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one task: which, how long, and why it failed (empty when it did not)."""
+    """Of one run's training or of one cell: which, how long, and why it failed (empty if not).
+
+    ``seconds`` of cells that were computed together are equal parts of the time they took.
+    """
 
     task: int | Cell
     seconds: float
     failure: str = ""
 
 
-def training_task(job: Job, run: int) -> Outcome:
+def training_task(job: Job, run: int) -> list[Outcome]:
     """Stage 1 for one run. A failure here ends the whole run: nothing can follow it."""
     started = time.perf_counter()
     train_run(job.world(), RunFolder(job.folder), run)
-    return Outcome(run, time.perf_counter() - started)
+    return [Outcome(run, time.perf_counter() - started)]
 
 
-def audit_task(job: Job, cell: Cell) -> Outcome:
-    """Stages 2 and 3 for one cell; nothing if its scores are already there.
+def audit_task(job: Job, cells: Sequence[Cell]) -> list[Outcome]:
+    """Stages 2 and 3 for some cells of one run; nothing for those whose scores are there already.
 
     A cell that fails is reported with its reason and does not stop the others.
     """
     started = time.perf_counter()
     folder = RunFolder(job.folder)
-    if not folder.file("scores", f"run-{cell.run}", f"{cell.name}.json").is_file():
+    todo = [cell for cell in cells if not _scored(folder, cell)]
+    failed: dict[Cell, Exception] = {}
+    if todo:
+        world = job.world()
         try:
-            world = job.world()
-            observe_cell(world, folder, cell)
-            attack_cell(world, folder, cell)
-        except (UserError, ArithmeticError, RuntimeError, ValueError, MemoryError) as error:
-            _keep_traceback(folder, cell)
-            return Outcome(cell, time.perf_counter() - started, f"{type(error).__name__}: {error}")
-    return Outcome(cell, time.perf_counter() - started)
+            observe_cells(world, folder, todo)
+            failed = attack_cells(world, folder, todo)
+        except FAILURES as error:
+            failed = dict.fromkeys((c for c in todo if not _scored(folder, c)), error)
+        if not world.scenario.audit.keep_traces:
+            needed = cells_for_layers(world.scenario)
+            for cell in (cell for cell in todo if cell not in needed):
+                shutil.rmtree(trace_folder(folder, cell), ignore_errors=True)
+    for cell, reason in failed.items():
+        _keep_traceback(folder, cell, reason)
+    seconds = (time.perf_counter() - started) / len(cells)
+    reasons = {cell: f"{type(reason).__name__}: {reason}" for cell, reason in failed.items()}
+    return [Outcome(cell, seconds, reasons.get(cell, "")) for cell in cells]
+
+
+def _scored(folder: RunFolder, cell: Cell) -> bool:
+    return folder.file("scores", f"run-{cell.run}", f"{cell.name}.json").is_file()
 
 
 def in_processes(
-    task: Callable[..., Outcome], job: Job, items: Iterable[Any], *, workers: int
+    task: Callable[..., list[Outcome]], job: Job, items: Iterable[Any], *, workers: int
 ) -> Iterator[Outcome]:
-    """Run ``task(job, item)`` for each item on ``workers`` processes, as they finish.
+    """Run ``task(job, item)`` for each item on ``workers`` processes; outcomes as they come.
 
     One worker stays in this process.
     """
@@ -83,7 +101,8 @@ def in_processes(
     os.environ.setdefault("PYTHONWARNINGS", f"ignore::UserWarning:{TRACKER}")
     with parallel_config(backend="loky", inner_max_num_threads=1):
         pool = Parallel(n_jobs=workers, return_as="generator_unordered")
-        yield from pool(delayed(task)(job, item) for item in items)
+        for outcomes in pool(delayed(task)(job, item) for item in items):
+            yield from outcomes
 
 
 def default_workers() -> int:
@@ -94,5 +113,6 @@ def default_workers() -> int:
         return os.cpu_count() or 1
 
 
-def _keep_traceback(folder: RunFolder, cell: Cell) -> None:
-    folder.write_text(f"failures/run-{cell.run}/{cell.name}.txt", traceback.format_exc())
+def _keep_traceback(folder: RunFolder, cell: Cell, error: Exception) -> None:
+    text = "".join(traceback.format_exception(error))
+    folder.write_text(f"failures/run-{cell.run}/{cell.name}.txt", text)

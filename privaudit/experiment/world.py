@@ -32,10 +32,11 @@ MAX_NAME_BYTES = 120
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A scenario with its data loaded."""
+    """A scenario with its data loaded, and the device its models are computed on."""
 
     scenario: Scenario
     dataset: Dataset
+    device: str = "cpu"
 
     @cached_property
     def samples(self) -> Samples:
@@ -50,10 +51,20 @@ class World:
         """The model with this run's initial weights."""
         model = self.scenario.model
         shape = input_shape(self.dataset)
-        return Engine(build_model(model.name, model.options, shape, self.run_seed(run)))
+        module = build_model(model.name, model.options, shape, self.run_seed(run))
+        return Engine(module, self.device)
 
     def partitions(self, run: int) -> dict[int, Partition]:
         """K -> who holds which records in this run."""
+        if run not in self._dealt:
+            self._dealt[run] = self._deal(run)
+        return self._dealt[run]
+
+    @cached_property
+    def _dealt(self) -> dict[int, dict[int, Partition]]:
+        return {}
+
+    def _deal(self, run: int) -> dict[int, Partition]:
         federation, audit = self.scenario.federation, self.scenario.audit
         return assign(
             self.dataset,
@@ -96,12 +107,12 @@ class World:
 
 
 @lru_cache(maxsize=1)
-def load_world(scenario_json: str, data_dir: Path | None) -> World:
+def load_world(scenario_json: str, data_dir: Path | None, device: str = "cpu") -> World:
     """The world of a scenario (as JSON, so that a worker process keeps it between tasks)."""
     scenario = Scenario.model_validate_json(scenario_json)
     seed = Seed(scenario.seed).child("data")
     dataset = load_dataset(scenario.data.name, scenario.data.options, data_dir, seed)
-    return World(scenario, dataset)
+    return World(scenario, dataset, device)
 
 
 def check_world(world: World) -> None:

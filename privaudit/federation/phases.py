@@ -1,6 +1,9 @@
 """The two phases of a federation run: ordinary training, then the audited rounds.
 
 Both run the same round (:mod:`privaudit.federation.rounds`); they differ only in who draws what.
+Audited rounds either follow each other in a federation of their own (:func:`audited`), or are set
+one by one beside the rounds of a federation that goes on as usual (:func:`natural_work`): what
+clients would send at its parameters if the target held such a batch.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from privaudit.federation.schedule import (
     PropertyPools,
     as_batches,
     draw,
+    draw_any,
 )
 from privaudit.randomness import Seed
 
@@ -109,24 +113,35 @@ def audited(
     seed: Seed,
     observers: Sequence[RoundObserver] = (),
 ) -> Iterator[RoundOutcome]:
-    """The audited rounds; adversary and target are in every cohort."""
+    """The audited rounds of a federation of its own; the model moves by what is sent."""
+    return run_rounds(
+        engine,
+        samples,
+        start,
+        lambda number: audited_work(pools, bool(present[number]), phase, number, seed),
+        phase.training,
+        rounds=phase.rounds,
+        seed=seed,
+        observers=observers,
+    )
 
-    def plan(number: int) -> list[ClientWork]:
-        return [work(client, number) for client in cohort(number)]
 
-    def cohort(number: int) -> list[int]:
-        if phase.cohort is None or phase.cohort >= phase.participants:
-            return list(range(phase.participants))
+def audited_work(
+    pools: PropertyPools, present: bool, phase: AuditedPhase, number: int, seed: Seed
+) -> list[ClientWork]:
+    """Who trains on what in audited round ``number``; adversary and target are in every cohort."""
+    clients = list(range(phase.participants))
+    if phase.cohort is not None and phase.cohort < phase.participants:
         bystanders = cohort_of(
             phase.participants - 2, max(0, phase.cohort - 2), seed.generator("cohort", number)
         )
-        return [ADVERSARY, TARGET, *(client + 2 for client in bystanders)]
+        clients = [ADVERSARY, TARGET, *(client + 2 for client in bystanders)]
 
-    def work(client: int, number: int) -> ClientWork:
+    def work(client: int) -> ClientWork:
         records = draw(
             pools,
             client,
-            bool(present[number]),
+            present,
             size=phase.batch_size * phase.local_steps,
             share=phase.property_share,
             others=phase.others,
@@ -134,13 +149,23 @@ def audited(
         )
         return ClientWork(client, as_batches(records, phase.batch_size))
 
-    return run_rounds(
-        engine,
-        samples,
-        start,
-        plan,
-        phase.training,
-        rounds=phase.rounds,
-        seed=seed,
-        observers=observers,
-    )
+    return [work(client) for client in clients]
+
+
+def natural_work(
+    partition: Partition, phase: AuditedPhase, number: int, seed: Seed
+) -> list[ClientWork]:
+    """Who trains on what in the federation that goes on as usual: everybody on any own records.
+
+    ``phase`` gives cohort, batches and steps; its ``participants`` are all clients.
+    """
+    chosen = cohort_of(len(partition.clients), phase.cohort, seed.generator("cohort", number))
+    size = phase.batch_size * phase.local_steps
+
+    def work(client: int) -> ClientWork:
+        rng = seed.generator("draw", client, number)
+        return ClientWork(
+            client, as_batches(draw_any(partition.clients[client], size, rng), phase.batch_size)
+        )
+
+    return [work(client) for client in chosen]

@@ -1,7 +1,8 @@
 """One federated round, for any protocol: clients train, transform and send; the server averages.
 
 FedSGD is the special case of one batch and no momentum (McMahan et al., AISTATS 2017, section 2);
-the global model moves by the average delta (server learning rate 1).
+the global model moves by the average delta (server learning rate 1). What clients make of their
+batches can be sent in several ways at once (:class:`Sending`): they train once for all of them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal, Protocol
 import numpy as np
 from torch import Tensor
 
-from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.engine import Engine, LocalUpdate, Samples
 from privaudit.federation.aggregation import Aggregator, Submission, Verdict
 from privaudit.federation.transforms import Transforms
 from privaudit.randomness import Seed
@@ -56,7 +57,10 @@ class RoundMetrics:
 
 @dataclass(frozen=True)
 class RoundOutcome:
-    """What the server knows after a round; ``weights`` and ``verdicts`` by client."""
+    """What the server knows after a round; ``weights`` and ``verdicts`` by client.
+
+    ``step`` [P] is what the global model moves by; None = by ``delta``, the averaged delta.
+    """
 
     round: int
     before: Tensor
@@ -64,11 +68,12 @@ class RoundOutcome:
     weights: dict[int, float]
     verdicts: tuple[Verdict, ...]
     metrics: RoundMetrics
+    step: Tensor | None = None
 
     @property
     def after(self) -> Tensor:
         """The next global parameters."""
-        return self.before + self.delta
+        return self.before + (self.delta if self.step is None else self.step)
 
 
 class RoundObserver(Protocol):
@@ -82,6 +87,17 @@ class RoundObserver(Protocol):
 
     def end(self, outcome: RoundOutcome) -> None:
         """The round is over."""
+
+
+@dataclass(frozen=True)
+class Sending:
+    """One way to send what was trained, and who is told of the opening, each submission, the end.
+
+    ``training`` says what clients do to a delta (``transforms``) and what the server refuses.
+    """
+
+    training: LocalTraining
+    observers: Sequence[RoundObserver] = ()
 
 
 def run_round(
@@ -102,46 +118,105 @@ def run_round(
         seed: the stream of this federation; each client and round draws from its own child.
         observers: told of the opening, each submission and the end, in that order.
     """
+    sendings = [Sending(training, observers)]
+    (outcome,) = run_sendings(
+        engine, samples, before, work, sendings, round_number=round_number, seed=seed
+    )
+    return outcome
+
+
+def run_sendings(
+    engine: Engine,
+    samples: Samples,
+    before: Tensor,
+    work: Iterable[ClientWork],
+    sendings: Sequence[Sending],
+    *,
+    round_number: int,
+    seed: Seed,
+    step: Tensor | None = None,
+) -> list[RoundOutcome]:
+    """The same batches, trained on once and sent in several ways: one outcome each, in order.
+
+    Deltas are handed on client by client, so memory does not grow with the cohort.
+
+    Args:
+        sendings: at least one; all with the same learning rate and momentum.
+        step: [P] what the global model moves by, whatever is sent; None = by what was sent.
+    """
     started = time.perf_counter()
     cohort = sorted(work, key=lambda item: item.client)
-    for observer in observers:
-        observer.begin(round_number, before, [item.client for item in cohort])
-    aggregator = Aggregator(engine.layout.size, training.norm_bound)
-    losses, accuracies, bytes_up = [], [], 0
-    for item in cohort:
-        own = seed.child("client", item.client, "round", round_number)
-        update = engine.train(
-            before, samples, item.batches, lr=training.lr, momentum=training.momentum, seed=own
-        )
-        sent = training.transforms.apply(update.delta, engine.layout, own)
-        submission = Submission(item.client, sent, update.samples)
-        verdict = aggregator.add(submission)
-        for observer in observers:
-            observer.submitted(submission, verdict)
+    servers = [_Server(engine, before, cohort, sending, round_number) for sending in sendings]
+    lr, momentum = sendings[0].training.lr, sendings[0].training.momentum
+    assert all((s.training.lr, s.training.momentum) == (lr, momentum) for s in sendings)
+    seeds = [seed.child("client", item.client, "round", round_number) for item in cohort]
+    batches = [item.batches for item in cohort]
+    updates = engine.train_clients(before, samples, batches, lr=lr, momentum=momentum, seeds=seeds)
+    losses, accuracies = [], []
+    for item, own, update in zip(cohort, seeds, updates, strict=True):
+        for server in servers:
+            server.receive(item.client, update, own)
         losses.append(update.loss)
         accuracies.append(update.accuracy)
-        bytes_up += payload_bytes(sent, training.transforms.sharing.fraction)
-    metrics = RoundMetrics(
-        round=round_number,
-        clients=len(cohort),
-        accepted=sum(v.accepted for v in aggregator.verdicts),
-        train_loss=float(np.mean(losses)),
-        train_accuracy=float(np.mean(accuracies)),
-        seconds=time.perf_counter() - started,
-        bytes_up=bytes_up,
-        bytes_down=4 * engine.layout.size * len(cohort),
-    )
-    outcome = RoundOutcome(
-        round_number,
-        before,
-        aggregator.delta(),
-        aggregator.weights(),
-        tuple(aggregator.verdicts),
-        metrics,
-    )
-    for observer in observers:
-        observer.end(outcome)
-    return outcome
+    trained = (float(np.mean(losses)), float(np.mean(accuracies)))
+    return [server.close(trained, time.perf_counter() - started, step) for server in servers]
+
+
+class _Server:
+    """Collects what the clients of one round send in one way."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        before: Tensor,
+        cohort: Sequence[ClientWork],
+        sending: Sending,
+        round_number: int,
+    ) -> None:
+        self._before, self._layout, self._round = before, engine.layout, round_number
+        self._training, self._observers = sending.training, sending.observers
+        self._aggregator = Aggregator(engine.layout.size, sending.training.norm_bound)
+        self._bytes_up = 0
+        for observer in self._observers:
+            observer.begin(round_number, before, [item.client for item in cohort])
+
+    def receive(self, client: int, update: LocalUpdate, seed: Seed) -> None:
+        """The client sends its delta as this way of sending has it; the server verifies it."""
+        transforms = self._training.transforms
+        sent = transforms.apply(update.delta, self._layout, seed)
+        submission = Submission(client, sent, update.samples)
+        verdict = self._aggregator.add(submission)
+        for observer in self._observers:
+            observer.submitted(submission, verdict)
+        self._bytes_up += payload_bytes(sent, transforms.sharing.fraction)
+
+    def close(
+        self, trained: tuple[float, float], seconds: float, step: Tensor | None
+    ) -> RoundOutcome:
+        """Average; ``trained`` is mean loss and accuracy of the cohort."""
+        clients = len(self._aggregator.verdicts)
+        metrics = RoundMetrics(
+            round=self._round,
+            clients=clients,
+            accepted=sum(v.accepted for v in self._aggregator.verdicts),
+            train_loss=trained[0],
+            train_accuracy=trained[1],
+            seconds=seconds,
+            bytes_up=self._bytes_up,
+            bytes_down=4 * self._layout.size * clients,
+        )
+        outcome = RoundOutcome(
+            self._round,
+            self._before,
+            self._aggregator.delta(),
+            self._aggregator.weights(),
+            tuple(self._aggregator.verdicts),
+            metrics,
+            step,
+        )
+        for observer in self._observers:
+            observer.end(outcome)
+        return outcome
 
 
 def run_rounds(

@@ -99,17 +99,17 @@ def draw(
     otherwise. The adversary is an ordinary client: it draws from all its records.
     """
     if client == ADVERSARY or (client != TARGET and others == "natural"):
-        return _sample(pools.every[client], size, rng)
+        return draw_any(pools.every[client], size, rng)
     with_property = round(share * size) if client == TARGET and present else 0
     chosen = [
-        _sample(pools.present[client], with_property, rng),
-        _sample(pools.absent[client], size - with_property, rng),
+        draw_any(pools.present[client], with_property, rng),
+        draw_any(pools.absent[client], size - with_property, rng),
     ]
     return rng.permutation(np.concatenate(chosen))
 
 
-def _sample(pool: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Without replacement where the pool is large enough, with replacement otherwise."""
+def draw_any(pool: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """``size`` records: without replacement where the pool is large enough, with it otherwise."""
     if not size:
         return np.empty(0, dtype=np.int64)
     return rng.choice(pool, size, replace=size > len(pool))

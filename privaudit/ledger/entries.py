@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
 
 from privaudit.evaluation.cells import TableCell
 from privaudit.experiment.folder import RunFolder
+from privaudit.ledger.abi import Event
 from privaudit.ledger.client import AuditEntry
 from privaudit.scenario.schema import Scenario
+
+AUDITS = "ledger/audits.jsonl"
+"""The entries of the records as the ledger took them; what the report shows."""
 
 FILES_METRIC = 0
 """Metric code of the entry that stands for the files of the run: its value counts them."""
@@ -60,6 +67,81 @@ def files_entry(count: int, scenario: Scenario) -> AuditEntry:
         high=count,
         participants=max(scenario.participants),
         runs=scenario.runs,
+    )
+
+
+def audit_rows(events: Sequence[Event], scenario: Scenario, salt: bytes) -> list[dict[str, Any]]:
+    """The recorded entries, with names in place of ids and codes; AUC None for a failed cell."""
+    names = {property_id(name, salt): name for name in scenario.audit.properties}
+    codes = {code: pair for pair, code in metric_codes(scenario).items()}
+    rows = []
+    for event in (e for e in events if e.name == "AuditsRecorded"):
+        for offset, entry in enumerate(event.args["entries"]):
+            identity = {
+                "entry": event.args["first_index"] + offset,
+                "round": event.args["round_id"],
+                "sha256": event.args["records_sha256"].hex(),
+            }
+            if entry.metric == FILES_METRIC:
+                rows.append(identity | {"what": "manifest", "files": entry.value})
+                continue
+            rule, attack = codes.get(entry.metric, ("?", "?"))
+            numbers = (entry.value, entry.low, entry.high)
+            value, low, high = (n / MILLION if entry.runs else None for n in numbers)
+            rows.append(
+                identity
+                | {
+                    "what": "cell",
+                    "property": names.get(entry.property_id, entry.property_id.hex()),
+                    "fraction": entry.fraction / 10_000,
+                    "rule": rule,
+                    "attack": attack,
+                    "auc": value,
+                    "low": low,
+                    "high": high,
+                    "participants": entry.participants,
+                    "runs": entry.runs,
+                }
+            )
+    return rows
+
+
+def shown_audit(row: dict[str, Any]) -> dict[str, str]:
+    """A row of :func:`audit_rows` as text; hashes cut short."""
+    start = {"entry": str(row["entry"]), "round": str(row["round"])}
+    if row["what"] == "manifest":
+        text = f"{row['files']} files, manifest {row['sha256'][:16]}…"
+        return start | {"property": "files of the run", "AUC": text}
+    auc = (
+        "failed"
+        if row["auc"] is None
+        else f"{row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    )
+    return start | {
+        "property": row["property"],
+        "shared": f"{100 * row['fraction']:g} %",
+        "rule": row["rule"],
+        "attack": row["attack"],
+        "AUC": auc,
+        "K": str(row["participants"]),
+        "runs": str(row["runs"]),
+        "records": row["sha256"][:16] + "…",
+    }
+
+
+def audit_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Rows of :func:`audit_rows` as text."""
+    return pd.DataFrame([shown_audit(row) for row in rows]).fillna("")
+
+
+def audits_summary(plan: str, rows: Sequence[dict[str, Any]]) -> str:
+    """What the ledger has of an audit when its report is written, in words."""
+    return (
+        f"Before the first round the plan was registered: SHA-256 {plan} of scenario.json. After "
+        f"evaluation every cell of the table was recorded ({len(rows)} entries) with the SHA-256 "
+        f"of records.jsonl, {rows[0]['sha256']}. The entry with the hash of manifest.json, which "
+        "covers this report, can only follow it: privaudit ledger RUN prints that too, and "
+        "privaudit verify RUN compares all of it with the files."
     )
 
 

@@ -21,7 +21,8 @@ from privaudit.experiment.folder import RunFolder
 MANIFEST, SEAL = "manifest.json", "seal.json"
 LEDGER = "ledger/"
 WITH_THE_RUN = frozenset(
-    f"{LEDGER}{name}" for name in ("book.jsonl", "claims.jsonl", "secret", "setup.json")
+    f"{LEDGER}{name}"
+    for name in ("audits.jsonl", "book.jsonl", "claims.jsonl", "secret", "setup.json")
 )
 """Files of the ledger folder that are complete when the manifest is written."""
 UNLISTED = frozenset({".lock", MANIFEST, SEAL})

@@ -22,6 +22,14 @@ class WithoutLedger:
     def record_cells(self, show: Progress) -> None:
         """Nothing."""
 
+    @property
+    def has_results(self) -> bool:
+        """Nothing is recorded."""
+        return False
+
+    def record_results(self) -> None:
+        """Nothing."""
+
     def conclude(self) -> None:
         """Nothing."""
 

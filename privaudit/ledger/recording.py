@@ -7,7 +7,6 @@ the rounds it describes go on the ledger; the manifest before its hash does.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,8 +30,14 @@ from privaudit.ledger.commitments import (
     reward_salt,
     reward_tree,
 )
-from privaudit.ledger.entries import entries_of, files_entry, plan_hash
-from privaudit.ledger.files import manifest_sha256, read_manifest, write_seal
+from privaudit.ledger.entries import (
+    AUDITS,
+    audit_rows,
+    entries_of,
+    files_entry,
+    plan_hash,
+)
+from privaudit.ledger.files import file_sha256, manifest_sha256, read_manifest, write_seal
 from privaudit.ledger.hashes import MerkleTree
 from privaudit.ledger.opening import open_ledger
 from privaudit.ledger.place import Place
@@ -133,15 +138,41 @@ class RunLedger:
         """Put the audited rounds on the ledger, one ledger round per cell."""
         self._record(expected_labels(self._folder, self._scenario, audited=True), show)
 
+    @property
+    def has_results(self) -> bool:
+        """Whether the records in the folder are on the ledger already, and stay as they are."""
+        file = self._folder.file("records.jsonl")
+        if not file.is_file():
+            return False
+        return self._client.journal.intent(f"audit/{file_sha256(file)}/records/0") is not None
+
+    @_timed
+    def record_results(self) -> None:
+        """The auditor records every cell of the table with the hash of the records."""
+        folder, scenario, client = self._folder, self._scenario, self._client
+        book = read_book(folder)
+        if not book:
+            return
+        records = folder.file("records.jsonl")
+        rows = parse_records(folder.read_lines("records.jsonl"), where=str(records))
+        salt = property_salt(scenario, self._secret)
+        entries = entries_of(table_cells(rows), scenario, salt)
+        digest = bytes.fromhex(file_sha256(records))
+        receipts = client.record_audits(
+            book[-1].number, plan_hash(folder), digest, entries, name="records"
+        )
+        events = [event for receipt in receipts for event in client.events(receipt)]
+        folder.write_lines(AUDITS, audit_rows(events, scenario, salt))
+
     @_timed
     def conclude(self) -> None:
-        """Clients withdraw; the auditor records the results and the hash of the manifest."""
+        """Clients withdraw; the auditor records the hash of the manifest."""
         client, book = self._client, read_book(self._folder)
         for number in sorted({p.client for page in book for p in page.payments}):
             if client.credit(self._address(number)):
                 client.withdraw_for(self._address(number))
         if book:
-            self._record_results(book[-1].number)
+            self._record_manifest(book[-1].number)
         client.finish()
         root = client.chain.state_root() if client.chain.instant else None
         pins = client.journal.pins()
@@ -216,17 +247,10 @@ class RunLedger:
         ]
         self._folder.write_lines(CLAIMS, rows)
 
-    # ------------------------------------------------------------------ results
-
-    def _record_results(self, last_round: int) -> None:
+    def _record_manifest(self, last_round: int) -> None:
         folder, scenario, client = self._folder, self._scenario, self._client
-        records = folder.file("records.jsonl")
-        rows = parse_records(folder.read_lines("records.jsonl"), where=str(records))
-        entries = entries_of(table_cells(rows), scenario, property_salt(scenario, self._secret))
-        digest = hashlib.sha256(records.read_bytes()).digest()
-        plan = plan_hash(folder)
-        client.record_audits(last_round, plan, digest, entries, name="records")
         files = files_entry(len(read_manifest(folder)), scenario)
+        plan = plan_hash(folder)
         client.record_audits(last_round, plan, manifest_sha256(folder), [files], name="manifest")
 
     # ------------------------------------------------------------------ set-up

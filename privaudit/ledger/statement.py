@@ -16,10 +16,10 @@ from tabulate import tabulate
 from privaudit.errors import UserError
 from privaudit.experiment.folder import RunFolder
 from privaudit.ledger import artefact
-from privaudit.ledger.abi import Event, Interface
+from privaudit.ledger.abi import Interface
 from privaudit.ledger.book import Page, read_book
 from privaudit.ledger.commitments import property_salt, read_secret
-from privaudit.ledger.entries import FILES_METRIC, MILLION, metric_codes, property_id
+from privaudit.ledger.entries import audit_rows, audit_table
 from privaudit.ledger.files import is_sealed, read_seal
 from privaudit.ledger.journal import Journal
 from privaudit.ledger.tables import (
@@ -30,7 +30,6 @@ from privaudit.ledger.tables import (
     round_rows,
     round_table,
 )
-from privaudit.scenario.schema import Scenario
 
 SHOWN = {
     "kind": "chain",
@@ -70,7 +69,7 @@ class Statement:
         parts += ["Rounds", _table(round_table(self.pages))]
         for plan in self.plans:
             parts.append(f"Audit plan (SHA-256 of scenario.json): {plan}")
-        parts += ["Audit entries", _table(pd.DataFrame([_shown(row) for row in self.audits]))]
+        parts += ["Audit entries", _table(audit_table(self.audits))]
         where = [f"{name}: {self.facts[key]}" for key, name in SHOWN.items() if self.facts.get(key)]
         return "\n\n".join([*parts, "\n".join(where)]).rstrip()
 
@@ -98,64 +97,6 @@ def read_statement(folder: RunFolder) -> Statement:
         audits=audit_rows(events, scenario, property_salt(scenario, read_secret(folder))),
         facts=read_seal(folder)[1] if is_sealed(folder) else {},
     )
-
-
-def audit_rows(events: Sequence[Event], scenario: Scenario, salt: bytes) -> list[dict[str, Any]]:
-    """The recorded entries, with names in place of ids and codes; AUC None for a failed cell."""
-    names = {property_id(name, salt): name for name in scenario.audit.properties}
-    codes = {code: pair for pair, code in metric_codes(scenario).items()}
-    rows = []
-    for event in (e for e in events if e.name == "AuditsRecorded"):
-        for offset, entry in enumerate(event.args["entries"]):
-            identity = {
-                "entry": event.args["first_index"] + offset,
-                "round": event.args["round_id"],
-                "sha256": event.args["records_sha256"].hex(),
-            }
-            if entry.metric == FILES_METRIC:
-                rows.append(identity | {"what": "manifest", "files": entry.value})
-                continue
-            rule, attack = codes.get(entry.metric, ("?", "?"))
-            numbers = (entry.value, entry.low, entry.high)
-            value, low, high = (n / MILLION if entry.runs else None for n in numbers)
-            rows.append(
-                identity
-                | {
-                    "what": "cell",
-                    "property": names.get(entry.property_id, entry.property_id.hex()),
-                    "fraction": entry.fraction / 10_000,
-                    "rule": rule,
-                    "attack": attack,
-                    "auc": value,
-                    "low": low,
-                    "high": high,
-                    "participants": entry.participants,
-                    "runs": entry.runs,
-                }
-            )
-    return rows
-
-
-def _shown(row: dict[str, Any]) -> dict[str, str]:
-    start = {"entry": str(row["entry"]), "round": str(row["round"])}
-    if row["what"] == "manifest":
-        text = f"{row['files']} files, manifest {row['sha256'][:16]}…"
-        return start | {"property": "files of the run", "AUC": text}
-    auc = (
-        "failed"
-        if row["auc"] is None
-        else f"{row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-    )
-    return start | {
-        "property": row["property"],
-        "shared": f"{100 * row['fraction']:g} %",
-        "rule": row["rule"],
-        "attack": row["attack"],
-        "AUC": auc,
-        "K": str(row["participants"]),
-        "runs": str(row["runs"]),
-        "records": row["sha256"][:16] + "…",
-    }
 
 
 def _table(frame: pd.DataFrame) -> str:

@@ -83,6 +83,11 @@ FILE_CHECKS: tuple[tuple[str, str, Callable[[Subject], list[str]]], ...] = (
         verify_files.check_records,
     ),
     (
+        "layers",
+        "what one layer alone tells follows from traces and ground truth",
+        verify_files.check_layers,
+    ),
+    (
         "models",
         "every round starts from the model the round before led to",
         verify_files.check_models,

@@ -22,7 +22,7 @@ from privaudit.ledger.commitments import (
     read_secret,
     reward_tree,
 )
-from privaudit.ledger.entries import entries_of, files_entry, plan_hash
+from privaudit.ledger.entries import AUDITS, audit_rows, entries_of, files_entry, plan_hash
 from privaudit.ledger.files import SEAL, manifest_sha256, read_manifest, read_seal
 from privaudit.ledger.hashes import MerkleTree, tag, words
 from privaudit.ledger.recording import SETUP
@@ -199,7 +199,21 @@ def check_results(subject: LedgerSubject) -> list[str]:
             wrong.append(f"{name}: its hash is not on the ledger")
         elif [tuple(entry) for entry in found] != [tuple(entry) for entry in entries]:
             wrong.append(f"{name}: the audit entries on the ledger are not those it gives")
+    wrong += _shown_entries(subject)
     return wrong + [f"results of another file are recorded: {digest.hex()}" for digest in recorded]
+
+
+def _shown_entries(subject: LedgerSubject) -> list[str]:
+    """The entries that the report shows, if it shows any, are those of the ledger."""
+    run = subject.run
+    if not run.folder.file(AUDITS).is_file():
+        return []
+    rows = audit_rows(
+        subject.of("AuditsRecorded"), run.scenario, property_salt(run.scenario, subject.secret)
+    )
+    expected = [row for row in rows if row["what"] == "cell"]
+    same = run.folder.read_lines(AUDITS) == expected
+    return [] if same else [f"{AUDITS}: not the audit entries of the ledger"]
 
 
 def check_head(subject: LedgerSubject, noted: str | None = None) -> list[str]:

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
 
+import numpy as np
 from safetensors.torch import load_file
 
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell, table_cells
+from privaudit.evaluation.layers import LAYERS, LayerScores, read_layers, signal_by_layer
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.cells import Cell
 from privaudit.experiment.folder import RunFolder
@@ -28,6 +30,7 @@ from privaudit.ledger.files import (
 )
 from privaudit.observation.trace import Trace
 from privaudit.scenario.schema import Scenario
+from privaudit.statistics.runs import FloatArray
 
 RECORDS = "records.jsonl"
 
@@ -100,6 +103,28 @@ def check_records(subject: Subject) -> list[str]:
             wrong.append(f"scores/{name}: not the scores of {RECORDS} line {number}")
         if subject.folder.read_json(f"truth/{name}") != record.present:
             wrong.append(f"truth/{name}: not the truth of {RECORDS} line {number}")
+    return wrong
+
+
+def check_layers(subject: Subject) -> list[str]:
+    """The scores from each layer alone follow from the ground truth and, where kept, the trace."""
+    folder = subject.folder
+    if not folder.file(LAYERS).is_file():
+        return [f"{LAYERS}: missing"]
+    found: dict[tuple[int, str], list[LayerScores]] = {}
+    for row in read_layers(folder):
+        cell = Cell(row.run, row.property, row.rule, row.fraction, row.participants)
+        found.setdefault((row.run, cell.name), []).append(row)
+    wrong = []
+    for (run, name), rows in found.items():
+        truth = folder.read_json(f"truth/run-{run}/{name}.json")
+        if any(row.scores and row.present != truth for row in rows):
+            wrong.append(f"{LAYERS}: run {run}, {name}: not the ground truth")
+        elif subject.scenario.audit.keep_traces:
+            trace = Trace.open(folder.file("traces", f"run-{run}", name))
+            again = signal_by_layer(trace, truth, trace.layout)
+            if any(not _close(row.scores, again.get(row.layer)) for row in rows):
+                wrong.append(f"{LAYERS}: run {run}, {name}: not what its trace gives")
     return wrong
 
 
@@ -186,6 +211,13 @@ def _trace_differences(subject: Subject, cell: str) -> Iterator[str]:
             if found != expected:
                 file = f"traces/{cell}/round-{seen.round:06d}.safetensors"
                 yield f"{file}: {what} is not that of the evidence"
+
+
+def _close(scores: list[float], again: FloatArray | None) -> bool:
+    """Equal up to the rounding of another machine."""
+    if again is None or not scores:
+        return again is None and not scores
+    return len(scores) == len(again) and np.allclose(scores, again, rtol=1e-3, atol=1e-3)
 
 
 def _cell_of(record: Record) -> Cell:

@@ -14,6 +14,7 @@ from privaudit.errors import UserError, unknown_name
 from privaudit.evaluation.cells import TableCell
 from privaudit.experiment.folder import RunFolder
 from privaudit.report.content import Content, read_content
+from privaudit.report.layers import layer_rows
 from privaudit.report.notes import footnotes
 from privaudit.report.tables import as_text, long_table, wide_table
 
@@ -70,6 +71,10 @@ class Result:
         """One row per cell, unrounded: AUC with interval, p, q, and the other metrics."""
         return long_table(self._content.cells)
 
+    def layers(self) -> pd.DataFrame:
+        """One row per property and layer: AUC with interval from that layer's coordinates alone."""
+        return pd.DataFrame(layer_rows(self._content.layers))
+
     def figure(self, name: str = "auc_by_fraction") -> Picture:
         """A figure of the report: ``auc_by_fraction``, ``accuracy_by_round``, ...
 
@@ -86,7 +91,9 @@ class Result:
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        return f"{as_text(wide_table(self._content.cells), 'html')}<ul>{notes}</ul>"
+        figure = self._content.figures.get("auc_by_fraction", "")
+        drawn = figure[figure.index("<svg") :] if figure else ""
+        return f"{as_text(wide_table(self._content.cells), 'html')}{drawn}<ul>{notes}</ul>"
 
 
 def open_run(path: str | PathLike[str]) -> Result:

@@ -47,6 +47,7 @@ class Tap:
             self._own if self._own is not None else torch.zeros_like(outcome.delta),
             own_weight=outcome.weights.get(self._adversary, 0.0),
             participants=max(1, outcome.metrics.accepted),
+            step=outcome.step,
             client_deltas=self._clients,
             client_weights=outcome.weights if self._server else None,
         )

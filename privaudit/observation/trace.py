@@ -22,7 +22,7 @@ from torch import Tensor
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
 from privaudit.observation.manifest import LayoutRow, Manifest, read_manifest, round_file
-from privaudit.observation.vectors import numbers, pack, unpack
+from privaudit.observation.vectors import is_packed, numbers, pack, unpack
 from privaudit.observation.views import Observation, ParticipantView, view_named
 
 MAX_PARTICIPANTS = 10_000_000
@@ -76,11 +76,17 @@ class TraceWriter:
         *,
         own_weight: float,
         participants: int,
+        step: Tensor | None = None,
         client_deltas: dict[int, Tensor] | None = None,
         client_weights: dict[int, float] | None = None,
     ) -> None:
-        """Add the next round (vectors [P]); it is on disk when this returns."""
+        """Add the next round (vectors [P]); it is on disk when this returns.
+
+        ``step`` is what the global model moved by, where that is not ``global_delta``.
+        """
         tensors = pack("global_delta", global_delta) | pack("own_delta", own_delta)
+        if step is not None:
+            tensors |= pack("step", step)
         for client, delta in (client_deltas or {}).items():
             tensors |= pack(f"client.{client}", delta)
         facts = {
@@ -220,6 +226,7 @@ class Trace:
                 own_delta=unpack("own_delta", tensors, len(before)),
                 own_weight=_within("own_weight", float(facts["own_weight"]), 1.0),
                 participants=_head_count(facts["participants"]),
+                step=unpack("step", tensors, len(before)) if is_packed("step", tensors) else None,
                 client_deltas={c: unpack(f"client.{c}", tensors, len(before)) for c in clients},
                 client_weights={
                     int(c): _within(f"weight of client {c}", float(w), 1.0)

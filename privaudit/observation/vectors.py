@@ -16,6 +16,11 @@ def pack(name: str, vector: Tensor) -> dict[str, Tensor]:
     return {f"{name}/indices": nonzero.to(torch.int32), f"{name}/values": vector[nonzero]}
 
 
+def is_packed(name: str, tensors: dict[str, Tensor]) -> bool:
+    """Whether there is a vector of that name, or a part of one."""
+    return any(key in tensors for key in (name, f"{name}/indices", f"{name}/values"))
+
+
 def unpack(name: str, tensors: dict[str, Tensor], size: int) -> Tensor:
     """The [size] vector that :func:`pack` took.
 

@@ -28,10 +28,11 @@ class Observation:
     Attributes:
         round: 0-based.
         before: global parameters the round started from.
-        global_delta: the aggregated delta that was sent out; ``after = before + global_delta``.
+        global_delta: the aggregated delta that was sent out.
         own_delta: what the adversary sent itself (zero when it was not in the cohort).
         own_weight: c_n / c of the adversary in this round's average, in [0, 1].
         participants: clients whose deltas were averaged, the adversary included if it was one.
+        step: what the global model moved by; None = by ``global_delta``.
         client_deltas: under :class:`ServerView` each client's delta, else empty.
         client_weights: under :class:`ServerView` each client's c_n / c, else empty.
         target: under :class:`ServerView` the client of interest.
@@ -43,6 +44,7 @@ class Observation:
     own_delta: Tensor
     own_weight: float
     participants: int
+    step: Tensor | None = None
     client_deltas: dict[int, Tensor] = field(default_factory=dict)
     client_weights: dict[int, float] = field(default_factory=dict)
     target: int | None = None
@@ -50,7 +52,7 @@ class Observation:
     @property
     def after(self) -> Tensor:
         """Global parameters after the round."""
-        return self.before + self.global_delta
+        return self.before + (self.global_delta if self.step is None else self.step)
 
     @property
     def signal(self) -> Tensor:

@@ -8,11 +8,14 @@ from functools import cached_property
 from typing import Any
 
 from privaudit.evaluation.cells import TableCell, table_cells
+from privaudit.evaluation.layers import read_layers
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.training import training_rows
 from privaudit.ledger.book import Page, read_book
+from privaudit.ledger.entries import AUDITS
 from privaudit.ledger.files import file_sha256
+from privaudit.report.layers import LayerCell, layer_cells
 from privaudit.scenario.schema import Scenario
 
 
@@ -28,6 +31,8 @@ class Content:
         timings: seconds by stage.
         book: rounds of the ledger; empty without a ledger.
         scenario_sha256: of ``scenario.json``; the ledger has it as the audit plan.
+        layers: one per layer of the model and property; empty where they were not measured.
+        audits: entries of the records as the ledger took them; empty without a ledger.
     """
 
     scenario: Scenario
@@ -37,6 +42,8 @@ class Content:
     timings: Sequence[dict[str, Any]] = ()
     book: Sequence[Page] = ()
     scenario_sha256: str = ""
+    layers: Sequence[LayerCell] = ()
+    audits: Sequence[dict[str, Any]] = ()
 
     @property
     def title(self) -> str:
@@ -68,6 +75,8 @@ def read_content(folder: RunFolder) -> Content:
         folder.read_lines("timings.jsonl"),
         read_book(folder),
         file_sha256(folder.file("scenario.json")),
+        layer_cells(read_layers(folder)),
+        folder.read_lines(AUDITS) if folder.file(AUDITS).is_file() else (),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from math import isfinite
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -12,13 +13,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from privaudit.dilution import Curve, answer_in_words, curve_json
+from privaudit.dilution import Curve, answer_in_words, curve_json, plans_of
+from privaudit.errors import UserError
 from privaudit.experiment.folder import RunFolder
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, STYLE, as_svg
-from privaudit.report.several import error_bars, html_page, markdown
+from privaudit.report.notes import limits
+from privaudit.report.provenance import SCENARIO
+from privaudit.report.several import Findings, error_bars, write_findings
 from privaudit.report.tables import interval_text
 
+MOST_NAMED = 4
+
+HARMLESS = 0.6
+CAPTION = "AUC with 95 % interval by number of honest clients, and how fast d' falls"
 TITLE = "How many honest clients dilute the attacker"
 FIGURE_TITLE = "AUC by number of honest clients"
 FIGURE_TEXT = (
@@ -29,17 +37,83 @@ FIGURE_TEXT = (
 
 def write_dilution(folder: RunFolder, curves: Sequence[Curve], *, threshold: float) -> None:
     """Write ``report/dilution.{md,csv,json,svg}`` and ``report/index.html``."""
-    documents = [curve_json(curve) for curve in curves]
-    folder.write_text(
-        "report/dilution.json", json.dumps(documents, indent=1, allow_nan=False) + "\n"
-    )
-    folder.write_text("report/dilution.csv", _long(curves).to_csv(index=False))
-    notes, table = conclusions(curves, threshold), dilution_table(curves)
     figure = dilution_figure(curves, threshold)
-    drawing = Drawing("dilution", FIGURE_TITLE, FIGURE_TEXT, figure)
-    folder.write_text("report/dilution.svg", figure)
-    folder.write_text("report/dilution.md", markdown(TITLE, notes, table, drawing))
-    folder.write_text("report/index.html", html_page(TITLE, notes, table, drawing))
+    scenario = plans_of(folder.path)["single-round"]
+    found = Findings(
+        kind="dilution",
+        title=f"{TITLE}: {scenario.title or scenario.name}",
+        answer=answers(curves, threshold),
+        table=dilution_table(curves),
+        heads=4,
+        caption=CAPTION,
+        notes=conclusions(curves, threshold),
+        drawing=Drawing("dilution", FIGURE_TITLE, FIGURE_TEXT, figure),
+        limits=limits(scenario),
+        command=command(folder.path, threshold),
+        runs=list(plans_of(folder.path)),
+    )
+    document = json.dumps([curve_json(curve) for curve in curves], indent=1, allow_nan=False)
+    write_findings(folder, found, document=document, rows=dilution_csv(curves))
+
+
+def written_threshold(folder: RunFolder) -> float:
+    """The AUC below which the report that lies there calls an attacker harmless.
+
+    :data:`HARMLESS` where there is no report yet.
+    """
+    if not folder.file("report", "dilution.json").is_file():
+        return HARMLESS
+    document = folder.read_json("report/dilution.json")
+    try:
+        found = [curve["answer"]["threshold"] for curve in document if curve["answer"]]
+        return float(found[0]) if found else HARMLESS
+    except (LookupError, TypeError, ValueError) as error:
+        where = str(folder.file("report", "dilution.json"))
+        remedy = "remove it; it is written again"
+        raise UserError("not a dilution report", where=where, remedy=remedy) from error
+
+
+def answers(curves: Sequence[Curve], threshold: float) -> list[str]:
+    """One sentence for each attacker: the number of honest clients that suffices for all curves."""
+    return [
+        _answer(name, [curve for curve in curves if curve.attacker == name], threshold)
+        for name in dict.fromkeys(curve.attacker for curve in curves)
+    ]
+
+
+def _answer(attacker: str, curves: Sequence[Curve], threshold: float) -> str:
+    most = max(honest for curve in curves for honest in curve.honest)
+    reached = [c.answer.measured for c in curves if c.answer and c.answer.measured is not None]
+    what = f"{attacker.capitalize()} attacker"
+    if len(reached) == len(curves):
+        return (
+            f"{what}: with {max(reached)} honest clients or more the upper limit of every AUC "
+            f"interval lies below {threshold:g}, for every property and attack measured."
+        )
+    open_ = [f"{c.property} ({c.attack})" for c in curves if not (c.answer and c.answer.measured)]
+    shown = ", ".join(open_[:MOST_NAMED]) + (
+        f" and {len(open_) - MOST_NAMED} more" if len(open_) > MOST_NAMED else ""
+    )
+    return (
+        f"{what}: {most} honest clients do not suffice for {len(open_)} of {len(curves)} curves, "
+        f"whose AUC intervals reach {threshold:g} or more: {shown}."
+    )
+
+
+def command(out: Path, threshold: float) -> str:
+    """The command that makes a measurement again, read from its run folders."""
+    plans = plans_of(out)
+    single = plans["single-round"]
+    numbers = ",".join(str(k) for k in single.audit.participants)
+    parts = [f"privaudit dilution RUN/single-round/{SCENARIO} --participants {numbers}"]
+    parts += [f"--seeds {single.runs} --threshold {threshold:g}"]
+    whole = plans.get("whole-run")
+    parts += (
+        [f"--whole-runs {whole.runs} --whole-rounds {whole.audit.rounds}"]
+        if whole
+        else ["--whole-runs 0"]
+    )
+    return " ".join(parts)
 
 
 def dilution_table(curves: Sequence[Curve]) -> pd.DataFrame:
@@ -117,7 +191,8 @@ def _panel(axes: Axes, curves: Sequence[Curve], threshold: float) -> None:
     axes.legend(fontsize="small")
 
 
-def _long(curves: Sequence[Curve]) -> pd.DataFrame:
+def dilution_csv(curves: Sequence[Curve]) -> str:
+    """One row per curve and number of honest clients, unrounded."""
     rows = []
     for curve in curves:
         for honest, interval in zip(curve.honest, curve.aucs, strict=True):
@@ -137,7 +212,7 @@ def _long(curves: Sequence[Curve]) -> pd.DataFrame:
                     "runs": interval.n_runs,
                 }
             )
-    return pd.DataFrame(rows)
+    return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 
 def _exponent_text(curve: Curve) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 from privaudit.report import curves, figures
 from privaudit.report.content import Content
+from privaudit.report.layers import LayerCell, auc_by_layer
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,12 @@ def drawings(content: Content) -> list[Drawing]:
             curves.auc_by_window(content.records, content.cells),
         ),
         (
+            "auc_by_layer",
+            "Which layer leaks: AUC from one layer's coordinates alone",
+            _layer_text(content.layers),
+            auc_by_layer(content.layers),
+        ),
+        (
             "accuracy_by_round",
             "Training: accuracy after each federated round, and megabytes sent",
             "Accuracy: mean over runs. Megabytes: all clients together, summed over rounds, mean "
@@ -65,6 +73,17 @@ def drawings(content: Content) -> list[Drawing]:
         ),
     ]
     return [Drawing(name, title, text, svg) for name, title, text, svg in drawn if svg]
+
+
+def _layer_text(layers: Sequence[LayerCell]) -> str:
+    if not layers:
+        return ""
+    first = layers[0]
+    return (
+        f"K = {first.participants}, {100 * first.shared:g} % of the parameters shared. Input at "
+        "the top; bars are 95 % intervals over runs, filled and blue where they lie above a blind "
+        "guess (dashed)."
+    )
 
 
 def inline(drawing: Drawing) -> str:

@@ -102,6 +102,7 @@ def seconds_by_devices(timings: Sequence[dict[str, Any]]) -> str | None:
     axes.errorbar(frame.index, frame["median"], yerr=spread, marker="o", capsize=3)
     axes.set_ylim(bottom=0)
     axes.set_xlim(left=0)
+    axes.set_xticks(frame.index)
     records = rows[0]["records"]
     axes.set_title(f"One FedAvg round, {records} records a device")
     return as_svg(figure)

@@ -8,10 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from privaudit.ledger.entries import audit_table, audits_summary
 from privaudit.ledger.tables import NOTE, client_rows, client_table, rewards_summary
 from privaudit.report import notes, provenance, tables
 from privaudit.report.content import Content, training_lines
 from privaudit.report.drawings import Drawing
+from privaudit.report.layers import NOTE as LAYERS_NOTE
+from privaudit.report.layers import layer_rows, layer_sentences, layer_table
 from privaudit.report.published import published_gaps
 from privaudit.report.tables import markdown_text, one_line
 from privaudit.report.verdict import basis, comparisons, verdicts
@@ -33,8 +36,10 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
         "## Figures",
         *(markdown_text(line) for line in training_lines(content.training)),
         *(_figure(drawing) for drawing in figures),
+        *_layers(content),
         "## Rewards",
         *_rewards(content),
+        *_audits(content),
         "## Statistics",
         _bullets(notes.statistics(cells)),
         _table(tables.metrics_table(cells)),
@@ -86,13 +91,30 @@ def report_json(content: Content) -> str:
         "published_outside": published_gaps(scenario, cells),
         "notes": notes.footnotes(scenario, cells),
         "training": list(content.training),
+        "layers": layer_rows(content.layers),
+        "layers_note": LAYERS_NOTE if content.layers else None,
         "rewards": client_rows(content.book) if content.book else None,
+        "audit_entries": list(content.audits),
         "statistics": notes.statistics(cells),
         "limits": notes.limits(scenario),
         "command": provenance.command(scenario),
         "provenance": dict(provenance.facts(content)),
     }
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _layers(content: Content) -> list[str]:
+    if not content.layers:
+        return []
+    lines = [*layer_sentences(content.layers), LAYERS_NOTE]
+    return ["## Which layer leaks", _table(layer_table(content.layers)), _bullets(lines)]
+
+
+def _audits(content: Content) -> list[str]:
+    if not content.audits:
+        return []
+    text = markdown_text(audits_summary(content.scenario_sha256, content.audits))
+    return ["### Audit entries", text, _table(audit_table(content.audits))]
 
 
 def _rewards(content: Content) -> list[str]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
+from privaudit.evaluation.records import Record
 from privaudit.report.content import Content
 from privaudit.scenario.load import bundled, load_scenario
 from privaudit.scenario.schema import Scenario
 
 _ABSENT = object()
 PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+SCENARIO = "scenario.toml"
 FILES = (
     ("index.html", "this page"),
     ("report.md", "the same as Markdown"),
@@ -21,7 +24,9 @@ FILES = (
     ("table.tex", "the table for LaTeX (booktabs)"),
     ("table.md", "the table and its notes"),
     ("../records.jsonl", "the records: scores and ground truth of every cell and run"),
-    ("../scenario.json", "the resolved scenario"),
+    ("../layers.jsonl", "scores from each layer alone"),
+    ("../scenario.toml", "the scenario, every setting included, to run again"),
+    ("../scenario.json", "the same, as its SHA-256 is taken"),
     ("../timings.jsonl", "seconds"),
     ("../manifest.json", "SHA-256 of every file of the run"),
 )
@@ -36,11 +41,11 @@ def files_beside(content: Content) -> list[tuple[str, str]]:
 def command(scenario: Scenario) -> str:
     """The command that makes this run again.
 
-    For a bundled scenario with every value that differs from it as ``--set``; otherwise for the
-    user's own file, which a run does not keep.
+    For a bundled scenario with every value that differs from it as ``--set``; otherwise with the
+    file that a run keeps of its scenario.
     """
     if scenario.name not in bundled():
-        return "privaudit run YOUR.toml"
+        return f"privaudit run RUN/{SCENARIO}"
     base = load_scenario(scenario.name).model_dump(mode="json")
     resolved = scenario.model_dump(mode="json")
     settings = [
@@ -53,7 +58,16 @@ def command(scenario: Scenario) -> str:
 
 def facts(content: Content) -> list[tuple[str, str]]:
     """(what, value): versions, commits and checksums behind the numbers; all values seen."""
-    records = content.records
+    return [
+        ("Scenario", content.scenario.name),
+        ("Root seed", str(content.scenario.seed)),
+        *record_facts(content.records),
+        ("scenario.json, SHA-256", content.scenario_sha256),
+    ]
+
+
+def record_facts(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """(what, value): versions, commits and data sets of the records; all values seen."""
     versions: dict[str, set[str]] = {}
     for record in records:
         for name, version in record.versions.items():
@@ -62,12 +76,9 @@ def facts(content: Content) -> list[tuple[str, str]]:
     data = sorted({(r.dataset.get("name", "?"), r.dataset.get("checksum", "?")) for r in records})
     shown = ", ".join(f"{name} {' / '.join(sorted(v))}" for name, v in versions.items())
     return [
-        ("Scenario", content.scenario.name),
-        ("Root seed", str(content.scenario.seed)),
         ("Versions", shown),
         ("Git commit", ", ".join(commits)),
         *((f"Data set '{name}', SHA-256", checksum) for name, checksum in data),
-        ("scenario.json, SHA-256", content.scenario_sha256),
     ]
 
 

@@ -16,15 +16,19 @@ from privaudit.evaluation.cells import TableCell
 from privaudit.experiment.folder import RunFolder
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg
-from privaudit.report.several import error_bars, html_page, markdown
+from privaudit.report.notes import footnotes, limits
+from privaudit.report.provenance import SCENARIO
+from privaudit.report.several import Findings, error_bars, write_findings
 from privaudit.report.tables import cell_text, long_table
-from privaudit.report.write import footnotes
 from privaudit.sweep import Sweep
 
 FIGURE_TEXT = (
-    "One panel per property; bars and bands are 95 % intervals over runs at each value, dashed: a "
-    "blind guess."
+    "One panel per property; bars (and bands) are 95 % intervals over runs at each value; dashed: "
+    "a blind guess."
 )
+MOST_BANDS = 3
+"""Lines of a panel up to which their intervals are shaded, too; more would hide one another."""
+
 LOGARITHMIC_FROM = 20.0
 """Positive values whose largest is that many times the smallest lie on a logarithmic axis."""
 
@@ -45,21 +49,66 @@ class Line:
 
 def write_sweep(folder: RunFolder, sweep: Sweep) -> None:
     """Write ``report/sweep.{md,csv,json,svg}`` and ``report/index.html``."""
-    title = sweep.scenario.title or sweep.scenario.name
-    notes, table, figure = sweep_notes(sweep), sweep_table(sweep), sweep_figure(sweep)
-    drawing = Drawing("sweep", f"AUC by {sweep.key}", FIGURE_TEXT, figure)
+    found = Findings(
+        kind="sweep",
+        title=f"{sweep.scenario.title or sweep.scenario.name}, by {sweep.key}",
+        answer=sweep_answer(sweep),
+        table=sweep_table(sweep),
+        heads=4,
+        caption=f"AUC with 95 % interval, by {sweep.key}",
+        notes=sweep_notes(sweep),
+        drawing=Drawing("sweep", f"AUC by {sweep.key}", FIGURE_TEXT, sweep_figure(sweep)),
+        limits=limits(sweep.points[0].scenario),
+        command=f"privaudit sweep RUN/{SCENARIO}",
+        runs=[point.folder for point in sweep.points],
+    )
     document = json.dumps(sweep_json(sweep), indent=1, allow_nan=False)
-    folder.write_text("report/sweep.json", document + "\n")
-    folder.write_text("report/sweep.csv", _long(sweep).to_csv(index=False, lineterminator="\n"))
-    folder.write_text("report/sweep.svg", figure)
-    folder.write_text("report/sweep.md", markdown(title, notes, table, drawing))
-    folder.write_text("report/index.html", html_page(title, notes, table, drawing))
+    write_findings(folder, found, document=document, rows=sweep_csv(sweep))
+
+
+def sweep_answer(sweep: Sweep) -> list[str]:
+    """For each property its highest line, at the first and the last value that were measured.
+
+    A property that was told from chance at no value is said to be just that.
+    """
+    lines = lines_of(sweep)
+    names = dict.fromkeys(line.property for line in lines)
+    return [_answer(sweep, [line for line in lines if line.property == name]) for name in names]
+
+
+def _answer(sweep: Sweep, lines: Sequence[Line]) -> str:
+    name = lines[0].property
+    scored = [(cell.auc.value, line) for line in lines for cell in line.cells if cell and cell.auc]
+    if not scored:
+        return f"'{name}': every audit failed."
+    line = max(scored, key=lambda pair: pair[0])[1]
+    key = sweep.key.rpartition(".")[2]
+    known = [
+        (point.label, cell)
+        for point, cell in zip(sweep.points, line.cells, strict=True)
+        if cell and cell.auc
+    ]
+    if not any(cell.told for other in lines for cell in other.cells if cell):
+        start, first = max(known, key=lambda pair: pair[1].auc.value if pair[1].auc else 0.0)
+        return (
+            f"'{name}' was told from chance at no value of {key}; the highest AUC was "
+            f"{cell_text(first)} ({line.attack}, {key} = {start})."
+        )
+    (start, first), (end, last) = known[0], known[-1]
+    assert first.auc is not None
+    assert last.auc is not None
+    what = f"'{name}', {line.attack}: AUC {cell_text(first)} at {key} = {start}"
+    if len(known) == 1:
+        return f"{what}; the other audits failed."
+    apart = first.auc.low > last.auc.high or last.auc.low > first.auc.high
+    verdict = "the intervals are apart" if apart else "the intervals overlap: no difference claimed"
+    return f"{what}, {cell_text(last)} at {key} = {end}; {verdict}."
 
 
 def sweep_table(sweep: Sweep) -> pd.DataFrame:
     """One row per line, one column per value: AUC with interval, ``*`` as in the table of a run."""
-    columns = [f"={point.label}" for point in sweep.points]
-    columns[0] = sweep.key.rpartition(".")[2] + columns[0]
+    key = sweep.key.rpartition(".")[2]
+    columns = [f"{key}={point.label}" for point in sweep.points]
     rows = []
     for line in lines_of(sweep):
         row = {
@@ -173,8 +222,9 @@ def _panel(axes: Axes, sweep: Sweep, lines: Sequence[Line]) -> None:
         axes.errorbar(
             x, y, yerr=error_bars(aucs), capsize=3, label=label, marker=marker, color=colour
         )
-        low, high = [auc.low for auc in aucs], [auc.high for auc in aucs]
-        axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
+        if len(lines) <= MOST_BANDS:
+            low, high = [auc.low for auc in aucs], [auc.high for auc in aucs]
+            axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
     axes.set_xlabel(sweep.key)
     axes.set_ylim(0, 1.03)
 
@@ -216,9 +266,10 @@ def _footnotes(sweep: Sweep) -> list[str]:
     return notes
 
 
-def _long(sweep: Sweep) -> pd.DataFrame:
+def sweep_csv(sweep: Sweep) -> str:
+    """One row per value and cell, unrounded."""
     frames = [long_table(point.cells).assign(value=point.label) for point in sweep.points]
     table = pd.concat(frames, ignore_index=True)
     table.insert(0, "key", sweep.key)
     table.insert(1, "value", table.pop("value"))
-    return table
+    return str(table.to_csv(index=False, lineterminator="\n"))

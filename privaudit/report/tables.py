@@ -135,9 +135,18 @@ def render(cells: Sequence[TableCell], table_format: str) -> str:
         buffer = io.StringIO()
         long_table(cells).to_csv(buffer, index=False, lineterminator="\n")
         return buffer.getvalue()
-    if table_format not in FORMATS:
-        raise unknown_name("table format", table_format, [*FORMATS, *LONG], where="--format")
+    check_format(table_format)
     return as_text(wide_table(cells), table_format)
+
+
+def check_format(table_format: str) -> None:
+    """Refuse what is none of :data:`FORMATS` and :data:`LONG`.
+
+    Raises:
+        UserError: names the nearest.
+    """
+    if table_format not in (*FORMATS, *LONG):
+        raise unknown_name("table format", table_format, [*FORMATS, *LONG], where="--format")
 
 
 def as_text(frame: pd.DataFrame, table_format: str = "github") -> str:

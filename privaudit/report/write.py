@@ -7,8 +7,9 @@ from privaudit.ledger.tables import payments_csv
 from privaudit.report import plain, tables
 from privaudit.report.content import Content, read_content, training_summary
 from privaudit.report.drawings import drawings
+from privaudit.report.html import STYLE_SHEET
 from privaudit.report.notes import footnotes
-from privaudit.report.page import STYLE_SHEET, page
+from privaudit.report.page import page
 
 __all__ = [
     "STYLE_SHEET",

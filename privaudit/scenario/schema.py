@@ -171,7 +171,7 @@ class FederationSection(Section):
 
 
 class AuditSection(Section):
-    """``[audit]``: the rounds the adversary listens to, one federation per cell of the grid.
+    """``[audit]``: the rounds the adversary listens to, for every cell of the grid.
 
     Attributes:
         properties: private properties to infer; each must have both values.
@@ -188,6 +188,9 @@ class AuditSection(Section):
             ``dataset`` (half of the runs hold it in every round, the others are controls).
         property_share: share of the target's records that have the property when it is present.
         others: whether bystanders draw records ``without`` the property, or ``natural`` ones.
+        trajectory: ``common`` (all cells of a run are observed at the parameters of one federation
+            that goes on as usual, each round set beside it) or ``own`` (a federation per cell,
+            whose model moves by what is sent in it; many times the work).
         auxiliary_overlap: share of the target's own records that the adversary also holds, in
             [0, 1]: 0 is the honest setting, more shows what an overlapping corpus would explain.
         threat_model: ``participant`` (default) or ``server`` (sees single deltas; to compare).
@@ -213,6 +216,7 @@ class AuditSection(Section):
     schedule: Schedule = "single-batch"
     property_share: Fraction = 1.0
     others: Others = "without"
+    trajectory: Literal["common", "own"] = "common"
     auxiliary_overlap: float = Field(0.0, ge=0, le=1)
     threat_model: Literal["participant", "server"] = "participant"
     shadows: int = Field(8, ge=2)

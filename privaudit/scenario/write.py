@@ -23,6 +23,15 @@ HEAD = """\
 """
 
 
+def resolved_toml(scenario: Scenario) -> str:
+    """The file a run keeps, whatever it was started from, so that it can be started again."""
+    verb = "run" if scenario.sweep is None else "sweep"
+    head = (
+        f"# What this {verb} was made from, every setting included: privaudit {verb} scenario.toml"
+    )
+    return f"{head}\n\n{as_toml(scenario)}"
+
+
 def as_toml(scenario: Scenario) -> str:
     """The scenario with all its values; what is not set is left out, as TOML has no null."""
     return _document(scenario, explain=False)

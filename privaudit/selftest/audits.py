@@ -17,9 +17,9 @@ from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.records import Record
 from privaudit.experiment.attacking import adversary_of
-from privaudit.experiment.cells import Cell, cells_of
+from privaudit.experiment.cells import Cell, cells_of, trace_folder
 from privaudit.experiment.folder import RunFolder
-from privaudit.experiment.observing import observe_cell
+from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.training import train_run
 from privaudit.experiment.world import World
 from privaudit.observation.trace import Trace
@@ -72,8 +72,8 @@ def audit(world: KnownWorld, seed: Seed, attacks: Attacks) -> Audited:
 
 def _cell(world: World, folder: RunFolder, cell: Cell, attacks: Attacks) -> Iterator[Record]:
     train_run(world, folder, cell.run)
-    observe_cell(world, folder, cell)
-    view = Trace.open(folder.file("traces", f"run-{cell.run}", cell.name)).view()
+    observe_cells(world, folder, [cell])
+    view = Trace.open(trace_folder(folder, cell)).view()
     seed = world.run_seed(cell.run).child("attack")
     made = [make_attack(attack, {}, seed.child(attack.name, cell.name)) for attack in attacks]
     fit_together(made, view, adversary_of(world, cell))

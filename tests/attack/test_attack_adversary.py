@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_models import EPSILON, dense_engine, rows
 
-from privaudit.attack.adversary import Adversary, AuxiliaryData, ProtocolFacts, ShadowRound
+from privaudit.attack.adversary import (
+    Adversary,
+    AuxiliaryData,
+    ProtocolFacts,
+    ShadowRound,
+    _Work,
+)
 from privaudit.engine.engine import Engine
 from privaudit.federation.sharing import Sharing
 from privaudit.federation.transforms import Transforms
@@ -165,7 +171,41 @@ def test_a_lone_target_has_the_shadows_themselves() -> None:
 
 
 def test_the_adversary_holds_no_truth_about_others() -> None:
-    """Its attributes are engine, own records, rules, number of shadows and seed; nothing more."""
+    """Engine, own records, rules, number of shadows and seed; else only what it computes itself."""
     allowed = {"engine", "auxiliary", "facts", "shadows", "seed"}
-    assert set(Adversary.__dataclass_fields__) == allowed
+    assert {name for name in Adversary.__dataclass_fields__ if name[0] != "_"} == allowed
+    assert {name for name in Adversary.__dataclass_fields__ if name[0] == "_"} == {"_work"}
+    assert Adversary.__dataclass_fields__["_work"].default_factory is _Work
+    assert list(vars(_Work()).values()) == [-1, None, {}]
     assert set(AuxiliaryData.__dataclass_fields__) <= {"samples", "present", "groups"}
+
+
+def test_federations_at_the_same_parameters_share_the_work(drawn: list[np.ndarray]) -> None:
+    """Whoever computes it first: the shadows are those of an adversary of that federation alone."""
+    sparse, full = Transforms(sharing=Sharing("largest", 0.25)), Transforms()
+    for order in ([(9, sparse), (4, full), (5, full)], [(4, full), (9, sparse), (5, full)]):
+        one = adversary()
+        alike = {case: one.among(*case).shadow(seen(one.engine, 2, case[0])) for case in order}
+        assert len(drawn) == 10  # of one federation
+        drawn.clear()
+        for (participants, transforms), shadow in alike.items():
+            alone = adversary(participants=participants, transforms=transforms)
+            expected = alone.shadow(seen(alone.engine, 2, participants))
+            assert torch.equal(shadow.present, expected.present)
+            assert torch.equal(shadow.absent, expected.absent)
+            assert shadow.contributors == participants - 1
+        drawn.clear()
+
+
+@pytest.mark.parametrize("change", ["round", "parameters"])
+def test_another_round_or_other_parameters_have_shadows_of_their_own(
+    drawn: list[np.ndarray], change: str
+) -> None:
+    player = adversary()
+    first = seen(player.engine)
+    moved = replace(first, before=first.before + 0.5)
+    player.shadow(first)
+    other = player.shadow(seen(player.engine, 1) if change == "round" else moved)
+    assert len(drawn) == 20
+    fresh = adversary().shadow(seen(player.engine, 1) if change == "round" else moved)
+    assert torch.equal(other.present, fresh.present)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,10 +41,10 @@ CRASHES = (
     "settle:1",  # between training and settlement
     "close_round:1",
     "settle:2",  # among the audited rounds
-    "write_report:1",
+    "record_audits:1",
+    "write_report:1",  # between records and manifest
     "withdraw_for:3",
     "record_audits:1",
-    "record_audits:2",  # between records and manifest
     "write_seal:1",
 )
 
@@ -303,14 +304,14 @@ def test_rejected_deltas_earn_nothing_and_say_why(tmp_path: Path) -> None:
 def test_a_failed_cell_is_on_the_ledger_as_failed_and_its_clients_are_paid(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = tasks.attack_cell
+    original = tasks.attack_cells
 
-    def broken(world: World, folder: RunFolder, cell: Cell) -> None:
-        if cell.fraction < 1:
-            raise RuntimeError("no luck")
-        original(world, folder, cell)
+    def broken(world: World, folder: RunFolder, cells: Sequence[Cell]) -> dict[Cell, Exception]:
+        whole = [cell for cell in cells if cell.fraction == 1]
+        failed = {cell: RuntimeError("no luck") for cell in cells if cell.fraction < 1}
+        return original(world, folder, whole) | failed
 
-    monkeypatch.setattr(tasks, "attack_cell", broken)
+    monkeypatch.setattr(tasks, "attack_cells", broken)
     folder = run_audit(small_scenario(), tmp_path / "run", workers=1)
     assert verify_run(folder.path).holds
     audits = read_statement(folder).audits
@@ -322,18 +323,18 @@ def test_a_failed_cell_is_on_the_ledger_as_failed_and_its_clients_are_paid(
 def test_a_cell_that_succeeds_on_resume_is_added(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(world: World, folder: RunFolder, cell: Cell) -> None:
-        if cell.fraction < 1:
+    def broken(world: World, folder: RunFolder, cells: Sequence[Cell]) -> None:
+        observe(world, folder, [cell for cell in cells if cell.fraction == 1])
+        if cells[0].fraction < 1:
             raise RuntimeError("no luck")
-        observe(world, folder, cell)
 
     def interrupted(folder: RunFolder) -> None:
         raise KeyboardInterrupt
 
-    observe = tasks.observe_cell
+    observe = tasks.observe_cells
     out = tmp_path / "run"
     with monkeypatch.context() as patched:
-        patched.setattr(tasks, "observe_cell", broken)
+        patched.setattr(tasks, "observe_cells", broken)
         patched.setattr(audit, "write_report", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_audit(small_scenario(), out, workers=1)

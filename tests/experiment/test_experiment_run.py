@@ -15,7 +15,7 @@ from privaudit.audit import run_audit
 from privaudit.experiment.attacking import adversary_of
 from privaudit.experiment.cells import Cell, cells_of
 from privaudit.experiment.folder import RunFolder
-from privaudit.experiment.observing import observe_cell
+from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.training import train_run
 from privaudit.experiment.world import World, load_world
 from privaudit.federation.partition import ADVERSARY, TARGET
@@ -145,8 +145,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, RunFolder
     made = world('audit.properties=["bold", "serif"]')
     folder = RunFolder(tmp_path_factory.mktemp("observed"))
     train_run(made, folder, 0)
-    for cell in cells_of(made.scenario):
-        observe_cell(made, folder, cell)
+    observe_cells(made, folder, cells_of(made.scenario))
     return made, folder
 
 
@@ -186,7 +185,7 @@ def test_what_an_interrupted_attempt_left_is_replaced(observed: tuple[World, Run
     before = {f.name: f.read_bytes() for f in path.iterdir()}
     (path / "manifest.json").write_text("{")
     (path / "round-000009.safetensors.partial").write_bytes(b"half")
-    observe_cell(made, folder, cell)
+    observe_cells(made, folder, [cell])
     assert {f.name: f.read_bytes() for f in path.iterdir()} == before
 
 

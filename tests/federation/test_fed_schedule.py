@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -185,13 +187,13 @@ def test_adversary_and_target_are_in_every_audited_cohort() -> None:
 
 def test_every_audited_round_follows_the_ground_truth(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[np.ndarray] = []
-    original = Engine.train
+    original = Engine.train_clients
 
-    def spy(engine: Engine, *arguments: object, **settings: object) -> LocalUpdate:
-        seen.append(np.concatenate(arguments[2]))
+    def spy(engine: Engine, *arguments: object, **settings: object) -> Iterator[LocalUpdate]:
+        seen.extend(np.concatenate(batches) for batches in arguments[2])
         return original(engine, *arguments, **settings)
 
-    monkeypatch.setattr(Engine, "train", spy)
+    monkeypatch.setattr(Engine, "train_clients", spy)
     plan = phase()
     present = balanced_presence(plan.rounds, np.random.default_rng(0))
     run_phase(plan)

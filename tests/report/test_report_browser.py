@@ -1,23 +1,23 @@
-"""The page in a real browser, where there is one: nothing runs over, wide or narrow, light or dark.
+"""Every page in a real browser, where there is one: wide or narrow, light or dark, on paper.
 
-The page itself has no scripts; the ones here look at it from outside, through a frame.
+The pages have no scripts; the ones here look at them from outside, through a frame.
 """
 
 from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from report_content import content, scenario
-
-from privaudit.report.drawings import drawings
-from privaudit.report.page import page
+from pages import KINDS, every_page
+from PIL import Image
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 FLAGS = (
@@ -37,61 +37,108 @@ function look(frame) {
   const over = [...inside.querySelectorAll('body *')].filter(e => !boxed(e) &&
     (e.getBoundingClientRect().right > root.clientWidth + 1 || e.scrollWidth > e.clientWidth + 1 &&
      e.clientWidth > 0 && getComputedStyle(e).display !== 'inline'));
-  document.body.dataset.found = JSON.stringify({
+  const text = inside.querySelector('svg text');
+  document.body.setAttribute('data-found-' + frame.name, JSON.stringify({
     page: [root.scrollWidth, root.clientWidth], over: over.map(e => e.outerHTML.slice(0, 80)),
     boxes: [...inside.querySelectorAll('.wide')].map(e => e.scrollWidth > e.clientWidth),
     heads: [...inside.querySelectorAll('h2')].map(e => e.textContent),
     ink: getComputedStyle(inside.body).color, paper: getComputedStyle(inside.body).backgroundColor,
-    svg: getComputedStyle(inside.querySelector('svg text')).fill,
-  });
+    svg: text && getComputedStyle(text).fill,
+  }));
 }
 """
+LIGHT, DARK = "rgb(255, 255, 255)", "rgb(20, 23, 26)"
+A4 = 718
+"""Pixels between the margins of a sheet of A4."""
 
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+pytestmark = pytest.mark.skipif(
+    BROWSER is None and not os.environ.get("PRIVAUDIT_REQUIRE_BROWSER"),
+    reason="no chromium on this machine",
+)
 
 
 @pytest.fixture(scope="module")
-def text() -> str:
-    """A page with a wide table, long names and every kind of figure of scores."""
-    audit = {
-        "properties": ["bold", "a-property-with-a-rather-long-name-" + "x" * 60],
-        "fractions": [0.01, 0.05, 0.1, 0.2, 0.5, 1.0],
-        "attacks": ["linear", "melis-rf"],
-    }
-    title = "https://example.org/" + "a-title-without-a-space-" * 8
-    made = content(scenario(title=title, audit=audit, report={"published": {"bold": {"1": 0.5}}}))
-    return page(made, drawings(made))
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return every_page(tmp_path_factory.mktemp("pages"))
 
 
-def seen(text: str, folder: Path, *, width: int, dark: bool) -> dict[str, Any]:
-    """What a browser of this width makes of the page."""
-    assert BROWSER is not None
-    file = folder / f"frame-{width}.html"
+def browser(folder: Path, *arguments: str) -> str:
+    """What the browser prints; it finds no network, whatever it asks for."""
+    assert BROWSER is not None, "no chromium, but PRIVAUDIT_REQUIRE_BROWSER is set"
+    own = (f"--user-data-dir={folder / 'profile'}", "--host-resolver-rules=MAP * ~NOTFOUND")
+    done = subprocess.run(
+        [BROWSER, *FLAGS, *own, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def seen(pages: dict[str, str], folder: Path, *, width: int, dark: bool) -> dict[str, Any]:
+    """What a browser of this width makes of each page; all in one start of the browser."""
+    frames = "".join(
+        f'<iframe name="{kind}" width="{width}" height="900" style="border:0" onload="look(this)" '
+        f'srcdoc="{html.escape(text)}"></iframe>'
+        for kind, text in pages.items()
+    )
+    file = folder / f"frames-{width}.html"
     file.write_text(
-        f'<!doctype html><meta charset="utf-8"><body><script>{LOOK}</script>'
-        f'<iframe width="{width}" height="900" style="border:0" onload="look(this)" '
-        f'srcdoc="{html.escape(text)}"></iframe>',
+        f'<!doctype html><meta charset="utf-8"><body><script>{LOOK}</script>{frames}',
         encoding="utf-8",
     )
     scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
-    profile = f"--user-data-dir={folder / 'profile'}"
-    command = [BROWSER, *FLAGS, scheme, profile, "--window-size=1600,1000", "--dump-dom"]
-    done = subprocess.run(
-        [*command, file.as_uri()], capture_output=True, text=True, timeout=120, check=False
-    )
-    found = re.search(r'data-found="([^"]*)"', done.stdout)
-    assert found, done.stderr[-2000:]
-    return dict(json.loads(html.unescape(found.group(1))))
+    printed = browser(folder, scheme, "--window-size=1600,1000", "--dump-dom", file.as_uri())
+    found = dict(re.findall(r'data-found-(\w+)="([^"]*)"', printed))
+    assert found.keys() == pages.keys(), printed[-2000:]
+    return {kind: json.loads(html.unescape(text)) for kind, text in found.items()}
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1200, False), (390, True)])
-def test_nothing_runs_over(width: int, dark: bool, text: str, tmp_path: Path) -> None:
-    found = seen(text, tmp_path, width=width, dark=dark)
-    assert found["over"] == []
-    assert found["page"] == [found["page"][1]] * 2
-    assert found["heads"][0] == "Verdict"
-    assert found["heads"][-1] == "How to make it again"
-    assert found["svg"] == found["ink"]
-    assert found["paper"] == ("rgb(20, 23, 26)" if dark else "rgb(255, 255, 255)")
-    if width == 390:
-        assert any(found["boxes"])  # what is wide scrolls in its own box
+@pytest.mark.parametrize(("width", "dark"), [(1200, False), (360, True)])
+def test_nothing_runs_over(width: int, dark: bool, pages: dict[str, str], tmp_path: Path) -> None:
+    for kind, found in seen(pages, tmp_path, width=width, dark=dark).items():
+        assert found["over"] == [], kind
+        assert found["page"] == [found["page"][1]] * 2, kind
+        assert found["paper"] == (DARK if dark else LIGHT)
+        if kind != "table":
+            assert found["svg"] == found["ink"]
+            assert found["heads"][0] in ("Verdict", "Answer")
+            assert found["heads"][-1] == "How to make it again"
+        if width == 360:
+            assert any(found["boxes"]), f"{kind}: what is wide scrolls in its own box"
+
+
+def test_on_paper_nothing_is_cut_off(pages: dict[str, str], tmp_path: Path) -> None:
+    """The rules for paper made those of the screen; what scrolls on screen cannot on paper."""
+    printed = {kind: text.replace("@media print", "@media all") for kind, text in pages.items()}
+    assert all(printed[kind] != pages[kind] for kind in pages)
+    for kind, found in seen(printed, tmp_path, width=A4, dark=True).items():
+        assert found["paper"] == LIGHT, "dark screens print on white paper, too"
+        assert found["over"] == [], kind
+        assert found["page"] == [found["page"][1]] * 2, kind
+        assert not any(found["boxes"]), kind
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_opens_from_disk_and_prints(kind: str, pages: dict[str, str], tmp_path: Path) -> None:
+    file, paper = tmp_path / "page.html", tmp_path / "page.pdf"
+    file.write_text(pages[kind], encoding="utf-8")
+    browser(tmp_path, f"--print-to-pdf={paper}", file.as_uri())
+    content = paper.read_bytes()
+    assert content.startswith(b"%PDF-")
+    sheets = len(re.findall(rb"/Type\s*/Page\b", content))
+    assert sheets > (0 if kind == "table" else 1)
+
+
+def test_there_is_something_to_see(pages: dict[str, str], tmp_path: Path) -> None:
+    file, shot = tmp_path / "page.html", tmp_path / "page.png"
+    file.write_text(pages["run"], encoding="utf-8")
+    light = "--blink-settings=preferredColorScheme=1"
+    size = ("--window-size=1000,900", "--hide-scrollbars")
+    browser(tmp_path, light, *size, f"--screenshot={shot}", file.as_uri())
+    pixels = np.asarray(Image.open(shot).convert("L"))
+    assert pixels.shape == (900, 1000)
+    assert (pixels == 255).mean() > 0.5, "white paper"
+    assert 0.01 < (pixels < 128).mean() < 0.3, "with text on it"

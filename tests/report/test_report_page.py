@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from html_check import Seen, read_page
-from report_content import content, record, scenario
+from report_content import audit_entries, content, layer_scores, record, scenario
 
 from privaudit.evaluation.cells import table_cells
 from privaudit.ledger.book import Page, Payment
 from privaudit.report.content import Content
 from privaudit.report.drawings import drawings
+from privaudit.report.layers import layer_cells
 from privaudit.report.page import page
 from privaudit.scenario.schema import Scenario
 
@@ -38,13 +39,22 @@ def paid() -> list[Page]:
     return [Page("training/run-0/round-0", 0, 1, "b" * 64, "c" * 64, 1000, payments)]
 
 
+def whole() -> Content:
+    """Everything a run can have to say."""
+    made = audited()
+    layers = layer_cells(layer_scores(made))
+    return content(
+        made, training=training(), book=paid(), layers=layers, audits=audit_entries(made)
+    )
+
+
 def shown(made: Content) -> tuple[str, Seen]:
     text = page(made, drawings(made))
     return text, read_page(text)
 
 
 def test_the_page_is_valid_and_stands_alone() -> None:
-    text, seen = shown(content(audited(), training=training(), book=paid()))
+    text, seen = shown(whole())
     assert seen.problems == []
     assert text.startswith("<!doctype html>")
     assert not seen.all("script")
@@ -59,13 +69,13 @@ def test_the_page_is_valid_and_stands_alone() -> None:
 
 
 def test_the_same_content_gives_the_same_bytes() -> None:
-    first, second = (shown(content(audited(), training=training(), book=paid())) for _ in range(2))
+    first, second = (shown(whole()) for _ in range(2))
     assert first[0] == second[0]
 
 
 def test_tables_have_captions_and_heads_with_scope() -> None:
-    _, seen = shown(content(audited(), book=paid()))
-    assert len(seen.all("table")) == len(seen.all("caption")) == 3
+    _, seen = shown(whole())
+    assert len(seen.all("table")) == len(seen.all("caption")) == 5
     assert {a.get("scope") for a in seen.all("th")} == {"col", "row"}
 
 
@@ -82,6 +92,8 @@ def test_figures_are_described() -> None:
 def test_the_verdict_comes_before_everything_else() -> None:
     text, seen = shown(content(audited()))
     heads = re.findall(r"<h2 id=\"(\w+)\"", text)
+    links = [(a["href"] or "") for a in seen.all("a") if (a["href"] or "").startswith("#")]
+    assert links == [f"#{head}" for head in heads]
     assert heads == [
         "verdict",
         "assumed",
@@ -92,6 +104,7 @@ def test_the_verdict_comes_before_everything_else() -> None:
         "limits",
         "again",
     ]
+    assert re.findall(r"<h2 id=\"(\w+)\"", shown(whole())[0])[3] == "layers"
     assert "bold: leak" in seen.text
 
 
@@ -123,6 +136,27 @@ def test_no_ledger_is_said() -> None:
     assert "No ledger" not in seen.text
     assert "the adversary earned 20.0 %" in seen.text
     assert "rewards.csv" in seen.text
+
+
+def test_audit_entries_stand_on_the_page() -> None:
+    made = whole()
+    _, seen = shown(made)
+    assert f"SHA-256 {made.scenario_sha256} of scenario.json" in seen.text
+    assert "(2 entries) with the SHA-256 of records.jsonl, " + "d" * 64 in seen.text
+    assert "0.800 [0.700, 0.900]" in seen.text
+    assert "failed" in seen.text
+    assert "privaudit ledger RUN" in seen.text
+    assert "Audit entries" not in shown(content(audited(), book=paid()))[1].text
+
+
+def test_which_layer_leaks_has_a_section_of_its_own() -> None:
+    text, seen = shown(whole())
+    section = text[text.index('<h2 id="layers">') : text.index('<h2 id="figures">')]
+    assert "&#39;bold&#39;: told from hidden alone" in section
+    assert section.count("<svg") == 1
+    assert "Measured with the truth at hand, not by an attack" in section
+    assert "Which layer leaks" not in shown(content(audited()))[1].text
+    assert seen.text.count("90.0 %") == 1
 
 
 def test_a_run_in_which_everything_failed_has_a_page() -> None:

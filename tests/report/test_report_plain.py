@@ -98,7 +98,7 @@ def test_the_command_makes_the_same_scenario(overrides: list[str]) -> None:
 
 
 def test_a_scenario_of_ones_own_is_not_made_up() -> None:
-    assert command(scenario()) == "privaudit run YOUR.toml"
+    assert command(scenario()) == "privaudit run RUN/scenario.toml"
 
 
 def test_provenance_shows_every_version_seen() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from privaudit.evaluation.cells import TableCell, table_cells
+from privaudit.evaluation.layers import ALL, LayerScores
 from privaudit.evaluation.records import Record
 from privaudit.experiment.cells import cells_of
 from privaudit.report.content import Content
@@ -72,6 +73,51 @@ def content(made: Scenario, **parts: Any) -> Content:
         for attack in made.audit.attacks
     ]
     return Content(made, records, table_cells(records), scenario_sha256="f" * 64, **parts)
+
+
+def layer_scores(made: Scenario) -> list[LayerScores]:
+    """A layer that tells the property and one that does not, of every run and property."""
+    rows = []
+    for cell in (c for c in cells_of(made) if c.fraction == max(made.audit.fractions)):
+        for layer, shift, size in (("hidden", 2.0, 900), ("output", 0.0, 100), (ALL, 2.0, 1000)):
+            rng = np.random.default_rng([cell.run, len(cell.property), len(layer)])
+            present = np.arange(made.audit.rounds) % 2 == 1
+            rows.append(
+                LayerScores(
+                    run=cell.run,
+                    property=cell.property,
+                    rule=cell.rule,
+                    fraction=cell.fraction,
+                    participants=cell.participants,
+                    layer=layer,
+                    parameters=size,
+                    scores=(rng.standard_normal(present.size) + shift * present).tolist(),
+                    present=present.tolist(),
+                )
+            )
+    return rows
+
+
+def audit_entries(made: Scenario) -> list[dict[str, Any]]:
+    """What ``ledger/audits.jsonl`` has of a run."""
+    return [
+        {
+            "entry": number,
+            "round": 7,
+            "sha256": "d" * 64,
+            "what": "cell",
+            "property": name,
+            "fraction": 1.0,
+            "rule": "all",
+            "attack": "linear",
+            "auc": None if number else 0.8,
+            "low": None if number else 0.7,
+            "high": None if number else 0.9,
+            "participants": 5,
+            "runs": 0 if number else made.runs,
+        }
+        for number, name in enumerate(made.audit.properties)
+    ]
 
 
 def record(

@@ -1,0 +1,80 @@
+"""Pages: each one file that needs no network, no scripts and no other file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+STYLE_SHEET = (
+    resources.files("privaudit.report").joinpath("templates", "style.css").read_text("utf-8")
+)
+
+Row = list[tuple[str, str]]
+"""Cells of a row: the text, and what stands small below it."""
+
+Rows = tuple[list[str], int, list[Row]]
+"""A table: its columns, how many of them head a row, and the rows."""
+
+
+def render_page(
+    template: str, *, title: str, kicker: str, sections: Sequence[tuple[str, str]], **parts: Any
+) -> str:
+    """A page from a template; whatever others wrote is escaped.
+
+    Args:
+        template: name of a file in ``templates/`` that extends the base.
+        title: of the page, and its first heading.
+        kicker: what kind of page it is, small above the title.
+        sections: (id, name) of every section, for the list of links; none for a short page.
+        parts: what the template shows.
+    """
+    page = _environment().get_template(template)
+    style = Markup(STYLE_SHEET)  # ours
+    return page.render(title=title, kicker=kicker, style=style, sections=sections, **parts)
+
+
+def table_page(title: str, frame: pd.DataFrame, notes: Sequence[str], *, caption: str) -> str:
+    """A table of strings and its notes as a page; the first column heads the rows."""
+    return render_page(
+        "table.html.j2",
+        title=title,
+        kicker="privaudit table",
+        sections=[],
+        table=frame_rows(frame),
+        caption=caption,
+        notes=notes,
+    )
+
+
+def frame_rows(frame: pd.DataFrame, *, headers: int = 1) -> Rows:
+    """A frame of strings as a table."""
+    rows = [[(str(text), "") for text in row] for row in frame.itertuples(index=False)]
+    return [str(name) for name in frame], headers, rows
+
+
+def keep_together(line: str) -> Markup:
+    """A sentence, escaped, with numbers, their intervals and their units on one line."""
+    text = re.sub(r"(?<=\d) (?=%)|(?<=\b[Kn]) (?== \d)|(?<=\b[Kn] =) (?=\d)", "\u00a0", line)
+    found = re.sub(r"\d\.\d\d \[[^\]<]*\]", r"<span>\g<0></span>", str(escape(text)))
+    return Markup(found)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("privaudit.report", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["keep_together"] = keep_together
+    return environment

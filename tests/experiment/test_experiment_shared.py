@@ -1,0 +1,176 @@
+"""What cells share they compute once, and find what each would find alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attacks.linear import LinearDelta
+from privaudit.engine.engine import Engine
+from privaudit.experiment.attacking import attack_cells
+from privaudit.experiment.cells import LARGEST_GROUP, Cell, cells_of, groups_of, trace_folder
+from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.observing import observe_cells
+from privaudit.experiment.tasks import Job, audit_task
+from privaudit.experiment.training import train_run, trained_parameters
+from privaudit.experiment.world import World, load_world
+from privaudit.observation.trace import Trace
+from privaudit.scenario.load import load_scenario
+
+GRID = (
+    "runs=1",
+    "data.records=1500",
+    "data.classes=digits",
+    "model.channels=[3]",
+    "model.hidden=6",
+    "federation.rounds=1",
+    "federation.adversary_share=0.3",
+    "federation.target_share=0.2",
+    'audit.properties=["bold", "serif"]',
+    "audit.fractions=[0.1, 1.0]",
+    "audit.participants=[3, 5]",
+    "audit.rounds=4",
+    "audit.batch_size=8",
+    "audit.shadows=2",
+    'audit.attacks=["linear"]',
+    "report.devices=[]",
+    "ledger.enabled=false",
+)
+
+
+def world(*overrides: str) -> World:
+    made = load_scenario("quickstart", [*GRID, *overrides])
+    return load_world(made.model_dump_json(), None)
+
+
+def audited(place: Path, made: World, groups: list[list[Cell]]) -> dict[str, bytes]:
+    """Scores, truths and traces of all cells, by file, audited group by group."""
+    folder = RunFolder(place)
+    train_run(made, folder, 0)
+    for group in groups:
+        observe_cells(made, folder, group)
+        assert not attack_cells(made, folder, group)
+    parts = ("scores", "truth", "traces")
+    files = [file for part in parts for file in folder.file(part).rglob("*") if file.is_file()]
+    return {str(file.relative_to(place)): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize("trajectory", ["common", "own"])
+def test_how_cells_are_grouped_changes_no_byte(tmp_path: Path, trajectory: str) -> None:
+    made = world(f"audit.trajectory={trajectory}")
+    cells = cells_of(made.scenario)
+    together = audited(tmp_path / "together", made, [cells])
+    alone = audited(tmp_path / "alone", made, [[cell] for cell in reversed(cells)])
+    assert len(cells) == 8
+    assert together == alone
+
+
+def test_a_common_trajectory_is_one_federation_for_all_cells(tmp_path: Path) -> None:
+    made = world()
+    audited(tmp_path, made, [cells_of(made.scenario)])
+    folder = RunFolder(tmp_path)
+    seen = [list(Trace.open(trace_folder(folder, c))) for c in cells_of(made.scenario)]
+    for rounds in zip(*seen, strict=True):
+        assert all(torch.equal(one.before, rounds[0].before) for one in rounds)
+        assert all(not torch.equal(one.step, one.global_delta) for one in rounds)
+    assert torch.equal(seen[0][0].before, trained_parameters(folder, 0))
+    assert all(torch.equal(a.after, b.before) for a, b in zip(seen[0], seen[0][1:], strict=False))
+    assert not torch.equal(seen[0][0].before, seen[0][-1].before)
+
+
+def test_on_trajectories_of_their_own_the_model_moves_by_what_is_sent(tmp_path: Path) -> None:
+    made = world("audit.trajectory=own")
+    audited(tmp_path, made, [cells_of(made.scenario)])
+    for cell in cells_of(made.scenario):
+        seen = list(Trace.open(trace_folder(RunFolder(tmp_path), cell)))
+        assert all(one.step is None for one in seen)
+        assert torch.equal(seen[1].before, seen[0].before + seen[0].global_delta)
+
+
+def test_a_common_trajectory_trains_each_batch_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2 properties x 2 fractions x 2 K: clients once per property and K, shadows per property."""
+    trained, shadows = [], []
+    training, gradients = Engine.train_clients, Engine.gradients
+
+    def count_training(engine, parameters, samples, clients, **settings):  # type: ignore[no-untyped-def]
+        trained.extend(clients)
+        return training(engine, parameters, samples, clients, **settings)
+
+    def count_shadows(engine, parameters, samples, batches, seed):  # type: ignore[no-untyped-def]
+        shadows.extend(batches)
+        return gradients(engine, parameters, samples, batches, seed)
+
+    made, folder = world(), RunFolder(tmp_path)
+    train_run(made, folder, 0)
+    monkeypatch.setattr(Engine, "train_clients", count_training)
+    monkeypatch.setattr(Engine, "gradients", count_shadows)
+    observe_cells(made, folder, cells_of(made.scenario))
+    assert len(trained) == 4 * (5 + 2 * (3 + 5))  # rounds x (usual + properties x K)
+    attack_cells(made, folder, cells_of(made.scenario))
+    assert len(shadows) == 4 * 2 * (2 + 2)  # rounds x properties x (present + absent)
+
+
+def test_one_failing_cell_does_not_stop_those_beside_it(tmp_path: Path) -> None:
+    made = world()
+    cells = cells_of(made.scenario)
+    job = Job(made.scenario.model_dump_json(), None, tmp_path)
+    folder = RunFolder(tmp_path)
+    train_run(made, folder, 0)
+    broken = cells[2]
+    place = trace_folder(folder, broken)
+
+    with pytest.MonkeyPatch.context() as patch:
+        fit = LinearDelta.partial_fit
+
+        def fails(self, observation, shadow, layout):  # type: ignore[no-untyped-def]
+            if self.seed.path[-1] == broken.name and observation.round == 2:
+                raise RuntimeError("no luck")
+            return fit(self, observation, shadow, layout)
+
+        patch.setattr(LinearDelta, "partial_fit", fails)
+        outcomes = audit_task(job, cells)
+    assert {o.task: o.failure for o in outcomes if o.failure} == {broken: "RuntimeError: no luck"}
+    scored = {file.stem for file in folder.file("scores", "run-0").iterdir()}
+    assert scored == {cell.name for cell in cells if cell is not broken}
+    assert "no luck" in folder.file("failures", "run-0", f"{broken.name}.txt").read_text()
+    assert place.is_dir()
+    again = audit_task(job, cells)  # only what is missing
+    assert not any(outcome.failure for outcome in again)
+    assert folder.file("scores", "run-0", f"{broken.name}.json").is_file()
+
+
+@given(
+    properties=st.integers(1, 3),
+    fractions=st.integers(1, 4),
+    participants=st.sets(st.integers(2, 40), min_size=1, max_size=9),
+    runs=st.integers(1, 5),
+    workers=st.integers(1, 8),
+)
+def test_every_cell_is_in_one_group(
+    properties: int, fractions: int, participants: set[int], runs: int, workers: int
+) -> None:
+    made = load_scenario("quickstart")
+    audit = made.audit.model_copy(
+        update={
+            "properties": ["bold", "italic", "serif"][:properties],
+            "fractions": [0.1, 0.3, 0.6, 1.0][:fractions],
+            "participants": sorted(participants),
+        }
+    )
+    chosen = made.model_copy(update={"audit": audit, "runs": runs})
+    groups = groups_of(chosen, workers)
+    assert sorted(cell for group in groups for cell in group) == sorted(cells_of(chosen))
+    for group in groups:
+        assert 1 <= len(group) <= LARGEST_GROUP
+        assert len({(cell.run, cell.property) for cell in group}) == 1
+    whole = {(cell.run, cell.property) for cell in cells_of(chosen)}
+    cells = len(cells_of(chosen))
+    assert len(groups) >= min(cells, len(whole))
+    if workers > 1:
+        assert len(groups) >= min(workers, cells)
