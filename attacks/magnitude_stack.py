@@ -6,7 +6,7 @@ The method, what was tried and what it reached: docs/attacks.md.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from scipy.special import expit
 from sklearn.ensemble import ExtraTreesClassifier
 from torch import Tensor
 
+from attacks.coordinates import moving, thinned
 from attacks.magnitudes import coarse_magnitude, magnitude, signed_root, structure
 from attacks.simulation import Simulator
 from attacks.stacking import MemberScores, combine, cross_fitted, kernel_ridge, with_share
@@ -27,8 +28,14 @@ from privaudit.randomness import Seed
 VIEWS = (magnitude, coarse_magnitude, signed_root)
 """Views of single coordinates, each with a ridge regression of its own."""
 
+LARGE = 1 << 18
+"""Of a larger model a part of about this size is looked at, where bystanders have to be kept."""
+
 BLOCK = 2048
 """Coordinates that are viewed at a time."""
+
+SAMPLE = 8
+"""The common spread of coordinates is that of every eighth of them."""
 
 View = Callable[[Tensor, Tensor], Tensor]
 """A view of some coordinates [n, B] of vectors, given the vectors' RMS [n, 1]."""
@@ -39,7 +46,7 @@ class MagnitudeStack(Attack):
 
     Args:
         seed: stream of the stand-ins, the coordinates and the forest.
-        per_round: stand-ins of each kind per round, at least 2.
+        per_round: pairs of stand-ins per round, at least 2.
         window: rounds whose bystanders are mixed, at least 1.
         coordinates: at most so many coordinates, drawn once, enter the ridge regressions.
         rows: about so many stand-ins are kept over all rounds, at least 64.
@@ -60,9 +67,9 @@ class MagnitudeStack(Attack):
         seed: Seed,
         per_round: int = 8,
         window: int = 16,
-        coordinates: int = 32768,
-        rows: int = 1536,
-        trees: int = 100,
+        coordinates: int = 12288,
+        rows: int = 1024,
+        trees: int = 50,
         share: float | None = 0.5,
     ) -> None:
         super().__init__(seed=seed)
@@ -76,17 +83,24 @@ class MagnitudeStack(Attack):
         self.coordinates, self.rows, self.trees = coordinates, rows, trees
         self.share = share
         self._simulator = Simulator(per_round, window)
+        self._part: Tensor | None = None
         self._chosen: Tensor | None = None
         self._layout = Layout(())
         self._persistent = False
         self._stand_ins: list[_StandIns] = []
-        self._observed: list[Tensor] = []
+        self._observed: list[_Seen] = []
 
     def partial_fit(self, observation: Observation, shadow: ShadowRound, layout: Layout) -> Self:
         """Keep the chosen coordinates and the structure of the observation and its stand-ins."""
         if self._chosen is None:
-            self._chosen = self._choose(layout)
-            self._layout = layout
+            rng = self.seed.generator("coordinates")
+            limit = LARGE if shadow.contributors > 1 else layout.size
+            self._part, self._layout = thinned(layout, limit, rng)
+        if self._part is not None:
+            observation, shadow = _part_of(observation, shadow, self._part)
+        if self._chosen is None:
+            shown = torch.cat([shadow.present, shadow.absent])
+            self._chosen = moving(shown, self.coordinates, rng)
         self._persistent = shadow.persistent
         self._simulator.add(observation, shadow)
         while self._simulator.ready():
@@ -99,16 +113,14 @@ class MagnitudeStack(Attack):
             self._keep_next()
         present = np.concatenate([s.present for s in self._stand_ins])
         halves = np.concatenate([s.halves for s in self._stand_ins])
-        stand_ins, observed = [s.rows for s in self._stand_ins], self._observed
-        assert self._chosen is not None
-        count, width = len(self._chosen), observed[0].shape[1]
+        values, shape = (torch.cat([getattr(s.seen, k) for s in self._stand_ins]) for k in KEPT)
+        seen, seen_shape = (torch.cat([getattr(s, k) for s in self._observed]) for k in KEPT)
         members = []
         for view in VIEWS:
-            kernels = _kernels(stand_ins, observed, (0, count), view)
+            kernels = _kernels(values, seen, view)
             members.append(kernel_ridge(*kernels, present, halves))
-        shape, seen_shape = (_columns(rows, count, width).numpy() for rows in (stand_ins, observed))
-        members.append(self._forest(shape, seen_shape, present, halves))
-        kernels = _kernels(stand_ins, observed, (count, width), _as_it_is)
+        members.append(self._forest(shape.numpy(), seen_shape.numpy(), present, halves))
+        kernels = _kernels(shape, seen_shape, _as_it_is)
         members.append(kernel_ridge(*kernels, present, halves))
         odds = combine(members, present)
         if self.share is None or self._persistent:
@@ -121,28 +133,17 @@ class MagnitudeStack(Attack):
         return probability
 
     def _keep_next(self) -> None:
-        assert self._chosen is not None
         number = len(self._observed)
-        rng = self.seed.generator("stand-ins", number)
-        simulated = self._simulator.next(rng, self._view)
-        self._stand_ins.append(
-            _StandIns(number, simulated.stand_ins, simulated.present, simulated.halves)
-        )
-        self._observed.append(simulated.observed)
+        simulated = self._simulator.next(self.seed.generator("stand-ins", number))
+        seen = self._seen(simulated.stand_ins)
+        self._stand_ins.append(_StandIns(number, seen, simulated.present, simulated.halves))
+        self._observed.append(self._seen(simulated.observed))
         self._thin()
 
-    def _view(self, vectors: Tensor) -> Tensor:
-        """[n, D + F] the chosen coordinates, then the structure."""
+    def _seen(self, vectors: Tensor) -> _Seen:
         assert self._chosen is not None
-        return torch.cat([vectors[:, self._chosen], structure(vectors, self._layout)], dim=1)
-
-    def _choose(self, layout: Layout) -> Tensor:
-        """Sorted indices of the coordinates that are looked at."""
-        if layout.size <= self.coordinates:
-            return torch.arange(layout.size)
-        rng = self.seed.generator("coordinates")
-        chosen = rng.choice(layout.size, self.coordinates, replace=False)
-        return torch.from_numpy(np.sort(chosen))
+        # Half the bytes: orders of magnitude need the exponent, hardly the digits.
+        return _Seen(vectors[:, self._chosen].bfloat16(), structure(vectors, self._layout).half())
 
     def _thin(self) -> None:
         """Drop every second pair of rounds of stand-ins once there are more than asked for."""
@@ -169,63 +170,81 @@ class MagnitudeStack(Attack):
         return cross_fitted(fit, present, halves)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What is kept of n vectors: chosen coordinates [n, D] and structure [n, F]."""
+
+    values: Tensor
+    shape: Tensor
+
+
+KEPT = ("values", "shape")
+
+
+@dataclass(frozen=True, eq=False)
 class _StandIns:
-    """Stand-ins of the ``round``-th observation: rows [n, D + F], and the truth about them [n]."""
+    """Stand-ins of the ``round``-th observation, and the truth about them [n]."""
 
     round: int
-    rows: Tensor
+    seen: _Seen
     present: np.ndarray
     halves: np.ndarray
 
 
-def _kernels(
-    train: list[Tensor], observed: list[Tensor], columns: tuple[int, int], view: View
-) -> tuple[np.ndarray, np.ndarray]:
-    """[n, n] and [T, n] inner products of a view of some columns, scaled to a common spread.
+def _part_of(
+    observation: Observation, shadow: ShadowRound, part: Tensor
+) -> tuple[Observation, ShadowRound]:
+    """Both with the coordinates ``part`` only."""
+    kinds = {id(v): v[:, part] for v in (shadow.present, shadow.absent, shadow.bystanders)}
+    clients = {client: delta[part] for client, delta in observation.client_deltas.items()}
+    return (
+        replace(
+            observation,
+            before=observation.before[part],
+            global_delta=observation.global_delta[part],
+            own_delta=observation.own_delta[part],
+            client_deltas=clients,
+        ),
+        replace(
+            shadow,
+            present=kinds[id(shadow.present)],
+            absent=kinds[id(shadow.absent)],
+            bystanders=kinds[id(shadow.bystanders)],
+        ),
+    )
+
+
+def _kernels(train: Tensor, observed: Tensor, view: View) -> tuple[np.ndarray, np.ndarray]:
+    """[n, n] and [T, n] inner products of a view of the columns, scaled to a common spread.
 
     A feature that hardly varies is not blown up: a tenth of the RMS spread is added to its own.
     Columns are taken in blocks; nothing of the size of all stand-ins is made.
     """
-    start, stop = columns
-    blocks = [(at, min(at + BLOCK, stop)) for at in range(start, stop, BLOCK)]
-    sizes = [_row_rms(rows, start, stop) for rows in (train, observed)]
-    square = 0.0
-    for block in blocks:
-        square += float(_centred(view(_columns(train, *block), sizes[0]))[1].square().sum())
-    floor = 0.1 * (square / (stop - start)) ** 0.5 + torch.finfo(torch.float32).tiny
-    inner = torch.zeros(len(sizes[0]), len(sizes[0]))
-    cross = torch.zeros(len(sizes[1]), len(sizes[0]))
-    for block in blocks:
+    sizes = [_row_rms(rows) for rows in (train, observed)]
+    sample = view(train[:, ::SAMPLE].float(), sizes[0])
+    floor = 0.1 * float(sample.var(0).mean().sqrt()) + torch.finfo(torch.float32).tiny
+    inner = np.zeros((len(train), len(train)), np.float32)
+    cross = np.zeros((len(observed), len(train)), np.float32)
+    for start in range(0, train.shape[1], BLOCK):
         known, seen = (
-            view(_columns(rows, *block), size)
+            view(rows[:, start : start + BLOCK].float(), size)
             for rows, size in zip((train, observed), sizes, strict=True)
         )
-        mean, spread = _centred(known)
-        spread += floor
-        known.div_(spread)
-        seen.sub_(mean).div_(spread)
-        inner.addmm_(known, known.T)
-        cross.addmm_(seen, known.T)
-    size = stop - start
-    return (inner / size).double().numpy(), (cross / size).double().numpy()
+        mean = known.mean(0)
+        known -= mean
+        spread = known.square().mean(0).sqrt_().add_(floor)
+        known /= spread
+        block = known.numpy()
+        inner += block @ block.T  # numpy sees that this is symmetric: half the work
+        cross += seen.sub_(mean).div_(spread).numpy() @ block.T
+    size = train.shape[1]
+    return inner.astype(np.float64) / size, cross.astype(np.float64) / size
 
 
-def _centred(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation [B] of columns, which are centred in place."""
-    mean = rows.mean(0)
-    rows.sub_(mean)
-    return mean, rows.square().sum(0).div_(len(rows) - 1).sqrt_()
-
-
-def _columns(rows: list[Tensor], start: int, stop: int) -> Tensor:
-    """[n, stop - start] a copy of some columns of all rows."""
-    return torch.cat([r[:, start:stop] for r in rows])
-
-
-def _row_rms(rows: list[Tensor], start: int, stop: int) -> Tensor:
+def _row_rms(rows: Tensor) -> Tensor:
     """[n, 1] root mean square of each row."""
-    return torch.cat([r[:, start:stop].square().mean(1, keepdim=True) for r in rows]).sqrt_()
+    means = [part.float().square().mean(1, keepdim=True) for part in rows.split(64)]
+    return torch.cat(means).sqrt_()
 
 
 def _as_it_is(vectors: Tensor, _rms: Tensor) -> Tensor:

@@ -19,6 +19,9 @@ POWER = 0.05
 FLOOR = 1e-4
 """Energies of rows and columns are relative to their tensor's and end here."""
 
+CACHE = 1 << 19
+"""Numbers that are looked at together."""
+
 
 def magnitude(vectors: Tensor, _rms: Tensor) -> Tensor:
     """[n, P] orders of magnitude; exact zeros stand apart."""
@@ -44,22 +47,29 @@ def structure(vectors: Tensor, layout: Layout) -> Tensor:
 
     A row is an output unit (or a word of an embedding), a column an input unit; kernels are summed.
     """
-    # One vector at a time: with a million parameters it stays in the cache, a batch does not.
-    return torch.cat([_structure(vector.unsqueeze(0), layout) for vector in vectors])
+    # A few vectors at a time, so that they stay in the cache.
+    parts = vectors.split(max(1, CACHE // max(1, layout.size)))
+    return torch.cat([_structure(part, layout) for part in parts])
 
 
 def _structure(vectors: Tensor, layout: Layout) -> Tensor:
+    tiny = torch.finfo(torch.float32).tiny
+    count = len(vectors)
+    # Energies above, non-zeros below: one pass over both.
+    both = torch.empty(2 * count, layout.size)
+    torch.square(vectors, out=both[:count])
+    torch.ne(vectors, 0.0, out=both[count:])
     features = []
     for piece in layout.slices:
-        values = vectors[:, piece.start : piece.stop].square()
-        total = values.mean(1, keepdim=True)
-        features.append((total + torch.finfo(torch.float32).tiny).log())
-        total = total + torch.finfo(torch.float32).tiny
+        values = both[:, piece.start : piece.stop]
+        total = values[:count].mean(1, keepdim=True) + tiny
+        features.append(total.log())
         if len(piece.shape) < 2:
-            features.append((values / total + FLOOR).log())
+            features.append((values[:count] / total + FLOOR).log_())
             continue
-        values = values.reshape(len(vectors), *piece.shape[:2], -1)
-        used = (values > 0).float()
-        for axes in ((2, 3), (1, 3)):
-            features += [(values.mean(axes) / total + FLOOR).log(), used.mean(axes)]
+        values = values.reshape(2 * count, *piece.shape[:2], -1)
+        values = values.squeeze(3) if values.shape[3] == 1 else values.mean(3)
+        for axis in (2, 1):
+            means = values.mean(axis)
+            features += [(means[:count] / total + FLOOR).log_(), means[count:]]
     return torch.cat(features, dim=1)

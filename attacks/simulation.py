@@ -9,8 +9,7 @@ different halves share no record.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,26 +18,16 @@ from torch import Tensor
 from privaudit.attack.adversary import ShadowRound
 from privaudit.observation.views import Observation
 
-BANK_BYTES = 1 << 28
-"""Bystanders of a window are kept up to this size; with large models the window is shorter."""
-
 ROUNDING = 8 * torch.finfo(torch.float32).eps
 """What is left of a coordinate after subtraction, relative to its terms, that may be rounding."""
 
-
-CHUNK_BYTES = 1 << 26
-"""Stand-ins of large models are made a few at a time."""
-
-BLOCK = 8192
-"""Coordinates that are turned into what would be seen at a time."""
-
-View = Callable[[Tensor], Tensor]
-"""What is kept of vectors: [n, P] to [n, V]."""
+BANK_BYTES = 1 << 26
+"""Bystanders of a window are kept up to this size; with large models the window is shorter."""
 
 
 @dataclass(frozen=True, eq=False)
 class Simulated:
-    """A view of one round: what was seen [1, V], stand-ins [n, V], their labels and halves [n]."""
+    """One round: what was seen [1, P], stand-ins [n, P], their labels and halves [n]."""
 
     observed: Tensor
     stand_ins: Tensor
@@ -46,156 +35,145 @@ class Simulated:
     halves: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class _Round:
-    """What a window keeps of a round: its number, what was seen [P] and bystanders [n, P]."""
-
-    number: int
-    observed: Tensor
-    bystanders: Tensor
-
-
 class Simulator:
     """Makes stand-ins round by round, half a window late, so that a window lies around its round.
 
+    Stand-ins come in pairs, one with and one without the property, with the same bystanders: what
+    the members of a pair differ in is the property, however many bystanders are in the sum.
+
     Args:
-        per_round: stand-ins of each kind per round, at least 2.
+        per_round: pairs of stand-ins per round, at least 2.
         window: rounds whose bystanders are mixed, at least 1.
     """
 
     def __init__(self, per_round: int, window: int) -> None:
         self.per_round = per_round
-        self.window = window
-        self._bank: deque[_Round] = deque()
+        self._bank = _Bank(window)
         self._pending: deque[tuple[Observation, ShadowRound]] = deque()
 
     def add(self, observation: Observation, shadow: ShadowRound) -> None:
         """Take in a round."""
         self._pending.append((observation, shadow))
         if shadow.contributors > 1:
-            self._bank.append(_Round(observation.round, observation.signal, shadow.bystanders))
-            self.window = max(1, min(self.window, BANK_BYTES // shadow.bystanders.nbytes))
-            while len(self._bank) > self.window:
-                self._bank.popleft()
+            self._bank.add(observation, shadow)
 
     def ready(self) -> bool:
         """Whether the oldest round not yet simulated has its window around it."""
         if not self._pending:
             return False
-        return len(self._pending) > self.window // 2 or self._pending[0][1].contributors == 1
+        return len(self._pending) > self._bank.window // 2 or self._pending[0][1].contributors == 1
 
     def __bool__(self) -> bool:
         """Whether a round is not yet simulated."""
         return bool(self._pending)
 
-    def next(self, rng: np.random.Generator, view: View = torch.clone) -> Simulated:
+    def next(self, rng: np.random.Generator) -> Simulated:
         """Simulate the oldest round; half of its stand-ins have the property."""
         observation, shadow = self._pending.popleft()
         halves = _halves(shadow)
-        chosen = [self._choose(halves, rng) for _ in (shadow.present, shadow.absent)]
-        targets = np.concatenate([chosen[0], len(shadow.present) + chosen[1]])
-        present = np.arange(len(targets)) < len(chosen[0])
-        same_pool = shadow.bystanders is shadow.absent
-        taken = np.where(present | (not same_pool), -1, targets - len(shadow.present))
-        weights = self._weights(observation.round, taken, shadow.contributors - 1, rng)
-        pool = (shadow.present, shadow.absent)
-        size = max(1, CHUNK_BYTES // pool[0][0].nbytes)
-        parts = [slice(start, start + size) for start in range(0, len(targets), size)]
-
-        def sums(part: slice) -> Tensor:
-            rows = [pool[t // len(pool[0])][t % len(pool[0])] for t in targets[part]]
-            total = torch.stack(rows)
-            for kept, weight in zip(self._bank, weights, strict=True):
-                total += torch.from_numpy(weight[part]) @ kept.bystanders
-            return total
-
-        # Where the property stays, the mean of what was seen is what gives it away.
-        shift = (
-            None
-            if shadow.persistent
-            else self._shift(map(sums, parts), len(targets), shadow.contributors)
-        )
-        seen = [view(_as_seen(observation, _shifted(sums(part), shift))) for part in parts]
+        chosen = [self._choose(halves, rng) for _ in ("present", "absent")]
+        count = len(chosen[0])
+        sums = torch.empty(2 * count, shadow.present.shape[1])
+        for half, deltas, rows in zip(
+            (sums[:count], sums[count:]), (shadow.present, shadow.absent), chosen, strict=True
+        ):
+            torch.index_select(deltas, 0, torch.from_numpy(rows), out=half)
+        if shadow.contributors > 1:
+            taken = chosen[1] if shadow.bystanders is shadow.absent else None
+            others = self._bank.sums(count, shadow.contributors - 1, observation.round, taken, rng)
+            sums[:count] += others
+            sums[count:] += others
+            # Where the property stays, the mean of what was seen is what gives it away.
+            if not shadow.persistent:
+                self._bank.align(sums, shadow.contributors)
         return Simulated(
-            view(resolved(observation, observation.signal).unsqueeze(0)),
-            torch.cat(seen),
-            present,
+            resolved(observation, observation.signal.unsqueeze(0)),
+            resolved(observation, sums),
+            np.arange(len(sums)) < count,
             halves[np.concatenate(chosen)],
         )
 
     def _choose(self, halves: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """[n] numbers of the targets of one kind, as many of either half."""
+        """[n] numbers of the targets of one kind, as many of either half, halves in order."""
         names = np.unique(halves)
         count = max(1, self.per_round // len(names))
         pools = [rng.permutation(np.flatnonzero(halves == half)) for half in names]
         return np.concatenate([np.resize(pool, count) for pool in pools])
 
-    def _weights(
-        self, number: int, taken: np.ndarray, count: int, rng: np.random.Generator
-    ) -> list[np.ndarray]:
-        """For each round of the bank [n, rows]: how often each bystander is in each stand-in.
 
-        ``count`` bystanders each; never the one of round ``number`` that is ``taken``.
-        """
-        if count < 1:
-            return []
-        rounds = np.concatenate([np.full(len(r.bystanders), r.number) for r in self._bank])
-        rows = np.concatenate([np.arange(len(r.bystanders)) for r in self._bank])
-        weights = np.zeros((len(taken), len(rows)), np.float32)
-        for weight, own in zip(weights, taken, strict=True):
-            free = np.flatnonzero((rounds != number) | (rows != own))
+class _Bank:
+    """The bystanders of the last ``window`` rounds, and what was seen in them."""
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self._numbers: deque[int] = deque()
+        self._seen: deque[Tensor] = deque()
+        self._pool = torch.zeros(0)
+        self._at = 0
+
+    def add(self, observation: Observation, shadow: ShadowRound) -> None:
+        """Take in a round; the oldest goes where the window is full."""
+        new = shadow.bystanders
+        if not self._pool.numel():
+            self.window = max(1, min(self.window, BANK_BYTES // new.nbytes))
+            self._numbers, self._seen = (deque(maxlen=self.window) for _ in range(2))
+            self._pool = torch.zeros(self.window, *new.shape)
+        self._pool[self._at] = new
+        self._at = (self._at + 1) % self.window
+        self._numbers.append(observation.round)
+        self._seen.append(observation.signal)
+
+    def sums(
+        self,
+        rows: int,
+        count: int,
+        number: int,
+        taken: np.ndarray | None,
+        rng: np.random.Generator,
+    ) -> Tensor:
+        """[rows, P] sums of ``count`` bystanders each; row i without ``taken[i]`` of its round."""
+        pool, size = self._rows(), self._pool.shape[1]
+        places = [(self._at - len(self._numbers) + i) % self.window for i in range(self.window)]
+        weights = np.zeros((rows, len(pool)), np.float32)
+        for row, weight in enumerate(weights):
+            free = np.arange(len(pool))
+            if taken is not None and number in self._numbers:
+                place = places[self._numbers.index(number)] * size
+                free = free[free != place + taken[row]]
             np.add.at(weight, rng.choice(free, count, replace=count > len(free)), 1.0)
-        return [weights[:, rounds == kept.number] for kept in self._bank]
+        return torch.from_numpy(weights) @ pool
 
-    def _shift(self, sums: Iterable[Tensor], count: int, contributors: int) -> Tensor | None:
-        """[P] what turns the mean of the own records into that of what was seen.
+    def align(self, sums: Tensor, contributors: int) -> None:
+        """Turn the mean of the own records in ``sums`` [n, P] into that of what was seen; in place.
 
         The mean gradient of a few thousand records of one's own is not that of everybody's: over
         K - 1 contributors the difference adds up, while noise only grows with the root. Zeros stay
         zeros, so where sums are often zero the others take the whole shift, up to fourfold.
         """
-        if contributors == 1:
-            return None
-        own = torch.stack([r.bystanders.mean(0) for r in self._bank]).mean(0)
-        seen = torch.stack([r.observed for r in self._bank]).mean(0)
-        moved = torch.stack([(part != 0).sum(0) for part in sums]).sum(0) / count
-        return (seen - contributors * own) / moved.clamp_min_(0.25)
+        seen = torch.stack(list(self._seen)).mean(0)
+        moved = (sums != 0).float()
+        shift = seen.sub_(self._rows().mean(0), alpha=contributors)
+        shift /= moved.mean(0).clamp_min_(0.25)
+        sums += moved.mul_(shift)
+
+    def _rows(self) -> Tensor:
+        """[m, P] the bystanders of all rounds."""
+        return self._pool[: len(self._numbers)].flatten(0, 1)
 
 
-def _shifted(sums: Tensor, shift: Tensor | None) -> Tensor:
-    """``sums`` [n, P] with ``shift`` [P] added where they are not zero."""
-    if shift is None:
-        return sums
-    return torch.where(sums != 0, sums + shift, sums)
-
-
-def resolved(observation: Observation, signal: Tensor) -> Tensor:
-    """``signal`` [..., P] with zeros where nothing but rounding is left of it.
+def resolved(observation: Observation, signals: Tensor) -> Tensor:
+    """``signals`` [n, P], in place, with zeros where nothing but rounding is left of them.
 
     The adversary subtracts its own delta from an average in single precision: where no other client
     moved a coordinate, what remains depends on how the server adds up. The same rule for what was
     seen and for stand-ins makes the two comparable.
     """
-    if observation.target is not None or observation.own_weight == 0.0:
-        return signal
-    noise = ROUNDING * (signal.abs() + observation.own_delta.abs())
-    return torch.where(signal.abs() > noise, signal, torch.zeros(()))
-
-
-def _as_seen(observation: Observation, sums: Tensor) -> Tensor:
-    """``sums`` [n, P] of honest deltas, averaged with the own delta, which is subtracted again.
-
-    In place, and block by block: temporaries of large models stay in the cache.
-    """
-    if observation.target is not None or observation.own_weight == 0.0:
-        return sums
-    for start in range(0, sums.shape[1], BLOCK):
-        block = sums[:, start : start + BLOCK]
-        own = observation.own_delta[start : start + BLOCK]
-        averaged = (block + own) * observation.own_weight
-        seen = replace(observation, own_delta=own, global_delta=averaged)
-        block.copy_(resolved(seen, seen.signal))
-    return sums
+    if observation.target is None and observation.own_weight > 0.0:
+        # |signal| <= ROUNDING (|signal| + |own|), solved for the signal
+        lost = observation.own_delta.abs() * (ROUNDING / (1 - ROUNDING))
+        for signal in signals:  # one at a time stays in the cache
+            signal.mul_(signal.abs().gt_(lost))
+    return signals
 
 
 def _halves(shadow: ShadowRound) -> np.ndarray:

@@ -145,7 +145,7 @@ def _ridge(kernel: np.ndarray, cross: np.ndarray, present: np.ndarray) -> np.nda
     centred = kernel - mean - mean[:, None] + mean.mean()
     shifted = cross - cross.mean(1, keepdims=True) - mean + mean.mean()
     labels = np.where(present, 1.0, -1.0)
-    values, vectors = eigh(centred)
+    values, vectors = eigh(centred, driver="evd")
     values = np.maximum(values, 0.0)
     projected = vectors.T @ (labels - labels.mean())
     scale = values.mean() + 1e-30

@@ -4,8 +4,8 @@ L. Melis et al., Exploiting Unintended Feature Leakage in Collaborative Learning
 Algorithm 3: for every cell of the table a federation of its own and, in every round, fresh batches
 of auxiliary data at the current parameters - 8 aggregates with the property and 8 without it, each
 the sum of K - 1 gradients, so 16 (K - 1) backward passes - max-pooled absolute values, and one
-random forest of 50 trees in the end. Plain PyTorch, one batch after the other; nothing of the engine, of
-the federation, nor of the attacks of this package. Who holds which records, in which rounds the
+random forest of 50 trees in the end. Plain PyTorch, one batch after the other; nothing of the
+engine, federation and attacks of this package. Who holds which records, in which rounds the
 property is there, and the initial weights are those of the run it is compared with.
 """
 

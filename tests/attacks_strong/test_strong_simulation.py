@@ -62,6 +62,35 @@ def test_a_stand_in_is_one_target_and_the_bystanders(contributors: int, shared: 
     assert (targets % 2 == simulated.halves[simulated.present]).all()
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_members_of_a_pair_differ_in_their_targets_alone(shared: bool) -> None:
+    simulator = Simulator(per_round=4, window=3)
+    given = shadow(9, shared=shared)
+    for number in range(3):
+        simulator.add(observed(number, torch.zeros(SIZE), torch.zeros(SIZE), 10), given)
+    simulated = simulator.next(np.random.default_rng(2))
+    present, absent = simulated.stand_ins[:4], simulated.stand_ins[4:]
+    sizes = (present - absent).abs().sort(dim=1).values.numpy()
+    assert sizes[:, -2:] == pytest.approx(1.0, abs=1e-4)  # one unit more, another one less
+    assert np.abs(sizes[:, :-2]).max() < 1e-4
+    assert (simulated.halves[:4] == simulated.halves[4:]).all()
+
+
+def test_bystanders_come_from_the_window_and_from_nowhere_else() -> None:
+    """Each round marks a coordinate of its own."""
+    simulator = Simulator(per_round=2, window=3)
+    for number in range(6):
+        mark = torch.zeros(4, 6)
+        mark[:, number] = 1.0
+        given = ShadowRound(torch.zeros(4, 6), torch.zeros(4, 6), mark, 41, persistent=True)
+        simulator.add(observed(number, torch.zeros(6), torch.zeros(6), 42), given)
+        while simulator.ready():
+            sums = simulator.next(np.random.default_rng(number)).stand_ins
+    moved = (sums > 0.5).any(0)
+    assert moved.tolist() == [False, False, False, True, True, True]
+    assert sums.sum(1).numpy() == pytest.approx(40, rel=1e-5)
+
+
 def test_targets_of_a_half_have_that_half() -> None:
     simulator = Simulator(per_round=4, window=1)
     given = shadow(1, shared=True)
@@ -84,7 +113,7 @@ def test_rounding_leaves_exact_zeros_in_both() -> None:
     own = torch.randn(4000, generator=rng) * 1e-3
     seen = observed(0, honest, own, 7)
     assert (seen.signal[::2] != 0).float().mean() > 0.1, "nothing to clean up"
-    cleaned = resolved(seen, seen.signal)
+    (cleaned,) = resolved(seen, seen.signal.unsqueeze(0))
     assert (cleaned[::2] == 0).all()
     assert (cleaned[1::2] != 0).float().mean() > 0.99
 
