@@ -117,7 +117,7 @@ def _about(seconds: float, quick: bool) -> list[str]:
         f"torch {torch.__version__} ({torch.backends.cpu.get_cpu_capability()}), "
         f"commit {commit or 'unknown'}; {seconds:.0f} s of measuring; load "
         f"{os.getloadavg()[0]:.1f} at the end" + ("; quick: fewer repeats" if quick else "") + ".",
-        "Per core: work per second of processor time, medians [slowest to fastest in the notes]; "
+        "Per core: work per second of processor time, medians (slowest to fastest in the notes); "
         "ratio: ours divided by this line's.",
     ]
 

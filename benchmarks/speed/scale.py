@@ -48,13 +48,13 @@ AUDITED, SHADOWS, FIT_BATCH, INPUTS = 40, 16, 16, 30
 
 
 def clients(count: int) -> dict[str, float]:
-    """One round; seconds of the round."""
+    """One round; processor seconds of the round."""
     engine, samples = _pictures(2048)
     rng = np.random.default_rng(0)
     work = [ClientWork(client, [rng.choice(2048, 4)]) for client in range(count)]
-    started = time.perf_counter()
+    started = time.process_time()
     run_round(engine, samples, engine.initial, work, LocalTraining(LR), round_number=0, seed=SEED)
-    return {"seconds": time.perf_counter() - started}
+    return {"seconds": time.process_time() - started}
 
 
 def rounds(count: int) -> dict[str, float]:
@@ -82,7 +82,7 @@ def rounds(count: int) -> dict[str, float]:
 
 
 def features(count: int, name: str) -> dict[str, float]:
-    """Fit and score; seconds of the attack alone, its shadows made beforehand for each round."""
+    """Fit and score; processor seconds of the attack alone, its shadows made beforehand for each round."""
     engine = Engine(MLP(2, INPUTS, hidden=(count // (INPUTS + 3),)))
     rng = np.random.default_rng(0)
     present = (np.arange(2000) % 2).astype(np.int8)
@@ -111,12 +111,12 @@ def features(count: int, name: str) -> dict[str, float]:
                 pass
         for observation in Trace.open(path).view():
             shadow = adversary.shadow(observation)
-            started = time.perf_counter()
+            started = time.process_time()
             attack.partial_fit(observation, shadow, adversary.layout)
-            spent += time.perf_counter() - started
-        started = time.perf_counter()
+            spent += time.process_time() - started
+        started = time.process_time()
         attack.score()
-    return {"seconds": spent + time.perf_counter() - started, "parameters": engine.layout.size}
+    return {"seconds": spent + time.process_time() - started, "parameters": engine.layout.size}
 
 
 def traces(count: int) -> dict[str, float]:

@@ -120,11 +120,12 @@ def w2(repeats: int, models: Sequence[str]) -> list[Row]:
 def scale(kind: str, sizes: Sequence[int]) -> list[Row]:
     """Seconds and peak memory by the number of clients of a round, or of rounds."""
     rows = []
+    clock = {"clients": "processor time", "rounds": "wall time, with the disk"}[kind]
     for size in sizes:
         found = measured(kind, size)
         wanted = "< 2000" if kind == "clients" and size == 10_000 else ""
         part = {"clients": "One round by clients", "rounds": "Trace by rounds, 5 clients"}[kind]
-        rows.append(Row(part, f"{size:,} {kind}", found["seconds"], "s"))
+        rows.append(Row(part, f"{size:,} {kind}", found["seconds"], "s", note=clock))
         memory = Row(part, f"{size:,} {kind}, peak memory", found["peak"], "MB", wanted=wanted)
         rows.append(replace(memory, note=f"PSS at the end {found['pss']:.0f} MB"))
     return rows
@@ -150,7 +151,7 @@ def fits(sizes: Sequence[int]) -> list[Row]:
             found = measured("features", size, attack)
             what = f"{attack}, {size:,} features"
             wanted = "< 10" if size == 400_000 else ""
-            note = f"peak memory {found['peak']:.0f} MB"
+            note = f"processor time; peak memory {found['peak']:.0f} MB"
             rows.append(
                 Row("Attack: fit and score", what, found["seconds"], "s", None, wanted, note)
             )
