@@ -82,7 +82,7 @@ def rounds(count: int) -> dict[str, float]:
 
 
 def features(count: int, name: str) -> dict[str, float]:
-    """Fit and score; processor seconds of the attack alone, its shadows made beforehand for each round."""
+    """Fit and score; processor seconds of the attack alone, not of its shadows."""
     engine = Engine(MLP(2, INPUTS, hidden=(count // (INPUTS + 3),)))
     rng = np.random.default_rng(0)
     present = (np.arange(2000) % 2).astype(np.int8)
