@@ -35,6 +35,7 @@ from privaudit.experiment.world import World, check_world, load_world
 from privaudit.ledger.files import has_manifest, is_sealed, write_manifest
 from privaudit.ledger.none import WithoutLedger, without_ledger
 from privaudit.ledger.place import Place
+from privaudit.memory import check_memory
 from privaudit.report.write import write_report
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
@@ -97,6 +98,7 @@ def run_audit(
     job = Job(scenario.model_dump_json(), data_dir or default_data_dir(), folder_path, device)
     world = load_world(job.scenario_json, job.data_dir, device)
     remarks = check_world(world)
+    check_memory(world, workers)
     place = place or Place()
     accounts = place.accounts() if scenario.ledger.enabled else None
     if scenario.ledger.enabled and not resume:  # a run that goes on has its own say about chains

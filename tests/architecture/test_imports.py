@@ -24,7 +24,7 @@ LAYERS = [
     ["evaluation"],
     ["ledger"],
     ["report"],
-    ["audit", "inventory", "selftest", "doctor"],
+    ["audit", "inventory", "memory", "selftest", "doctor"],
     ["library", "estimate"],
     ["dilution", "sweep"],
     ["report.dilution", "report.sweep"],

@@ -1,0 +1,148 @@
+"""How fast: one command, one table, every ratio measured in one run.
+
+``python benchmarks/speed/run.py [--quick] [--only W1,W2,...] [--peers-python PYTHON] [--out DIR]``
+
+Each variant runs in a process of its own (one thread), in turn with the others, and medians over
+repeats are compared. Per core: work per second of processor time, which a busy machine disturbs
+less than wall time; on two cores: wall time. ``ratio`` is ours divided by the line's variant,
+unless the line says otherwise. Writes speed.md, speed.csv and figures to ``--out``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+
+import matplotlib as mpl  # noqa: E402
+import pandas as pd  # noqa: E402
+import sections  # noqa: E402
+import torch  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from sections import Row  # noqa: E402
+
+PARTS = ("W1", "peers", "W2", "clients", "rounds", "traces", "fits")
+
+
+def main() -> None:
+    options = _options()
+    quick = options.quick
+    repeats = 3 if quick else 7
+    models = ["cnn", "kim", "sequential"] if quick else list(sections.MODELS)
+    clients = [5, 50, 500] if quick else [5, 50, 500, 2000, 10_000]
+    work: dict[str, Callable[[], list[Row]]] = {
+        "W1": lambda: sections.w1(repeats),
+        "peers": lambda: sections.two_cores(min(repeats, 4), options.peers_python),
+        "W2": lambda: sections.w2(repeats, models),
+        "clients": lambda: sections.scale("clients", clients),
+        "rounds": lambda: sections.scale("rounds", [10, 40] if quick else [10, 50, 200, 800]),
+        "traces": lambda: sections.traces(20, repeats),
+        "fits": lambda: sections.fits([5000] if quick else [5000, 50_000, 400_000]),
+    }
+    rows: list[Row] = []
+    started = time.perf_counter()
+    for part in options.only:
+        print(f"{part} ...", file=sys.stderr, flush=True)
+        rows += work[part]()
+    text = "\n".join([*_about(time.perf_counter() - started, quick), "", table(rows), ""])
+    print(text)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "speed.md").write_text(f"# Speed\n\n{text}")
+        pd.DataFrame(map(asdict, rows)).to_csv(options.out / "speed.csv", index=False)
+        for kind, part in (("clients", "One round by clients"), ("rounds", "Trace by rounds")):
+            if kind in options.only:
+                draw(rows, part, kind, options.out / f"{kind}.svg")
+
+
+def table(rows: list[Row]) -> str:
+    """GitHub Markdown."""
+    frame = pd.DataFrame(
+        {
+            "": row.part,
+            "what": row.what,
+            "value": "not measured" if row.value is None else f"{row.value:.4g} {row.unit}",
+            "ratio": "" if row.ratio is None else f"{row.ratio:.2f}",
+            "wanted": row.wanted,
+            "reached": _reached(row),
+            "note": row.note,
+        }
+        for row in rows
+    )
+    return str(frame.to_markdown(index=False, disable_numparse=True))
+
+
+def draw(rows: list[Row], part: str, kind: str, path: Path) -> None:
+    """Seconds and memory by size, both axes logarithmic."""
+    chosen = [row for row in rows if row.part.startswith(part) and row.value is not None]
+    seconds = {_size(row): row.value for row in chosen if row.unit == "s"}
+    memory = {_size(row): row.value for row in chosen if row.unit == "MB"}
+    with mpl.rc_context({"svg.hashsalt": "speed", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(7, 3), layout="constrained")
+        for axes, values, name in zip(
+            figure.subplots(1, 2), (seconds, memory), ("seconds", "peak memory, MB"), strict=True
+        ):
+            axes.plot(list(values), list(values.values()), "o-")
+            axes.set(xscale="log", xlabel=kind, ylabel=name, ylim=(0, None))
+        figure.savefig(path, metadata={"Date": None})
+
+
+def _size(row: Row) -> int:
+    return int(row.what.split()[0].replace(",", ""))
+
+
+def _reached(row: Row) -> str:
+    if not row.wanted or (row.value is None):
+        return ""
+    if row.wanted.startswith("<"):
+        return "yes" if row.value < float(row.wanted[1:]) else "NO"
+    return "yes" if row.ratio is not None and row.ratio >= float(row.wanted) else "NO"
+
+
+def _about(seconds: float, quick: bool) -> list[str]:
+    command = ["git", "describe", "--always", "--dirty"]
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
+    commit = done.stdout.strip()
+    return [
+        f"{len(os.sched_getaffinity(0))} x {_processor()}, Python {platform.python_version()}, "
+        f"torch {torch.__version__} ({torch.backends.cpu.get_cpu_capability()}), "
+        f"commit {commit or 'unknown'}; {seconds:.0f} s of measuring; load "
+        f"{os.getloadavg()[0]:.1f} at the end" + ("; quick: fewer repeats" if quick else "") + ".",
+        "Per core: work per second of processor time, medians (slowest to fastest in the notes); "
+        "ratio: ours divided by this line's.",
+    ]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "?")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="under two minutes, fewer repeats")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--peers-python", help="Python with requirements-peers.txt installed")
+    parser.add_argument("--out", type=Path, help="folder for speed.md, speed.csv, figures")
+    options = parser.parse_args()
+    options.only = options.only.split(",")
+    for part in options.only:
+        if part not in PARTS:
+            parser.error(f"--only: unknown part '{part}'; known: {', '.join(PARTS)}")
+    return options
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""The sections of the table: each measures in one go what is then divided."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import peers
+from timing import Timing, in_turn, side_by_side
+
+SCALE = Path(__file__).with_name("scale.py")
+MODELS = {
+    "cnn": "bundled CNN, batches of 32",
+    "cnn-small-batches": "bundled CNN, batches of 4",
+    "kim": "bundled text CNN, sizes of Table 1, batches of 12",
+    "sequential": "unseen: the same layers as nn.Sequential, batches of 32",
+    "mcmahan": "unseen: CNN of McMahan et al., batches of 32",
+    "residual": "unseen: residual net, group norm, batches of 32",
+    "attention": "unseen: transformer layer, batches of 32",
+}
+ATTACKS = ("melis-rf", "linear", "magnitude-stack")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. ``ratio`` is ours divided by this variant, or as ``what`` says."""
+
+    part: str
+    what: str
+    value: float | None
+    unit: str
+    ratio: float | None = None
+    wanted: str = ""
+    note: str = ""
+
+
+def w1(repeats: int) -> list[Row]:
+    """FedAvg, per core."""
+    part = "W1, one core"
+    wanted = {"plain": "1.8"}
+    found = in_turn(["gemm", *(f"w1/{v}" for v in ("ours", "plain", "vmap", "million"))], repeats)
+    rows = [Row(part, "fp32 GEMM, 1024 cubed", found["gemm"].gflop, "GFLOP/s")]
+    ours, gemm = found["w1/ours"], found["gemm"]
+    rows.append(Row(part, "ours", ours.per_cpu, "clients/s", note=_detail(ours, gemm)))
+    for name, title in (("plain", "plain torch loop"), ("vmap", "torch.func.vmap over clients")):
+        other = found[f"w1/{name}"]
+        ratio = ours.per_cpu / other.per_cpu
+        rows.append(
+            Row(
+                part, title, other.per_cpu, "clients/s", ratio, wanted.get(name, ""), _detail(other)
+            )
+        )
+    million = found["w1/million"]
+    rows.append(Row(part, "ours, 1,041,615 parameters", million.per_cpu, "clients/s"))
+    return rows
+
+
+def two_cores(repeats: int, python: str | None) -> list[Row]:
+    """FedAvg on the whole machine, beside other simulators: ours before and after each."""
+    part, wanted = "W1, two cores", {"flower": "2.5", "pfl-research": "1.5"}
+    reasons = peers.missing(python)
+    ours, others = side_by_side("w1/ours", 2, repeats), {}
+    for peer in peers.MODULES:
+        if peer not in reasons:
+            assert python
+            try:
+                others[peer] = peers.rates(peer, python, repeats)
+            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                reasons[peer] = str(error)
+            ours += side_by_side("w1/ours", 2, repeats)
+    wall, processor = (median(values) for values in zip(*ours, strict=True))
+    title = "ours, a federation per core"
+    rows = [
+        Row(part, title, wall, "clients/s", note="wall time"),
+        Row(part, title, processor, "clients/s", note="per processor second"),
+    ]
+    for peer in peers.MODULES:
+        if peer in reasons:
+            rows.append(Row(part, peer, None, "clients/s", None, wanted[peer], reasons[peer]))
+            continue
+        one, two = others[peer]
+        note = "wall time; one federation on two processes"
+        rows.append(Row(part, peer, one, "clients/s", wall / one, wanted[peer], note))
+        note = "per processor second of all its processes"
+        rows.append(Row(part, peer, two, "clients/s", processor / two, "", note))
+    return rows
+
+
+def w2(repeats: int, models: Sequence[str]) -> list[Row]:
+    """Mean gradients of batches at fixed weights, per core."""
+    rows = []
+    for model in models:
+        part = f"W2, {MODELS[model]}"
+        names = {v: f"w2/{model}/{v}" for v in ("ours", "plain", "vmap")}
+        found = in_turn(["gemm", *names.values()], repeats)
+        ours, gemm = found[names["ours"]], found["gemm"]
+        rows.append(Row(part, "ours", ours.per_cpu, "gradients/s", note=_detail(ours, gemm)))
+        if model == "cnn":
+            rows.append(
+                Row(
+                    part, "ours / GEMM rate", ours.gflop, "GFLOP/s", ours.gflop / gemm.gflop, "0.55"
+                )
+            )
+        for name in ("plain", "vmap"):
+            other = found[names[name]]
+            wanted = "1.5" if name == "plain" and MODELS[model].startswith("unseen") else ""
+            title = {"plain": "plain autograd", "vmap": "torch.func.vmap over batches"}[name]
+            ratio = ours.per_cpu / other.per_cpu
+            rows.append(
+                Row(part, title, other.per_cpu, "gradients/s", ratio, wanted, _detail(other, gemm))
+            )
+    return rows
+
+
+def scale(kind: str, sizes: Sequence[int]) -> list[Row]:
+    """Seconds and peak memory by the number of clients of a round, or of rounds."""
+    rows = []
+    clock = {"clients": "processor time", "rounds": "wall time, with the disk"}[kind]
+    for size in sizes:
+        found = measured(kind, size)
+        wanted = "< 2000" if kind == "clients" and size == 10_000 else ""
+        part = {"clients": "One round by clients", "rounds": "Trace by rounds, 5 clients"}[kind]
+        rows.append(Row(part, f"{size:,} {kind}", found["seconds"], "s", note=clock))
+        memory = Row(part, f"{size:,} {kind}, peak memory", found["peak"], "MB", wanted=wanted)
+        rows.append(replace(memory, note=f"PSS at the end {found['pss']:.0f} MB"))
+    return rows
+
+
+def traces(rounds: int, repeats: int) -> list[Row]:
+    """Speed of the trace against plain files of the same size."""
+    found = [measured("traces", rounds) for _ in range(repeats)]
+    rows = []
+    for name in ("write", "read"):
+        ours = median(f[name] for f in found)
+        plain = median(f[f"plain {name}"] for f in found)
+        rows.append(Row("Trace", name, ours, "MB/s"))
+        rows.append(Row("Trace", f"plain file, {name}", plain, "MB/s", ours / plain))
+    return rows
+
+
+def fits(sizes: Sequence[int]) -> list[Row]:
+    """Seconds and peak memory of an attack by features: 40 rounds, 1,280 simulated aggregates."""
+    rows = []
+    for attack in ATTACKS:
+        for size in sizes:
+            found = measured("features", size, attack)
+            what = f"{attack}, {size:,} features"
+            wanted = "< 10" if size == 400_000 else ""
+            note = f"processor time; peak memory {found['peak']:.0f} MB"
+            rows.append(
+                Row("Attack: fit and score", what, found["seconds"], "s", None, wanted, note)
+            )
+    return rows
+
+
+def measured(*arguments: object) -> dict[str, float]:
+    """One measurement of ``scale.py`` in a fresh process."""
+    command = [sys.executable, str(SCALE), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command[1:])} failed:\n{done.stderr[-2000:]}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _detail(timing: Timing, gemm: Timing | None = None) -> str:
+    parts = [f"{timing.low:.1f} to {timing.high:.1f}"]
+    if timing.gflop:
+        parts.append(f"{timing.gflop:.0f} GFLOP/s")
+        if gemm:
+            parts.append(f"{timing.gflop / gemm.gflop:.0%} of GEMM")
+    return ", ".join(parts)
