@@ -27,7 +27,7 @@ MODELS = {
 }
 GRID = Path(__file__).with_name("grid.py")
 COMPARED = ("magnitude-stack", "melis-rf")
-"""Attacks whose grids are compared with the straight port's; the first one has to reach the goal."""
+"""Attacks whose grids are compared with the straight port; the first one has to reach the goal."""
 
 ATTACKS = ("melis-rf", "linear", "magnitude-stack")
 
