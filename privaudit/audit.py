@@ -21,7 +21,7 @@ from privaudit.evaluation.judge import judge
 from privaudit.evaluation.layers import LAYERS, measure_layers
 from privaudit.evaluation.records import Record
 from privaudit.experiment.cells import Cell, cells_of, groups_of
-from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.folder import REMARKS, RunFolder
 from privaudit.experiment.tasks import (
     Job,
     Outcome,
@@ -97,7 +97,7 @@ def run_audit(
     folder_path = Path(os.path.abspath(out))  # unlike resolve(), no error for a loop of links
     job = Job(scenario.model_dump_json(), data_dir or default_data_dir(), folder_path, device)
     world = load_world(job.scenario_json, job.data_dir, device)
-    check_world(world)
+    remarks = check_world(world)
     check_memory(world, workers)
     place = place or Place()
     accounts = place.accounts() if scenario.ledger.enabled else None
@@ -107,6 +107,7 @@ def run_audit(
         if not is_sealed(folder):
             with _ledger(folder, scenario, place, accounts) as ledger:
                 if not has_manifest(folder):
+                    folder.write_json(REMARKS, list(remarks))
                     _compute(world, folder, job, ledger, workers, show)
                 ledger.conclude()
     return folder
@@ -177,8 +178,28 @@ def _compute(
     show: Progress,
 ) -> None:
     """From data to report; the manifest, written last, says that all of it is there."""
+    folder.write_text("scenario.toml", resolved_toml(world.scenario))
+    if not ledger.has_results:  # what is on the ledger stays as it is
+        _measure(world, folder, job, ledger, workers, show)
+    ledger.record_results()
+    layers = measure_layers(folder, world.scenario, workers=workers)
+    folder.write_lines(LAYERS, [layer.model_dump(mode="json") for layer in layers])
+    if not world.scenario.audit.keep_traces:
+        shutil.rmtree(folder.file("traces"), ignore_errors=True)
+    write_report(folder)
+    write_manifest(folder)
+
+
+def _measure(
+    world: World,
+    folder: RunFolder,
+    job: Job,
+    ledger: RunLedger | WithoutLedger,
+    workers: int,
+    show: Progress,
+) -> None:
+    """From data to records."""
     scenario = world.scenario
-    folder.write_text("scenario.toml", resolved_toml(scenario))
     trained = in_processes(training_task, job, range(scenario.runs), workers=workers)
     training = list(show.track(trained, stage="training", total=scenario.runs))
     ledger.record_training(show)
@@ -188,17 +209,9 @@ def _compute(
     outcomes = list(show.track(audited, stage="audit", total=len(cells)))
     ledger.record_cells(show)
 
-    if not ledger.has_results:
-        records = _records(world, folder, cells, outcomes)
-        folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
-    ledger.record_results()
-    layers = measure_layers(folder, scenario, workers=workers)
-    folder.write_lines(LAYERS, [layer.model_dump(mode="json") for layer in layers])
     _write_timings(world, folder, [*training, *outcomes])
-    if not scenario.audit.keep_traces:
-        shutil.rmtree(folder.file("traces"), ignore_errors=True)
-    write_report(folder)
-    write_manifest(folder)
+    records = _records(world, folder, cells, outcomes)
+    folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
 
 
 def _ledger(

@@ -2,7 +2,9 @@
 
     privaudit run quickstart --set 'audit.participants=[2,5,9,17,33]' \\
         --set federation.adversary_share=0.2 --out runs/compare-quickstart
-    python benchmarks/attacks/compare.py runs/compare-* --out compare.csv
+    python benchmarks/attacks/compare.py runs/compare-* --out reports/attack-comparison
+
+``--out``: a folder for ``comparison.csv`` and ``comparison.md``, beside what is printed.
 
 ``--set federation.adversary_share=0.2``: the adversary holds a fifth of the training records
 whatever the number of participants, so that a column shows dilution by honest clients and not the
@@ -32,17 +34,22 @@ from privaudit.statistics.variance import delong_difference_variance
 
 Z95 = 1.96
 
+FORMATS = ("",) * 3 + ("g",) * 4 + (".2f",) * 5
+"""Of the columns of a row of :func:`compared`."""
+
 
 def main() -> None:
     options = _options()
     rows = [row for path in options.runs for row in compared(path, options.ours, options.theirs)]
     if not rows:
         raise SystemExit(f"no cell of these runs has scores of {options.ours} and {options.theirs}")
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows).sort_values(["scenario", "property", "rule", "shared", "K"])
+    page = as_markdown(table, options.ours, options.theirs)
     if options.out:
-        table.to_csv(options.out, index=False, float_format="%.4f")
-    print(tabulate(rows, headers="keys", tablefmt="github", floatfmt=".2f"))
-    print("\n" + summary(table))
+        options.out.mkdir(parents=True, exist_ok=True)
+        table.to_csv(options.out / "comparison.csv", index=False, float_format="%.4f")
+        (options.out / "comparison.md").write_text(page, encoding="utf-8")
+    print(page, end="")
 
 
 def compared(path: Path, ours: str, theirs: str) -> Iterator[dict[str, Any]]:
@@ -76,21 +83,44 @@ def compared(path: Path, ours: str, theirs: str) -> Iterator[dict[str, Any]]:
         }
 
 
-def summary(table: pd.DataFrame) -> str:
-    """In how many cells who is ahead."""
-    ahead, sure = table["difference"] > 0, table["low"] > 0
-    behind = table["high"] < 0
-    lines = [
-        f"{len(table)} cells: ahead in {ahead.sum()}, with the whole interval in {sure.sum()}; "
-        f"behind with the whole interval in {behind.sum()}.",
-    ]
-    for participants, part in table.groupby("K"):
-        lines.append(
-            f"K = {participants}: mean difference {part['difference'].mean():+.2f} "
-            f"({part['difference'].min():+.2f} to {part['difference'].max():+.2f}, "
-            f"{len(part)} cells)"
-        )
-    return "\n".join(lines)
+def as_markdown(table: pd.DataFrame, ours: str, theirs: str) -> str:
+    """What is printed: the summary, then every cell."""
+    cells = tabulate(table.to_dict("records"), headers="keys", tablefmt="github", floatfmt=FORMATS)
+    return (
+        f"# {ours} against {theirs}\n\n{summary(table, ours, theirs)}\n\n"
+        f"## Every cell\n\nAUC, mean over runs; low and high: 95 % interval of the difference.\n\n"
+        f"{cells}\n"
+    )
+
+
+def summary(table: pd.DataFrame, ours: str, theirs: str) -> str:
+    """Who is ahead in how many cells: in all, then by K.
+
+    A cell counts as *above* (*below*) where the whole interval of the difference is.
+    """
+    rows = [_counts("all", table, ours, theirs)]
+    rows += [_counts(k, part, ours, theirs) for k, part in table.groupby("K")]
+    first = rows[0]
+    sentence = (
+        f"{ours} is ahead of {theirs} in {first['ahead']} of {first['cells']} cells; the interval "
+        f"of the difference lies above 0 in {first['above 0']} and below 0 in {first['below 0']}."
+    )
+    return sentence + "\n\n" + tabulate(rows, headers="keys", tablefmt="github", floatfmt=".2f")
+
+
+def _counts(k: object, part: pd.DataFrame, ours: str, theirs: str) -> dict[str, Any]:
+    return {
+        "K": k,
+        "cells": len(part),
+        "ahead": int((part["difference"] > 0).sum()),
+        "above 0": int((part["low"] > 0).sum()),
+        "below 0": int((part["high"] < 0).sum()),
+        f"mean {theirs}": part[theirs].mean(),
+        f"mean {ours}": part[ours].mean(),
+        "mean difference": part["difference"].mean(),
+        "least": part["difference"].min(),
+        "most": part["difference"].max(),
+    }
 
 
 def _auc(record: Record) -> float:
@@ -108,7 +138,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--ours", default="magnitude-stack")
     parser.add_argument("--theirs", default="melis-rf")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, metavar="FOLDER")
     return parser.parse_args()
 
 

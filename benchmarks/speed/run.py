@@ -30,7 +30,7 @@ import torch  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from sections import Row  # noqa: E402
 
-PARTS = ("W1", "peers", "W2", "clients", "rounds", "traces", "fits")
+PARTS = ("W1", "peers", "W2", "clients", "rounds", "traces", "fits", "grid", "dilution")
 
 
 def main() -> None:
@@ -47,6 +47,21 @@ def main() -> None:
         "rounds": lambda: sections.scale("rounds", [10, 40] if quick else [10, 50, 200, 800]),
         "traces": lambda: sections.traces(20, repeats),
         "fits": lambda: sections.fits([5000] if quick else [5000, 50_000, 400_000]),
+        "grid": lambda: sections.grid(
+            "Table 1 grid, 3 properties x 3 fractions, K = 2",
+            "table1",
+            "5",
+            "runs=1",
+            f"audit.rounds={6 if quick else 24}",
+        ),
+        "dilution": lambda: sections.grid(
+            "Dilution sweep, K = 2, 3, 5, 9, 17, 33",
+            "glyphs",
+            "10",
+            "runs=1",
+            f"audit.rounds={6 if quick else 40}",
+            "audit.participants=[2, 3, 5, 9, 17, 33]",
+        ),
     }
     rows: list[Row] = []
     started = time.perf_counter()

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+import numpy as np
 import peers
 from timing import Timing, in_turn, side_by_side
 
@@ -23,6 +25,10 @@ MODELS = {
     "residual": "unseen: residual net, group norm, batches of 32",
     "attention": "unseen: transformer layer, batches of 32",
 }
+GRID = Path(__file__).with_name("grid.py")
+COMPARED = ("magnitude-stack", "melis-rf")
+"""Attacks whose grids are compared with the straight port; the first one has to reach the goal."""
+
 ATTACKS = ("melis-rf", "linear", "magnitude-stack")
 
 
@@ -158,14 +164,43 @@ def fits(sizes: Sequence[int]) -> list[Row]:
     return rows
 
 
+def grid(title: str, scenario: str, wanted: str, *settings: str) -> list[Row]:
+    """A whole grid: the straight port of the published method, and ours with two attacks.
+
+    Cost is processor seconds of one thread without the ordinary training; AUC the mean over cells.
+    """
+    sets = [argument for setting in settings for argument in ("--set", setting)]
+    found = {who: _answer(GRID, scenario, who, *sets) for who in ("port", *COMPARED)}
+    port = found["port"]
+    rows = []
+    for who, one in found.items():
+        areas = list(one["auc"].values())
+        note = f"mean AUC {np.mean(areas):.3f} over {len(areas)} cells"
+        if who == "port":
+            what, ratio, goal = "straight port", None, ""
+            note += f"; {one['passes']:,} batches backpropagated"
+        else:
+            what, ratio = f"ours, {who}", port["seconds"] / one["seconds"]
+            goal = wanted if who == COMPARED[0] else ""
+            ahead = [one["auc"][cell] - area for cell, area in port["auc"].items()]
+            note += f", {np.mean(ahead):+.3f} on the port's"
+        rows.append(Row(title, what, one["seconds"], "s", ratio, goal, note))
+    return rows
+
+
 def measured(*arguments: object) -> dict[str, float]:
     """One measurement of ``scale.py`` in a fresh process."""
-    command = [sys.executable, str(SCALE), *map(str, arguments)]
+    found: dict[str, float] = _answer(SCALE, *arguments)
+    return found
+
+
+def _answer(script: Path, *arguments: object) -> Any:
+    """What a script prints on its last line, run in a fresh process."""
+    command = [sys.executable, str(script), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command[1:])} failed:\n{done.stderr[-2000:]}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _detail(timing: Timing, gemm: Timing | None = None) -> str:

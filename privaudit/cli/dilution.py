@@ -16,6 +16,7 @@ from privaudit.cli.options import (
     Json,
     Quiet,
     Workers,
+    scenario_names,
     whole_numbers,
 )
 from privaudit.cli.several import folder_of, resumable, tell
@@ -25,7 +26,10 @@ from privaudit.cli.terminal import Bars
 @app.command()
 def dilution(
     scenario: Annotated[
-        str, typer.Argument(help="Name of a bundled scenario, or a TOML file.")
+        str,
+        typer.Argument(
+            help="Name of a bundled scenario, or a TOML file.", autocompletion=scenario_names
+        ),
     ] = "glyphs",
     participants: Annotated[
         str, typer.Option("--participants", help="Numbers of participants K, increasing.")

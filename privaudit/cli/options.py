@@ -37,6 +37,13 @@ Rpc = Annotated[
 ]
 
 
+def scenario_names(incomplete: str) -> list[str]:
+    """For shell completion; the shell itself adds files."""
+    from privaudit.scenario.load import bundled
+
+    return [name for name in bundled() if name.startswith(incomplete)]
+
+
 def whole_numbers(text: str, where: str) -> list[int]:
     """The numbers of a comma-separated list, as typed."""
     try:

@@ -17,6 +17,7 @@ from privaudit.cli.options import (
     Quiet,
     Rpc,
     Workers,
+    scenario_names,
     timestamp,
 )
 from privaudit.cli.scenarios import print_dry_run
@@ -27,7 +28,10 @@ from privaudit.errors import UserError
 @app.command()
 def run(
     scenario: Annotated[
-        str | None, typer.Argument(help="Name of a bundled scenario, or a TOML file.")
+        str | None,
+        typer.Argument(
+            help="Name of a bundled scenario, or a TOML file.", autocompletion=scenario_names
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the run (default: runs/NAME-TIME).")
@@ -141,6 +145,6 @@ def _print_result(folder: Any, as_json: bool, quiet: bool) -> None:
     if summary:
         typer.echo(summary + "\n")
     typer.echo(render(content.cells, "github") + "\n")
-    for note in footnotes(content.scenario, content.cells):
+    for note in footnotes(content.scenario, content.cells, content.remarks):
         typer.echo(f"- {note}")
     typer.echo(f"\nrun:    {folder.path}\nreport: {page}")

@@ -9,14 +9,27 @@ from typing import Annotated
 import typer
 
 from privaudit.cli.app import app
-from privaudit.cli.options import Assignments, DataDir, Device, Json, Quiet, Workers
+from privaudit.cli.options import (
+    Assignments,
+    DataDir,
+    Device,
+    Json,
+    Quiet,
+    Workers,
+    scenario_names,
+)
 from privaudit.cli.several import folder_of, resumable, tell
 from privaudit.cli.terminal import Bars
 
 
 @app.command()
 def sweep(
-    scenario: Annotated[str, typer.Argument(help="Name of a bundled scenario, or a TOML file.")],
+    scenario: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a bundled scenario, or a TOML file.", autocompletion=scenario_names
+        ),
+    ],
     over: Annotated[
         str | None,
         typer.Option(

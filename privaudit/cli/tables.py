@@ -95,7 +95,7 @@ def _run(path: Path) -> Found:
         title=content.title,
         caption="AUC with 95 % interval, by share of the parameters",
         frame=lambda: wide_table(content.cells),
-        notes=lambda: footnotes(content.scenario, content.cells),
+        notes=lambda: footnotes(content.scenario, content.cells, content.remarks),
         csv=lambda: render(content.cells, "csv"),
         json=lambda: render(content.cells, "json"),
         write=lambda: write_report(folder),

@@ -10,6 +10,7 @@
     truth/run-0/CELL.json    which rounds held the property; never shown to an attack
     scores/run-0/CELL.json   what the attacks made of it
     records.jsonl            scores joined with the truth: the result
+    remarks.json             what a reader must know of the model; for most: []
     layers.jsonl             which layer the property can be told from
     timings.jsonl            seconds; apart from the records, which are the same bytes every time
     report/                  table, figures and page, made from the records
@@ -29,6 +30,8 @@ from filelock import FileLock, Timeout
 from privaudit.errors import UserError
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import Scenario
+
+REMARKS = "remarks.json"
 
 BEFORE_IT_BEGAN = {".lock", "scenario.json.partial"}
 """What a run that was killed at once may leave: nothing anybody would miss."""

@@ -115,8 +115,11 @@ def load_world(scenario_json: str, data_dir: Path | None, device: str = "cpu") -
     return World(scenario, dataset, device)
 
 
-def check_world(world: World) -> None:
+def check_world(world: World) -> tuple[str, ...]:
     """Everything a user can get wrong, found before anything is trained or written.
+
+    Returns:
+        What a reader of the results must know of the model; most have nothing.
 
     Raises:
         UserError: unknown property, attack or model; an attack that needs to see more than the
@@ -150,7 +153,7 @@ def check_world(world: World) -> None:
             where="report.devices",
             remedy="use fewer devices or more data",
         )
-    _check_model_takes_data(world)
+    return _check_model_takes_data(world)
 
 
 def _check_file_name(name: str) -> None:
@@ -163,8 +166,8 @@ def _check_file_name(name: str) -> None:
         )
 
 
-def _check_model_takes_data(world: World) -> None:
-    """One gradient on two records, one of them of the last class that occurs."""
+def _check_model_takes_data(world: World) -> tuple[str, ...]:
+    """One gradient on two records, one of them of the last class that occurs; what it showed."""
     engine, labels = world.engine(0), world.dataset.labels
     two = np.array([0, int(labels.argmax())])
     try:
@@ -176,6 +179,7 @@ def _check_model_takes_data(world: World) -> None:
             where="model",
             remedy="its forward takes a batch of inputs and gives logits [b, classes]",
         ) from error
+    return engine.remarks
 
 
 def input_shape(dataset: Dataset) -> InputShape:

@@ -20,6 +20,12 @@ AUDITS = "ledger/audits.jsonl"
 FILES_METRIC = 0
 """Metric code of the entry that stands for the files of the run: its value counts them."""
 
+AUDITS_NOTE = (
+    "The entry with the hash of manifest.json, which covers this report, can only follow it. "
+    "privaudit ledger RUN prints that one too; privaudit verify RUN compares all of them with the "
+    "files."
+)
+
 MILLION = 1_000_000
 FULL = 10_000
 
@@ -134,15 +140,12 @@ def audit_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame([shown_audit(row) for row in rows]).fillna("")
 
 
-def audits_summary(plan: str, rows: Sequence[dict[str, Any]]) -> str:
-    """What the ledger has of an audit when its report is written, in words."""
-    return (
-        f"Before the first round the plan was registered: SHA-256 {plan} of scenario.json. After "
-        f"evaluation every cell of the table was recorded ({len(rows)} entries) with the SHA-256 "
-        f"of records.jsonl, {rows[0]['sha256']}. The entry with the hash of manifest.json, which "
-        "covers this report, can only follow it: privaudit ledger RUN prints that too, and "
-        "privaudit verify RUN compares all of it with the files."
-    )
+def audit_facts(plan: str, rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """(what, value): what the ledger has of an audit when its report is written."""
+    return [
+        ("Plan, SHA-256 of scenario.json", f"{plan} (registered before the first round)"),
+        ("Results, SHA-256 of records.jsonl", f"{rows[0]['sha256']} ({len(rows)} entries)"),
+    ]
 
 
 def _entry(cell: TableCell, metric: int, salt: bytes) -> AuditEntry:

@@ -65,7 +65,7 @@ class Result:
     @property
     def notes(self) -> list[str]:
         """What a reader must know to read the table."""
-        return footnotes(self._content.scenario, self._content.cells)
+        return footnotes(self._content.scenario, self._content.cells, self._content.remarks)
 
     def table(self) -> pd.DataFrame:
         """One row per cell, unrounded: AUC with interval, p, q, and the other metrics."""

@@ -10,7 +10,7 @@ from typing import Any
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.layers import read_layers
 from privaudit.evaluation.records import Record, parse_records
-from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.folder import REMARKS, RunFolder
 from privaudit.experiment.training import training_rows
 from privaudit.ledger.book import Page, read_book
 from privaudit.ledger.entries import AUDITS
@@ -33,6 +33,7 @@ class Content:
         scenario_sha256: of ``scenario.json``; the ledger has it as the audit plan.
         layers: one per layer of the model and property; empty where they were not measured.
         audits: entries of the records as the ledger took them; empty without a ledger.
+        remarks: what a reader must know of the model; most have none.
     """
 
     scenario: Scenario
@@ -44,6 +45,7 @@ class Content:
     scenario_sha256: str = ""
     layers: Sequence[LayerCell] = ()
     audits: Sequence[dict[str, Any]] = ()
+    remarks: Sequence[str] = ()
 
     @property
     def title(self) -> str:
@@ -77,6 +79,7 @@ def read_content(folder: RunFolder) -> Content:
         file_sha256(folder.file("scenario.json")),
         layer_cells(read_layers(folder)),
         folder.read_lines(AUDITS) if folder.file(AUDITS).is_file() else (),
+        folder.read_json(REMARKS) if folder.file(REMARKS).is_file() else (),
     )
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.records import Record
-from privaudit.report.figures import MARKERS, PLAIN, as_svg
+from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
 from privaudit.statistics.intervals import auc_interval
 from privaudit.statistics.roc import roc_curve
 from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit, pool
@@ -56,7 +56,7 @@ def roc_curves(records: Sequence[Record], cells: Sequence[TableCell]) -> str | N
     for linear, logarithmic, name in zip(*panels, names, strict=True):
         for cell in (c for c in shown if c.property == name):
             _roc_lines((linear, logarithmic), cell, scores_of(records, cell))
-        linear.set_title(name)
+        linear.set_title(short(name))
         _frame(linear, logarithmic)
     for axes in panels[:, 0]:
         axes.set_ylabel("true positive rate")
@@ -83,7 +83,7 @@ def auc_by_window(records: Sequence[Record], cells: Sequence[TableCell]) -> str 
         own = [(cell, parts) for cell, parts in shown if cell.property == name]
         for position, (cell, parts) in enumerate(own):
             _window_line(axes, cell.attack, parts, position)
-        axes.set_title(name)
+        axes.set_title(short(name))
         axes.set_xlabel("audited round")
         axes.set_xlim(0, max(last for _, parts in own for _, last, _ in parts) + 2)
         axes.set_ylim(0, 1.03)

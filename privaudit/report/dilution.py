@@ -17,7 +17,7 @@ from privaudit.dilution import Curve, answer_in_words, curve_json, plans_of
 from privaudit.errors import UserError
 from privaudit.experiment.folder import RunFolder
 from privaudit.report.drawings import Drawing
-from privaudit.report.figures import MARKERS, STYLE, as_svg
+from privaudit.report.figures import MARKERS, STYLE, as_svg, short
 from privaudit.report.notes import limits
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.several import Findings, error_bars, write_findings
@@ -176,7 +176,7 @@ def _panel(axes: Axes, curves: Sequence[Curve], threshold: float) -> None:
         x = np.array(curve.honest) * 1.04 ** (position - (len(curves) - 1) / 2)
         y = [interval.value for interval in curve.aucs]
         error = error_bars(curve.aucs)
-        label = f"{curve.property}, {curve.attack}"
+        label = f"{short(curve.property)}, {curve.attack}"
         marker = MARKERS[position % len(MARKERS)]
         axes.errorbar(x, y, yerr=error, marker=marker, color=colour, ls="", capsize=3, label=label)
         if curve.moment:

@@ -33,6 +33,7 @@ STYLE: Any = {
 PLAIN: Any = STYLE | {"text.parse_math": False}
 """For figures with names of others in them: a dollar sign is no formula."""
 
+MOST_LETTERS = 28
 MARKERS = "osD^vP*X"
 
 
@@ -140,7 +141,12 @@ def _fraction_panel(axes: Axes, cells: Sequence[TableCell], title: str) -> None:
     axes.set_xlim(0, 108)
     axes.set_xticks(sorted({100 * c.fraction for c in cells}))
     axes.set_ylim(0.2, 1.03)
-    axes.set_title(title)
+    axes.set_title(short(title))
+
+
+def short(name: str) -> str:
+    """A name that leaves room for what it is the name of; tables have it whole."""
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
 
 
 def _figure(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from privaudit.evaluation.layers import ALL, LayerScores
-from privaudit.report.figures import MARKERS, PLAIN, as_svg
+from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
 from privaudit.report.tables import interval_text
 from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.runs import RunScores
@@ -131,10 +131,10 @@ def auc_by_layer(cells: Sequence[LayerCell]) -> str | None:
                 markerfacecolor="C0" if told else "none",
                 capsize=3,
             )
-        axes.set_title(name)
+        axes.set_title(short(name))
         axes.set_xlim(0, 1.03)
         axes.set_xlabel("AUC from this layer alone")
-    panels[0].set_yticks(np.arange(len(layers)), layers)
+    panels[0].set_yticks(np.arange(len(layers)), [short(layer) for layer in layers])
     panels[0].set_ylim(len(layers) - 0.5, -0.5)
     return as_svg(figure)
 

@@ -9,8 +9,13 @@ from privaudit.report.published import published_gaps
 from privaudit.scenario.schema import Scenario
 
 
-def footnotes(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
-    """What a reader must know to read the table; what ``run`` and ``table`` print below it."""
+def footnotes(
+    scenario: Scenario, cells: Sequence[TableCell], remarks: Sequence[str] = ()
+) -> list[str]:
+    """What a reader must know to read the table; what ``run`` and ``table`` print below it.
+
+    ``remarks`` are those of the engine on the model.
+    """
     audit = scenario.audit
     notes = [
         *reading(scenario),
@@ -19,6 +24,7 @@ def footnotes(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
         f"{_others(scenario)}.",
         f"Auxiliary data of the adversary: {_auxiliary(scenario)}.",
         *power_note(cells),
+        *(f"Model: {remark}." for remark in remarks),
     ]
     return notes + published_notes(scenario, cells)
 
@@ -105,12 +111,22 @@ def assumptions(scenario: Scenario) -> list[tuple[str, str]]:
             f"{audit.rounds} per cell and run, {audit.protocol}, {steps}, batch size "
             f"{audit.batch_size}, learning rate {lr:g}",
         ),
+        ("Parameters of the audited rounds", _trajectory(scenario)),
         ("When the property is there", _schedule(scenario)),
         ("Other clients", _others(scenario)),
         ("Data", f"{scenario.data.name}, dealt by partition '{federation.partition}'"),
         ("Training", training),
     ]
     return [*rows, ("Defences", defence)] if (defence := _defences(scenario)) else rows
+
+
+def _trajectory(scenario: Scenario) -> str:
+    if scenario.audit.trajectory == "own":
+        return "each cell is a federation of its own: its model moves by what is sent in it"
+    return (
+        f"those of one federation of {scenario.federation.participants} clients per run, which "
+        "goes on as usual; each audited round is set beside one of its rounds, for all cells"
+    )
 
 
 def limits(scenario: Scenario) -> list[str]:

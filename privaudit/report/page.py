@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from privaudit.evaluation.cells import TableCell
-from privaudit.ledger.entries import audit_table, audits_summary
+from privaudit.ledger.entries import AUDITS_NOTE, audit_facts, audit_table
 from privaudit.ledger.tables import NOTE, client_table, rewards_summary
 from privaudit.report import notes, provenance, tables
 from privaudit.report.content import Content, training_lines
@@ -57,16 +57,24 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         rewards=rewards_summary(content.book, scenario.ledger.reward) if content.book else "",
         rewards_note=NOTE,
         clients=frame_rows(client_table(content.book)) if content.book else None,
-        audits=frame_rows(audit_table(content.audits)) if content.audits else None,
-        audits_summary=(
-            audits_summary(content.scenario_sha256, content.audits) if content.audits else ""
-        ),
+        audits=_audits(content),
+        audit_facts=audit_facts(content.scenario_sha256, content.audits) if content.audits else [],
+        audits_note=AUDITS_NOTE,
         statistics=notes.statistics(cells),
         metrics=frame_rows(tables.metrics_table(cells), headers=1),
         command=provenance.command(scenario),
         facts=provenance.facts(content),
         limits=notes.limits(scenario),
         files=provenance.files_beside(content),
+    )
+
+
+def _audits(content: Content) -> Rows | None:
+    """Without what all entries have in common."""
+    if not content.audits:
+        return None
+    return frame_rows(
+        audit_table(content.audits).drop(columns=["round", "records"], errors="ignore")
     )
 
 

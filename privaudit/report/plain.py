@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from privaudit.ledger.entries import audit_table, audits_summary
+from privaudit.ledger.entries import AUDITS_NOTE, audit_facts, audit_table
 from privaudit.ledger.tables import NOTE, client_rows, client_table, rewards_summary
 from privaudit.report import notes, provenance, tables
 from privaudit.report.content import Content, training_lines
@@ -56,7 +56,7 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
 
 def table_markdown(content: Content) -> str:
     """The table and the notes below it."""
-    lines = notes.footnotes(content.scenario, content.cells)
+    lines = notes.footnotes(content.scenario, content.cells, content.remarks)
     parts = [
         f"# {markdown_text(content.title)}",
         tables.render(content.cells, "markdown"),
@@ -67,7 +67,7 @@ def table_markdown(content: Content) -> str:
 
 def table_latex(content: Content) -> str:
     """The table for a LaTeX document that loads booktabs; its notes as comments above it."""
-    lines = [content.title, *notes.footnotes(content.scenario, content.cells)]
+    lines = [content.title, *notes.footnotes(content.scenario, content.cells, content.remarks)]
     comments = [f"% {one_line(line)}" for line in lines]
     return "\n".join([*comments, tables.render(content.cells, "latex")]) + "\n"
 
@@ -89,7 +89,7 @@ def report_json(content: Content) -> str:
         "cells": json.loads(tables.render(cells, "json")),
         "published_source": scenario.report.published_source,
         "published_outside": published_gaps(scenario, cells),
-        "notes": notes.footnotes(scenario, cells),
+        "notes": notes.footnotes(scenario, cells, content.remarks),
         "training": list(content.training),
         "layers": layer_rows(content.layers),
         "layers_note": LAYERS_NOTE if content.layers else None,
@@ -113,8 +113,8 @@ def _layers(content: Content) -> list[str]:
 def _audits(content: Content) -> list[str]:
     if not content.audits:
         return []
-    text = markdown_text(audits_summary(content.scenario_sha256, content.audits))
-    return ["### Audit entries", text, _table(audit_table(content.audits))]
+    facts = _pairs(audit_facts(content.scenario_sha256, content.audits))
+    return ["### Audit entries", facts, _table(audit_table(content.audits)), AUDITS_NOTE]
 
 
 def _rewards(content: Content) -> list[str]:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from privaudit.evaluation.cells import TableCell
 from privaudit.experiment.folder import RunFolder
 from privaudit.report.drawings import Drawing
-from privaudit.report.figures import MARKERS, PLAIN, as_svg
+from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
 from privaudit.report.notes import footnotes, limits
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.several import Findings, error_bars, write_findings
@@ -194,7 +194,7 @@ def sweep_figure(sweep: Sweep) -> str:
         panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
         for axes, name in zip(panels, names, strict=True):
             _panel(axes, sweep, [line for line in lines if line.property == name])
-            axes.set_title(name)
+            axes.set_title(short(name))
         panels[0].set_ylabel("AUC (0.5 = blind guess)")
         panels[0].legend(fontsize="small", loc="lower right")
         return as_svg(figure)

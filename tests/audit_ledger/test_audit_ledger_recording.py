@@ -320,28 +320,32 @@ def test_a_failed_cell_is_on_the_ledger_as_failed_and_its_clients_are_paid(
     assert "failed" in read_statement(folder).text()
 
 
-def test_a_cell_that_succeeds_on_resume_is_added(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["_records", "write_report"])
+def test_a_cell_that_succeeds_on_resume_is_added_unless_results_are_recorded(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(world: World, folder: RunFolder, cells: Sequence[Cell]) -> None:
         observe(world, folder, [cell for cell in cells if cell.fraction == 1])
         if cells[0].fraction < 1:
             raise RuntimeError("no luck")
 
-    def interrupted(folder: RunFolder) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     observe = tasks.observe_cells
     out = tmp_path / "run"
     with monkeypatch.context() as patched:
         patched.setattr(tasks, "observe_cells", broken)
-        patched.setattr(audit, "write_report", interrupted)
+        patched.setattr(audit, step, interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_audit(small_scenario(), out, workers=1)
     assert len(read_book(RunFolder(out))) == 3
     run_audit(small_scenario(), out, workers=1, resume=True)
     labels = [page.label for page in read_book(RunFolder(out))]
-    assert labels[2:] == ["audit/run-0/bold_all_1_k5", "audit/run-0/bold_largest_0.5_k5"]
+    added = ["audit/run-0/bold_largest_0.5_k5"] if step == "_records" else []
+    assert labels[2:] == ["audit/run-0/bold_all_1_k5", *added]
+    failures = [r.status for r in Subject(RunFolder(out)).records]
+    assert failures.count("failed") == 1 - len(added)
     assert verify_run(out).holds
 
 

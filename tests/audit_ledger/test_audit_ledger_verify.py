@@ -31,7 +31,9 @@ from privaudit.ledger.verify_files import Subject, check_book, check_models, che
 CELL = "run-0/bold_all_1_k5"
 KINDS = (
     "scenario.json",
+    "scenario.toml",
     "records.jsonl",
+    "layers.jsonl",
     "timings.jsonl",
     "manifest.json",
     "seal.json",
@@ -54,6 +56,7 @@ KINDS = (
     "report/figures/auc_by_fraction.svg",
     "ledger/journal.sqlite",
     "ledger/book.jsonl",
+    "ledger/audits.jsonl",
     "ledger/secret",
     "ledger/setup.json",
     "ledger/timings.jsonl",
@@ -89,7 +92,7 @@ def test_a_finished_run_is_verified(finished: Path) -> None:
     before = {name: (finished / name).read_bytes() for name in all_files(finished)}
     verdict = verify_run(finished)
     assert failed(verdict) == {}
-    assert [check.result for check in verdict.checks] == ["ok"] * 12
+    assert [check.result for check in verdict.checks] == ["ok"] * 13
     assert "Not proven: that a number is true" in conclusion(verdict)
     assert verdict.facts["audit_head"] in conclusion(verdict)
     after = {name: (finished / name).read_bytes() for name in all_files(finished)}
@@ -237,13 +240,13 @@ def another_account(folder: RunFolder) -> None:
 FORGERIES = {
     better_score: {"results"},
     other_scores: {"records", "results"},
-    other_truth: {"records", "results"},
+    other_truth: {"records", "layers", "results"},
     other_plan: {"records", "plan", "results"},
     more_for_a_friend: {"rewards", "payments", "results"},
     over_budget: {"rewards", "payments", "results"},
     another_delta: {"rewards", "results"},
     another_model: {"models", "results"},
-    another_trace: {"traces", "results"},
+    another_trace: {"traces", "layers", "results"},
     another_secret: {"rounds", "results"},
     another_account: {"rounds", "results"},
 }

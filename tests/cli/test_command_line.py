@@ -174,7 +174,9 @@ def test_table_in_every_format(finished: Done, capsys: pytest.CaptureFixture[str
     assert text == said(capsys, "table", run, "--format", "github")
     assert text.strip() in finished.stdout
     assert said(capsys, "table", run, "--format", "latex").startswith("\\begin{tabular}")
-    assert said(capsys, "table", run, "--format", "html").startswith("<table>")
+    page = said(capsys, "table", run, "--format", "html")
+    assert page.startswith("<!doctype html>")
+    assert page.count("<table>") == 1
     rows = list(csv.DictReader(said(capsys, "table", run, "--format", "csv").splitlines()))
     assert [row["attack"] for row in rows] == ["melis-rf", "linear"]
     cells = json.loads(said(capsys, "table", run, "--format", "json"))

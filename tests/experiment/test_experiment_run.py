@@ -229,3 +229,19 @@ def test_traces_are_kept_or_removed_as_asked(tmp_path: Path) -> None:
     folder = run_audit(scenario(*one), tmp_path / "run", workers=1)
     assert not folder.file("traces").exists()
     assert rows(folder)[0]["status"] == "ok"
+
+
+def test_what_a_reader_must_know_of_the_model_is_kept_and_said(tmp_path: Path) -> None:
+    """A model that normalises over the batch is audited as it is, and the notes say so."""
+    from privaudit.report.content import read_content
+    from privaudit.report.notes import footnotes
+
+    plain = run_audit(scenario("audit.fractions=[1.0]"), tmp_path / "plain", workers=1)
+    assert plain.read_json("remarks.json") == []
+    model = scenario("audit.fractions=[1.0]").model_dump(mode="json")
+    model["model"] = {"name": "small_models:BatchNormalised"}
+    folder = run_audit(Scenario.model_validate(model), tmp_path / "run", workers=1)
+    (remark,) = folder.read_json("remarks.json")
+    content = read_content(folder)
+    assert content.records[0].status == "ok"
+    assert f"Model: {remark}." in footnotes(content.scenario, content.cells, content.remarks)

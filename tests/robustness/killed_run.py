@@ -68,6 +68,17 @@ def killed_after(process: int, seconds: float, how: signal.Signals) -> int:
     return wait(process)
 
 
+def interrupted_at_work(process: int, sign: Path) -> int:
+    """Exit code of a child that is sent SIGINT as soon as this folder is there."""
+    while not sign.is_dir():
+        found, status = os.waitpid(process, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(process, signal.SIGINT)
+    return wait(process)
+
+
 def story(folder: Path, kills: int, seed: int) -> dict[str, object]:
     secrets.token_bytes = lambda count=32: bytes(range(count))  # type: ignore[assignment]
     load_world(load_scenario("quickstart", SMALL).model_dump_json(), default_data_dir())
@@ -83,7 +94,7 @@ def story(folder: Path, kills: int, seed: int) -> dict[str, object]:
             runs.append(folder / f"killed-{len(runs)}")
     codes.append(wait(start(runs[-1])))
     stopped = folder / "stopped"
-    interrupted = killed_after(start(stopped), 0.5 * whole, signal.SIGINT)
+    interrupted = interrupted_at_work(start(stopped), stopped / "truth")
     told = Path(f"{stopped}.err").read_text()
     codes.append(wait(start(stopped)))
     return {

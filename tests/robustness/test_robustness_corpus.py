@@ -93,6 +93,7 @@ SCENARIOS: dict[str, bytes] = {
     "truncated in a string": SCENARIO[:10],
     "binary": bytes(range(256)) * 8,
     "zeros": b"\0" * 4096,
+    "huge file": SCENARIO + b"#" * 2**21,
     "nul in a string": SCENARIO.replace(b'"mine"', b'"mi\0ne"'),
     "escaped nul": SCENARIO.replace(b'"p"]', b'"p\\u0000"]'),
     "utf-16": SCENARIO.decode().encode("utf-16"),
@@ -159,6 +160,13 @@ def cut(path: Path, keep: float) -> None:
     path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
 
 
+def members_that_climb(path: Path) -> None:
+    """What a tool that unpacks would write beside the folder, and to the root."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name in ("../evil.npy", "/tmp/evil.npy", "a/../../evil.npy", "inputs.npy/../../evil"):
+            file.writestr(name, b"\x93NUMPY")
+
+
 def flipped(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[300] ^= 0xFF
@@ -177,6 +185,7 @@ ARCHIVES: dict[str, Callable[[Path], object]] = {
     "link to itself": lambda p: (p.unlink(), p.symlink_to(p)),
     "link to nothing": lambda p: (p.unlink(), p.symlink_to("nowhere")),
     "header that lies": header_that_lies,
+    "members that climb": members_that_climb,
     "pickled": lambda p: archive(p, inputs=np.array([[{}]] * RECORDS, dtype=object)),
     "nan": lambda p: archive(p, inputs=WITH_NAN),
     "infinite": lambda p: archive(p, inputs=ARRAYS["inputs"] + np.inf),
@@ -377,17 +386,17 @@ def test_an_unreachable_chain_leaves_nothing(
     assert "127.0.0.1:9" in line
 
 
+def mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True, capture_output=True)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 KiB, where one can be mounted."""
     folder = tmp_path / "small-disk"
     folder.mkdir()
     try:
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)],
-            check=True,
-            capture_output=True,
-        )
+        mount("-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder))
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no file system can be mounted here")
     try:
@@ -405,6 +414,25 @@ def test_a_full_disk_is_one_line(
     assert code == 2, printed
     assert printed.err.count("\n") == 1, printed.err
     assert "No space left" in printed.err or "disk" in printed.err
+    mount("-o", "remount,size=64m", str(small_disk))
+    run = small_disk / "run"
+    begun = ["--resume", str(run)] if (run / "scenario.json").is_file() else RUN[1:2]
+    out = [] if "--resume" in begun else ["--out", str(run)]
+    assert run_command("run", *begun, *out, "--workers", "1") == 0, "with space it goes on"
+    assert run_command("verify", str(run)) == 0
+
+
+def test_a_disk_that_may_only_be_read(
+    place: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (small_disk / "kept.txt").write_text("kept")
+    mount("-o", "remount,ro", str(small_disk))
+    for arguments in (
+        ["run", "mine.toml", "--out", str(small_disk / "run")],
+        ["new", str(small_disk / "new.toml")],
+        ["dilution", "mine.toml", "--out", str(small_disk / "dilution")],
+    ):
+        assert "ead-only" in refused(capsys, *arguments, unchanged=place)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,19 @@ class Dense(nn.Module):
         return self.second(torch.tanh(self.first(rows)))
 
 
+class BatchNormalised(nn.Module):
+    """Images through a layer whose gradients depend on the batch."""
+
+    def __init__(self, num_classes: int, side: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(side * side, 6)
+        self.norm = nn.BatchNorm1d(6)
+        self.output = nn.Linear(6, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.output(torch.relu(self.norm(self.hidden(images.flatten(1)))))
+
+
 def dense_engine(seed: int = 0, **sizes: int) -> Engine:
     """An engine over :class:`Dense` with reproducible weights."""
     with torch.random.fork_rng(devices=[]):
