@@ -3,7 +3,7 @@
 What it does otherwise than autograd (docs/performance.md has the gain):
 
 - the first convolution has one input channel: a product of shifted images with nine weights;
-- weight gradients are one matrix product per batch, over patches that are gathered once;
+- weight gradients are matrix products over gathered windows, a few records at a time;
 - several small batches go through the layers together, and only their weight gradients are taken
   apart, straight into the rows where they belong;
 - biases are added after pooling, to a quarter of the numbers: max(x + b) = max(x) + b.
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 TOGETHER = 64
 """Records that go through the layers together: more gains nothing."""
+
+GATHERED = 8
+"""Records whose windows are gathered at once: what is gathered stays in the processor's cache."""
 
 KERNEL = 9
 """Weights of one 3x3 window."""
@@ -129,19 +132,18 @@ class ImageCNNStep(Stepper):
                 pooled_slope, layer.maps, _TWO, _TWO, _NONE, _ONE, False, layer.winners
             )
             flat = slope.permute(0, 2, 3, 1)  # [b, H, W, O]
-            patches = None if number == 0 else _patches(layer.inputs)
+            windows = None if number == 0 else _windows(layer.inputs)
             for row, span in zip(rows, spans, strict=True):
                 weight_row, bias_row = row[2 * number : 2 * number + 2]
                 torch.sum(pooled_slope[span], (0, 2, 3), out=bias_row)
-                own = flat[span].flatten(0, 2)
-                if patches is None:
+                if windows is None:
                     area = slope.shape[2] * slope.shape[3]
-                    part = layer.inputs[:, span.start * area : span.stop * area] @ own  # [9, O]
-                    weight_row.copy_(part.T.view_as(weight_row))
+                    shifted = layer.inputs[:, span.start * area : span.stop * area]
+                    part = (shifted @ flat[span].flatten(0, 2)).T  # [O, 9]
+                    weight_row.copy_(part.view_as(weight_row))
                 else:
-                    part = own.T @ patches[span].flatten(0, 2).flatten(1)  # [O, 9 * C]
-                    shape = (len(part), 3, 3, -1)
-                    weight_row.copy_(part.view(shape).permute(0, 3, 1, 2))
+                    part = _summed_products(flat[span], windows[span])  # [O, 3, 3, C]
+                    weight_row.copy_(part.permute(0, 3, 1, 2))
             if number:
                 weight, bias = self._convolutions()[number]
                 slope, _, _ = _aten.convolution_backward(
@@ -185,16 +187,23 @@ def _first_convolution(shifted: Tensor, weight: Tensor, images: Tensor) -> Tenso
     return maps.view(b, height, width, -1).permute(0, 3, 1, 2)
 
 
-def _patches(maps: Tensor) -> Tensor:
-    """[b, H, W, 3, 3, C]: the padded 3x3 window around each place of maps [b, C, H, W]."""
+def _windows(maps: Tensor) -> Tensor:
+    """[b, H, W, 3, 3, C]: the padded 3x3 window around each place of maps [b, C, H, W], a view."""
     b, channels, height, width = maps.shape
     padded = maps.new_zeros(b, height + 2, width + 2, channels)
     padded[:, 1:-1, 1:-1] = maps.permute(0, 2, 3, 1)
     image, line, place, _ = padded.stride()
-    windows = padded.as_strided(
+    return padded.as_strided(
         (b, height, width, 3, 3, channels), (image, line, place, line, place, 1)
     )
-    return windows.contiguous()
+
+
+def _summed_products(slope: Tensor, windows: Tensor) -> Tensor:
+    """[O, 3, 3, C]: slopes [b, H, W, O] times windows [b, H, W, 3, 3, C], summed over places."""
+    total = slope.new_zeros(slope.shape[3], windows[0, 0, 0].numel())
+    for some, seen in zip(slope.split(GATHERED), windows.split(GATHERED), strict=True):
+        total.addmm_(some.flatten(0, 2).T, seen.flatten(0, 2).flatten(1))
+    return total.view(-1, *windows.shape[3:])
 
 
 def _through_relu(slope: Tensor, active: Tensor) -> Tensor:

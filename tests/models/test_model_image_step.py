@@ -155,10 +155,16 @@ def swapped() -> nn.Module:
     return model
 
 
+def patched() -> nn.Module:
+    model = built(num_classes=3, channels=[2], side=8)
+    model.forward = lambda images: images.flatten(1)[:, :3]
+    return model
+
+
 @pytest.mark.parametrize(
     "build",
-    [lambda: Descendant(3, [2], side=8), hooked, frozen, swapped],
-    ids=["subclass", "hooked", "frozen", "swapped"],
+    [lambda: Descendant(3, [2], side=8), hooked, frozen, swapped, patched],
+    ids=["subclass", "hooked", "frozen", "swapped", "patched"],
 )
 def test_a_model_that_was_changed_gets_plain_autograd(build: object) -> None:
     assert type(Engine(build())._stepper) is Stepper
