@@ -17,6 +17,11 @@ RIDGES = (0.01, 0.1, 1.0, 10.0)
 PRIOR_WEIGHT, PRIOR_PRECISION = 0.3, 50.0
 """The weights of the members are pulled to this value, as hard as this many stand-ins would."""
 
+LEAST_WEIGHT = 0.02
+"""No member is left out: where the adversary's records are a handful of writers', the held-out
+scores of all members can be reversed by chance, and zero weights would tell no round from another.
+"""
+
 
 Fit = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """``fit(train, test)``: learn from these rows, score those rows and what was seen."""
@@ -97,7 +102,7 @@ def separation(scores: np.ndarray, present: np.ndarray, halves: np.ndarray) -> f
 
 
 def combine(members: list[MemberScores], present: np.ndarray) -> np.ndarray:
-    """[T] log odds: logistic regression on the held-out scores, no member with a negative weight.
+    """[T] log odds: logistic regression on the held-out scores, each member with a positive weight.
 
     Stacking after D. H. Wolpert, Stacked Generalization, Neural Networks 5 (1992), with the
     non-negative weights of L. Breiman, Stacked Regressions, Machine Learning 24 (1996).
@@ -134,7 +139,7 @@ def _logistic(train: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, float
 
     count = train.shape[1]
     start = np.append(np.full(count, PRIOR_WEIGHT), 0.0)
-    bounds = [(0.0, None)] * count + [(None, None)]
+    bounds: list[tuple[float | None, None]] = [(LEAST_WEIGHT, None)] * count + [(None, None)]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return found[:-1], float(found[-1])
 

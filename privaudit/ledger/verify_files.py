@@ -107,10 +107,11 @@ def check_records(subject: Subject) -> list[str]:
 
 
 def check_layers(subject: Subject) -> list[str]:
-    """The scores from each layer alone follow from the ground truth and, where kept, the trace."""
+    """The scores from each layer alone follow from the ground truth and, where kept, the trace.
+
+    A run of before they were measured has none; that the file was not removed the manifest says.
+    """
     folder = subject.folder
-    if not folder.file(LAYERS).is_file():
-        return [f"{LAYERS}: missing"]
     found: dict[tuple[int, str], list[LayerScores]] = {}
     for row in read_layers(folder):
         cell = Cell(row.run, row.property, row.rule, row.fraction, row.participants)

@@ -87,6 +87,17 @@ def test_a_member_that_knows_nothing_is_given_less_than_one_that_does() -> None:
     assert 0 <= weights[1] < 0.3
 
 
+def test_members_whose_held_out_scores_are_reversed_still_say_which_round_is_likelier() -> None:
+    """Few writers in either half: what was learned from one is wrong about the other, by chance."""
+    present = np.arange(400) % 2 == 0
+    reversed_scores = np.where(present, -1.0, 1.0) + 0.5 * np.random.default_rng(6).standard_normal(
+        400
+    )
+    odds = combine([MemberScores(reversed_scores, np.array([-2.0, 0.0, 1.0]))] * 2, present)
+    assert (np.diff(odds) > 0).all()
+    assert np.abs(expit(odds) - 0.5).max() < 0.05, "nothing is sure here"
+
+
 def test_the_odds_of_independent_members_are_calibrated() -> None:
     rng = np.random.default_rng(5)
     present, truth = np.arange(2000) % 2 == 0, rng.random(2000) < 0.5

@@ -430,7 +430,7 @@ def test_a_disk_that_may_only_be_read(
     for arguments in (
         ["run", "mine.toml", "--out", str(small_disk / "run")],
         ["new", str(small_disk / "new.toml")],
-        ["dilution", "mine.toml", "--out", str(small_disk / "dilution")],
+        ["dilution", "mine.toml", "--participants", "2,3", "--out", str(small_disk / "two")],
     ):
         assert "ead-only" in refused(capsys, *arguments, unchanged=place)
 
