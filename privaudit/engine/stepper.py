@@ -136,10 +136,12 @@ class Stepper:
 def channels_innermost(images: Tensor) -> Tensor:
     """Images [b, C, H, W] with the channels innermost in memory, also where C is 1.
 
-    With one channel both orders hold the same bytes, and torch takes such a tensor for the usual
-    order unless its strides say otherwise.
+    With one channel both orders hold the same bytes; torch then goes by the strides, and only with
+    these does a convolution hand its maps on with the channels innermost.
     """
-    return images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    _, channels, height, width = images.shape
+    strides = (height * width * channels, 1, width * channels, channels)
+    return images.contiguous(memory_format=torch.channels_last).as_strided(images.shape, strides)
 
 
 LEAN: dict[type[nn.Module], type[Stepper]] = {}

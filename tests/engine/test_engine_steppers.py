@@ -90,6 +90,22 @@ def test_models_that_need_the_usual_order_of_memory_get_it() -> None:
         assert weight.is_contiguous(memory_format=torch.channels_last) is kept
 
 
+class Watching(Reshaped):
+    """Notes in which order of memory its first maps come."""
+
+    innermost = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.innermost = self.first(images).is_contiguous(memory_format=torch.channels_last)
+        return super().forward(images)
+
+
+def test_pictures_of_one_channel_too_are_convolved_with_the_channels_innermost() -> None:
+    engine = Engine(seeded(Watching))
+    engine.gradients(engine.initial, images(20), [np.arange(8)], SEED)
+    assert engine.model.innermost
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize(("build", "samples"), CASES)
 def test_clients_trained_at_once_are_those_trained_alone(
