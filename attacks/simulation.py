@@ -18,8 +18,8 @@ from torch import Tensor
 from privaudit.attack.adversary import ShadowRound
 from privaudit.observation.views import Observation
 
-ROUNDING = 8 * torch.finfo(torch.float32).eps
-"""What is left of a coordinate after subtraction, relative to its terms, that may be rounding."""
+ROUNDINGS = 8
+"""What is left of a coordinate after subtraction may be so many roundings of its terms."""
 
 BANK_BYTES = 1 << 26
 """Bystanders of a window are kept up to this size; with large models the window is shorter."""
@@ -169,8 +169,9 @@ def resolved(observation: Observation, signals: Tensor) -> Tensor:
     seen and for stand-ins makes the two comparable.
     """
     if observation.target is None and observation.own_weight > 0.0:
-        # |signal| <= ROUNDING (|signal| + |own|), solved for the signal
-        lost = observation.own_delta.abs() * (ROUNDING / (1 - ROUNDING))
+        # |signal| <= rounding (|signal| + |own|), solved for the signal
+        rounding = ROUNDINGS * observation.precision
+        lost = observation.own_delta.abs() * (rounding / (1 - rounding))
         for signal in signals:  # one at a time stays in the cache
             signal.mul_(signal.abs().gt_(lost))
     return signals

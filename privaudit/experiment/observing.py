@@ -170,6 +170,7 @@ def _tap(
         view=threat_model,
         target=TARGET if server else None,
         about=_about(phase),
+        precision=world.scenario.audit.trace_precision,
     )
     return Tap(stack.enter_context(writer), adversary=ADVERSARY, server=server)
 

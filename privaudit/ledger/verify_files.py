@@ -198,10 +198,12 @@ def _trace_differences(subject: Subject, cell: str) -> Iterator[str]:
         own = next((d for d in done.cohort if d.client == ADVERSARY and d.accepted), None)
         pairs = [
             ("the global model", digest(seen.before), done.before),
-            ("the average", digest(seen.global_delta), done.delta),
             ("the next global model", digest(seen.after), done.after),
         ]
-        if own is not None:
+        exact = trace.manifest.precision == "single"
+        if exact:  # else only the trace's own digests speak for the deltas
+            pairs.append(("the average", digest(seen.global_delta), done.delta))
+        if own is not None and exact:
             pairs.append(("the adversary's delta", digest(seen.own_delta), own.sha256))
         sent = {d.client: d.sha256 for d in done.cohort}
         pairs += [

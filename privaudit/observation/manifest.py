@@ -37,6 +37,7 @@ class Manifest(BaseModel):
         view: threat model, ``participant`` or ``server``.
         layout: names and shapes of the parameters, in the order of the flat vector.
         target: client of interest under the ``server`` view.
+        precision: of the values of deltas: ``single`` (float32) or ``half`` (bfloat16).
         about: free-form facts a participant knows (learning rate, batch size, ...).
         rounds: number of rounds; None while the trace is being written or after a crash.
         sha256: digest of every file of a finished trace.
@@ -49,6 +50,7 @@ class Manifest(BaseModel):
     view: Literal["participant", "server"] = "participant"
     layout: list[LayoutRow]
     target: int | None = None
+    precision: Literal["single", "half"] = "single"
     about: dict[str, Any] = Field(default_factory=dict)
     rounds: Annotated[int, Field(ge=0, le=MAX_ROUNDS)] | None = None
     sha256: dict[str, str] = Field(default_factory=dict)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -22,7 +23,7 @@ from torch import Tensor
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
 from privaudit.observation.manifest import LayoutRow, Manifest, read_manifest, round_file
-from privaudit.observation.vectors import is_packed, numbers, pack, unpack
+from privaudit.observation.vectors import PRECISIONS, is_packed, numbers, pack, unpack
 from privaudit.observation.views import Observation, ParticipantView, view_named
 
 MAX_PARTICIPANTS = 10_000_000
@@ -38,6 +39,8 @@ class TraceWriter:
         view: threat model.
         target: under the ``server`` view the client of interest.
         about: facts a participant knows; JSON values.
+        precision: of what is stored of deltas: ``half`` takes half the space; the global parameters
+            are exact either way.
 
     Raises:
         UserError: the folder is not empty.
@@ -52,6 +55,7 @@ class TraceWriter:
         view: Literal["participant", "server"] = "participant",
         target: int | None = None,
         about: dict[str, Any] | None = None,
+        precision: Literal["single", "half"] = "single",
     ) -> None:
         path = Path(path)
         if path.exists() and any(path.iterdir()):
@@ -62,6 +66,7 @@ class TraceWriter:
             view=view,
             layout=[LayoutRow.model_validate(row) for row in layout.to_json()],
             target=target,
+            precision=precision,
             about=about or {},
         )
         self._digests: dict[str, str] = {}
@@ -84,11 +89,14 @@ class TraceWriter:
 
         ``step`` is what the global model moved by, where that is not ``global_delta``.
         """
-        tensors = pack("global_delta", global_delta) | pack("own_delta", own_delta)
-        if step is not None:
-            tensors |= pack("step", step)
-        for client, delta in (client_deltas or {}).items():
-            tensors |= pack(f"client.{client}", delta)
+        precision = self._manifest.precision
+        if precision == "half" and step is None:
+            step = global_delta  # the parameters must not drift
+        tensors = {} if step is None else pack("step", step)
+        deltas = {"global_delta": global_delta, "own_delta": own_delta}
+        deltas |= {f"client.{client}": delta for client, delta in (client_deltas or {}).items()}
+        for name, delta in deltas.items():
+            tensors |= pack(name, delta, precision)
         facts = {
             "own_weight": float(own_weight),
             "participants": participants,
@@ -233,6 +241,7 @@ class Trace:
                     for c, w in facts["client_weights"].items()
                 },
                 target=self.manifest.target,
+                precision=torch.finfo(PRECISIONS[self.manifest.precision]).eps,
             )
         except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise UserError(

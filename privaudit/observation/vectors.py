@@ -5,15 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+PRECISIONS: dict[str, torch.dtype] = {"single": torch.float32, "half": torch.bfloat16}
+"""How values may be stored. ``half`` keeps the exponents of single precision, and 8 bits."""
 
-def pack(name: str, vector: Tensor) -> dict[str, Tensor]:
+
+def pack(name: str, vector: Tensor, precision: str = "single") -> dict[str, Tensor]:
     """A vector as it is or, where under 40 % is non-zero, as indices and values."""
     nonzero = vector.nonzero().squeeze(1)
+    dtype = PRECISIONS[precision]
     if len(nonzero) > 0.4 * len(vector):
         # A copy: the file format refuses tensors that share memory, and a server's list of deltas
         # holds the adversary's own once more.
-        return {name: vector.clone(memory_format=torch.contiguous_format)}
-    return {f"{name}/indices": nonzero.to(torch.int32), f"{name}/values": vector[nonzero]}
+        return {name: vector.to(dtype, copy=True).contiguous()}
+    return {f"{name}/indices": nonzero.to(torch.int32), f"{name}/values": vector[nonzero].to(dtype)}
 
 
 def is_packed(name: str, tensors: dict[str, Tensor]) -> bool:
@@ -48,7 +52,7 @@ def unpack(name: str, tensors: dict[str, Tensor], size: int) -> Tensor:
 
 
 def numbers(name: str, vector: Tensor) -> Tensor:
-    """The vector itself, if it is float32; a federation that diverged has NaN in it."""
-    if vector.dtype != torch.float32:
-        raise ValueError(f"'{name}' is {vector.dtype}, not float32")
-    return vector
+    """The vector as float32; a federation that diverged has NaN in it."""
+    if vector.dtype not in PRECISIONS.values():
+        raise ValueError(f"'{name}' is {vector.dtype}, not float32 or bfloat16")
+    return vector.float()

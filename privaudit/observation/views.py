@@ -36,6 +36,7 @@ class Observation:
         client_deltas: under :class:`ServerView` each client's delta, else empty.
         client_weights: under :class:`ServerView` each client's c_n / c, else empty.
         target: under :class:`ServerView` the client of interest.
+        precision: relative rounding of the deltas as they were stored.
     """
 
     round: int
@@ -48,6 +49,7 @@ class Observation:
     client_deltas: dict[int, Tensor] = field(default_factory=dict)
     client_weights: dict[int, float] = field(default_factory=dict)
     target: int | None = None
+    precision: float = torch.finfo(torch.float32).eps
 
     @property
     def after(self) -> Tensor:

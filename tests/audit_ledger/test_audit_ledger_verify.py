@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_runs import reseal
+from ledger_runs import reseal, small_scenario
 from safetensors.torch import load_file, save_file
 
 from privaudit.audit import run_audit
@@ -364,3 +364,12 @@ def test_the_verdict_for_machines(finished: Path) -> None:
     said = json.loads(json.dumps(verify_run(finished).as_json()))
     assert said["verified"] is True
     assert {check["result"] for check in said["checks"]} == {"ok"}
+
+
+def test_a_run_with_traces_of_half_precision_is_verified(tmp_path: Path) -> None:
+    scenario = small_scenario("audit.trace_precision=half")
+    folder = run_audit(scenario, tmp_path / "run", workers=1)
+    assert verify_run(folder.path).holds
+    trace = next(folder.file("traces").rglob("round-000001.safetensors"))
+    trace.write_bytes(trace.read_bytes()[:-1] + b"\x01")
+    assert not verify_run(folder.path).holds

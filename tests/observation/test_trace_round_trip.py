@@ -254,3 +254,44 @@ def test_a_round_in_which_everybody_was_refused_can_be_read(tmp_path: Path) -> N
         tap.end(RoundOutcome(0, torch.zeros(2), torch.zeros(2), {}, (), metrics))
     [seen] = Trace.open(tmp_path / "t")
     assert (seen.participants, float(seen.signal.norm())) == (1, 0.0)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("moves", [False, True], ids=["by what is sent", "by a step of its own"])
+def test_half_a_trace_keeps_the_parameters_exact(tmp_path: Path, sparse: bool, moves: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    layout = Layout.of([("w", (4000,))])
+    initial = torch.randn(4000, generator=generator)
+    sent = [torch.randn(2, 4000, generator=generator) * 10.0**-k for k in range(0, 30, 6)]
+    if sparse:
+        sent = [pair * (torch.rand(4000, generator=generator) < 0.2) for pair in sent]
+    steps = [torch.randn(4000, generator=generator) if moves else None for _ in sent]
+    for precision in ("single", "half"):
+        with TraceWriter(tmp_path / precision, initial, layout, precision=precision) as writer:
+            for (delta, own), step in zip(sent, steps, strict=True):
+                writer.append(delta, own, own_weight=0.5, participants=2, step=step)
+    exact, half = (list(Trace.open(tmp_path / name)) for name in ("single", "half"))
+    rounding = torch.finfo(torch.bfloat16).eps
+    for seen, was in zip(half, exact, strict=True):
+        assert same_bits(seen.before, was.before)
+        assert same_bits(seen.after, was.after)
+        for found, wanted in (
+            (seen.global_delta, was.global_delta),
+            (seen.own_delta, was.own_delta),
+        ):
+            assert bool(((found - wanted).abs() <= rounding / 2 * wanted.abs()).all())
+            assert bool(((found == 0) == (wanted == 0)).all())
+            assert not torch.equal(found, wanted)
+        assert (seen.precision, was.precision) == (rounding, EPSILON)
+
+
+def test_what_the_model_moved_by_may_differ_from_what_was_sent(tmp_path: Path) -> None:
+    layout, initial = Layout.of([("w", (3,))]), torch.zeros(3)
+    sent, step = torch.tensor([1.0, 0.0, 2.0]), torch.tensor([0.0, 0.5, 0.0])
+    with TraceWriter(tmp_path / "t", initial, layout) as writer:
+        writer.append(sent, torch.zeros(3), own_weight=0.0, participants=3, step=step)
+        writer.append(sent, torch.zeros(3), own_weight=0.0, participants=3)
+    first, second = Trace.open(tmp_path / "t")
+    assert torch.equal(first.global_delta, sent)
+    assert torch.equal(second.before, step)
+    assert torch.equal(second.after, step + sent)
