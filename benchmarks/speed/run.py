@@ -52,14 +52,14 @@ def main() -> None:
             "table1",
             "5",
             "runs=1",
-            f"audit.rounds={6 if quick else 24}",
+            f"audit.rounds={6 if quick else 12}",
         ),
         "dilution": lambda: sections.grid(
             "Dilution sweep, K = 2, 3, 5, 9, 17, 33",
             "glyphs",
             "10",
             "runs=1",
-            f"audit.rounds={6 if quick else 40}",
+            f"audit.rounds={6 if quick else 24}",
             "audit.participants=[2, 3, 5, 9, 17, 33]",
         ),
     }
