@@ -85,8 +85,10 @@ def in_row_space(train: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, n
     """[n, D] and [T, D] rows in an orthonormal basis of the row space of ``train``.
 
     A ridge's weights lie in that space, so its predictions are the same, at the memory of an n x n
-    matrix instead of several copies of n x D.
+    matrix instead of several copies of n x D. Fewer columns than rows stay as they are.
     """
+    if train.shape[1] <= len(train):
+        return train, observed
     gram = (train @ train.T).astype(np.float64)
     values, vectors = np.linalg.eigh(gram)
     kept = values > values[-1] * len(train) * np.finfo(np.float32).eps

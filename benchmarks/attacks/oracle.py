@@ -28,6 +28,7 @@ from privaudit.attack.adversary import Adversary, AuxiliaryData, ProtocolFacts
 from privaudit.attack.protocol import fit_together, make_attack
 from privaudit.attack.registry import load_attack
 from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.process import tune_process
 from privaudit.federation.partition import ADVERSARY
 from privaudit.federation.phases import AuditedPhase, audited
 from privaudit.federation.rounds import LocalTraining
@@ -132,6 +133,7 @@ def main() -> None:
     parser.add_argument("--attacks", default="melis-rf,linear,magnitude-stack")
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
+    tune_process()
     names, rows = options.attacks.split(","), []
     for participants in map(int, options.participants.split(",")):
         world = OracleWorld(participants)
