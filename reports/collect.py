@@ -32,6 +32,10 @@ hand. The command of each report makes it again, `python reports/collect.py RUN 
 and writes this page. Real data are not part of the repository: `privaudit list` says where each
 data set is looked for. Process-seconds were taken on a machine that did other work as well: they
 are upper bounds.
+
+Two more, of several runs: [attack-comparison](attack-comparison/comparison.md) (the strong attack
+beside the published one in every cell; `benchmarks/attacks/compare.py`) and [speed](speed/speed.md)
+(`benchmarks/speed/run.py`).
 """
 
 
