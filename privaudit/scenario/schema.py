@@ -196,7 +196,7 @@ class AuditSection(Section):
         threat_model: ``participant`` (default) or ``server`` (sees single deltas; to compare).
         shadows: shadow batches with and without the property per round, each.
         attacks: attacks to run.
-        trace_precision: ``single``, or ``half`` for traces of half the size (docs/trace.md).
+        trace_precision: ``single``, or ``half`` for smaller traces (docs/trace.md).
         keep_traces: keep the traces in the run folder after scoring.
     """
 
