@@ -94,7 +94,7 @@ def story(folder: Path, kills: int, seed: int) -> dict[str, object]:
             runs.append(folder / f"killed-{len(runs)}")
     codes.append(wait(start(runs[-1])))
     stopped = folder / "stopped"
-    interrupted = interrupted_at_work(start(stopped), stopped / "truth")
+    interrupted = interrupted_at_work(start(stopped), stopped / "traces")
     told = Path(f"{stopped}.err").read_text()
     codes.append(wait(start(stopped)))
     return {
