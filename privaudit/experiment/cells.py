@@ -86,8 +86,8 @@ WORK_PER_CELL = 40
 def groups_of(scenario: Scenario, workers: int) -> list[tuple[Cell, ...]]:
     """The cells of a scenario, grouped by run and property, the most work first.
 
-    Groups are split where they are too large, or too few for the workers; cells of many
-    participants are spread over the parts.
+    Groups are split where they are too large, or too few for the workers, and the last ones where
+    not every worker would have one; cells of many participants are spread over the parts.
     """
     groups: dict[tuple[int, str], list[Cell]] = {}
     for cell in cells_of(scenario):
@@ -99,7 +99,10 @@ def groups_of(scenario: Scenario, workers: int) -> list[tuple[Cell, ...]]:
         min(largest, math.ceil(GROUPS_PER_WORKER * workers / len(groups))) if workers > 1 else 1,
     )
     split = [part for group in groups.values() for part in _split(group, parts)]
-    return sorted(split, key=_work, reverse=True)
+    split.sort(key=_work, reverse=True)
+    left = len(split) % workers
+    last = [part for group in split[len(split) - left :] for part in _split(group, workers)]
+    return [*split[: len(split) - left], *last]
 
 
 def _split(cells: Sequence[Cell], parts: int) -> list[tuple[Cell, ...]]:
