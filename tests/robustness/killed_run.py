@@ -36,6 +36,8 @@ def start(out: Path) -> int:
     process = os.fork()
     if process:
         return process
+    # A shell that puts the tests in the background has made them deaf to it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     assignments = [part for value in SMALL for part in ("--set", value)]
     begun = (out / "scenario.json").is_file()
     more = ["--resume", str(out)] if begun else ["quickstart", "--out", str(out), *assignments]
