@@ -66,13 +66,15 @@ class Store:
         self.db.close()
 
     def _write(self, schema: str) -> sqlite3.Connection:
-        new = not self.path.exists() or self.path.stat().st_size == 0
         db = sqlite3.connect(self.path, isolation_level=None)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA foreign_keys=ON")
-        if new:
-            db.executescript(f"BEGIN; {schema} COMMIT;")
+        # Not by the file's size: the mode above is in the file before the first table is, and a
+        # process may be killed in between.
+        (tables,) = db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
+        if not tables:
+            db.executescript(f"BEGIN IMMEDIATE; {schema} COMMIT;")
             _flush_folder(self.path.parent)
         return db
 

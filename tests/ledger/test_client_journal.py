@@ -101,6 +101,16 @@ def test_text_for_a_journal(tmp_path: Path) -> None:
         view_ledger(tmp_path)
 
 
+def test_killed_between_the_mode_and_the_tables(tmp_path: Path) -> None:
+    """SQLite writes the mode into the file before there is any table: it has a size already."""
+    db = sqlite3.connect(tmp_path / FILE)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.close()
+    assert (tmp_path / FILE).stat().st_size > 0
+    open_ledger(tmp_path).close()
+    view_ledger(tmp_path).close()
+
+
 def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="there is no ledger journal"):
         view_ledger(tmp_path)
