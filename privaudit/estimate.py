@@ -110,7 +110,7 @@ def _training_seconds(world: World) -> Range:
     if not federation.rounds:
         return np.zeros(2)
     engine, seed = world.engine(0), world.run_seed(0).child("estimate")
-    partition = world.partitions(0)[federation.participants]
+    partition = world.deal(0).training
     batch = np.arange(min(federation.batch_size, len(world.dataset)))
     step = _range(lambda: engine.gradients(engine.initial, world.samples, [batch], seed))
     held = sum(len(client) for client in partition.clients) / federation.participants
@@ -150,14 +150,12 @@ def _group_seconds(world: World, costs: dict[int, _Costs], group: Sequence[Cell]
     audit, federation = world.scenario.audit, world.scenario.federation
     common = audit.trajectory == "common"
     any_cost = costs[group[0].participants]
-    batches = [cell.participants for cell in group]
-    adversaries = [cell.participants for cell in group]
-    if common:
-        batches = sorted(set(batches))
-        adversaries = batches if federation.adversary_share is None else batches[:1]
-    clients = sum(batches) + (federation.cohort or federation.participants if common else 0)
-    per_round = clients * audit.local_steps * any_cost.step
-    per_round += np.sum([costs[k].shadows for k in adversaries], axis=0)
+    numbers = [cell.participants for cell in group]
+    clients, adversaries = sum(numbers), len(group)
+    if common:  # everybody of the largest, the target of the others, and the usual federation
+        usual = federation.cohort or federation.participants
+        clients, adversaries = max(numbers) + len(set(numbers)) - 1 + usual, 1
+    per_round = (clients * audit.local_steps) * any_cost.step + adversaries * any_cost.shadows
     per_round += np.sum([costs[cell.participants].fit for cell in group], axis=0)
     final = sum(costs[cell.participants].score for cell in group)
     return np.asarray(audit.rounds * per_round + final)
@@ -218,7 +216,7 @@ def _attack_seconds(
 def _made_up(world: World, cell: Cell, steps: int, size: int) -> list[Observation]:
     """Rounds as they would be seen, each the step of one batch of the target."""
     engine, seed = world.engine(cell.run), world.run_seed(cell.run).child("estimate")
-    clients = world.partitions(cell.run)[cell.participants].clients
+    clients = world.deal(cell.run).audited(cell.participants).clients
     rng = seed.generator("batches")
     found = []
     for number in range(3 * REPEATS):

@@ -79,7 +79,8 @@ def port(job: Job) -> dict[str, object]:
     started, passes = time.process_time(), 0
     scores = {}
     for cell in cells_of(world.scenario):
-        seed = world.run_seed(cell.run).child("audit", cell.property, cell.participants)
+        seed = world.run_seed(cell.run).child("audit", cell.property)
+        seed = seed.child("participants", cell.participants)
         present = balanced_presence(world.scenario.audit.rounds, seed.generator("presence"))
         found, count = audit_cell(world, _trained(world, folder, cell.run), cell, list(present))
         scores[cell] = (list(found), list(present))

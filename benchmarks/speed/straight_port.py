@@ -92,7 +92,7 @@ def audit_cell(
         present: [T] in which rounds the target's batch has the property.
     """
     audit, batch = world.scenario.audit, world.scenario.audit.batch_size
-    partition = world.partitions(cell.run)[cell.participants]
+    partition = world.deal(cell.run).audited(cell.participants)
     pools = property_pools(world.dataset, partition, cell.property, batch, audit.others)
     rng = world.run_seed(cell.run).generator("straight-port", cell.name)
     inputs, labels = world.samples.inputs, world.samples.labels

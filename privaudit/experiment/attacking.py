@@ -110,9 +110,9 @@ def adversary_of(world: World, cell: Cell) -> Adversary:
 
 def _auxiliary_records(world: World, cell: Cell) -> np.ndarray:
     """Sorted indices of the adversary's records, with a share of the target's where asked for."""
-    clients = world.partitions(cell.run)[cell.participants].clients
+    clients = world.deal(cell.run).audited(cell.participants).clients
     shared = round(world.scenario.audit.auxiliary_overlap * len(clients[TARGET]))
-    rng = world.run_seed(cell.run).generator("overlap", cell.participants)
+    rng = world.run_seed(cell.run).generator("overlap")
     return np.union1d(clients[ADVERSARY], rng.permutation(clients[TARGET])[:shared])
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 from privaudit.experiment.folder import RunFolder
@@ -76,9 +76,6 @@ def trace_folder(folder: RunFolder, cell: Cell) -> Path:
 LARGEST_GROUP = 9
 """Attacks of all cells of a group are in memory at once."""
 
-GROUPS_PER_WORKER = 3
-"""With fewer, a worker may wait long for the others."""
-
 WORK_PER_CELL = 40
 """What listening and attacking cost whatever K, in steps of one client a round."""
 
@@ -87,17 +84,14 @@ def groups_of(scenario: Scenario, workers: int) -> list[tuple[Cell, ...]]:
     """The cells of a scenario, grouped by run and property, the most work first.
 
     Groups are split where they are too large, or too few for the workers, and the last ones where
-    not every worker would have one; cells of many participants are spread over the parts.
+    not every worker would have one. The clients of a smaller federation are those of a larger one,
+    so that cells of about as many participants stay together.
     """
     groups: dict[tuple[int, str], list[Cell]] = {}
     for cell in cells_of(scenario):
         groups.setdefault((cell.run, cell.property), []).append(cell)
     largest = max(map(len, groups.values()))
-    parts = max(
-        math.ceil(largest / LARGEST_GROUP),
-        # Alone, a worker need not wait for anybody.
-        min(largest, math.ceil(GROUPS_PER_WORKER * workers / len(groups))) if workers > 1 else 1,
-    )
+    parts = max(math.ceil(largest / LARGEST_GROUP), min(largest, math.ceil(workers / len(groups))))
     split = [part for group in groups.values() for part in _split(group, parts)]
     split.sort(key=_work, reverse=True)
     left = len(split) % workers
@@ -106,14 +100,13 @@ def groups_of(scenario: Scenario, workers: int) -> list[tuple[Cell, ...]]:
 
 
 def _split(cells: Sequence[Cell], parts: int) -> list[tuple[Cell, ...]]:
-    ordered = sorted(cells, key=lambda cell: -cell.participants)
-    dealt = (tuple(ordered[start::parts]) for start in range(parts))
+    ordered = sorted(cells, key=lambda cell: cell.participants)
+    cuts = [len(ordered) * part // parts for part in range(parts + 1)]
+    dealt = (ordered[start:end] for start, end in pairwise(cuts))
     return [tuple(sorted(part)) for part in dealt if part]
 
 
 def _work(cells: Sequence[Cell]) -> int:
     """About how long a group takes, in steps of one client a round."""
-    clients = sum(
-        {(cell.property, cell.participants): cell.participants for cell in cells}.values()
-    )
-    return clients + WORK_PER_CELL * len(cells)
+    numbers = {cell.participants for cell in cells}
+    return max(numbers) + len(numbers) + WORK_PER_CELL * len(cells)

@@ -19,6 +19,7 @@ from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.federation.phases import AuditedPhase, audited_work, natural_work
 from privaudit.federation.rounds import (
     ClientWork,
+    LocalTraining,
     RoundObserver,
     Sending,
     run_round,
@@ -40,8 +41,10 @@ def observe_cells(world: World, folder: RunFolder, cells: Sequence[Cell]) -> Non
     """Run the audited rounds of some cells of one run under the tap.
 
     On a common trajectory all cells are observed at the parameters of one federation, which goes
-    on as usual; cells that differ only in what is shared also see the same batches, which clients
-    train on once. With trajectories of their own, cells are federations of their own.
+    on as usual. Cells that differ only in what is shared see the same batches, and those of a
+    property the same batches of everybody but the target, whose rounds with the property are other
+    ones at each number of participants; each batch is trained on once. With trajectories of their
+    own, cells are federations of their own.
 
     What an earlier, interrupted attempt left of a trace is removed first.
     """
@@ -64,15 +67,14 @@ def _observe(world: World, folder: RunFolder, cells: Sequence[Cell], *, common: 
             step = usual.step(before, number) if usual else None
             outcomes = [
                 outcome
-                for federation in federations
+                for seed, sendings in _sendings(federations, number).items()
                 for outcome in run_sendings(
                     engine,
                     world.samples,
                     before,
-                    federation.work(number),
-                    federation.sendings,
+                    sendings,
                     round_number=number,
-                    seed=federation.seed,
+                    seed=seed,
                     step=step,
                 )
             ]
@@ -86,20 +88,44 @@ def _observe(world: World, folder: RunFolder, cells: Sequence[Cell], *, common: 
 class _Federation:
     """Cells with the same clients and batches: they differ in what is shared.
 
-    ``present`` [rounds] bool is the ground truth; ``cells`` has the evidence kept of each, or None.
+    Attributes:
+        seed: of all federations of a property; what everybody but the target draws from.
+        own_seed: of this number of participants.
+        present: [rounds] bool, the ground truth.
+        ways: what is done to a delta before it is sent, and who watches.
+        cells: with the evidence kept of each, or None.
     """
 
     phase: AuditedPhase
     pools: PropertyPools
-    present: np.ndarray
     seed: Seed
-    sendings: list[Sending]
+    own_seed: Seed
+    present: np.ndarray
+    ways: list[tuple[LocalTraining, Sequence[RoundObserver]]]
     cells: dict[Cell, EvidenceCollector | None]
 
-    def work(self, number: int) -> list[ClientWork]:
-        """Who trains on what in round ``number``."""
-        present = bool(self.present[number])
-        return audited_work(self.pools, present, self.phase, number, self.seed)
+    def sendings(self, number: int, known: dict[int, ClientWork]) -> list[Sending]:
+        """What is sent in round ``number``; for ``known`` see :func:`audited_work`."""
+        work = audited_work(
+            self.pools,
+            bool(self.present[number]),
+            self.phase,
+            number,
+            self.seed,
+            target_seed=self.own_seed,
+            known=known,
+        )
+        return [Sending(work, training, observers) for training, observers in self.ways]
+
+
+def _sendings(federations: Sequence[_Federation], number: int) -> dict[Seed, list[Sending]]:
+    """What is sent in round ``number``, by the seed that clients draw their batches from."""
+    known: dict[Seed, dict[int, ClientWork]] = {}
+    found: dict[Seed, list[Sending]] = {}
+    for federation in federations:
+        batches = known.setdefault(federation.seed, {})
+        found.setdefault(federation.seed, []).extend(federation.sendings(number, batches))
+    return found
 
 
 def _federations(world: World, taps: dict[Cell, Tap]) -> list[_Federation]:
@@ -109,18 +135,19 @@ def _federations(world: World, taps: dict[Cell, Tap]) -> list[_Federation]:
         phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
         key = (cell.property, cell.participants)
         if key not in found:
-            partition = world.partitions(cell.run)[cell.participants]
+            partition = world.deal(cell.run).audited(cell.participants)
             pools = property_pools(
                 world.dataset, partition, cell.property, audit.batch_size, audit.others
             )
-            seed = world.run_seed(cell.run).child("audit", *key)
-            present = _presence(world, cell, seed)
-            found[key] = _Federation(phase, pools, present, seed, [], {})
+            seed = world.run_seed(cell.run).child("audit", cell.property)
+            own_seed = seed.child("participants", cell.participants)
+            present = _presence(world, cell, own_seed)
+            found[key] = _Federation(phase, pools, seed, own_seed, present, [], {})
         evidence = None
         if ledger.enabled:
             evidence = EvidenceCollector(valued=ledger.reward == "contribution")
         observers: list[RoundObserver] = [tap] if evidence is None else [tap, evidence]
-        found[key].sendings.append(Sending(phase.training, observers))
+        found[key].ways.append((phase.training, observers))
         found[key].cells[cell] = evidence
     return list(found.values())
 
@@ -132,7 +159,7 @@ class _UsualRounds:
         participants = world.scenario.federation.participants
         self._engine, self._samples = engine, world.samples
         self._phase = world.audited_phase("all", 1.0, participants)
-        self._partition = world.partitions(run)[participants]
+        self._partition = world.deal(run).training
         self._seed = world.run_seed(run).child("audit", "trajectory")
 
     def step(self, before: Tensor, number: int) -> Tensor:
@@ -188,7 +215,7 @@ def _presence(world: World, cell: Cell, seed: Seed) -> np.ndarray:
     rounds = scenario.audit.rounds
     if scenario.audit.schedule == "single-batch":
         return balanced_presence(rounds, seed.generator("presence"))
-    rng = Seed(scenario.seed).generator("presence", cell.property)
+    rng = Seed(scenario.seed).generator("presence", cell.property, cell.participants)
     return run_presence(cell.run, scenario.runs, rounds, rng)
 
 

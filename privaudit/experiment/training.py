@@ -25,7 +25,7 @@ def train_run(world: World, folder: RunFolder, run: int) -> None:
     if _parameters_file(folder, run).is_file():
         return
     engine = world.engine(run)
-    partition = world.partitions(run)[world.scenario.federation.participants]
+    partition = world.deal(run).training
     test = Samples(world.samples.inputs[partition.test], world.samples.labels[partition.test])
     parameters, rows, seconds = engine.initial, [], []
     ledger = world.scenario.ledger

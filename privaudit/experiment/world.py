@@ -16,8 +16,7 @@ from privaudit.data.dataset import Dataset
 from privaudit.data.registry import load_dataset
 from privaudit.engine.engine import Engine, Samples
 from privaudit.errors import UserError, unknown_name
-from privaudit.federation.assignment import assign
-from privaudit.federation.partition import Partition
+from privaudit.federation.assignment import Deal, assign
 from privaudit.federation.phases import AuditedPhase, TrainingPhase
 from privaudit.federation.rounds import LocalTraining
 from privaudit.federation.sharing import Sharing
@@ -54,17 +53,17 @@ class World:
         module = build_model(model.name, model.options, shape, self.run_seed(run))
         return Engine(module, self.device)
 
-    def partitions(self, run: int) -> dict[int, Partition]:
-        """K -> who holds which records in this run."""
+    def deal(self, run: int) -> Deal:
+        """Who holds which records in this run."""
         if run not in self._dealt:
             self._dealt[run] = self._deal(run)
         return self._dealt[run]
 
     @cached_property
-    def _dealt(self) -> dict[int, dict[int, Partition]]:
+    def _dealt(self) -> dict[int, Deal]:
         return {}
 
-    def _deal(self, run: int) -> dict[int, Partition]:
+    def _deal(self, run: int) -> Deal:
         federation, audit = self.scenario.federation, self.scenario.audit
         return assign(
             self.dataset,
@@ -145,7 +144,7 @@ def check_world(world: World) -> tuple[str, ...]:
             )
         make_attack(attack, world.scenario.attack_options.get(name, {}), Seed(world.scenario.seed))
     for run in range(world.scenario.runs):
-        world.partitions(run)
+        world.deal(run)
     most = max(world.scenario.report.devices, default=0)
     if most > len(world.dataset):
         raise UserError(

@@ -118,7 +118,9 @@ def audited(
         engine,
         samples,
         start,
-        lambda number: audited_work(pools, bool(present[number]), phase, number, seed),
+        lambda number: audited_work(
+            pools, bool(present[number]), phase, number, seed, target_seed=seed, known={}
+        ),
         phase.training,
         rounds=phase.rounds,
         seed=seed,
@@ -127,17 +129,35 @@ def audited(
 
 
 def audited_work(
-    pools: PropertyPools, present: bool, phase: AuditedPhase, number: int, seed: Seed
+    pools: PropertyPools,
+    present: bool,
+    phase: AuditedPhase,
+    number: int,
+    seed: Seed,
+    *,
+    target_seed: Seed,
+    known: dict[int, ClientWork],
 ) -> list[ClientWork]:
-    """Who trains on what in audited round ``number``; adversary and target are in every cohort."""
+    """Who trains on what in audited round ``number``; adversary and target are in every cohort.
+
+    Args:
+        seed: what clients draw from; with the same seed, those of a smaller federation draw the
+            same batches as in a larger one.
+        target_seed: what the target, and the choice of the cohort, draw from.
+        known: client -> work of this round that was drawn for another federation, and is not drawn
+            (nor trained on) again. What is drawn here is added, but for the target's.
+    """
     clients = list(range(phase.participants))
     if phase.cohort is not None and phase.cohort < phase.participants:
         bystanders = cohort_of(
-            phase.participants - 2, max(0, phase.cohort - 2), seed.generator("cohort", number)
+            phase.participants - 2,
+            max(0, phase.cohort - 2),
+            target_seed.generator("cohort", number),
         )
         clients = [ADVERSARY, TARGET, *(client + 2 for client in bystanders)]
 
-    def work(client: int) -> ClientWork:
+    def drawn(client: int) -> ClientWork:
+        own = target_seed if client == TARGET else seed
         records = draw(
             pools,
             client,
@@ -145,11 +165,14 @@ def audited_work(
             size=phase.batch_size * phase.local_steps,
             share=phase.property_share,
             others=phase.others,
-            rng=seed.generator("draw", client, number),
+            rng=own.generator("draw", client, number),
         )
         return ClientWork(client, as_batches(records, phase.batch_size))
 
-    return [work(client) for client in clients]
+    for client in clients:
+        if client != TARGET and client not in known:
+            known[client] = drawn(client)
+    return [drawn(TARGET) if client == TARGET else known[client] for client in clients]
 
 
 def natural_work(

@@ -2,13 +2,14 @@
 
 FedSGD is the special case of one batch and no momentum (McMahan et al., AISTATS 2017, section 2);
 the global model moves by the average delta (server learning rate 1). What clients make of their
-batches can be sent in several ways at once (:class:`Sending`): they train once for all of them.
+batches can be sent in several ways, and by several cohorts, at once (:class:`Sending`): they train
+once for all of them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -33,9 +34,12 @@ class LocalTraining:
     norm_bound: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClientWork:
-    """The batches one client trains on in one round, as indices into the records."""
+    """The batches one client trains on in one round, as indices into the records.
+
+    The same object in the work of several sendings is trained on once.
+    """
 
     client: int
     batches: Sequence[np.ndarray]
@@ -91,11 +95,15 @@ class RoundObserver(Protocol):
 
 @dataclass(frozen=True)
 class Sending:
-    """One way to send what was trained, and who is told of the opening, each submission, the end.
+    """Who sends what was trained, in which way, and who watches it.
 
-    ``training`` says what clients do to a delta (``transforms``) and what the server refuses.
+    Attributes:
+        work: one entry per client of the cohort.
+        training: what clients do to a delta (``transforms``) and what the server refuses.
+        observers: told of the opening, each submission and the end, in that order.
     """
 
+    work: Sequence[ClientWork]
     training: LocalTraining
     observers: Sequence[RoundObserver] = ()
 
@@ -104,7 +112,7 @@ def run_round(
     engine: Engine,
     samples: Samples,
     before: Tensor,
-    work: Iterable[ClientWork],
+    work: Sequence[ClientWork],
     training: LocalTraining,
     *,
     round_number: int,
@@ -118,9 +126,9 @@ def run_round(
         seed: the stream of this federation; each client and round draws from its own child.
         observers: told of the opening, each submission and the end, in that order.
     """
-    sendings = [Sending(training, observers)]
+    sendings = [Sending(work, training, observers)]
     (outcome,) = run_sendings(
-        engine, samples, before, work, sendings, round_number=round_number, seed=seed
+        engine, samples, before, sendings, round_number=round_number, seed=seed
     )
     return outcome
 
@@ -129,56 +137,58 @@ def run_sendings(
     engine: Engine,
     samples: Samples,
     before: Tensor,
-    work: Iterable[ClientWork],
     sendings: Sequence[Sending],
     *,
     round_number: int,
     seed: Seed,
     step: Tensor | None = None,
 ) -> list[RoundOutcome]:
-    """The same batches, trained on once and sent in several ways: one outcome each, in order.
+    """Batches trained on once and sent in several ways: one outcome each, in order.
 
     Deltas are handed on client by client, so memory does not grow with the cohort.
 
     Args:
         sendings: at least one; all with the same learning rate and momentum.
+        seed: each client and round draws from its own child, whatever is sent.
         step: [P] what the global model moves by, whatever is sent; None = by what was sent.
     """
     started = time.perf_counter()
-    cohort = sorted(work, key=lambda item: item.client)
-    servers = [_Server(engine, before, cohort, sending, round_number) for sending in sendings]
+    servers = [_Server(engine, before, sending, round_number) for sending in sendings]
+    receivers: dict[ClientWork, list[_Server]] = {}
+    for server in servers:
+        for item in server.cohort:
+            receivers.setdefault(item, []).append(server)
+    jobs = sorted(receivers, key=lambda item: item.client)
     lr, momentum = sendings[0].training.lr, sendings[0].training.momentum
     assert all((s.training.lr, s.training.momentum) == (lr, momentum) for s in sendings)
-    seeds = [seed.child("client", item.client, "round", round_number) for item in cohort]
-    batches = [item.batches for item in cohort]
+    seeds = [seed.child("client", item.client, "round", round_number) for item in jobs]
+    batches = [item.batches for item in jobs]
     updates = engine.train_clients(before, samples, batches, lr=lr, momentum=momentum, seeds=seeds)
-    losses, accuracies = [], []
-    for item, own, update in zip(cohort, seeds, updates, strict=True):
-        for server in servers:
+    for item, own, update in zip(jobs, seeds, updates, strict=True):
+        for server in receivers[item]:
             server.receive(item.client, update, own)
-        losses.append(update.loss)
-        accuracies.append(update.accuracy)
-    trained = (float(np.mean(losses)), float(np.mean(accuracies)))
-    return [server.close(trained, time.perf_counter() - started, step) for server in servers]
+    return [server.close(time.perf_counter() - started, step) for server in servers]
 
 
 class _Server:
-    """Collects what the clients of one round send in one way."""
+    """Collects what the clients of one cohort send in one way."""
 
     def __init__(
         self,
         engine: Engine,
         before: Tensor,
-        cohort: Sequence[ClientWork],
         sending: Sending,
         round_number: int,
     ) -> None:
+        self.cohort = sorted(sending.work, key=lambda item: item.client)
         self._before, self._layout, self._round = before, engine.layout, round_number
         self._training, self._observers = sending.training, sending.observers
         self._aggregator = Aggregator(engine.layout.size, sending.training.norm_bound)
         self._bytes_up = 0
+        self._losses: list[float] = []
+        self._accuracies: list[float] = []
         for observer in self._observers:
-            observer.begin(round_number, before, [item.client for item in cohort])
+            observer.begin(round_number, before, [item.client for item in self.cohort])
 
     def receive(self, client: int, update: LocalUpdate, seed: Seed) -> None:
         """The client sends its delta as this way of sending has it; the server verifies it."""
@@ -189,18 +199,18 @@ class _Server:
         for observer in self._observers:
             observer.submitted(submission, verdict)
         self._bytes_up += payload_bytes(sent, transforms.sharing.fraction)
+        self._losses.append(update.loss)
+        self._accuracies.append(update.accuracy)
 
-    def close(
-        self, trained: tuple[float, float], seconds: float, step: Tensor | None
-    ) -> RoundOutcome:
-        """Average; ``trained`` is mean loss and accuracy of the cohort."""
+    def close(self, seconds: float, step: Tensor | None) -> RoundOutcome:
+        """Average what arrived."""
         clients = len(self._aggregator.verdicts)
         metrics = RoundMetrics(
             round=self._round,
             clients=clients,
             accepted=sum(v.accepted for v in self._aggregator.verdicts),
-            train_loss=trained[0],
-            train_accuracy=trained[1],
+            train_loss=float(np.mean(self._losses)),
+            train_accuracy=float(np.mean(self._accuracies)),
             seconds=seconds,
             bytes_up=self._bytes_up,
             bytes_down=4 * self._layout.size * clients,

@@ -109,7 +109,8 @@ class FederationSection(Section):
         partition: how records are dealt: ``iid``, ``by-group``, ``dirichlet``.
         dirichlet_alpha: concentration; smaller = more uneven classes.
         test_share: share of the records held out for test accuracy.
-        adversary_share: share of the rest that is the adversary's; null = an equal part.
+        adversary_share: share of the rest that is the adversary's; null = an equal part (of the
+            largest audited federation).
         target_share: likewise for the target.
         local_epochs: passes over its own records per client and round.
         batch_size: records per batch.
@@ -177,7 +178,8 @@ class AuditSection(Section):
         properties: private properties to infer; each must have both values.
         fractions: shared fractions, each in (0, 1].
         rules: sharing rules, crossed with the fractions.
-        participants: numbers of participants; empty = ``federation.participants``.
+        participants: numbers of participants; empty = ``federation.participants``. A smaller
+            federation is the first clients of the largest, with their records.
         rounds: audited rounds per cell and run; half of them hold the property.
         protocol: ``fedsgd`` (one batch per client and round) or ``fedavg`` (``local_steps``).
         local_steps: batches per client and round under ``fedavg``.

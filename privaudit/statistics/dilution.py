@@ -5,7 +5,10 @@ likelihood of :mod:`privaudit.statistics.hierarchy` (runs differ by an unknown a
 each number of clients), on a grid of the law's two parameters. Estimates are at the most likely
 curve; their intervals are what the curves say whose likelihood is not too far below it (profile
 likelihood), so that a flank the data leave open stays open. Measurements at different numbers are
-taken as independent: if they share seeds, the interval of the exponent is, if anything, too wide.
+taken as independent. The runs of this package share clients and their batches, but the order of
+rounds (or runs) with and without the property is drawn anew for each number: what the clients
+share is as often on one side of the comparison as on the other. What is left is that a run starts
+from the same model at every number; then the interval of the exponent is, if anything, too wide.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Peeking(Attack):
 
     def score(self) -> np.ndarray:
         run = Seed(self.seed.root, self.seed.path[:2])
-        schedule = run.child("audit", "secret", 3).generator("presence")
+        schedule = run.child("audit", "secret", "participants", 3).generator("presence")
         present = balanced_presence(self.rounds, schedule)
         noise = self.seed.generator("noise").standard_normal(self.rounds)
         return np.asarray(4.0 * present + noise)

@@ -212,7 +212,7 @@ def test_a_trace_says_nothing_of_the_truth(observed: tuple[World, RunFolder]) ->
 def test_the_adversary_holds_its_own_records_and_the_stated_overlap(overlap: float) -> None:
     made = world(f"audit.auxiliary_overlap={overlap}")
     (cell, *_) = cells_of(made.scenario)
-    own, target, *_ = made.partitions(0)[cell.participants].clients
+    own, target, *_ = made.deal(0).audited(cell.participants).clients
     auxiliary = adversary_of(made, cell).auxiliary
     expected = len(own) + round(overlap * len(target))
     assert len(auxiliary.samples) == len(auxiliary.present) == expected

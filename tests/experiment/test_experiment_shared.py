@@ -94,7 +94,7 @@ def test_on_trajectories_of_their_own_the_model_moves_by_what_is_sent(tmp_path: 
 def test_a_common_trajectory_trains_each_batch_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """2 properties x 2 fractions x 2 K: clients once per property and K, shadows per property."""
+    """2 properties x 2 fractions x K = 3, 5: everybody once per property, the target once per K."""
     trained, shadows = [], []
     training, gradients = Engine.train_clients, Engine.gradients
 
@@ -111,7 +111,7 @@ def test_a_common_trajectory_trains_each_batch_once(
     monkeypatch.setattr(Engine, "train_clients", count_training)
     monkeypatch.setattr(Engine, "gradients", count_shadows)
     observe_cells(made, folder, cells_of(made.scenario))
-    assert len(trained) == 4 * (5 + 2 * (3 + 5))  # rounds x (usual + properties x K)
+    assert len(trained) == 4 * (5 + 2 * (5 + 1))  # rounds x (usual + properties x (K + target))
     attack_cells(made, folder, cells_of(made.scenario))
     assert len(shadows) == 4 * 2 * (2 + 2)  # rounds x properties x (present + absent)
 

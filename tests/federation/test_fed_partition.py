@@ -234,9 +234,11 @@ def test_a_deal_that_starves_a_role_is_drawn_again() -> None:
             others="without",
             seed=Seed(s),
         )
-        for clients in (dealt[3].clients, dealt[5].clients):
-            assert min(secret[clients[role]].sum() for role in (ADVERSARY, TARGET)) >= 10
-        assert np.array_equal(dealt[3].test, dealt[5].test)
+        clients = dealt.audited(5).clients
+        assert min(secret[clients[role]].sum() for role in (ADVERSARY, TARGET)) >= 10
+        assert np.array_equal(dealt.training.test, dealt.audited(5).test)
+        assert len(dealt.training.clients) == 3
+        assert all(map(np.array_equal, dealt.audited(3).clients, clients[:3]))
 
 
 def test_what_no_deal_can_give_is_refused() -> None:

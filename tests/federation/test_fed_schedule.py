@@ -14,8 +14,8 @@ from small_models import dense_engine, rows
 from privaudit.engine.engine import Engine, LocalUpdate
 from privaudit.errors import UserError
 from privaudit.federation.partition import ADVERSARY, TARGET, PartitionPlan, make_partition
-from privaudit.federation.phases import AuditedPhase, audited
-from privaudit.federation.rounds import LocalTraining, RoundOutcome
+from privaudit.federation.phases import AuditedPhase, audited, audited_work
+from privaudit.federation.rounds import ClientWork, LocalTraining, RoundOutcome
 from privaudit.federation.schedule import (
     PropertyPools,
     as_batches,
@@ -202,6 +202,31 @@ def test_every_audited_round_follows_the_ground_truth(monkeypatch: pytest.Monkey
     bystanders = [VALUES[records] for client in (2, 3) for records in seen[client::4]]
     assert all((values == 0).all() for values in bystanders)
     assert len({bytes(records) for records in seen}) == len(seen), "every draw is a new one"
+
+
+def test_a_smaller_federation_is_the_first_clients_of_a_larger_one() -> None:
+    """Same batches, same objects; the target's are its own at each number of participants."""
+    known: dict[int, ClientWork] = {}
+    larger, smaller = (
+        audited_work(
+            pools(),
+            True,
+            phase(participants=participants),
+            3,
+            Seed(1),
+            target_seed=Seed(1).child(participants),
+            known=known,
+        )
+        for participants in (4, 3)
+    )
+    alone = audited_work(
+        pools(), True, phase(participants=3), 3, Seed(1), target_seed=Seed(1).child(3), known={}
+    )
+    assert [item.client for item in smaller] == [0, 1, 2]
+    for one, other, again in zip(smaller, larger, alone, strict=False):
+        assert (one is other) == (one.client != TARGET)
+        assert all(map(np.array_equal, one.batches, again.batches))
+    assert not np.array_equal(smaller[TARGET].batches[0], larger[TARGET].batches[0])
 
 
 @pytest.mark.parametrize(("held", "enough"), [(8, True), (7, False)])
