@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -137,10 +138,16 @@ def traces(count: int) -> dict[str, float]:
             (plain / f"{number}").write_bytes(b"".join(d.numpy().tobytes() for d in deltas))
         marks.append(time.perf_counter())
         for number in range(count):
+            with (plain / f"{number}").open("rb") as stream:
+                hashlib.file_digest(stream, "sha256")
+        marks.append(time.perf_counter())
+        for number in range(count):
             np.frombuffer((plain / f"{number}").read_bytes(), dtype=np.float32)
         marks.append(time.perf_counter())
-    names = ("write", "read", "plain write", "plain read")
-    return {name: size / took for name, took in zip(names, np.diff(marks), strict=True)}
+    names = ("write", "read", "plain write", "digest", "plain read")
+    speeds = {name: size / took for name, took in zip(names, np.diff(marks), strict=True)}
+    both = 1 / (1 / speeds["plain write"] + 1 / speeds.pop("digest"))
+    return speeds | {"plain write and digest": both}
 
 
 def _pictures(count: int) -> tuple[Engine, Samples]:

@@ -141,11 +141,12 @@ def traces(rounds: int, repeats: int) -> list[Row]:
     """Speed of the trace against plain files of the same size."""
     found = [measured("traces", rounds) for _ in range(repeats)]
     rows = []
-    for name in ("write", "read"):
+    for name, others in (("write", ("write", "write and digest")), ("read", ("read",))):
         ours = median(f[name] for f in found)
-        plain = median(f[f"plain {name}"] for f in found)
         rows.append(Row("Trace", name, ours, "MB/s"))
-        rows.append(Row("Trace", f"plain file, {name}", plain, "MB/s", ours / plain))
+        for other in others:
+            plain = median(f[f"plain {other}"] for f in found)
+            rows.append(Row("Trace", f"plain file, {other}", plain, "MB/s", ours / plain))
     return rows
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
 from privaudit.observation.manifest import LayoutRow, Manifest, read_manifest, round_file
-from privaudit.observation.vectors import PRECISIONS, is_packed, numbers, pack, unpack
+from privaudit.observation.vectors import PRECISIONS, apart, is_packed, numbers, pack, unpack
 from privaudit.observation.views import Observation, ParticipantView, view_named
 
 MAX_PARTICIPANTS = 10_000_000
@@ -124,8 +124,8 @@ class TraceWriter:
         partial = self._path / f"{name}.partial"
         # One entry: the library writes several in an order that changes from call to call.
         metadata = {"round": json.dumps(facts, sort_keys=True)} if facts else None
-        save_file(tensors, partial, metadata=metadata)
-        self._digests[name] = hashlib.sha256(partial.read_bytes()).hexdigest()
+        save_file(apart(tensors), partial, metadata=metadata)
+        self._digests[name] = _digest(partial)
         partial.replace(self._path / name)
 
     def _write_manifest(self, manifest: Manifest) -> None:
@@ -178,7 +178,7 @@ class Trace:
         """
         for name, digest in self.manifest.sha256.items():
             try:
-                found = hashlib.sha256((self.path / name).read_bytes()).hexdigest()
+                found = _digest(self.path / name)
             except (OSError, ValueError) as error:
                 raise UserError(f"cannot be read: {error}", where=str(self.path / name)) from error
             if found != digest:
@@ -249,6 +249,11 @@ class Trace:
                 where=str(file),
                 remedy="see docs/trace.md for what a round holds",
             ) from error
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _within(name: str, value: float, high: float) -> float:

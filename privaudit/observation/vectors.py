@@ -11,13 +11,25 @@ PRECISIONS: dict[str, torch.dtype] = {"single": torch.float32, "half": torch.bfl
 
 def pack(name: str, vector: Tensor, precision: str = "single") -> dict[str, Tensor]:
     """A vector as it is or, where under 40 % is non-zero, as indices and values."""
-    nonzero = vector.nonzero().squeeze(1)
     dtype = PRECISIONS[precision]
-    if len(nonzero) > 0.4 * len(vector):
-        # A copy: the file format refuses tensors that share memory, and a server's list of deltas
-        # holds the adversary's own once more.
-        return {name: vector.to(dtype, copy=True).contiguous()}
+    if int(vector.count_nonzero()) > 0.4 * len(vector):
+        return {name: vector.to(dtype).contiguous()}
+    nonzero = vector.nonzero().squeeze(1)
     return {f"{name}/indices": nonzero.to(torch.int32), f"{name}/values": vector[nonzero].to(dtype)}
+
+
+def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, copied where they share memory, which the file format refuses.
+
+    A server's list of deltas holds the adversary's own once more.
+    """
+    known: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        found[name] = tensor.clone() if place in known else tensor
+        known.add(place)
+    return found
 
 
 def is_packed(name: str, tensors: dict[str, Tensor]) -> bool:
