@@ -145,7 +145,7 @@ def traces(count: int) -> dict[str, float]:
             np.frombuffer((plain / f"{number}").read_bytes(), dtype=np.float32)
         marks.append(time.perf_counter())
     names = ("write", "read", "plain write", "digest", "plain read")
-    speeds = {name: size / took for name, took in zip(names, np.diff(marks), strict=True)}
+    speeds = {name: size / float(took) for name, took in zip(names, np.diff(marks), strict=True)}
     both = 1 / (1 / speeds["plain write"] + 1 / speeds.pop("digest"))
     return speeds | {"plain write and digest": both}
 

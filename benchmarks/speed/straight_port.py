@@ -44,7 +44,9 @@ class KimCNN(nn.Module):
             self.embedding.weight.copy_(of.embedding.weight)
             self.output.load_state_dict(of.output.state_dict())
             for width, bank in zip(of.widths, of.banks, strict=True):
-                convolution = nn.Conv1d(size, len(bank.weight), width)
+                assert isinstance(bank, nn.Linear)
+                convolution = nn.Conv1d(size, bank.out_features, width)
+                assert convolution.bias is not None
                 weight = bank.weight.view(-1, width, size).transpose(1, 2)
                 convolution.weight.copy_(weight)
                 convolution.bias.copy_(bank.bias)

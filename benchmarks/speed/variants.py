@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import textbook
@@ -42,7 +43,8 @@ def build(name: str) -> Work:
         tune_process()
     else:
         torch.set_num_threads(1)
-    return {"gemm": _gemm, "w1": _w1, "w2": _w2}[kind](*rest)
+    made: dict[str, Callable[..., Work]] = {"gemm": _gemm, "w1": _w1, "w2": _w2}
+    return made[kind](*rest)
 
 
 def _gemm() -> Work:
@@ -53,12 +55,17 @@ def _gemm() -> Work:
 
 def _w1(variant: str) -> Work:
     """A round of FedAvg: 20 clients, 120 records each, one epoch in batches of 32, and the mean."""
-    run = {"ours": _our_round, "plain": _plain_round, "vmap": _vmap_round, "million": _our_million}
+    run: dict[str, Callable[[], Callable[[], object]]] = {
+        "ours": _our_round,
+        "plain": _plain_round,
+        "vmap": _vmap_round,
+        "million": _our_million,
+    }
     flop = textbook.CLIENTS * textbook.RECORDS * textbook.CNN_FLOP if variant != "million" else 0
     return Work(run[variant](), textbook.CLIENTS, flop)
 
 
-def _our_round(**options: object) -> Callable[[], object]:
+def _our_round(**options: Any) -> Callable[[], object]:
     engine = Engine(ImageCNN(textbook.CLASSES, **options))
     rng = np.random.default_rng(0)
     total = textbook.CLIENTS * textbook.RECORDS
@@ -146,27 +153,30 @@ def _task(
     short = rng.integers(500, size=(1024, 40)).astype(np.int64)
     reviews = rng.integers(4000, size=(400, 300)).astype(np.int64)
     number, size, flop = 16, textbook.BATCH, 0.0
+    ours: nn.Module
+    plain: nn.Module
+    inputs: np.ndarray
     if model in ("cnn", "cnn-small-batches"):
-        pair = ImageCNN(textbook.CLASSES), textbook.cnn()
+        ours, plain = ImageCNN(textbook.CLASSES), textbook.cnn()
         inputs, classes, flop = pictures, textbook.CLASSES, textbook.CNN_FLOP
         if model == "cnn-small-batches":
             number, size = 64, 4
     elif model in ("sequential", "mcmahan"):
-        net = textbook.cnn() if model == "sequential" else textbook.mcmahan()
+        ours = plain = textbook.cnn() if model == "sequential" else textbook.mcmahan()
         flop = textbook.CNN_FLOP if model == "sequential" else textbook.MCMAHAN_FLOP
-        pair, inputs, classes = (net, net), pictures, 10
+        inputs, classes = pictures, 10
     elif model == "residual":
-        net = textbook.ResidualNet()
-        pair, inputs, classes = (net, net), pictures, 10
+        ours = plain = textbook.ResidualNet()
+        inputs, classes = pictures, 10
     elif model == "attention":
-        net = textbook.AttentionNet()
-        pair, inputs, classes = (net, net), short, 2
+        ours = plain = textbook.AttentionNet()
+        inputs, classes = short, 2
     else:
-        pair = TextCNN(2, 4000), textbook.KimNet()
+        ours, plain = TextCNN(2, 4000), textbook.KimNet()
         inputs, classes, number, size = reviews, 2, 12, 12
     labels = rng.integers(classes, size=len(inputs))
     batches = [rng.choice(len(inputs), size, replace=False) for _ in range(number)]
-    return *pair, inputs, labels, batches, flop
+    return ours, plain, inputs, labels, batches, flop
 
 
 def _ready(inputs: np.ndarray) -> Tensor:
@@ -182,7 +192,8 @@ def _plain_gradients(
         for index in batches:
             model.zero_grad()
             functional.cross_entropy(model(inputs[index]), labels[index]).backward()
-            rows.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+            found = [p.grad for p in model.parameters() if p.grad is not None]
+            rows.append(torch.cat([gradient.flatten() for gradient in found]))
         return torch.stack(rows)
 
     return run
