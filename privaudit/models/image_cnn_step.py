@@ -29,8 +29,9 @@ from privaudit.engine.stepper import Gradient, Stepper
 if TYPE_CHECKING:
     from privaudit.models.image_cnn import ImageCNN
 
-TOGETHER = 64
-"""Records that go through the layers together: more gains nothing."""
+TOGETHER = 1 << 21
+"""Numbers of the first maps that are computed together: each pass costs as much as some records,
+but what a pass computes has to stay in the processor's cache."""
 
 _aten = torch.ops.aten
 _ONE, _TWO, _QUAD, _NONE = [1, 1], [2, 2], [1, 4], [0, 0]
@@ -55,7 +56,8 @@ class ImageCNNStep(Stepper):
     def gradients(self, samples: Samples, batches: Sequence[np.ndarray], out: Tensor) -> None:
         """As :meth:`Stepper.gradients`; small batches share a pass through the layers."""
         sizes = [len(batch) for batch in batches]
-        for first, last in _shared_passes(sizes):
+        record = len(self.parameters[0]) * samples.inputs[0].numel()
+        for first, last in _shared_passes(sizes, TOGETHER // record):
             inputs, labels = samples.batch(np.concatenate(batches[first:last]), self.device)
             self.backward(inputs, labels, sizes[first:last], out[first:last])
 
@@ -147,11 +149,11 @@ class ImageCNNStep(Stepper):
         return list(zip(kernels[::2], kernels[1::2], strict=True))
 
 
-def _shared_passes(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """[first, last) batches of each pass: at most ``TOGETHER`` records, and at least one batch."""
+def _shared_passes(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
+    """[first, last) batches of each pass: at most ``most`` records, and at least one batch."""
     first = records = 0
     for number, size in enumerate(sizes):
-        if number > first and records + size > TOGETHER:
+        if number > first and records + size > most:
             yield first, number
             first, records = number, 0
         records += size
