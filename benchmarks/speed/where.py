@@ -69,21 +69,24 @@ def pieces() -> dict[str, tuple[Callable[[], object], float]]:
     """Part -> (it, for 64 records; FLOP of one record)."""
     inner = {"memory_format": torch.channels_last}
     images, weight = torch.rand(RECORDS, 1, 28, 28), torch.randn(32, 1, 3, 3)
-    shifted = step._shifted(images)
-    first = step._first_convolution(shifted, weight, images)
-    maps, winners = functional.max_pool2d(first, 2, return_indices=True)
+    windows, first = step._first_convolution(images, weight)
+    quad = [1, 4]
+    maps, winners = functional.max_pool2d(first, quad, return_indices=True)
     kernel = torch.randn(64, 32, 3, 3).contiguous(**inner)
     second = torch.conv2d(maps, kernel, padding=1)
     pooled, chosen = functional.max_pool2d(second, 2, return_indices=True)
     slope, wide = torch.randn_like(second), torch.randn_like(first)
-    flat, wide_flat = slope.permute(0, 2, 3, 1), wide.permute(0, 2, 3, 1).flatten(0, 2)
+    wide_flat = wide.permute(0, 2, 3, 1).reshape(len(windows), -1)
+    layer, halves = step._Convolved(maps, second, chosen, pooled), [slice(0, 32), slice(32, 64)]
+    weights = [torch.empty(64, 32, 3, 3) for _ in halves]
     dense, hidden = torch.randn(128, 3136), torch.randn(RECORDS, 128)
     features, row = pooled.flatten(1), torch.empty(128, 3136)
 
-    def back(slope: torch.Tensor, maps: torch.Tensor, winners: torch.Tensor) -> torch.Tensor:
-        two, none, one = [2, 2], [0, 0], [1, 1]
+    def back(
+        slope: torch.Tensor, maps: torch.Tensor, winners: torch.Tensor, window: list[int]
+    ) -> torch.Tensor:
         pool = torch.ops.aten.max_pool2d_with_indices_backward
-        return pool(slope, maps, two, two, none, one, False, winners)
+        return pool(slope, maps, window, window, [0, 0], [1, 1], False, winners)
 
     def to_inputs() -> object:
         one, none = [1, 1], [0, 0]
@@ -95,23 +98,26 @@ def pieces() -> dict[str, tuple[Callable[[], object], float]]:
         "second convolution, forward": (lambda: torch.conv2d(maps, kernel, padding=1), SECOND),
         "second convolution, to its inputs": (to_inputs, SECOND),
         "second convolution, weights": (
-            lambda: step._summed_products(flat, step._windows(maps)),
+            lambda: step._weights(layer, pooled.contiguous(), weights, halves),
             SECOND,
         ),
         "first convolution, forward": (
-            lambda: step._first_convolution(step._shifted(images), weight, images),
+            lambda: step._first_convolution(images, weight),
             28 * 28 * 32 * 9 * 2,
         ),
-        "first convolution, weights": (lambda: shifted @ wide_flat, 28 * 28 * 32 * 9 * 2),
+        "first convolution, weights": (lambda: windows.T @ wide_flat, 28 * 28 * 32 * 9 * 2),
         "pooling, forward": (
             lambda: (
-                functional.max_pool2d(first, 2, return_indices=True),
+                functional.max_pool2d(first, quad, return_indices=True),
                 functional.max_pool2d(second, 2, return_indices=True),
             ),
             0,
         ),
         "pooling, backward": (
-            lambda: (back(maps, first, winners), back(pooled, second, chosen)),
+            lambda: (
+                back(maps, first, winners, quad),
+                back(pooled, second, chosen, [2, 2]),
+            ),
             0,
         ),
         "dense layer, forward": (lambda: features @ dense.T, DENSE),

@@ -24,10 +24,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, index: np.ndarray | slice, device: torch.device) -> tuple[Tensor, Tensor]:
+    def batch(self, index: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
         """Inputs as the models take them, and labels, of the records with these indices."""
-        chosen = torch.from_numpy(index) if isinstance(index, np.ndarray) else index
-        inputs, labels = self.inputs[chosen], self.labels[chosen]
+        chosen = torch.from_numpy(index)
+        # Not [chosen], which takes seven times as long.
+        inputs, labels = self.inputs.index_select(0, chosen), self.labels.index_select(0, chosen)
         if device.type != "cpu":  # bytes travel, not floats
             inputs, labels = inputs.to(device), labels.to(device)
         return prepare(inputs), labels

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 
 from privaudit.engine.layout import Layout
 from privaudit.engine.samples import LocalUpdate, Samples
@@ -113,6 +114,8 @@ class Stepper:
     def _step(self, inputs: Tensor, labels: Tensor) -> Gradient:
         logits = self.logits(inputs)
         loss = nn.functional.cross_entropy(logits, labels)
+        if self._innermost:
+            _pool_backwards_innermost(loss)
         parts = torch.autograd.grad(
             loss, self.parameters, allow_unused=True, materialize_grads=True
         )
@@ -142,6 +145,30 @@ def channels_innermost(images: Tensor) -> Tensor:
     _, channels, height, width = images.shape
     strides = (height * width * channels, 1, width * channels, channels)
     return images.contiguous(memory_format=torch.channels_last).as_strided(images.shape, strides)
+
+
+def _pool_backwards_innermost(loss: Tensor) -> None:
+    """Have max-pooling get its slopes with the channels innermost, as its maps are.
+
+    Behind a ``flatten`` slopes come in the usual order, and torch then copies the maps, four times
+    as large, to that order and back.
+    """
+    waiting, seen = [loss.grad_fn], set[Node]()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions]
+            if node.name() == "MaxPool2DWithIndicesBackward0":
+                node.register_prehook(_slopes_innermost)
+
+
+def _slopes_innermost(slopes: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+    inner = torch.channels_last
+    return tuple(
+        slope if slope is None or slope.dim() != 4 else slope.contiguous(memory_format=inner)
+        for slope in slopes
+    )
 
 
 LEAN: dict[type[nn.Module], type[Stepper]] = {}

@@ -2,8 +2,9 @@
 
 What it does otherwise than autograd (docs/performance.md has the gain):
 
-- the first convolution has one input channel: a product of shifted images with nine weights;
-- weight gradients are matrix products over gathered windows, a few records at a time;
+- the first convolution has one input channel: a product of small windows of the images;
+- of the outputs in a pooling window only the largest has a slope: weight gradients are weighted
+  sums of the windows that won, a quarter of the work of a product;
 - several small batches go through the layers together, and only their weight gradients are taken
   apart, straight into the rows where they belong;
 - biases are added after pooling, to a quarter of the numbers: max(x + b) = max(x) + b.
@@ -12,7 +13,8 @@ What it does otherwise than autograd (docs/performance.md has the gain):
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, cast
 
@@ -27,22 +29,20 @@ from privaudit.engine.stepper import Gradient, Stepper
 if TYPE_CHECKING:
     from privaudit.models.image_cnn import ImageCNN
 
-TOGETHER = 64
-"""Records that go through the layers together: more gains nothing."""
-
-GATHERED = 8
-"""Records whose windows are gathered at once: what is gathered stays in the processor's cache."""
-
-KERNEL = 9
-"""Weights of one 3x3 window."""
+TOGETHER = 1 << 21
+"""Numbers of the first maps that are computed together: each pass costs as much as some records,
+but what a pass computes has to stay in the processor's cache."""
 
 _aten = torch.ops.aten
-_ONE, _TWO, _NONE = [1, 1], [2, 2], [0, 0]
+_ONE, _TWO, _QUAD, _NONE = [1, 1], [2, 2], [1, 4], [0, 0]
 
 
 @dataclass(frozen=True)
 class _Convolved:
-    """What the backward pass needs of a convolution and its pooling (channels innermost)."""
+    """What the backward pass needs of a convolution and its pooling (channels innermost).
+
+    ``inputs`` of the first convolution are the windows of the images.
+    """
 
     inputs: Tensor
     maps: Tensor
@@ -56,7 +56,8 @@ class ImageCNNStep(Stepper):
     def gradients(self, samples: Samples, batches: Sequence[np.ndarray], out: Tensor) -> None:
         """As :meth:`Stepper.gradients`; small batches share a pass through the layers."""
         sizes = [len(batch) for batch in batches]
-        for first, last in _shared_passes(sizes):
+        record = len(self.parameters[0]) * samples.inputs[0].numel()
+        for first, last in _shared_passes(sizes, TOGETHER // record):
             inputs, labels = samples.batch(np.concatenate(batches[first:last]), self.device)
             self.backward(inputs, labels, sizes[first:last], out[first:last])
 
@@ -105,15 +106,16 @@ class ImageCNNStep(Stepper):
         layers, inputs = [], images
         for number, (weight, bias) in enumerate(self._convolutions()):
             if number == 0:
-                inputs = _shifted(images)
-                maps = _first_convolution(inputs, weight, images)
+                inputs, maps = _first_convolution(images, weight)
+                pooled, winners = functional.max_pool2d(maps, _QUAD, return_indices=True)
             else:
                 maps = torch.conv2d(inputs, weight, padding=1)
                 maps = maps.contiguous(memory_format=torch.channels_last)
-            pooled, winners = functional.max_pool2d(maps, 2, return_indices=True)
+                pooled, winners = functional.max_pool2d(maps, 2, return_indices=True)
             pooled = pooled.add_(bias.view(-1, 1, 1)).relu_()
             layers.append(_Convolved(inputs, maps, winners, pooled))
             inputs = pooled
+        layers[-1] = replace(layers[-1], pooled=inputs.contiguous())  # as the dense layer sees them
         return layers
 
     def _convolutions_back(
@@ -126,30 +128,20 @@ class ImageCNNStep(Stepper):
         """``slope`` is that of the last pooled maps; down to the first convolution."""
         for number in range(len(layers) - 1, -1, -1):
             layer = layers[number]
-            slope = slope.contiguous(memory_format=torch.channels_last)
-            pooled_slope = _through_relu(slope, layer.pooled)
-            slope = _aten.max_pool2d_with_indices_backward(
-                pooled_slope, layer.maps, _TWO, _TWO, _NONE, _ONE, False, layer.winners
-            )
-            flat = slope.permute(0, 2, 3, 1)  # [b, H, W, O]
-            windows = None if number == 0 else _windows(layer.inputs)
+            slope = _through_relu(slope, layer.pooled)
             for row, span in zip(rows, spans, strict=True):
-                weight_row, bias_row = row[2 * number : 2 * number + 2]
-                torch.sum(pooled_slope[span], (0, 2, 3), out=bias_row)
-                if windows is None:
-                    area = slope.shape[2] * slope.shape[3]
-                    shifted = layer.inputs[:, span.start * area : span.stop * area]
-                    part = (shifted @ flat[span].flatten(0, 2)).T  # [O, 9]
-                    weight_row.copy_(part.view_as(weight_row))
-                else:
-                    part = _summed_products(flat[span], windows[span])  # [O, 3, 3, C]
-                    weight_row.copy_(part.permute(0, 3, 1, 2))
-            if number:
-                weight, bias = self._convolutions()[number]
-                slope, _, _ = _aten.convolution_backward(
-                    slope, layer.inputs, weight, [len(bias)],
-                    _ONE, _ONE, _ONE, False, _NONE, 1, [True, False, False],
-                )  # fmt: skip
+                torch.sum(slope[span], (0, 2, 3), out=row[2 * number + 1])
+            weight_rows = [row[2 * number] for row in rows]
+            if number == 0:
+                _first_weights(layer, slope, weight_rows, spans)
+                return
+            _weights(layer, slope, weight_rows, spans)
+            slope = _unpooled(slope, layer, _TWO)
+            weight, bias = self._convolutions()[number]
+            slope, _, _ = _aten.convolution_backward(
+                slope, layer.inputs, weight, [len(bias)],
+                _ONE, _ONE, _ONE, False, _NONE, 1, [True, False, False],
+            )  # fmt: skip
 
     def _convolutions(self) -> list[tuple[Tensor, Tensor]]:
         """Weight and bias of each, in order; they stand first among the parameters."""
@@ -157,11 +149,11 @@ class ImageCNNStep(Stepper):
         return list(zip(kernels[::2], kernels[1::2], strict=True))
 
 
-def _shared_passes(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """[first, last) batches of each pass: at most ``TOGETHER`` records, and at least one batch."""
+def _shared_passes(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
+    """[first, last) batches of each pass: at most ``most`` records, and at least one batch."""
     first = records = 0
     for number, size in enumerate(sizes):
-        if number > first and records + size > TOGETHER:
+        if number > first and records + size > most:
             yield first, number
             first, records = number, 0
         records += size
@@ -169,41 +161,83 @@ def _shared_passes(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
         yield first, len(sizes)
 
 
-def _shifted(images: Tensor) -> Tensor:
-    """[9, b * H * W]: images [b, 1, H, W] as each weight of a padded 3x3 kernel meets them."""
+def _first_convolution(images: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Windows of images [b, 1, H, W] and the maps without bias [b, O, h, 4 w].
+
+    A window is 3 x 4 pixels, what two neighbours of a line see: their outputs are one product with
+    12 x 2 O weights, a shape that matrix products like better than 9 x O. Each place of the pooled
+    map has two windows; its four outputs lie side by side.
+    """
     b, _, height, width = images.shape
-    padded = functional.pad(images.squeeze(1), (1, 1, 1, 1))
-    shifted = images.new_empty(KERNEL, b, height, width)
-    for weight in range(KERNEL):
-        down, right = divmod(weight, 3)
-        shifted[weight] = padded[:, down : down + height, right : right + width]
-    return shifted.view(KERNEL, -1)
+    padded = functional.pad(images.squeeze(1), (1, 1, 1, 1)).flatten(1)
+    windows = padded.index_select(1, _pixels(height, width)).view(-1, 12)
+    both = weight.new_zeros(3, 4, 2, len(weight))
+    kernel = weight.permute(2, 3, 1, 0).squeeze(2)  # [3, 3, O]
+    both[:, :3, 0] = kernel
+    both[:, 1:, 1] = kernel
+    maps = windows @ both.view(12, -1)
+    return windows, maps.view(b, height // 2, -1, len(weight)).permute(0, 3, 1, 2)
 
 
-def _first_convolution(shifted: Tensor, weight: Tensor, images: Tensor) -> Tensor:
-    """[b, O, H, W], channels innermost, without the bias."""
-    b, _, height, width = images.shape
-    maps = shifted.T @ weight.reshape(len(weight), KERNEL).T
-    return maps.view(b, height, width, -1).permute(0, 3, 1, 2)
+def _first_weights(
+    layer: _Convolved, slope: Tensor, rows: Sequence[Tensor], spans: Sequence[slice]
+) -> None:
+    """Weight gradients of the first convolution, from the slope of its pooled maps."""
+    spread = _unpooled(slope, layer, _QUAD)  # [b, O, h, 4 w]
+    flat = spread.permute(0, 2, 3, 1).reshape(len(layer.inputs), -1)  # [windows, 2 O]
+    each = 2 * slope.shape[2] * slope.shape[3]
+    for row, span in zip(rows, spans, strict=True):
+        some = slice(span.start * each, span.stop * each)
+        both = (layer.inputs[some].T @ flat[some]).view(3, 4, 2, -1)
+        row.copy_((both[:, :3, 0] + both[:, 1:, 1]).permute(2, 0, 1).unsqueeze(1))
 
 
-def _windows(maps: Tensor) -> Tensor:
-    """[b, H, W, 3, 3, C]: the padded 3x3 window around each place of maps [b, C, H, W], a view."""
+@cache
+def _pixels(height: int, width: int) -> Tensor:
+    """Where in a flat padded image the pixels of each window are, place after place."""
+    wide = width + 2
+    shape = (height // 2, width // 2, 2, 3, 4)
+    places = torch.arange((height + 2) * wide)
+    return places.as_strided(shape, (2 * wide, 2, wide, wide, 1)).flatten()
+
+
+def _weights(
+    layer: _Convolved, slope: Tensor, rows: Sequence[Tensor], spans: Sequence[slice]
+) -> None:
+    """Weight gradients of a convolution, from the slope [b, O, h, w] of its pooled maps.
+
+    Only one place in four won its maximum: instead of a product over all places, the windows of the
+    winners are summed, weighted by their slopes, one line of the kernel at a time.
+    """
+    maps = layer.inputs
     b, channels, height, width = maps.shape
     padded = maps.new_zeros(b, height + 2, width + 2, channels)
     padded[:, 1:-1, 1:-1] = maps.permute(0, 2, 3, 1)
     image, line, place, _ = padded.stride()
-    return padded.as_strided(
-        (b, height, width, 3, 3, channels), (image, line, place, line, place, 1)
+    lines = padded.as_strided((b, height + 2, width, 3 * channels), (image, line, place, 1))
+    lines = lines.reshape(-1, 3 * channels)
+    first = torch.arange(0, len(lines), (height + 2) * width).view(-1, 1, 1)
+    won = layer.winners.clone(memory_format=torch.contiguous_format)
+    won = won.flatten(2).add_(first).view(-1)
+    bags = torch.arange(0, len(won), slope[0, 0].numel())  # one for each image and output channel
+    weights = slope.reshape(-1)
+    sums = [
+        torch.embedding_bag(lines[down * width :], won, bags, False, 0, False, weights)[0]
+        for down in range(3)
+    ]
+    for row, span in zip(rows, spans, strict=True):
+        for down in range(3):
+            part = sums[down].view(b, -1, 3, channels)[span].sum(0)
+            row[:, :, down] = part.transpose(1, 2)
+
+
+def _unpooled(slope: Tensor, layer: _Convolved, window: list[int]) -> Tensor:
+    """The slope of the maps, from that of their maxima: all but the winners get nothing."""
+    slope = slope.contiguous(memory_format=torch.channels_last)
+    before: Tensor = _aten.max_pool2d_with_indices_backward(
+        slope, layer.maps, window, window, _NONE, _ONE, False, layer.winners
     )
-
-
-def _summed_products(slope: Tensor, windows: Tensor) -> Tensor:
-    """[O, 3, 3, C]: slopes [b, H, W, O] times windows [b, H, W, 3, 3, C], summed over places."""
-    total = slope.new_zeros(slope.shape[3], windows[0, 0, 0].numel())
-    for some, seen in zip(slope.split(GATHERED), windows.split(GATHERED), strict=True):
-        total.addmm_(some.flatten(0, 2).T, seen.flatten(0, 2).flatten(1))
-    return total.view(-1, *windows.shape[3:])
+    return before
 
 
 def _through_relu(slope: Tensor, active: Tensor) -> Tensor:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from small_models import Dense, rows
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from privaudit.engine.batched import BatchedStepper
 from privaudit.engine.engine import Engine, Samples
@@ -104,6 +106,32 @@ def test_pictures_of_one_channel_too_are_convolved_with_the_channels_innermost()
     engine = Engine(seeded(Watching))
     engine.gradients(engine.initial, images(20), [np.arange(8)], SEED)
     assert engine.model.innermost
+
+
+class Noting(TorchDispatchMode):
+    """Notes which order of memory the slopes of poolings come in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.innermost: list[bool] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if function is torch.ops.aten.max_pool2d_with_indices_backward.default:
+            self.innermost.append(args[0].is_contiguous(memory_format=torch.channels_last))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("build", "expected"), [(Reshaped, True), (Flattened, False)])
+def test_slopes_reach_a_pooling_in_the_order_of_its_maps(
+    build: type[nn.Module], expected: bool
+) -> None:
+    engine = Engine(seeded(build))
+    engine.gradients(engine.initial, images(20), [np.arange(8)], SEED)
+    with Noting() as noting:
+        engine.gradients(engine.initial, images(20), [np.arange(8)], SEED)
+    assert noting.innermost == [expected]
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])

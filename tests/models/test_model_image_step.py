@@ -120,14 +120,16 @@ def test_batches_that_share_a_pass_give_what_each_gives_alone(
         torch.testing.assert_close(row, alone, rtol=1e-4, atol=ROUNDING)
 
 
-@given(st.lists(st.integers(0, 100), max_size=20))
-def test_passes_take_every_batch_once_and_few_records_at_a_time(sizes: list[int]) -> None:
-    passes = list(image_cnn_step._shared_passes(sizes))
+@given(st.lists(st.integers(0, 100), max_size=20), st.integers(0, 150))
+def test_passes_take_every_batch_once_and_few_records_at_a_time(
+    sizes: list[int], most: int
+) -> None:
+    passes = list(image_cnn_step._shared_passes(sizes, most))
     assert [number for first, last in passes for number in range(first, last)] == [
         *range(len(sizes))
     ]
     for first, last in passes:
-        assert last == first + 1 or sum(sizes[first:last]) <= image_cnn_step.TOGETHER
+        assert last == first + 1 or sum(sizes[first:last]) <= most
 
 
 class Descendant(ImageCNN):
