@@ -47,7 +47,7 @@ class MagnitudeStack(Attack):
     Args:
         seed: stream of the stand-ins, the coordinates and the forest.
         per_round: pairs of stand-ins per round, at least 2.
-        window: rounds whose bystanders are mixed, at least 1.
+        window: rounds whose bystanders are mixed, at least 1; more where the property stays.
         coordinates: at most so many coordinates, drawn once, enter the ridge regressions.
         rows: about so many stand-ins are kept over all rounds, at least 64.
         trees: number of trees.
@@ -108,7 +108,11 @@ class MagnitudeStack(Attack):
         return self
 
     def score(self) -> np.ndarray:
-        """[T] log odds that the property is present."""
+        """[T] log odds that the property is present.
+
+        Where it is there in all rounds or in none, a score whose sum over a run can be set beside
+        those of other runs: its zero and its scale say nothing of how sure one may be.
+        """
         while self._simulator:
             self._keep_next()
         present = np.concatenate([s.present for s in self._stand_ins])
@@ -122,13 +126,13 @@ class MagnitudeStack(Attack):
         members.append(self._forest(shape.numpy(), seen_shape.numpy(), present, halves))
         kernels = _kernels(shape, seen_shape, _as_it_is)
         members.append(kernel_ridge(*kernels, present, halves))
-        odds = combine(members, present)
+        odds = combine(members, present, comparable=self._persistent)
         if self.share is None or self._persistent:
             return odds
         return with_share(odds, self.share)
 
     def probability(self) -> np.ndarray:
-        """[T] probability that the property is present."""
+        """[T] probability that the property is present; not calibrated where the property stays."""
         probability: np.ndarray = expit(self.score())
         return probability
 

@@ -101,14 +101,28 @@ def separation(scores: np.ndarray, present: np.ndarray, halves: np.ndarray) -> f
     return float(np.mean(areas))
 
 
-def combine(members: list[MemberScores], present: np.ndarray) -> np.ndarray:
+def combine(
+    members: list[MemberScores], present: np.ndarray, *, comparable: bool = False
+) -> np.ndarray:
     """[T] log odds: logistic regression on the held-out scores, each member with a positive weight.
 
     Stacking after D. H. Wolpert, Stacked Generalization, Neural Networks 5 (1992), with the
     non-negative weights of L. Breiman, Stacked Regressions, Machine Learning 24 (1996).
+
+    Args:
+        members: what is combined.
+        present: [n] bool, the truth about the stand-ins.
+        comparable: for sums over a run that are set beside those of other runs. The records of
+            other clients are not the adversary's, which shifts all scores of a run alike, by many
+            times the spread of one round where bystanders are many. Times weights that chance makes
+            larger in one run than in another, the shift would order the runs; so the weights keep
+            their proportions, and their sum is the same in every run. Not log odds any more, but
+            a score on the scale of the prior weights.
     """
     held_out = np.stack([m.held_out for m in members], axis=1)
     weights, intercept = _logistic(held_out, present)
+    if comparable:
+        weights, intercept = weights * (PRIOR_WEIGHT * len(members) / weights.sum()), 0.0
     odds: np.ndarray = np.stack([m.observed for m in members], axis=1) @ weights + intercept
     return odds
 

@@ -11,6 +11,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 
 from attacks.stacking import (
+    PRIOR_WEIGHT,
     RIDGES,
     MemberScores,
     combine,
@@ -20,6 +21,7 @@ from attacks.stacking import (
     with_share,
 )
 from privaudit.statistics.calibration import brier_score, calibration_p_value
+from privaudit.statistics.roc import auc
 
 
 def rows(rng: np.random.Generator, n: int, gap: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -111,6 +113,48 @@ def test_the_odds_of_independent_members_are_calibrated() -> None:
     sharper = expit(3 * combine(members, present))
     assert calibration_p_value(sharper, truth, rng) < 0.001, "the check has no power"
     assert brier_score(probabilities, truth) < 0.25
+
+
+def whole_run_auc(comparable: bool, *, shift: float, runs: int = 60) -> float:
+    """Sums over 20 rounds, half of the runs with a weak property, ``shift`` added in all of them.
+
+    The shift is that of records that are not the adversary's own: alike in all rounds of a run, and
+    nearly so in all runs. What the held-out scores say of the members differs by chance.
+    """
+    rng = np.random.default_rng(8)
+    present, holds = np.arange(200) % 2 == 0, np.arange(runs) % 2 == 0
+    totals = []
+    for held in holds:
+        members = [
+            MemberScores(
+                0.5 * (present - 0.5) + rng.standard_normal(200),
+                shift + 0.2 * rng.standard_normal() + 0.5 * held + rng.standard_normal(20),
+            )
+            for _ in range(4)
+        ]
+        totals.append(combine(members, present, comparable=comparable).sum())
+    return auc(np.array(totals), holds)
+
+
+def test_a_shift_of_whole_runs_does_not_order_them_by_how_sure_the_attack_is() -> None:
+    """With equal weights d' is 0.5 / sqrt((0.2^2 + 1 / 20) / 4) = 3.3, an AUC of 0.99."""
+    assert whole_run_auc(True, shift=0.0) > 0.95
+    assert whole_run_auc(True, shift=6.0) > 0.95
+    assert whole_run_auc(False, shift=6.0) < 0.8, "the check has no power"
+
+
+def test_comparable_scores_keep_the_proportions_of_the_weights() -> None:
+    rng = np.random.default_rng(9)
+    present = np.arange(400) % 2 == 0
+    gaps = (1.5, 0.2)
+    held_out = [gap * present + rng.standard_normal(400) for gap in gaps]
+    unit = [np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])]
+    members = [MemberScores(h, u) for h, u in zip(held_out, unit, strict=True)]
+    odds, scores = combine(members, present), combine(members, present, comparable=True)
+    assert scores[2] == 0.0
+    weights = odds[:2] - odds[2]
+    assert scores[0] / scores[1] == pytest.approx(weights[0] / weights[1])
+    assert scores.sum() == pytest.approx(PRIOR_WEIGHT * len(members))
 
 
 @given(
