@@ -47,7 +47,7 @@ class MagnitudeStack(Attack):
     Args:
         seed: stream of the stand-ins, the coordinates and the forest.
         per_round: pairs of stand-ins per round, at least 2.
-        window: rounds whose bystanders are mixed, at least 1; more where the property stays.
+        window: rounds whose bystanders are mixed, at least 1.
         coordinates: at most so many coordinates, drawn once, enter the ridge regressions.
         rows: about so many stand-ins are kept over all rounds, at least 64.
         trees: number of trees.

@@ -24,11 +24,6 @@ ROUNDINGS = 8
 BANK_BYTES = 1 << 26
 """Bystanders of a window are kept up to this size; with large models the window is shorter."""
 
-STAYS = 4
-"""Where the property stays, the window is so many times as long: over the sum of a run it matters
-how well the mean of all bystanders is known, more than that they are of the round's parameters.
-"""
-
 
 @dataclass(frozen=True, eq=False)
 class Simulated:
@@ -48,7 +43,7 @@ class Simulator:
 
     Args:
         per_round: pairs of stand-ins per round, at least 2.
-        window: rounds whose bystanders are mixed, at least 1 (times :data:`STAYS`).
+        window: rounds whose bystanders are mixed, at least 1.
     """
 
     def __init__(self, per_round: int, window: int) -> None:
@@ -120,8 +115,7 @@ class _Bank:
         """Take in a round; the oldest goes where the window is full."""
         new = shadow.bystanders
         if not self._pool.numel():
-            wanted = self.window * (STAYS if shadow.persistent else 1)
-            self.window = max(1, min(wanted, BANK_BYTES // new.nbytes))
+            self.window = max(1, min(self.window, BANK_BYTES // new.nbytes))
             self._numbers, self._seen = (deque(maxlen=self.window) for _ in range(2))
             self._pool = torch.zeros(self.window, *new.shape)
         self._pool[self._at] = new
