@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from privaudit.attack.protocol import make_attack
-from privaudit.attack.registry import load_attack
 from privaudit.audit import number_of_workers
 from privaudit.data.files import default_data_dir
 from privaudit.engine.process import tune_process
-from privaudit.experiment.attacking import adversary_of
 from privaudit.experiment.cells import Cell, cells_of, groups_of
 from privaudit.experiment.world import World, check_world, load_world
-from privaudit.federation.partition import ADVERSARY, TARGET
-from privaudit.observation.views import Observation
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
-from privaudit.statistics.runs import FloatArray
-
-REPEATS = 3
-"""Gradient steps, and rounds of the attacks, that are timed; of these three times as many, too."""
+from privaudit.trial import Costs, Range, cell_costs, peak_memory, time_range
 
 MARGIN = 1.3
 """What the slowest of a few steps leaves out: loading, reports, the ledger, a busy machine."""
-
-Range = FloatArray
-"""[2] seconds: by the fastest and by the slowest of what was timed."""
 
 SPARSE_BELOW = 0.4
 """Density below which a trace keeps indices and values (docs/trace.md)."""
@@ -83,13 +70,13 @@ def estimate(
     cells = cells_of(scenario)
     groups = groups_of(scenario, workers)
     training = _training_seconds(world)
-    costs = {cell.participants: _costs(world, cell) for cell in _one_per_size(cells)}
+    costs = {cell.participants: cell_costs(world, cell) for cell in _one_per_size(cells)}
     audits = np.sum([_group_seconds(world, costs, group) for group in groups], axis=0)
     slots = [min(workers, scenario.runs), min(workers, len(groups))]
     low, high = training * scenario.runs / slots[0] + audits / slots[1]
     # Attacks of all cells of a group are in memory at once, each beside all the rest.
     together = max(map(len, groups)) - 1
-    memory = _peak_memory() + together * max(c.memory for c in costs.values())
+    memory = peak_memory() + together * max(c.memory for c in costs.values())
     size = world.engine(0).layout.size
     return Estimate(
         federations=(scenario.runs if scenario.federation.rounds else 0) + len(cells),
@@ -112,7 +99,7 @@ def _training_seconds(world: World) -> Range:
     engine, seed = world.engine(0), world.run_seed(0).child("estimate")
     partition = world.deal(0).training
     batch = np.arange(min(federation.batch_size, len(world.dataset)))
-    step = _range(lambda: engine.gradients(engine.initial, world.samples, [batch], seed))
+    step = time_range(lambda: engine.gradients(engine.initial, world.samples, [batch], seed))
     held = sum(len(client) for client in partition.clients) / federation.participants
     batches = np.ceil(held / federation.batch_size) * federation.local_epochs
     if federation.protocol == "fedsgd":
@@ -126,26 +113,7 @@ def _one_per_size(cells: list[Cell]) -> list[Cell]:
     return list({cell.participants: cell for cell in cells}.values())
 
 
-@dataclass(frozen=True)
-class _Costs:
-    """Of one cell of some number of participants, in seconds and bytes.
-
-    Attributes:
-        step: of one batch of a client.
-        shadows: of the adversary's shadows of one round.
-        fit: of all attacks on one round.
-        score: of all attacks in the end.
-        memory: what the attacks keep.
-    """
-
-    step: Range
-    shadows: Range
-    fit: Range
-    score: float
-    memory: int
-
-
-def _group_seconds(world: World, costs: dict[int, _Costs], group: Sequence[Cell]) -> Range:
+def _group_seconds(world: World, costs: dict[int, Costs], group: Sequence[Cell]) -> Range:
     """Of cells that are observed and attacked in one go: what they share is done once."""
     audit, federation = world.scenario.audit, world.scenario.federation
     common = audit.trajectory == "common"
@@ -161,90 +129,6 @@ def _group_seconds(world: World, costs: dict[int, _Costs], group: Sequence[Cell]
     return np.asarray(audit.rounds * per_round + final)
 
 
-def _costs(world: World, cell: Cell) -> _Costs:
-    audit = world.scenario.audit
-    phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
-    seen = _made_up(world, cell, phase.local_steps, phase.batch_size)
-    engine, seed = world.engine(0), world.run_seed(0).child("estimate")
-    batch = np.arange(min(phase.batch_size, len(world.dataset)))
-    step = _range(lambda: engine.gradients(seen[0].before, world.samples, [batch], seed))
-    few, many = REPEATS, len(seen)
-    before = _peak_memory()
-    shadows, fits, score_few = _attack_seconds(world, cell, seen[:few])
-    more_shadows, more_fits, score_many = _attack_seconds(world, cell, seen)
-    # Scoring has a fixed part and one that grows with the rounds; two lengths tell them apart.
-    slope = max(0.0, (score_many - score_few) / (many - few))
-    return _Costs(
-        step,
-        _extremes(shadows + more_shadows),
-        _extremes(fits + more_fits),
-        score_many + slope * (audit.rounds - many),
-        max(0, _peak_memory() - before),
-    )
-
-
-def _extremes(seconds: list[float]) -> Range:
-    return np.array([min(seconds), max(seconds)])
-
-
-def _attack_seconds(
-    world: World, cell: Cell, seen: list[Observation]
-) -> tuple[list[float], list[float], float]:
-    """Of the shadows of each round, of all attacks on it, and of the scores in the end."""
-    adversary = adversary_of(world, cell)
-    attacks = [
-        make_attack(
-            load_attack(name),
-            world.scenario.attack_options.get(name, {}),
-            world.run_seed(0).child("estimate", name),
-        )
-        for name in world.scenario.audit.attacks
-    ]
-
-    def listen(observation: Observation) -> None:
-        shadow = adversary.shadow(observation)  # known by now
-        for attack in attacks:
-            attack.partial_fit(observation, shadow, adversary.layout)
-
-    shadows, fits = [], []
-    for observation in seen:
-        shadows.append(_time(lambda o=observation: adversary.shadow(o)))  # type: ignore[misc]
-        fits.append(_time(lambda o=observation: listen(o)))  # type: ignore[misc]
-    return shadows, fits, _time(lambda: [attack.score() for attack in attacks])
-
-
-def _made_up(world: World, cell: Cell, steps: int, size: int) -> list[Observation]:
-    """Rounds as they would be seen, each the step of one batch of the target."""
-    engine, seed = world.engine(cell.run), world.run_seed(cell.run).child("estimate")
-    clients = world.deal(cell.run).audited(cell.participants).clients
-    rng = seed.generator("batches")
-    found = []
-    for number in range(3 * REPEATS):
-        deltas = [
-            -world.scenario.federation.lr
-            * engine.gradients(
-                engine.initial, world.samples, [rng.choice(clients[client], size)], seed
-            )[0]
-            * steps
-            for client in (ADVERSARY, TARGET)
-        ]
-        weight = 1.0 / cell.participants
-        mean = (deltas[0] + deltas[1] * (cell.participants - 1)) * weight
-        found.append(
-            Observation(
-                round=number,
-                before=engine.initial,
-                global_delta=mean,
-                own_delta=deltas[0],
-                own_weight=weight,
-                participants=cell.participants,
-                client_deltas={ADVERSARY: deltas[0], TARGET: deltas[1]},
-                target=TARGET if world.scenario.audit.threat_model == "server" else None,
-            )
-        )
-    return found
-
-
 def _disk(scenario: Scenario, cells: list[Cell], size: int) -> int:
     """Bytes of the parameters of every run and of every trace."""
     total = 4 * size * scenario.runs
@@ -257,34 +141,12 @@ def _disk(scenario: Scenario, cells: list[Cell], size: int) -> int:
     return total
 
 
-def _peak_memory() -> int:
-    """Bytes this process has held at most: after data, model, and some rounds of the attacks."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
 def _existing(path: Path) -> Path:
     """The nearest folder above that is there."""
     path = Path(os.path.abspath(path))
     while not path.is_dir() and path != path.parent:
         path = path.parent
     return path
-
-
-def _range(work: Callable[[], object]) -> Range:
-    work()  # the first call also allocates
-    taken = [_time(work) for _ in range(REPEATS)]
-    return np.array([min(taken), max(taken)])
-
-
-def _time(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 def estimate_lines(found: Estimate) -> list[str]:

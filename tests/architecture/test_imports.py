@@ -24,7 +24,7 @@ LAYERS = [
     ["evaluation"],
     ["ledger"],
     ["report"],
-    ["audit", "inventory", "memory", "selftest", "doctor"],
+    ["audit", "inventory", "memory", "selftest", "doctor", "trial"],
     ["library", "estimate"],
     ["dilution", "sweep"],
     ["report.dilution", "report.sweep"],
