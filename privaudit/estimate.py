@@ -15,15 +15,13 @@ from privaudit.data.files import default_data_dir
 from privaudit.engine.process import tune_process
 from privaudit.experiment.cells import Cell, cells_of, groups_of
 from privaudit.experiment.world import World, check_world, load_world
+from privaudit.observation.vectors import SPARSE_BELOW
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
 from privaudit.trial import Costs, Range, cell_costs, peak_memory, time_range
 
 MARGIN = 1.3
 """What the slowest of a few steps leaves out: loading, reports, the ledger, a busy machine."""
-
-SPARSE_BELOW = 0.4
-"""Density below which a trace keeps indices and values (docs/trace.md)."""
 
 
 @dataclass(frozen=True)

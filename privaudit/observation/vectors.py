@@ -9,10 +9,14 @@ PRECISIONS: dict[str, torch.dtype] = {"single": torch.float32, "half": torch.bfl
 """How values may be stored. ``half`` keeps the exponents of single precision, and 8 bits."""
 
 
+SPARSE_BELOW = 0.4
+"""Up to this density a vector is kept as indices and values (docs/trace.md)."""
+
+
 def pack(name: str, vector: Tensor, precision: str = "single") -> dict[str, Tensor]:
-    """A vector as it is or, where under 40 % is non-zero, as indices and values."""
+    """A vector as it is or, where little of it is non-zero, as indices and values."""
     dtype = PRECISIONS[precision]
-    if int(vector.count_nonzero()) > 0.4 * len(vector):
+    if int(vector.count_nonzero()) > SPARSE_BELOW * len(vector):
         return {name: vector.to(dtype).contiguous()}
     nonzero = vector.nonzero().squeeze(1)
     return {f"{name}/indices": nonzero.to(torch.int32), f"{name}/values": vector[nonzero].to(dtype)}
