@@ -48,11 +48,12 @@ class LinearDelta(Attack):
     def partial_fit(self, observation: Observation, shadow: ShadowRound, layout: Layout) -> Self:
         """Centre what was seen and the simulated aggregates on the round's expectation."""
         rng = self.seed.generator("aggregates", observation.round)
-        aggregates, labels = shadow.aggregates(rng)
-        both = torch.cat([aggregates, observation.signal.unsqueeze(0)])
-        both = self._sketch(both - aggregates.mean(0))
+        # Sums of sketches are sketches of sums: nothing of the size of all aggregates is made.
+        aggregates, labels = shadow.seen_through(self._sketch).aggregates(rng)
+        both = torch.cat([aggregates, self._sketch(observation.signal.unsqueeze(0))])
+        both -= aggregates.mean(0)
         scale = both[:-1].square().mean().sqrt().clamp_min(torch.finfo(torch.float32).tiny)
-        both = both / scale
+        both /= scale
         self._train.append(both[:-1].numpy())
         self._labels.append(labels)
         self._observed.append(both[-1:].numpy())

@@ -199,7 +199,6 @@ def _part_of(
     observation: Observation, shadow: ShadowRound, part: Tensor
 ) -> tuple[Observation, ShadowRound]:
     """Both with the coordinates ``part`` only."""
-    kinds = {id(v): v[:, part] for v in (shadow.present, shadow.absent, shadow.bystanders)}
     clients = {client: delta[part] for client, delta in observation.client_deltas.items()}
     return (
         replace(
@@ -209,12 +208,7 @@ def _part_of(
             own_delta=observation.own_delta[part],
             client_deltas=clients,
         ),
-        replace(
-            shadow,
-            present=kinds[id(shadow.present)],
-            absent=kinds[id(shadow.absent)],
-            bystanders=kinds[id(shadow.bystanders)],
-        ),
+        shadow.seen_through(lambda deltas: deltas[:, part]),
     )
 
 

@@ -47,29 +47,36 @@ def structure(vectors: Tensor, layout: Layout) -> Tensor:
 
     A row is an output unit (or a word of an embedding), a column an input unit; kernels are summed.
     """
-    # A few vectors at a time, so that they stay in the cache.
-    parts = vectors.split(max(1, CACHE // max(1, layout.size)))
-    return torch.cat([_structure(part, layout) for part in parts])
-
-
-def _structure(vectors: Tensor, layout: Layout) -> Tensor:
     tiny = torch.finfo(torch.float32).tiny
-    count = len(vectors)
-    # Energies above, non-zeros below: one pass over both.
-    both = torch.empty(2 * count, layout.size)
-    torch.square(vectors, out=both[:count])
-    torch.ne(vectors, 0.0, out=both[count:])
     features = []
     for piece in layout.slices:
-        values = both[:, piece.start : piece.stop]
-        total = values[:count].mean(1, keepdim=True) + tiny
-        features.append(total.log())
+        values = vectors[:, piece.start : piece.stop]
         if len(piece.shape) < 2:
-            features.append((values[:count] / total + FLOOR).log_())
+            energy = values.square()
+            total = energy.mean(1, keepdim=True) + tiny
+            features += [total.log(), (energy / total + FLOOR).log_()]
             continue
-        values = values.reshape(2 * count, *piece.shape[:2], -1)
-        values = values.squeeze(3) if values.shape[3] == 1 else values.mean(3)
-        for axis in (2, 1):
-            means = values.mean(axis)
-            features += [(means[:count] / total + FLOOR).log_(), means[count:]]
+        rows, columns = _means(values.unflatten(1, (*piece.shape[:2], -1)))
+        total = rows[0].mean(1, keepdim=True) + tiny
+        features.append(total.log())
+        for energy, used in (rows, columns):
+            features += [(energy / total + FLOOR).log_(), used]
     return torch.cat(features, dim=1)
+
+
+def _means(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Of [n, R, C, k]: [2, n, R] of each row and [2, n, C] of each column.
+
+    First the mean square, then the share of non-zeros; some rows at a time, which stay in the
+    cache for both.
+    """
+    count, rows, columns, kernel = values.shape
+    across, down = [], torch.zeros(2, count, columns)
+    for part in values.split(max(1, CACHE // (count * columns * kernel)), 1):
+        both = torch.empty(2, *part.shape)
+        torch.square(part, out=both[0])
+        torch.ne(part, 0.0, out=both[1])
+        both = both.squeeze(4) if kernel == 1 else both.mean(4)
+        across.append(both.mean(3))
+        down += both.sum(2)
+    return torch.cat(across, 2), down / rows

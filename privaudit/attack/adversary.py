@@ -10,6 +10,7 @@ an adversary of several federations at the same parameters computes them once (:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -112,6 +113,15 @@ class ShadowRound:
             )
             np.add.at(row, rng.choice(free, count, replace=count > len(free)), 1.0)
         return target + torch.from_numpy(weights) @ self.bystanders, labels
+
+    def seen_through(self, view: Callable[[Tensor], Tensor]) -> ShadowRound:
+        """The round with a linear view of its shadows, [n, P] to [n, D].
+
+        Aggregates of the views are views of the aggregates, at the cost of D numbers instead of P.
+        """
+        present, absent = view(self.present), view(self.absent)
+        bystanders = absent if self.bystanders is self.absent else view(self.bystanders)
+        return replace(self, present=present, absent=absent, bystanders=bystanders)
 
     @property
     def _shares_pool(self) -> bool:

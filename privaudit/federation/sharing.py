@@ -82,7 +82,9 @@ class Sharing:
         if self.fraction == 1.0:
             return delta
         mask = SHARING_RULES[self.rule](delta, self.fraction, layout, seed)
-        return torch.where(mask, delta, torch.zeros((), dtype=delta.dtype))
+        # All bits or none of them: on an irregular mask this is three times as fast as a choice.
+        bits = _bits(delta)
+        return torch.from_numpy(bits & -mask.numpy().astype(bits.dtype)).view(delta.dtype)
 
 
 def shared_count(fraction: float, size: int) -> int:
@@ -96,16 +98,22 @@ def shared_count(fraction: float, size: int) -> int:
 def _top(values: Tensor, fraction: float) -> Tensor:
     """Mask of the ``ceil(fraction * n)`` largest values >= 0; of equals, the first.
 
-    What is not a number goes first: the server must see it to refuse the delta.
+    Numbers >= 0 have the order of their bits read as integers, which partition faster; what is not
+    a number then comes first, and it must: the server has to see it to refuse the delta.
     """
     count = shared_count(fraction, len(values))
-    array = np.where(np.isnan(values.numpy()), np.inf, values.numpy())
-    used = array > 0
-    known = int(used.sum())
+    bits = _bits(values)
+    used = bits > 0
+    known = int(np.count_nonzero(used))
     if known <= count:  # many zeros are what makes a partition slow
-        cut, mask = 0.0, used
+        cut, mask = 0, used
     else:
-        cut = np.partition(array[used], known - count)[known - count]
-        mask = array > cut
-    mask[np.flatnonzero(array == cut)[: count - int(mask.sum())]] = True
+        cut = np.partition(bits[used], known - count)[known - count]
+        mask = bits > cut
+    mask[np.flatnonzero(bits == cut)[: count - int(np.count_nonzero(mask))]] = True
     return torch.from_numpy(mask)
+
+
+def _bits(values: Tensor) -> np.ndarray:
+    """The same memory, read as integers."""
+    return values.numpy().view(f"i{values.element_size()}")

@@ -170,6 +170,23 @@ def test_a_lone_target_has_the_shadows_themselves() -> None:
     assert torch.equal(sums, torch.cat([coded(0, 3), coded(1, 3)]))
 
 
+@pytest.mark.parametrize("own_pool", [True, False])
+@pytest.mark.parametrize("contributors", [1, 2, 5])
+def test_aggregates_of_a_linear_view_are_views_of_the_aggregates(
+    own_pool: bool, contributors: int
+) -> None:
+    generator = torch.Generator().manual_seed(7)
+    present, absent, pool = (torch.randn(4, 30, generator=generator) for _ in range(3))
+    shadow = ShadowRound(present, absent, pool if own_pool else absent, contributors)
+    matrix = torch.randn(30, 3, generator=generator)
+    summed, truth = shadow.aggregates(np.random.default_rng(1))
+    seen, labels = shadow.seen_through(lambda deltas: deltas @ matrix).aggregates(
+        np.random.default_rng(1)
+    )
+    assert torch.allclose(seen, summed @ matrix, atol=1e-4)
+    assert np.array_equal(labels, truth)
+
+
 def test_the_adversary_holds_no_truth_about_others() -> None:
     """Engine, own records, rules, number of shadows and seed; else only what it computes itself."""
     allowed = {"engine", "auxiliary", "facts", "shadows", "seed"}
