@@ -13,9 +13,9 @@ import numpy as np
 from privaudit.audit import number_of_workers
 from privaudit.data.files import default_data_dir
 from privaudit.engine.process import tune_process
-from privaudit.experiment.cells import Cell, cells_of, groups_of
+from privaudit.experiment.cells import Cell, cells_for_layers, cells_of, groups_of
 from privaudit.experiment.world import World, check_world, load_world
-from privaudit.observation.vectors import SPARSE_BELOW
+from privaudit.observation.vectors import PRECISIONS, SPARSE_BELOW
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
 from privaudit.trial import Costs, Range, cell_costs, peak_memory, time_range
@@ -84,7 +84,7 @@ def estimate(
         seconds_low=float(low),
         seconds_high=float(high) * MARGIN,
         memory=memory * min(workers, max(scenario.runs, len(groups))),
-        disk=_disk(scenario, cells, size),
+        disk=_disk(scenario, groups, workers, size),
         free=shutil.disk_usage(_existing(out)).free,
     )
 
@@ -127,16 +127,29 @@ def _group_seconds(world: World, costs: dict[int, Costs], group: Sequence[Cell])
     return np.asarray(audit.rounds * per_round + final)
 
 
-def _disk(scenario: Scenario, cells: list[Cell], size: int) -> int:
-    """Bytes of the parameters of every run and of every trace."""
-    total = 4 * size * scenario.runs
-    for cell in cells:
-        vectors = [1 - (1 - cell.fraction) ** cell.participants, cell.fraction]
-        if scenario.audit.threat_model == "server":
-            vectors += [cell.fraction] * cell.participants
-        per_round = sum(8 * d * size if d < SPARSE_BELOW else 4 * size for d in vectors)
-        total += int(4 * size + scenario.audit.rounds * per_round)
-    return total
+def _disk(scenario: Scenario, groups: Sequence[Sequence[Cell]], workers: int, size: int) -> int:
+    """Bytes of the parameters of every run and of the traces that are there at the same time."""
+    parameters = 4 * size * scenario.runs
+    if scenario.audit.keep_traces:
+        return parameters + sum(_trace_bytes(scenario, c, size) for group in groups for c in group)
+    kept = set(cells_for_layers(scenario))
+    passing = sorted(
+        sum(_trace_bytes(scenario, c, size) for c in group if c not in kept) for group in groups
+    )
+    stay = sum(_trace_bytes(scenario, cell, size) for cell in kept)
+    return parameters + stay + sum(passing[-workers:])
+
+
+def _trace_bytes(scenario: Scenario, cell: Cell, size: int) -> int:
+    """Of the aggregate and the own delta of each round, and of what else a trace may hold."""
+    audit = scenario.audit
+    value = PRECISIONS[audit.trace_precision].itemsize
+    shares = [1 - (1 - cell.fraction) ** cell.participants, cell.fraction]
+    if audit.threat_model == "server":
+        shares += [cell.fraction] * cell.participants
+    deltas = sum((4 + value) * s if s < SPARSE_BELOW else value for s in shares)
+    step = 4 if audit.trajectory == "common" or audit.trace_precision == "half" else 0
+    return int(size * (4 + audit.rounds * (deltas + step)))
 
 
 def _existing(path: Path) -> Path:

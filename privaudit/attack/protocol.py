@@ -17,6 +17,7 @@ import numpy as np
 
 from privaudit.attack.adversary import Adversary, ShadowRound
 from privaudit.engine.layout import Layout
+from privaudit.engine.process import KeptMemory
 from privaudit.errors import UserError, unknown_name
 from privaudit.observation.views import Observation, ParticipantView
 from privaudit.randomness import Seed
@@ -91,6 +92,7 @@ def fit_in_step(listenings: Sequence[Listening]) -> list[Exception | None]:
         For each the error that ended it (one of :data:`FAILURES`), or None; the others go on.
     """
     errors: list[Exception | None] = [None] * len(listenings)
+    memory = KeptMemory()
     for observations in zip_longest(*(listening.view for listening in listenings)):
         for number, (listening, observation) in enumerate(
             zip(listenings, observations, strict=True)
@@ -103,6 +105,7 @@ def fit_in_step(listenings: Sequence[Listening]) -> list[Exception | None]:
                     attack.partial_fit(observation, shadow, listening.adversary.layout)
             except FAILURES as error:
                 errors[number] = error
+        memory.after_round()
     return errors
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+from contextlib import suppress
+from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEEP = 1 << 30
+
+GROWTH = 1 << 30
+"""Bytes by which a process may grow before what it keeps in vain is given back."""
 
 
 def tune_process(threads: int = 1) -> None:
@@ -18,6 +23,8 @@ def tune_process(threads: int = 1) -> None:
     training step; keeping them is worth 1.3-1.7x on the bundled models (docs/performance.md). With
     two processes on two cores, a second thread per process only makes them wait for each other.
     """
+    # Large blocks on large pages are mapped faster. Torch reads this when it makes its first one.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     import torch
 
     torch.set_num_threads(threads)
@@ -31,3 +38,32 @@ def tune_process(threads: int = 1) -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, _KEEP)
     except (OSError, AttributeError):  # not glibc: slower, nothing else
         return
+
+
+class KeptMemory:
+    """What keeping memory costs, bounded: blocks that nobody uses go back to the system.
+
+    Where blocks of a large model come and go between small ones that stay, a block often no longer
+    fits into the place of an earlier one, and a process that keeps everything grows with the
+    rounds. Giving back costs a round or so of faulting in again, so it is done now and then.
+    """
+
+    def __init__(self, growth: int = GROWTH) -> None:
+        self._growth = growth
+        self._resident = resident()
+
+    def after_round(self) -> None:
+        """Give back what is not in use, if the process has grown too much since the last time."""
+        if resident() - self._resident > self._growth:
+            with suppress(OSError, AttributeError):  # not glibc
+                ctypes.CDLL(None).malloc_trim(0)
+            self._resident = resident()
+
+
+def resident() -> int:
+    """Bytes of this process in memory now; 0 where the system does not say (other than Linux)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -95,6 +95,30 @@ def test_a_dry_run_as_json(elsewhere: Path, capsys: pytest.CaptureFixture[str]) 
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "audit.threat_model=participant",
+        "audit.threat_model=server",
+        "audit.trajectory=own",
+        "audit.trace_precision=half",
+        "audit.keep_traces=false",
+    ],
+)
+def test_a_dry_run_knows_how_large_the_traces_get(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str], setting: str
+) -> None:
+    tiny = [*TINY, "--set", "audit.rounds=12", "--set", setting, "--no-ledger"]
+    said_before = json.loads(said(capsys, "run", "quickstart", "--dry-run", "--json", *tiny))
+    expected = said_before["estimate"]["disk"]
+    run_command("run", "quickstart", "--quiet", "--out", "run", *tiny)
+    left = sum(f.stat().st_size for f in (elsewhere / "run").rglob("*.safetensors"))
+    if setting == "audit.keep_traces=false":  # most of what was there is gone by now
+        assert left < expected
+    else:
+        assert 0.6 * expected < left < 1.02 * expected, "names and shapes are not counted"
+
+
 def test_a_dry_run_refuses_what_a_run_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     for wrong in (["--workers", "0"], ["--set", 'audit.properties=["bolt"]']):
         assert run_command("run", "quickstart", "--dry-run", *wrong) == 2
