@@ -30,7 +30,18 @@ import torch  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from sections import Row  # noqa: E402
 
-PARTS = ("W1", "peers", "W2", "clients", "rounds", "traces", "fits", "grid", "dilution")
+PARTS = (
+    "W1",
+    "peers",
+    "W2",
+    "clients",
+    "rounds",
+    "attacked",
+    "traces",
+    "fits",
+    "grid",
+    "dilution",
+)
 
 
 def main() -> None:
@@ -45,6 +56,7 @@ def main() -> None:
         "W2": lambda: sections.w2(repeats, models),
         "clients": lambda: sections.scale("clients", clients),
         "rounds": lambda: sections.scale("rounds", [10, 40] if quick else [10, 50, 200, 800]),
+        "attacked": lambda: sections.scale("attacked", [10] if quick else [10, 40, 160]),
         "traces": lambda: sections.traces(20, repeats),
         "fits": lambda: sections.fits([5000] if quick else [5000, 50_000, 400_000]),
         "grid": lambda: sections.grid(

@@ -2,6 +2,8 @@
 
 ``python scale.py clients 1000``: one round of FedSGD over so many clients, four records each.
 ``python scale.py rounds 100``: so many audited rounds of five clients, written to a trace.
+``python scale.py attacked 100``: so many audited rounds of two clients and a large model, with the
+attacks.
 ``python scale.py features 50000 NAME``: an attack fitted on a model of about so many parameters.
 ``python scale.py traces 20``: MB/s of so many rounds written and read, and of plain files.
 """
@@ -26,7 +28,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from privaudit.attack.adversary import Adversary, AuxiliaryData, ProtocolFacts  # noqa: E402
-from privaudit.attack.protocol import make_attack  # noqa: E402
+from privaudit.attack.protocol import fit_together, make_attack  # noqa: E402
 from privaudit.attack.registry import load_attack  # noqa: E402
 from privaudit.engine.engine import Engine, Samples  # noqa: E402
 from privaudit.engine.process import tune_process  # noqa: E402
@@ -46,6 +48,9 @@ from privaudit.randomness import Seed  # noqa: E402
 SEED, LR, CLASSES = Seed(0), 0.05, 47
 AUDITED, SHADOWS, FIT_BATCH, INPUTS = 40, 16, 16, 30
 """Of a fit: rounds, shadow batches of each kind per round (so 1,280 aggregates), and so on."""
+
+LARGE, ATTACKS = 1_000_000, ("melis-rf", "linear", "magnitude-stack")
+"""Parameters, and attacks, of the rounds listened to."""
 
 
 def clients(count: int) -> dict[str, float]:
@@ -69,13 +74,7 @@ def rounds(count: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace"
         started = time.perf_counter()
-        with TraceWriter(path, engine.initial, engine.layout) as writer:
-            training, tap = LocalTraining(LR), Tap(writer, adversary=0)
-            start = engine.initial
-            for _ in run_rounds(
-                engine, samples, start, plan, training, rounds=count, seed=SEED, observers=[tap]
-            ):
-                pass
+        _listen(path, engine, samples, plan, count)
         written = time.perf_counter()
         for _ in Trace.open(path):
             pass
@@ -84,14 +83,41 @@ def rounds(count: int) -> dict[str, float]:
 
 def features(count: int, name: str) -> dict[str, float]:
     """Fit and score; processor seconds of the attack alone, not of its shadows."""
-    engine = Engine(MLP(2, INPUTS, hidden=(count // (INPUTS + 3),)))
+    spent = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        trace, adversary = _two_clients(Path(folder) / "trace", count, AUDITED)
+        attack = make_attack(load_attack(name), {}, SEED.child(name))
+        for observation in trace.view():
+            shadow = adversary.shadow(observation)
+            started = time.process_time()
+            attack.partial_fit(observation, shadow, adversary.layout)
+            spent += time.process_time() - started
+        started = time.process_time()
+        attack.score()
+    spent += time.process_time() - started
+    return {"seconds": spent, "parameters": adversary.layout.size}
+
+
+def attacked(count: int) -> dict[str, float]:
+    """Rounds of a large model, listened to with every attack; wall time with the disk."""
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        trace, adversary = _two_clients(Path(folder) / "trace", LARGE, count)
+        attacks = [make_attack(load_attack(name), {}, SEED.child(name)) for name in ATTACKS]
+        fit_together(attacks, trace.view(), adversary)
+        for attack in attacks:
+            attack.score()
+    return {"seconds": time.perf_counter() - started}
+
+
+def _two_clients(path: Path, parameters: int, count: int) -> tuple[Trace, Adversary]:
+    """A trace of rounds of an adversary and a target, and what the adversary owns."""
+    engine = Engine(MLP(2, INPUTS, hidden=(parameters // (INPUTS + 3),)))
     rng = np.random.default_rng(0)
     present = (np.arange(2000) % 2).astype(np.int8)
     rows = rng.standard_normal((2000, INPUTS)).astype(np.float32) + present[:, None]
     samples = Samples.of(rows, rng.integers(2, size=2000))
     facts = ProtocolFacts(2, FIT_BATCH, 1, LR, 0.0, Transforms(), 1.0, "without")
-    adversary = Adversary(engine, AuxiliaryData(samples, present), facts, SHADOWS, SEED)
-    attack = make_attack(load_attack(name), {}, SEED.child(name))
 
     def plan(number: int) -> list[ClientWork]:
         draw = SEED.generator("plan", number)
@@ -100,24 +126,26 @@ def features(count: int, name: str) -> dict[str, float]:
             ClientWork(c, [draw.choice(pool, FIT_BATCH)]) for c, pool in enumerate((own, target))
         ]
 
-    spent = 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trace"
-        with TraceWriter(path, engine.initial, engine.layout) as writer:
-            training, tap = LocalTraining(LR), Tap(writer, adversary=0)
-            start = engine.initial
-            for _ in run_rounds(
-                engine, samples, start, plan, training, rounds=AUDITED, seed=SEED, observers=[tap]
-            ):
-                pass
-        for observation in Trace.open(path).view():
-            shadow = adversary.shadow(observation)
-            started = time.process_time()
-            attack.partial_fit(observation, shadow, adversary.layout)
-            spent += time.process_time() - started
-        started = time.process_time()
-        attack.score()
-    return {"seconds": spent + time.process_time() - started, "parameters": engine.layout.size}
+    _listen(path, engine, samples, plan, count)
+    adversary = Adversary(engine, AuxiliaryData(samples, present), facts, SHADOWS, SEED)
+    return Trace.open(path), adversary
+
+
+def _listen(
+    path: Path,
+    engine: Engine,
+    samples: Samples,
+    plan: Callable[[int], list[ClientWork]],
+    count: int,
+) -> None:
+    """Rounds as the first client sees them, in a trace."""
+    with TraceWriter(path, engine.initial, engine.layout) as writer:
+        training, tap = LocalTraining(LR), Tap(writer, adversary=0)
+        start = engine.initial
+        for _ in run_rounds(
+            engine, samples, start, plan, training, rounds=count, seed=SEED, observers=[tap]
+        ):
+            pass
 
 
 def traces(count: int) -> dict[str, float]:
@@ -171,6 +199,7 @@ def main() -> None:
     kinds: dict[str, Callable[..., dict[str, float]]] = {
         "clients": clients,
         "rounds": rounds,
+        "attacked": attacked,
         "features": features,
         "traces": traces,
     }

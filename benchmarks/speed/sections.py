@@ -123,16 +123,24 @@ def w2(repeats: int, models: Sequence[str]) -> list[Row]:
     return rows
 
 
+SCALES = {
+    "clients": ("One round by clients", "processor time"),
+    "rounds": ("Trace by rounds, 5 clients", "wall time, with the disk"),
+    "attacked": ("Rounds with three attacks, 10^6 parameters", "wall time, with the disk"),
+}
+"""What ``scale.py`` measures by size, and with which clock."""
+
+
 def scale(kind: str, sizes: Sequence[int]) -> list[Row]:
     """Seconds and peak memory by the number of clients of a round, or of rounds."""
     rows = []
-    clock = {"clients": "processor time", "rounds": "wall time, with the disk"}[kind]
+    part, clock = SCALES[kind]
+    unit = "clients" if kind == "clients" else "rounds"
     for size in sizes:
         found = measured(kind, size)
         wanted = "< 2000" if kind == "clients" and size == 10_000 else ""
-        part = {"clients": "One round by clients", "rounds": "Trace by rounds, 5 clients"}[kind]
-        rows.append(Row(part, f"{size:,} {kind}", found["seconds"], "s", note=clock))
-        memory = Row(part, f"{size:,} {kind}, peak memory", found["peak"], "MB", wanted=wanted)
+        rows.append(Row(part, f"{size:,} {unit}", found["seconds"], "s", note=clock))
+        memory = Row(part, f"{size:,} {unit}, peak memory", found["peak"], "MB", wanted=wanted)
         rows.append(replace(memory, note=f"PSS at the end {found['pss']:.0f} MB"))
     return rows
 
