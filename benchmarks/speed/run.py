@@ -86,9 +86,8 @@ def main() -> None:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "speed.md").write_text(f"# Speed\n\n{text}")
         pd.DataFrame(map(asdict, rows)).to_csv(options.out / "speed.csv", index=False)
-        for kind, part in (("clients", "One round by clients"), ("rounds", "Trace by rounds")):
-            if kind in options.only:
-                draw(rows, part, kind, options.out / f"{kind}.svg")
+        for kind in [kind for kind in sections.SCALES if kind in options.only]:
+            draw(rows, kind, options.out / f"{kind}.svg")
 
 
 def table(rows: list[Row]) -> str:
@@ -108,9 +107,11 @@ def table(rows: list[Row]) -> str:
     return str(frame.to_markdown(index=False, disable_numparse=True))
 
 
-def draw(rows: list[Row], part: str, kind: str, path: Path) -> None:
-    """Seconds and memory by size, both axes logarithmic."""
-    chosen = [row for row in rows if row.part.startswith(part) and row.value is not None]
+def draw(rows: list[Row], kind: str, path: Path) -> None:
+    """Seconds and memory by size, which is on a logarithmic axis."""
+    part, _ = sections.SCALES[kind]
+    unit = "clients" if kind == "clients" else "rounds"
+    chosen = [row for row in rows if row.part == part and row.value is not None]
     seconds = {_size(row): row.value for row in chosen if row.unit == "s"}
     memory = {_size(row): row.value for row in chosen if row.unit == "MB"}
     with mpl.rc_context({"svg.hashsalt": "speed", "svg.fonttype": "none"}):
@@ -119,7 +120,7 @@ def draw(rows: list[Row], part: str, kind: str, path: Path) -> None:
             figure.subplots(1, 2), (seconds, memory), ("seconds", "peak memory, MB"), strict=True
         ):
             axes.plot(list(values), list(values.values()), "o-")
-            axes.set(xscale="log", xlabel=kind, ylabel=name, ylim=(0, None))
+            axes.set(xscale="log", xlabel=unit, ylabel=name, ylim=(0, None))
         figure.savefig(path, metadata={"Date": None})
 
 
