@@ -189,7 +189,7 @@ def test_transforms_do_not_change_their_argument() -> None:
 def test_a_delta_that_is_not_a_number_stays_so_for_the_server_to_refuse(
     rule: str, fraction: float
 ) -> None:
-    for bad in (math.nan, math.inf):
+    for bad in (math.nan, math.copysign(math.nan, -1.0), math.inf, -math.inf):
         delta = torch.cat([torch.tensor([0.5, bad, -2.0]), torch.zeros(7)])
         sent = Sharing(rule, fraction).apply(delta, Layout.of([("only", (10,))]), Seed(0))
         assert not torch.isfinite(sent).all()
