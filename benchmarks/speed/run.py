@@ -109,8 +109,7 @@ def table(rows: list[Row]) -> str:
 
 def draw(rows: list[Row], kind: str, path: Path) -> None:
     """Seconds and memory by size, which is on a logarithmic axis."""
-    part, _ = sections.SCALES[kind]
-    unit = "clients" if kind == "clients" else "rounds"
+    part, unit, _ = sections.SCALES[kind]
     chosen = [row for row in rows if row.part == part and row.value is not None]
     seconds = {_size(row): row.value for row in chosen if row.unit == "s"}
     memory = {_size(row): row.value for row in chosen if row.unit == "MB"}

@@ -124,18 +124,21 @@ def w2(repeats: int, models: Sequence[str]) -> list[Row]:
 
 
 SCALES = {
-    "clients": ("One round by clients", "processor time"),
-    "rounds": ("Trace by rounds, 5 clients", "wall time, with the disk"),
-    "attacked": ("Rounds with three attacks, 10^6 parameters", "wall time, with the disk"),
+    "clients": ("One round by clients", "clients", "processor time"),
+    "rounds": ("Trace by rounds, 5 clients", "rounds", "wall time, with the disk"),
+    "attacked": (
+        "Rounds with three attacks, 10^6 parameters",
+        "rounds",
+        "wall time, with the disk",
+    ),
 }
-"""What ``scale.py`` measures by size, and with which clock."""
+"""What ``scale.py`` measures by size, of what the size is a number, and with which clock."""
 
 
 def scale(kind: str, sizes: Sequence[int]) -> list[Row]:
     """Seconds and peak memory by the number of clients of a round, or of rounds."""
     rows = []
-    part, clock = SCALES[kind]
-    unit = "clients" if kind == "clients" else "rounds"
+    part, unit, clock = SCALES[kind]
     for size in sizes:
         found = measured(kind, size)
         wanted = "< 2000" if kind == "clients" and size == 10_000 else ""
