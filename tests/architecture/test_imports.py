@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS = [
-    ["errors", "randomness"],
+    ["errors", "randomness", "source"],
     ["data", "engine", "statistics"],
     ["models", "federation"],
     ["observation"],
