@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.linear import LinearDelta
 from privaudit.audit import run_audit
 from privaudit.experiment.attacking import adversary_of
 from privaudit.experiment.cells import Cell, cells_of
@@ -22,6 +21,7 @@ from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.observation.trace import Trace
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import Scenario
+from privaudit_attacks.linear import LinearDelta
 
 SMALL = (
     "runs=1",

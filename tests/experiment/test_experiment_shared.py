@@ -9,7 +9,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks.linear import LinearDelta
 from privaudit.engine.engine import Engine
 from privaudit.experiment.attacking import attack_cells
 from privaudit.experiment.cells import LARGEST_GROUP, Cell, cells_of, groups_of, trace_folder
@@ -20,6 +19,7 @@ from privaudit.experiment.training import train_run, trained_parameters
 from privaudit.experiment.world import World, load_world
 from privaudit.observation.trace import Trace
 from privaudit.scenario.load import load_scenario
+from privaudit_attacks.linear import LinearDelta
 
 GRID = (
     "runs=1",
