@@ -53,6 +53,6 @@ def failure_of_others(error: BaseException) -> str:
         raise error
     try:
         says = " ".join(str(error).split())
-    except Exception:  # their __str__ may fail as well
+    except BaseException:  # their __str__ may fail as well
         says = ""
     return f"{type(error).__name__}: {says}" if says else type(error).__name__

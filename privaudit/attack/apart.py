@@ -25,9 +25,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from typing import IO, Any
 
+import cloudpickle
 import numpy as np
 import torch
-from joblib.externals import cloudpickle
 
 from privaudit.attack.scoring import (
     MODEL,
@@ -39,10 +39,11 @@ from privaudit.attack.scoring import (
 )
 from privaudit.observation.views import Observation
 
-KEPT = tuple(
-    "PATH HOME LANG LC_ TZ TMP TEMP LD_LIBRARY_PATH DYLD_ SYSTEM VIRTUAL_ENV CONDA_PREFIX OMP_ MKL_"
-    " OPENBLAS_ KMP_ THP_ MALLOC_ TORCH PYTORCH_ CUDA_ CUBLAS_ NVIDIA_ ROCM_ HIP_"
-    " PYTHONHASHSEED".split()
+KEPT = (
+    *("PATH", "HOME", "LANG", "LC_", "TZ", "TMP", "TEMP", "SYSTEM", "PYTHONHASHSEED"),
+    *("LD_LIBRARY_PATH", "DYLD_", "VIRTUAL_ENV", "CONDA_PREFIX", "MALLOC_", "THP_"),
+    *("OMP_", "MKL_", "OPENBLAS_", "KMP_", "TORCH", "PYTORCH_"),
+    *("CUDA_", "CUBLAS_", "NVIDIA_", "ROCM_", "HIP_"),
 )
 """Beginnings of the names of environment variables that attacks are given."""
 

@@ -124,7 +124,8 @@ class _Listener:
         for name, attack in list(self.attacks.items()):
             with _Guard(self, name):
                 found[name] = checked(attack.score(), self.rounds)
-        return {w.name: found.get(w.name) or self.failed[w.name] for w in self.hearing.attacks}
+        found |= self.failed
+        return {wanted.name: found[wanted.name] for wanted in self.hearing.attacks}
 
 
 class _Guard:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from privaudit.attack.adversary import Adversary, AuxiliaryData, ProtocolFacts
+from privaudit.attack.adversary import Adversary, AuxiliaryData
 from privaudit.attack.apart import score_apart
 from privaudit.attack.scoring import Hearing, Scores, Wanted
 from privaudit.engine.engine import Samples
@@ -43,11 +43,10 @@ def attack_cells(
 
 
 def _hearing(world: World, adversary: Adversary, cell: Cell) -> Hearing:
-    phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
     seed = world.attacker_seed(cell.run).child("attack")
     options = world.scenario.attack_options
     return Hearing(
-        adversary.among(cell.participants, phase.training.transforms),
+        adversary.among(world.rules(cell)),
         tuple(
             Wanted(name, options.get(name, {}), seed.child(name, cell.name))
             for name in world.scenario.audit.attacks
@@ -62,7 +61,6 @@ def adversary_of(world: World, cell: Cell) -> Adversary:
     in which it owns the same records.
     """
     scenario = world.scenario
-    phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
     own = _auxiliary_records(world, cell)
     samples = Samples(world.samples.inputs[own], world.samples.labels[own])
     groups = world.dataset.groups
@@ -71,21 +69,10 @@ def adversary_of(world: World, cell: Cell) -> Adversary:
         world.dataset.properties[cell.property][own],
         None if groups is None else groups[own],
     )
-    facts = ProtocolFacts(
-        participants=phase.participants,
-        batch_size=phase.batch_size,
-        local_steps=phase.local_steps,
-        lr=phase.training.lr,
-        momentum=phase.training.momentum,
-        transforms=phase.training.transforms,
-        property_share=phase.property_share,
-        others=phase.others,
-        persistent=scenario.audit.schedule == "dataset",
-    )
     return Adversary(
         engine=world.engine(cell.run),
         auxiliary=auxiliary,
-        facts=facts,
+        rules=world.rules(cell),
         shadows=scenario.audit.shadows,
         seed=world.attacker_seed(cell.run).child("shadows", cell.property),
     )

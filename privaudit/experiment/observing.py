@@ -200,7 +200,6 @@ def _tap(
     stack: ExitStack,
 ) -> Tap:
     """A tap that writes the trace of a cell, which is closed with the stack."""
-    phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
     threat_model = world.scenario.audit.threat_model
     server = threat_model == "server"
     path = trace_folder(folder, cell)
@@ -211,20 +210,7 @@ def _tap(
         engine.layout,
         view=threat_model,
         target=TARGET if server else None,
-        about=_about(phase),
+        rules=world.rules(cell),
         precision=world.scenario.audit.trace_precision,
     )
     return Tap(stack.enter_context(writer), adversary=ADVERSARY, server=server)
-
-
-def _about(phase: AuditedPhase) -> dict[str, float | int | str]:
-    sharing = phase.training.transforms.sharing
-    return {
-        "participants": phase.participants,
-        "lr": phase.training.lr,
-        "momentum": phase.training.momentum,
-        "batch_size": phase.batch_size,
-        "local_steps": phase.local_steps,
-        "sharing_rule": sharing.rule,
-        "shared_fraction": sharing.fraction,
-    }

