@@ -183,10 +183,9 @@ def _check_model_takes_data(world: World) -> tuple[str, ...]:
 
 def input_shape(dataset: Dataset) -> InputShape:
     """The public facts of a data set that a model is built from."""
-    return InputShape(
-        kind=dataset.kind,
+    return InputShape.of(
+        dataset.kind,
+        dataset.inputs.shape,
         num_classes=dataset.num_classes,
-        side=dataset.inputs.shape[1] if dataset.kind == "image" else 0,
         vocabulary_size=len(dataset.vocabulary),
-        features=dataset.inputs.shape[1] if dataset.kind == "table" else 0,
     )

@@ -14,7 +14,7 @@ from privaudit.errors import UserError
 from privaudit.models.build import MODELS, InputShape, build_model, check_model
 from privaudit.randomness import Seed
 
-IMAGE = InputShape("image", num_classes=4, side=12)
+IMAGE = InputShape("image", num_classes=4, height=12, width=12, in_channels=1)
 TEXT = InputShape("text", num_classes=2, vocabulary_size=50)
 TABLE = InputShape("table", num_classes=3, features=6)
 FITTING = {"cnn": IMAGE, "text-cnn": TEXT, "mlp": TABLE}
