@@ -22,6 +22,7 @@ from privaudit.evaluation.layers import LAYERS, measure_layers
 from privaudit.evaluation.records import Record
 from privaudit.experiment.cells import Cell, cells_of, groups_of
 from privaudit.experiment.folder import REMARKS, RunFolder
+from privaudit.experiment.holdings import DATA, describe_data
 from privaudit.experiment.tasks import (
     Job,
     Outcome,
@@ -108,6 +109,7 @@ def run_audit(
             with _ledger(folder, scenario, place, accounts) as ledger:
                 if not has_manifest(folder):
                     folder.write_json(REMARKS, list(remarks))
+                    folder.write_json(DATA, describe_data(world))
                     _compute(world, folder, job, ledger, workers, show)
                 ledger.conclude()
     return folder

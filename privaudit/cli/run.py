@@ -83,6 +83,7 @@ def run(
     privaudit run table1 --dry-run                  what would it take?
     """
     from privaudit.audit import run_audit
+    from privaudit.experiment.each_value import with_each_value
     from privaudit.experiment.folder import RunFolder
     from privaudit.ledger.place import Place
     from privaudit.scenario.load import load_scenario
@@ -101,7 +102,7 @@ def run(
             overrides.append(f"runs={seeds}")
         if no_ledger:
             overrides.append("ledger.enabled=false")
-        resolved = load_scenario(scenario or "quickstart", overrides)
+        resolved = with_each_value(load_scenario(scenario or "quickstart", overrides), data_dir)
         folder_path = out or Path("runs") / f"{resolved.name}-{timestamp()}"
     place = Place(rpc, keystore, password_file, contract, confirmations)
     place.refuse_without(resolved.ledger.enabled)

@@ -22,7 +22,7 @@ UNLISTED_CATEGORIES = 100
 """Most values of a column that becomes categories without being listed as such."""
 
 MOSTLY = 0.95
-"""A column of which this share of the stated cells are numbers (dates) is one of numbers (dates)."""
+"""A column is one of numbers (of dates) if this share of the cells that state something are."""
 
 FEW_RECORDS = 20
 """With fewer records, that all values of a column differ says nothing."""
@@ -124,23 +124,21 @@ def _check(table: CsvTable, wanted: Wanted) -> None:
 
 def _decide(table: CsvTable, name: str, wanted: Wanted, notes: list[str]) -> tuple[Role, str]:
     """Role and detail of a column; ``notes`` takes what a reader must know of it."""
-    if name == wanted.label:
-        return "label", ""
-    if name in wanted.drop:
-        return "dropped", "listed in drop"
-    for role, listed in (
-        ("text", wanted.text),
-        ("number", wanted.numeric),
-        ("category", wanted.categorical),
-    ):
-        if name in listed:
-            return _with_values(table, name, role)  # type: ignore[arg-type]
-    if name == wanted.group:
-        return "group", ""
-    if name in wanted.properties.values():
-        return "property", ""
-    if not name:
-        return "dropped", "has no name"
+    listed: dict[Role, Sequence[str]] = {
+        "text": wanted.text,
+        "number": wanted.numeric,
+        "category": wanted.categorical,
+    }
+    for role, names in listed.items():
+        if name in names:
+            return _with_values(table, name, role)
+    said: dict[str, tuple[Role, str]] = {"": ("dropped", "has no name")}
+    said |= dict.fromkeys(wanted.properties.values(), ("property", ""))
+    said |= {wanted.group: ("group", "")} if wanted.group else {}
+    said |= dict.fromkeys(wanted.drop, ("dropped", "listed in drop"))
+    said[wanted.label] = ("label", "")
+    if name in said:
+        return said[name]
     if wanted.text:
         return "dropped", "text is the only input"
     return _by_its_cells(table, name, notes)
@@ -154,7 +152,9 @@ def _with_values(table: CsvTable, name: str, role: Role) -> tuple[Role, str]:
             where=str(table.path),
             remedy=f"at most {checks.CLASS_LIMIT} are possible; leave it out with drop",
         )
-    return role, f"{distinct} values" if distinct else ""
+    missing = int(table.missing(name).sum()) if role == "category" else 0
+    note = f", one of them for {missing} cells that state nothing" if missing else ""
+    return role, f"{distinct} values{note}" if distinct else ""
 
 
 def _by_its_cells(table: CsvTable, name: str, notes: list[str]) -> tuple[Role, str]:

@@ -78,7 +78,9 @@ def read_property(table: CsvTable, name: str, wanted: PropertyColumn) -> dict[st
         raise UserError(
             f"property '{name}': column '{wanted.column}' never holds {checks.listed(values)}",
             where=str(table.path),
-            remedy=f"it holds {checks.listed(stated.unique())}" if len(stated) else "it is empty",
+            remedy=f"it holds {checks.listed(stated.unique())}: name those that are present"
+            if len(stated)
+            else "no cell states anything",
         )
     # What is named as present is present, even where it looks like a mark of nothing.
     found = np.where(unknown & ~present, UNKNOWN, present.astype(np.int8))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.layers import read_layers
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.folder import REMARKS, RunFolder
+from privaudit.experiment.holdings import DATA
 from privaudit.experiment.training import training_rows
 from privaudit.ledger.book import Page, read_book
 from privaudit.ledger.entries import AUDITS
@@ -34,6 +35,8 @@ class Content:
         layers: one per layer of the model and property; empty where they were not measured.
         audits: entries of the records as the ledger took them; empty without a ledger.
         remarks: what a reader must know of the model; most have none.
+        data: counts of the data set and of what the roles hold
+            (:func:`privaudit.experiment.holdings.describe_data`).
     """
 
     scenario: Scenario
@@ -46,6 +49,7 @@ class Content:
     layers: Sequence[LayerCell] = ()
     audits: Sequence[dict[str, Any]] = ()
     remarks: Sequence[str] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -80,6 +84,7 @@ def read_content(folder: RunFolder) -> Content:
         layer_cells(read_layers(folder)),
         folder.read_lines(AUDITS) if folder.file(AUDITS).is_file() else (),
         folder.read_json(REMARKS) if folder.file(REMARKS).is_file() else (),
+        folder.read_json(DATA) if folder.file(DATA).is_file() else {},
     )
 
 

@@ -27,6 +27,7 @@ FILES = (
     ("../layers.jsonl", "scores from each layer alone"),
     ("../scenario.toml", "the scenario, every setting included, to run again"),
     ("../scenario.json", "the same, as its SHA-256 is taken"),
+    ("../data.json", "the data in counts, and what each column became"),
     ("../timings.jsonl", "seconds"),
     ("../manifest.json", "SHA-256 of every file of the run"),
 )
