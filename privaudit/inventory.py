@@ -58,6 +58,6 @@ def _attack_row(name: str) -> dict[str, Any]:
     row = {"name": name, "from": point.dist.name if point.dist else "?"}
     try:
         attack = load_attack(name)
-        return row | {"view": attack.view.name, "source": attack.source}
-    except (UserError, AttributeError) as error:  # e.g. a view that is none, in a third party's
+    except UserError as error:
         return row | {"view": "-", "source": f"broken: {error}"}
+    return row | {"view": attack.view.name, "source": attack.source}
