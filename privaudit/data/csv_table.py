@@ -160,5 +160,5 @@ def _text(path: Path, encoding: str) -> str:
         ) from None
     except LookupError:
         raise UserError(
-            f"unknown encoding '{encoding}'", remedy="e.g. utf-8, latin-1, utf-16"
+            f"unknown encoding '{encoding}'", where=str(path), remedy="e.g. utf-8, latin-1, utf-16"
         ) from None

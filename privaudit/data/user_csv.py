@@ -39,7 +39,6 @@ from privaudit.data.dataset import Dataset
 from privaudit.data.files import sha256_of
 from privaudit.data.missing import MARKS
 from privaudit.data.options import Options
-from privaudit.errors import UserError
 from privaudit.randomness import Seed
 
 
@@ -138,12 +137,6 @@ def _labels(table: CsvTable, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
         missing, name, table.path, remedy="leave these records out, or set the option missing"
     )
     order = sorted(set(column), key=lambda cell: (len(cell) if cell.isdigit() else 0, cell))
-    if len(order) > checks.CLASS_LIMIT and not np.isnan(table.numbers(name)).any():
-        raise UserError(
-            f"the label '{name}' holds {len(order)} distinct numbers",
-            where=str(table.path),
-            remedy="a task has classes: put the numbers into a few ranges first",
-        )
     positions = column.map({cell: i for i, cell in enumerate(order)})
     labels, _ = checks.as_classes(positions.to_numpy(np.int64), name, table.path)
     return labels, tuple(order)  # 2 stands before 10

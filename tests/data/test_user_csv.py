@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from privaudit.data import user_csv
+from privaudit.data import csv_table
 from privaudit.data.dataset import Dataset
 from privaudit.data.registry import check_options, load_dataset
 from privaudit.errors import UserError
@@ -88,9 +88,17 @@ def test_present_may_be_a_number_or_a_list(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        (TABLE.replace("40", ""), {}, "column 'age' has 1 missing .*first in record 2.*list it in drop"),
+        (
+            TABLE.replace("40", ""),
+            {},
+            "column 'age' has 1 missing .*first in record 2.*list it in drop",
+        ),
         (TABLE.replace("40", "NaN"), {}, "column 'age' has 1 missing"),
-        (TABLE.replace("40", "inf"), {}, "column 'age' has 1 cells that are no finite .* 'inf' in line 3"),
+        (
+            TABLE.replace("40", "inf"),
+            {},
+            "column 'age' has 1 cells that are no finite .* 'inf' in line 3",
+        ),
         (TABLE.replace("40", "1e200"), {}, "'age' has 1 cells that are no finite .* '1e200'"),
         (TABLE.replace("40", "old"), {"numeric": ["age"]}, "'age' has 1 cells .* 'old' in line 3"),
         (TABLE.replace("bad", ""), {}, "column 'outcome' has 2 missing"),
@@ -108,7 +116,6 @@ def test_present_may_be_a_number_or_a_list(tmp_path: Path) -> None:
         (TABLE, {"numeric": ["wage"]}, "unknown column 'wage'; did you mean 'age'"),
         (TABLE, {"drop": ["age", "ward"]}, "0 columns make inputs of 0 numbers"),
         (TABLE, {"drop": ["age"], "numeric": ["age"]}, "column 'age' is listed twice"),
-        (TABLE, {"text": ["ward"], "numeric": ["age"]}, "text cannot be an input beside numbers"),
         (TABLE, {"encoding": "klingon"}, "unknown encoding 'klingon'"),
         (TABLE, {"categorical": ["outcome"]}, "the label 'outcome' is among the inputs"),
         (b"\xff\xfe\x00garbage", {}, "is not a table in UTF-8"),
@@ -128,7 +135,7 @@ def test_unusable_tables_are_named(
 def test_too_many_categories_are_refused(tmp_path: Path) -> None:
     rows = "\n".join(f"{i % 90},name{i},yes,{i % 2},x" for i in range(1_001))
     text = f"age,ward,smokes,outcome,hospital\n{rows}\n1,name1,no,1,x\n"
-    with pytest.raises(UserError, match="'ward' would become 1001 inputs.*more than 100 must be"):
+    with pytest.raises(UserError, match=r"'ward' would become 1001 inputs.*more than 100 must be"):
         load(tmp_path, text)
     with pytest.raises(UserError, match="column 'ward' has 1001 categories; at most 1000"):
         load(tmp_path, text, categorical=["ward"])
@@ -161,7 +168,7 @@ def test_unusable_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for broken in (packed[:-9], b"not gzip", packed[:20] + b"\x00" * 30 + packed[50:]):
         with pytest.raises(UserError, match="cannot read"):
             load(tmp_path, broken, name="mine.csv.gz")
-    monkeypatch.setattr(user_csv, "TEXT_LIMIT", 50)
+    monkeypatch.setattr(csv_table, "TEXT_LIMIT", 50)
     with pytest.raises(UserError, match="more than 50 bytes"):
         load(tmp_path, packed, name="mine.csv.gz")
 
