@@ -153,7 +153,7 @@ def test_what_the_data_became_is_said_everywhere(
     assert report["data"] == found
     assert report["assumptions"]["Data"].startswith("csv, file race.csv, ")
     target = counted(found, "target")
-    sentence = f"850 records; 'smoker': {target[0]} with, {target[1]} without"
+    sentence = f"'smoker': {target[0]} with, {target[1]} without"
     page = (run / "report" / "index.html").read_text()
     markdown = (run / "report" / "report.md").read_text()
     assert read_page(page).problems == []

@@ -82,6 +82,19 @@ def test_own_class_gets_the_facts_it_names_and_its_options() -> None:
     assert model.layer.weight.shape == (5, 6)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "facts"),
+    [
+        ((9, 28, 20), {"height": 28, "width": 20, "in_channels": 1}),
+        ((9, 12, 12, 3), {"height": 12, "width": 12, "in_channels": 3, "side": 12}),
+    ],
+)
+def test_an_image_has_a_side_only_if_it_is_square(
+    inputs: tuple[int, ...], facts: dict[str, int]
+) -> None:
+    assert InputShape.of("image", inputs, num_classes=4).facts() == {"num_classes": 4} | facts
+
+
 @pytest.mark.usefixtures("own_package")
 def test_options_override_facts() -> None:
     assert build_model("own_models:Own", {"features": 2}, TABLE, Seed(1)).layer.in_features == 2
