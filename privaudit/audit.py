@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -22,6 +23,7 @@ from privaudit.evaluation.layers import LAYERS, measure_layers
 from privaudit.evaluation.records import Record
 from privaudit.experiment.cells import Cell, cells_of, groups_of
 from privaudit.experiment.folder import REMARKS, RunFolder
+from privaudit.experiment.plan import Plan, keep_plan, make_plan
 from privaudit.experiment.tasks import (
     Job,
     Outcome,
@@ -88,8 +90,8 @@ def run_audit(
             rounding.
 
     Raises:
-        UserError: the scenario cannot be run on this data or is a sweep, or the folder or the chain
-            cannot be used.
+        UserError: the scenario cannot be run on this data or is a sweep, the folder or the chain
+            cannot be used, or what the run depends on has changed since it began.
     """
     refuse_sweep(scenario)
     show = progress or Silent()
@@ -105,6 +107,9 @@ def run_audit(
         place.check_reachable()
     with RunFolder.create(out, scenario, resume=resume) as folder:
         if not is_sealed(folder):
+            on_node = place.rpc is not None
+            plan = make_plan(scenario, world.dataset, device=device, on_node=on_node)
+            job = replace(job, plan=keep_plan(folder, plan).model_dump_json())
             with _ledger(folder, scenario, place, accounts) as ledger:
                 if not has_manifest(folder):
                     folder.write_json(REMARKS, list(remarks))
@@ -210,7 +215,8 @@ def _measure(
     ledger.record_cells(show)
 
     _write_timings(world, folder, [*training, *outcomes])
-    records = _records(world, folder, cells, outcomes)
+    plan = Plan.model_validate_json(job.plan)
+    records = _records(plan, folder, cells, outcomes)
     folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
 
 
@@ -225,7 +231,7 @@ def _ledger(
 
 
 def _records(
-    world: World, folder: RunFolder, cells: list[Cell], outcomes: list[Outcome]
+    plan: Plan, folder: RunFolder, cells: list[Cell], outcomes: list[Outcome]
 ) -> list[Record]:
     """Scores joined with the truth, in table order whatever order the cells finished in."""
     failures = {outcome.task: outcome.failure for outcome in outcomes if outcome.failure}
@@ -237,15 +243,14 @@ def _records(
             present = folder.read_json(f"truth/run-{cell.run}/{cell.name}.json")
         records += [
             judge(
-                world.scenario,
-                world.dataset,
+                plan,
                 cell,
                 attack,
                 scores=scores[attack] if scores else None,
                 present=present,
                 reason=failures.get(cell, ""),
             )
-            for attack in world.scenario.audit.attacks
+            for attack in plan.scenario["audit"]["attacks"]
         ]
     return records
 
