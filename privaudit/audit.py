@@ -106,10 +106,10 @@ def run_audit(
     if scenario.ledger.enabled and not resume:  # a run that goes on has its own say about chains
         place.check_reachable()
     with RunFolder.create(out, scenario, resume=resume) as folder:
+        on_node = place.rpc is not None
+        plan = make_plan(scenario, world.dataset, device=device, on_node=on_node)
+        job = replace(job, plan=keep_plan(folder, plan).model_dump_json())
         if not is_sealed(folder):
-            on_node = place.rpc is not None
-            plan = make_plan(scenario, world.dataset, device=device, on_node=on_node)
-            job = replace(job, plan=keep_plan(folder, plan).model_dump_json())
             with _ledger(folder, scenario, place, accounts) as ledger:
                 if not has_manifest(folder):
                     folder.write_json(REMARKS, list(remarks))
