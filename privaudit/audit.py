@@ -216,7 +216,7 @@ def _measure(
 
     _write_timings(world, folder, [*training, *outcomes])
     plan = Plan.model_validate_json(job.plan)
-    records = _records(plan, folder, cells, outcomes)
+    records = _records(world, plan, folder, cells, outcomes)
     folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
 
 
@@ -231,7 +231,7 @@ def _ledger(
 
 
 def _records(
-    plan: Plan, folder: RunFolder, cells: list[Cell], outcomes: list[Outcome]
+    world: World, plan: Plan, folder: RunFolder, cells: list[Cell], outcomes: list[Outcome]
 ) -> list[Record]:
     """Scores joined with the truth, in table order whatever order the cells finished in.
 
@@ -250,11 +250,12 @@ def _records(
                 plan,
                 cell,
                 attack,
+                checksum=world.dataset.checksum,
                 scores=scores[attack] if scores else None,
                 present=present,
                 reason=failures.get(cell, ""),
             )
-            for attack in plan.scenario["audit"]["attacks"]
+            for attack in world.scenario.audit.attacks
         ]
     return records
 

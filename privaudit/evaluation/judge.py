@@ -28,16 +28,27 @@ def judge(
     cell: Cell,
     attack: str,
     *,
+    checksum: str,
     scores: list[float] | None,
     present: list[bool] | None,
     reason: str = "",
 ) -> Record:
-    """The record of one attack on one cell; without scores it is a failed one with its reason."""
+    """The record of one attack on one cell; without scores it is a failed one with its reason.
+
+    Args:
+        plan: of the run.
+        cell: what was attacked.
+        attack: name of the attack.
+        checksum: of the data set.
+        scores: [T], one per audited round.
+        present: [T], the ground truth.
+        reason: why there are no scores.
+    """
     scenario = plan.scenario
     identity: dict[str, Any] = {
         "scenario": scenario["name"],
         "configuration": scenario,
-        "dataset": plan.dataset.model_dump(),
+        "dataset": {"name": plan.dataset.name, "checksum": checksum},
         "model_source": plan.model.model_dump(),
         "attack_source": plan.attacks[attack].model_dump(),
         "versions": plan.versions,

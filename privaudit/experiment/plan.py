@@ -1,12 +1,17 @@
 """The plan: everything a result depends on, written down before the first round.
 
-``plan.json`` holds the resolved scenario, the checksum of the data, and whose code the model, the
+``plan.json`` holds the resolved scenario, a fingerprint of the data, and whose code the model, the
 attacks and the audit itself are. Its SHA-256 is what the ledger has as the plan. A run that goes
 on compares its plan with what would be planned now; records repeat what it says.
+
+The plan lies beside the traces while attacks run, and the ground truth follows from scenario and
+data checksum (:mod:`privaudit.experiment.presence`). So it has the SHA-256 of the checksum, which
+fixes it and does not tell it; the checksum itself is in the records, which come after the attacks.
 """
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -53,13 +58,13 @@ class Origin(BaseModel):
         return f"{owner}, source {self.digest[:12]}"
 
 
-class DataIdentity(BaseModel):
-    """Which data: name and SHA-256 of the loaded records."""
+class PlannedData(BaseModel):
+    """Which data: its name, and the SHA-256 of its checksum (:func:`fingerprint`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    checksum: str
+    fingerprint: str
 
 
 class Plan(BaseModel):
@@ -67,7 +72,7 @@ class Plan(BaseModel):
 
     Attributes:
         scenario: the resolved scenario.
-        dataset: name and checksum.
+        dataset: name and fingerprint.
         model: whose code it is.
         attacks: name -> whose code it is.
         audit: of privaudit itself.
@@ -83,7 +88,7 @@ class Plan(BaseModel):
     format: Literal["privaudit-plan"] = "privaudit-plan"
     version: Literal[1] = 1
     scenario: dict[str, Any]
-    dataset: DataIdentity
+    dataset: PlannedData
     model: Origin
     attacks: dict[str, Origin] = Field(min_length=1)
     audit: Origin
@@ -119,7 +124,7 @@ def make_plan(
     ledger: LedgerKind = "rpc" if on_node else "embedded"
     return Plan(
         scenario=scenario.model_dump(mode="json"),
-        dataset=DataIdentity(name=dataset.name, checksum=dataset.checksum),
+        dataset=PlannedData(name=dataset.name, fingerprint=fingerprint(dataset.checksum)),
         model=Origin.of(model_source(scenario.model.name)),
         attacks={name: Origin.of(source) for name, source in attacks.items()},
         audit=Origin.of(own_source()),
@@ -186,7 +191,7 @@ def refuse_changes(plan: Plan, now: Plan, *, where: str) -> None:
 def changes(plan: Plan, now: Plan) -> list[str]:
     """What differs between two plans, in words; the kind of chain aside, which is pinned."""
     said = [
-        (f"the data set '{plan.dataset.name}', SHA-256", *_short(plan.dataset, now.dataset)),
+        (f"the data set '{plan.dataset.name}', fingerprint", *_short(plan.dataset, now.dataset)),
         (f"the code of model '{_model(plan)}'", str(plan.model), str(now.model)),
         *(
             (f"the code of attack '{name}'", str(origin), str(now.attacks.get(name, "missing")))
@@ -205,8 +210,13 @@ def changes(plan: Plan, now: Plan) -> list[str]:
     return [f"{what} ({before} -> {after})" for what, before, after in said if before != after]
 
 
-def _short(*sets: DataIdentity) -> list[str]:
-    return [f"{found.checksum[:12]}" for found in sets]
+def fingerprint(checksum: str) -> str:
+    """SHA-256 of a data set's checksum: what the plan has in its place."""
+    return hashlib.sha256(f"privaudit.data.v1\0{checksum}".encode()).hexdigest()
+
+
+def _short(*sets: PlannedData) -> list[str]:
+    return [found.fingerprint[:12] for found in sets]
 
 
 def _model(plan: Plan) -> str:

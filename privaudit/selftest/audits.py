@@ -88,7 +88,14 @@ def _cell(
     present = [bool(p) for p in world.presence(cell)]
     for attack in made:
         scores = [float(score) for score in attack.score()]
-        yield judge(plan, cell, attack.name, scores=scores, present=present)
+        yield judge(
+            plan,
+            cell,
+            attack.name,
+            checksum=world.dataset.checksum,
+            scores=scores,
+            present=present,
+        )
 
 
 def _runs(records: Sequence[Record], attack: str) -> list[RunScores]:

@@ -55,6 +55,7 @@ def record(
         make_plan(scenario(**audit), DATA),
         Cell(run, name, rule, fraction, 5),
         attack,
+        checksum=DATA.checksum,
         scores=None if scores is None else list(scores),
         present=None if present is None else list(present),
         reason=reason,

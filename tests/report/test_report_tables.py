@@ -76,6 +76,7 @@ def records(made: Scenario, *, all_failed: bool = False) -> list[Record]:
                     plan,
                     cell,
                     attack,
+                    checksum=DATA.checksum,
                     scores=None if broken else scores,
                     present=None if broken else present,
                     reason=REASON if broken else "",
