@@ -27,6 +27,8 @@ WITH_THE_RUN = frozenset(
     for name in ("audits.jsonl", "book.jsonl", "claims.jsonl", "secret", "setup.json")
 )
 """Files of the ledger folder that are complete when the manifest is written."""
+AFTER_THE_RUN = frozenset(f"{LEDGER}{name}" for name in ("journal.sqlite", "timings.jsonl"))
+"""Files of the ledger folder that the seal lists; there are no others."""
 LOCKS = frozenset({".lock", f"{LEDGER}ledger.lock"})
 """What keeps a second writer out; empty, and left behind."""
 UNLISTED = LOCKS | {MANIFEST, SEAL}

@@ -266,6 +266,11 @@ def _without_ledger(kind: str, head: str | None) -> list[Check]:
     ]
 
 
+def _not_looked_at(name: str, meaning: str, *, head: str | None) -> Check:
+    wrong = ("--head: there is no ledger to hold it against",) if head and name == "head" else ()
+    return Check(name, meaning, wrong, "no ledger to look at")
+
+
 def _ledger_checks(
     run: Subject, rpc: str | None, head: str | None
 ) -> tuple[list[Check], list[str]]:
@@ -280,7 +285,7 @@ def _ledger_checks(
         raise
     except Exception as error:  # bytes that were flipped in a database may raise anything
         checks = [Check(first, meaning, (_say(error),))]
-        return checks + [Check(*about, skipped="no ledger to look at") for about in others], []
+        return checks + [_not_looked_at(*about, head=head) for about in others], []
     with ledger:
         subject = verify_chain.LedgerSubject(run, ledger)
         functions: Sequence[Callable[[], list[str]]] = (

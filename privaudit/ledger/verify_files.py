@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, product
 
 from safetensors.torch import load_file
 
@@ -19,6 +19,7 @@ from privaudit.federation.partition import ADVERSARY
 from privaudit.ledger.book import BOOK, Page, cell_evidence, pages, read_book, training_evidence
 from privaudit.ledger.evidence import RoundEvidence, digest
 from privaudit.ledger.files import (
+    AFTER_THE_RUN,
     MANIFEST,
     SEAL,
     differences,
@@ -33,6 +34,7 @@ from privaudit.observation.trace import Trace
 from privaudit.scenario.schema import Scenario
 
 RECORDS = "records.jsonl"
+SEALED = AFTER_THE_RUN | {MANIFEST}
 
 
 class Subject:
@@ -122,6 +124,7 @@ def check_seal(subject: Subject) -> list[str]:
     listed, _ = read_seal(folder)
     present = [MANIFEST] if folder.file(MANIFEST).is_file() else []
     wrong = differences(folder, listed, [*present, *ledger_files(folder)])
+    wrong += [(name, "no file of a ledger") for name in sorted(listed.keys() - SEALED)]
     return [f"{name}: {what}" for name, what in wrong]
 
 
@@ -163,7 +166,11 @@ def check_traces(subject: Subject) -> list[str]:
 
 def check_book(subject: Subject) -> list[str]:
     """The book follows from the evidence by the reward rule; no round pays more than its budget."""
-    ledger = subject.scenario.ledger
+    ledger, scenario = subject.scenario.ledger, subject.scenario
+    scored = [cell for cell in cells_of(scenario) if subject.is_scored(cell)]
+    trained = product(range(scenario.runs), range(scenario.federation.rounds))
+    due = [f"training/run-{run}/round-{number}" for run, number in trained]
+    due += [f"audit/run-{cell.run}/{cell.name}" for cell in scored]
     numbers = {page.label: page.number for page in subject.book}
     expected = list(pages(subject.folder, ledger, numbers))
     wrong = [
@@ -171,6 +178,7 @@ def check_book(subject: Subject) -> list[str]:
         for page, again in zip(subject.book, expected, strict=True)
         if page != again
     ]
+    wrong += [f"{BOOK}: '{label}' is missing" for label in due if label not in numbers]
     wrong += [
         f"{BOOK}: '{page.label}' pays {page.paid} wei out of a budget of {page.budget}"
         for page in subject.book
