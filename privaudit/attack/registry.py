@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from privaudit.attack.protocol import Attack
 from privaudit.errors import UserError, unknown_name
+from privaudit.source import Source, source_of_package
 
 GROUP = "privaudit.attacks"
 
@@ -37,3 +38,19 @@ def load_attack(name: str) -> type[Attack]:
     if not (isinstance(loaded, type) and issubclass(loaded, Attack)):
         raise UserError(f"attack '{name}' of {owner} ({point.value}) is not an Attack class")
     return loaded
+
+
+def source_of(name: str) -> Source:
+    """Whose code the attack registered under ``name`` is: its whole top-level package counts.
+
+    Raises:
+        UserError: nobody registered it, or its package cannot be found.
+    """
+    points = registered()
+    if name not in points:
+        raise unknown_name("attack", name, points)
+    point = points[name]
+    try:
+        return source_of_package(point.module.partition(".")[0], point.dist)
+    except ImportError as error:
+        raise UserError(f"attack '{name}' cannot be found: {error}") from error

@@ -24,6 +24,11 @@ from privaudit.cli.scenarios import print_dry_run
 from privaudit.cli.terminal import Bars
 from privaudit.errors import UserError
 
+KEEP = (
+    "Keep the head elsewhere (a mail to yourself will do): only with it can "
+    "'privaudit verify RUN --head HEAD' show that nobody, you included, made the run again since."
+)
+
 
 @app.command()
 def run(
@@ -129,15 +134,23 @@ def run(
 
 
 def _print_result(folder: Any, as_json: bool, quiet: bool) -> None:
+    from privaudit.ledger.files import noted_head
     from privaudit.report.content import read_content, training_summary
     from privaudit.report.notes import footnotes
     from privaudit.report.tables import render
 
     content = read_content(folder)
+    head = noted_head(folder)
     page = folder.file("report", "index.html")
     if as_json:
         cells = json.loads(render(content.cells, "json"))
-        typer.echo(json.dumps({"run": str(folder.path), "report": str(page), "cells": cells}))
+        found = {
+            "run": str(folder.path),
+            "report": str(page),
+            "head": head,
+            "keep": KEEP * bool(head),
+        }
+        typer.echo(json.dumps(found | {"cells": cells}))
         return
     if quiet:
         typer.echo(render(content.cells, "github"))
@@ -149,3 +162,5 @@ def _print_result(folder: Any, as_json: bool, quiet: bool) -> None:
     for note in footnotes(content.scenario, content.cells, content.remarks):
         typer.echo(f"- {note}")
     typer.echo(f"\nrun:    {folder.path}\nreport: {page}")
+    if head:
+        typer.echo(f"head:   {head}\n{KEEP}")

@@ -16,6 +16,7 @@ from privaudit.models.image_cnn import ImageCNN
 from privaudit.models.mlp import MLP
 from privaudit.models.text_cnn import TextCNN
 from privaudit.randomness import Seed
+from privaudit.source import Source, source_of_package
 
 MODELS: dict[str, tuple[str, type[nn.Module]]] = {
     "cnn": ("image", ImageCNN),
@@ -87,6 +88,21 @@ def check_model(name: str, kind: str) -> None:
             where="model.name",
             remedy=f"use {fits} or your own package.module:Class",
         )
+
+
+def model_source(name: str) -> Source:
+    """Whose code a model is: of a class of the user's own, its whole top-level package counts.
+
+    Raises:
+        UserError: the model is unknown, or its package cannot be found.
+    """
+    if ":" not in name and name not in MODELS:
+        raise unknown_name("model", name, [*MODELS, "package.module:Class"], where="model.name")
+    package = name.partition(":")[0].partition(".")[0] if ":" in name else __package__
+    try:
+        return source_of_package(package)
+    except (ImportError, ValueError) as error:
+        raise UserError(f"cannot load model '{name}': {error}", where="model.name") from error
 
 
 def build_model(name: str, options: Mapping[str, Any], shape: InputShape, seed: Seed) -> nn.Module:

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS = [
-    ["errors", "randomness"],
+    ["errors", "randomness", "source"],
     ["data", "engine", "statistics"],
     ["models", "federation"],
     ["observation"],
@@ -24,6 +24,7 @@ LAYERS = [
     ["evaluation"],
     ["ledger"],
     ["report"],
+    ["ledger.verification", "ledger.verify_report"],
     ["audit", "inventory", "memory", "selftest", "doctor", "trial"],
     ["library", "estimate"],
     ["dilution", "sweep"],
