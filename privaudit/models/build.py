@@ -116,10 +116,7 @@ def build_model(name: str, options: Mapping[str, Any], shape: InputShape, seed: 
         UserError: unknown model, wrong kind of data, or options the constructor does not take.
     """
     check_model(name, shape.kind)
-    model_class = _load_class(name) if ":" in name else MODELS[name][1]
-    taken = inspect.signature(model_class).parameters
-    facts = {name: value for name, value in shape.facts().items() if name in taken}
-    arguments = {**facts, **options}
+    model_class, arguments = _class_of(name), model_arguments(name, options, shape)
     with torch.random.fork_rng(devices=[]):  # layers initialise from torch's global generator
         torch.manual_seed(seed.child("model").integer())
         try:
@@ -133,6 +130,17 @@ def build_model(name: str, options: Mapping[str, Any], shape: InputShape, seed: 
     if not isinstance(model, nn.Module):
         raise UserError(f"'{name}' is not a torch.nn.Module", where="model.name")
     return model
+
+
+def model_arguments(name: str, options: Mapping[str, Any], shape: InputShape) -> dict[str, Any]:
+    """What the constructor of the model ``name`` is given: its options, and facts of the data."""
+    taken = inspect.signature(_class_of(name)).parameters
+    facts = {fact: value for fact, value in shape.facts().items() if fact in taken}
+    return {**facts, **options}
+
+
+def _class_of(name: str) -> type[nn.Module]:
+    return _load_class(name) if ":" in name else MODELS[name][1]
 
 
 def _load_class(path: str) -> type[nn.Module]:
