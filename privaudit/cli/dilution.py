@@ -19,7 +19,7 @@ from privaudit.cli.options import (
     scenario_names,
     whole_numbers,
 )
-from privaudit.cli.several import folder_of, resumable, tell
+from privaudit.cli.several import folder_of, tell, worker_processes
 from privaudit.cli.terminal import Bars
 
 
@@ -80,7 +80,7 @@ def dilution(
     resolved = load_scenario(scenario, assignments or [])
     folder_path = folder_of("dilution", resolved.name, out, resume=resume)
     check_harmless_threshold(threshold)
-    with resumable(folder_path):
+    with worker_processes(folder_path) as executor:
         measure_dilution(
             resolved,
             folder_path,
@@ -93,6 +93,7 @@ def dilution(
             resume=resume,
             progress=Bars(quiet=quiet),
             device=device,
+            executor=executor,
         )
     curves = dilution_curves(folder_path, threshold=threshold)
     write_dilution(RunFolder(folder_path), curves, threshold=threshold)

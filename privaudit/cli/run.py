@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from privaudit.cli.app import app, interrupted
+from privaudit.cli.app import app
 from privaudit.cli.options import (
     Assignments,
     DataDir,
@@ -20,6 +20,7 @@ from privaudit.cli.options import (
     scenario_names,
     timestamp,
 )
+from privaudit.cli.resume import resumable
 from privaudit.cli.scenarios import print_dry_run
 from privaudit.cli.terminal import Bars
 from privaudit.errors import UserError
@@ -83,6 +84,7 @@ def run(
     privaudit run table1 --dry-run                  what would it take?
     """
     from privaudit.audit import run_audit
+    from privaudit.experiment.executors.local import Local
     from privaudit.experiment.folder import RunFolder
     from privaudit.ledger.place import Place
     from privaudit.scenario.load import load_scenario
@@ -108,7 +110,15 @@ def run(
     if dry_run:
         print_dry_run(resolved, folder_path, data_dir, workers, as_json)
         return
-    try:
+    go_on = f"privaudit run --resume {folder_path}"
+    with (
+        resumable(
+            go_on,
+            fewer_workers=f"{go_on} --workers 1",
+            begun=(folder_path / "scenario.json").is_file,
+        ),
+        Local() as executor,
+    ):
         folder = run_audit(
             resolved,
             folder_path,
@@ -118,11 +128,7 @@ def run(
             progress=Bars(quiet=quiet),
             device=device,
             place=place,
-        )
-    except KeyboardInterrupt:
-        begun = (folder_path / "scenario.json").is_file()
-        interrupted(
-            f"; go on with: privaudit run --resume {folder_path}" if begun else ", nothing begun"
+            executor=executor,
         )
     _print_result(folder, as_json, quiet)
 

@@ -1,4 +1,4 @@
-"""Units of work for worker processes: small arguments in, seconds and failure out."""
+"""Units of work for an executor: small arguments in, seconds and failure out."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed, parallel_config
-
-from privaudit.attack.protocol import FAILURES
+from privaudit.data.files import default_data_dir
 from privaudit.engine.process import tune_process
+from privaudit.errors import MachineError, UserError
 from privaudit.experiment.attacking import attack_cells
 from privaudit.experiment.cells import Cell, cells_for_layers, trace_folder
+from privaudit.experiment.executors.protocol import Executor, Vanished
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.observing import observe_cells
-from privaudit.experiment.training import train_run
-from privaudit.experiment.world import World, load_world
+from privaudit.experiment.training import time_rounds, train_run
+from privaudit.experiment.world import World, check_world, load_world
+from privaudit.scenario.schema import Scenario
 
-TRACKER = "joblib.externals.loky.backend.resource_tracker"
+PASSED_ON = (UserError, OSError, MemoryError)
+"""What says itself what is wrong, and is wrong for all cells: it ends the run."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,12 @@ class Job:
     data_dir: Path | None
     folder: Path
     device: str = "cpu"
+
+    @classmethod
+    def of(cls, scenario: Scenario, data_dir: Path | None, folder: Path, device: str) -> Job:
+        """What to give all tasks of a scenario; the folder need not be there yet."""
+        place = Path(os.path.abspath(folder))  # unlike resolve(), no error for a loop of links
+        return cls(scenario.model_dump_json(), data_dir or default_data_dir(), place, device)
 
     def world(self) -> World:
         """The scenario with its data."""
@@ -52,10 +60,29 @@ class Outcome:
     failure: str = ""
 
 
+# --------------------------------------------------------------------- what a worker is told to do
+
+
+def check_task(job: Job, _: int) -> list[str]:
+    """Everything a user can get wrong, before anything is written (:func:`.world.check_world`)."""
+    return list(check_world(job.world()))
+
+
 def training_task(job: Job, run: int) -> list[Outcome]:
     """Stage 1 for one run. A failure here ends the whole run: nothing can follow it."""
     started = time.perf_counter()
-    train_run(job.world(), RunFolder(job.folder), run)
+    folder = RunFolder(job.folder)
+    try:
+        train_run(job.world(), folder, run)
+    except PASSED_ON:
+        raise
+    except (Exception, SystemExit) as error:
+        file = _keep_traceback(folder, f"run-{run}/training", error)
+        raise UserError(
+            f"training failed: {type(error).__name__}: {error}",
+            where=f"run {run}",
+            remedy=f"the traceback is in {file}",
+        ) from error
     return [Outcome(run, time.perf_counter() - started)]
 
 
@@ -67,42 +94,84 @@ def audit_task(job: Job, cells: Sequence[Cell]) -> list[Outcome]:
     started = time.perf_counter()
     folder = RunFolder(job.folder)
     todo = [cell for cell in cells if not _scored(folder, cell)]
-    failed: dict[Cell, Exception] = {}
+    failed: dict[Cell, BaseException] = {}
     if todo:
         world = job.world()
         try:
             observe_cells(world, folder, todo)
-            failed = attack_cells(world, folder, todo)
-        except FAILURES as error:
+            failed.update(attack_cells(world, folder, todo))
+        except OSError:
+            raise
+        except (Exception, SystemExit) as error:
             failed = dict.fromkeys((c for c in todo if not _scored(folder, c)), error)
         if not world.scenario.audit.keep_traces:
             needed = cells_for_layers(world.scenario)
             for cell in (cell for cell in todo if cell not in needed):
                 shutil.rmtree(trace_folder(folder, cell), ignore_errors=True)
     for cell, reason in failed.items():
-        _keep_traceback(folder, cell, reason)
+        _keep_traceback(folder, f"run-{cell.run}/{cell.name}", reason)
     seconds = (time.perf_counter() - started) / len(cells)
     reasons = {cell: f"{type(reason).__name__}: {reason}" for cell, reason in failed.items()}
     return [Outcome(cell, seconds, reasons.get(cell, "")) for cell in cells]
 
 
-def _scored(folder: RunFolder, cell: Cell) -> bool:
-    return folder.file("scores", f"run-{cell.run}", f"{cell.name}.json").is_file()
+def devices_task(job: Job, devices: Sequence[int]) -> list[dict[str, Any]]:
+    """Seconds of a round by number of devices (:func:`.training.time_rounds`)."""
+    return time_rounds(job.world(), list(devices))
 
 
-def in_processes(
-    task: Callable[..., list[Outcome]], job: Job, items: Iterable[Any], *, workers: int
+# ------------------------------------------------------------------------- how a run has it done
+
+
+def check(executor: Executor, job: Job) -> list[str]:
+    """What a reader must know of the model; see :func:`check_task` for the errors."""
+    return _only(executor.each(check_task, job, [0]), "checking model and attacks")
+
+
+def train(executor: Executor, job: Job, runs: Iterable[int], *, workers: int) -> Iterator[Outcome]:
+    """Stage 1 of all runs; outcomes as they come."""
+    for run, result in executor.each(training_task, job, runs, workers=workers):
+        yield from whole(result, f"run {run}")
+
+
+def audit(
+    executor: Executor, job: Job, groups: Iterable[Sequence[Cell]], *, workers: int
 ) -> Iterator[Outcome]:
-    """Run ``task(job, item)`` for each item on ``workers`` processes; outcomes as they come.
+    """Stages 2 and 3 of all cells; outcomes as they come.
 
-    One worker stays in this process.
+    Where a process vanishes, the model or something of ours ended it, as attacks run in one of
+    their own: its cells without scores have failed.
     """
-    # Interrupted, the pool's helper process would print after the one line that matters.
-    os.environ.setdefault("PYTHONWARNINGS", f"ignore::UserWarning:{TRACKER}")
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        pool = Parallel(n_jobs=workers, return_as="generator_unordered")
-        for outcomes in pool(delayed(task)(job, item) for item in items):
-            yield from outcomes
+    folder = RunFolder(job.folder)
+    for cells, result in executor.each(audit_task, job, groups, workers=workers):
+        if not isinstance(result, Vanished):
+            yield from result
+            continue
+        _refuse_killed(result)
+        for cell in cells:
+            failure = "" if _scored(folder, cell) else f"the model failed: {result}"
+            yield Outcome(cell, 0.0, failure)
+
+
+def time_devices(executor: Executor, job: Job, devices: Sequence[int]) -> list[dict[str, Any]]:
+    """Rows of timings.jsonl, one per device number and round; none for no devices."""
+    if not devices:
+        return []
+    return _only(executor.each(devices_task, job, [devices]), "timing devices")
+
+
+def whole(result: Any, what: str) -> Any:
+    """What a task returned, if its process lived to return it.
+
+    Raises:
+        UserError: it did not; ``what`` it was for.
+    """
+    if isinstance(result, Vanished):
+        _refuse_killed(result)
+        raise UserError(
+            str(result), where=what, remedy="find out why with the model and its attacks alone"
+        )
+    return result
 
 
 def default_workers() -> int:
@@ -113,6 +182,25 @@ def default_workers() -> int:
         return os.cpu_count() or 1
 
 
-def _keep_traceback(folder: RunFolder, cell: Cell, error: Exception) -> None:
+def _only(results: Iterator[tuple[Any, Any]], what: str) -> Any:
+    ((_, result),) = results
+    return whole(result, what)
+
+
+def _refuse_killed(vanished: Vanished) -> None:
+    if vanished.killed:
+        raise MachineError(
+            "a worker process was killed from outside, as the system does when memory runs out "
+            f"({vanished})",
+            remedy="use fewer workers, or free memory",
+            fewer_workers=True,
+        )
+
+
+def _scored(folder: RunFolder, cell: Cell) -> bool:
+    return folder.file("scores", f"run-{cell.run}", f"{cell.name}.json").is_file()
+
+
+def _keep_traceback(folder: RunFolder, name: str, error: BaseException) -> Path:
     text = "".join(traceback.format_exception(error))
-    folder.write_text(f"failures/run-{cell.run}/{cell.name}.txt", text)
+    return folder.write_text(f"failures/{name}.txt", text)

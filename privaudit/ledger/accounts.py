@@ -21,9 +21,9 @@ from hexbytes import HexBytes
 
 from .chain import Call, Fees, Signed
 from .errors import LedgerError
+from .password import PASSWORD_VARIABLE, take_password
 
 ROLES = ("admin", "coordinator", "auditor")
-PASSWORD_VARIABLE = "PRIVAUDIT_KEYSTORE_PASSWORD"
 
 
 class Accounts(Protocol):
@@ -167,7 +167,7 @@ def read_password(file: Path | None = None) -> str:
         except (OSError, UnicodeDecodeError):
             raise LedgerError("the password file cannot be read", where=str(file)) from None
     else:
-        password = os.environ.get(PASSWORD_VARIABLE, "")
+        password = take_password()
         if not password and sys.stdin is not None and sys.stdin.isatty():
             password = getpass.getpass("Keystore password: ")
     if not password:

@@ -11,6 +11,7 @@ import torch
 
 from attacks.linear import LinearDelta
 from privaudit.audit import run_audit
+from privaudit.errors import UserError
 from privaudit.experiment.attacking import adversary_of
 from privaudit.experiment.cells import Cell, cells_of
 from privaudit.experiment.folder import RunFolder
@@ -116,7 +117,7 @@ def test_a_failed_cell_is_tried_again_on_resume(
 def test_training_that_fails_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing can follow it, so it is no failed cell: it is an error, and no records appear."""
     monkeypatch.setattr("privaudit.experiment.tasks.train_run", broken("disk full"))
-    with pytest.raises(RuntimeError, match="disk full"):
+    with pytest.raises(UserError, match=r"run 0: .* RuntimeError: disk full; .*training\.txt"):
         run_audit(scenario(), tmp_path / "run", workers=1)
     assert not (tmp_path / "run" / "records.jsonl").exists()
 
