@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MOST_WORKERS = 1024
+
 
 class Progress(Protocol):
     """Shows how far a stage is; the command line passes bars, a library user nothing."""
@@ -130,6 +132,8 @@ def number_of_workers(asked: int | None, *, most: int) -> int:
         return min(default_workers(), most)
     if asked < 1:
         raise UserError(f"workers must be at least 1, got {asked}", where="--workers")
+    if asked > MOST_WORKERS:
+        raise UserError(f"workers must be at most {MOST_WORKERS}, got {asked}", where="--workers")
     if asked > most:
         raise UserError(
             f"{asked} workers, but only {most} cells to share out",

@@ -67,7 +67,8 @@ def run(
         typer.Option("--contract", help="With --rpc: a deployed ledger (default: deploys one)."),
     ] = None,
     confirmations: Annotated[
-        int, typer.Option("--confirmations", min=1, help="Blocks until something is final.")
+        int,
+        typer.Option("--confirmations", min=1, max=10_000, help="Blocks until something is final."),
     ] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would take; write nothing.")
