@@ -7,6 +7,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from privaudit.experiment.training import time_rounds, train_run
 from privaudit.experiment.world import World, check_world, load_world
 from privaudit.scenario.schema import Scenario
 
-PASSED_ON = (UserError, OSError, MemoryError)
-"""What says itself what is wrong, and is wrong for all cells: it ends the run."""
+OF_THE_MACHINE = (OSError, MemoryError)
+"""What is wrong for all cells: it ends the run, which can go on from there."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,9 @@ def training_task(job: Job, run: int) -> list[Outcome]:
     started = time.perf_counter()
     folder = RunFolder(job.folder)
     try:
-        train_run(job.world(), folder, run)
-    except PASSED_ON:
+        with _memory_errors():
+            train_run(job.world(), folder, run)
+    except (UserError, *OF_THE_MACHINE):
         raise
     except (Exception, SystemExit) as error:
         file = _keep_traceback(folder, f"run-{run}/training", error)
@@ -98,9 +100,10 @@ def audit_task(job: Job, cells: Sequence[Cell]) -> list[Outcome]:
     if todo:
         world = job.world()
         try:
-            observe_cells(world, folder, todo)
+            with _memory_errors():
+                observe_cells(world, folder, todo)
             failed.update(attack_cells(world, folder, todo))
-        except OSError:
+        except OF_THE_MACHINE:
             raise
         except (Exception, SystemExit) as error:
             failed = dict.fromkeys((c for c in todo if not _scored(folder, c)), error)
@@ -185,6 +188,21 @@ def default_workers() -> int:
 def _only(results: Iterator[tuple[Any, Any]], what: str) -> Any:
     ((_, result),) = results
     return whole(result, what)
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Call it by one name when there is no memory left; torch has names of its own."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(str(error)) from error
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):
+            raise
+        raise MemoryError(str(error)) from error
 
 
 def _refuse_killed(vanished: Vanished) -> None:
