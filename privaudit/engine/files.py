@@ -41,7 +41,7 @@ def write_tensors(
     try:
         save_file(dict(tensors), file, metadata=dict(metadata) if metadata else None)
     except SafetensorError as error:
-        found = re.search(r"\bcode: (\d+)", str(error))
+        found = re.search(r"(?:code: |os error )(\d+)", str(error))  # from version to version
         if found is None:
             raise
         number = int(found[1])
