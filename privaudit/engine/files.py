@@ -25,7 +25,7 @@ def write_whole(file: Path, write: Callable[[Path], object]) -> None:
         partial.replace(file)
     except BaseException as error:
         partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        if isinstance(error, OSError) and error.errno is not None:
             raise OSError(error.errno, error.strerror, str(file)) from error
         raise
 
