@@ -84,7 +84,7 @@ def check_records(subject: Subject) -> list[str]:
 
 
 def _judged(subject: Subject, cell: Cell, attack: str, reason: str) -> Record:
-    """The record computed again; an attack without scores failed, and says itself for what reason."""
+    """The record computed again; one without scores failed, and has its own reason."""
     scores: list[float] | None = None
     if subject.is_scored(cell):
         scores = subject.folder.read_json(scores_file(cell)).get(attack)
