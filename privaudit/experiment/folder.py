@@ -3,6 +3,7 @@
 ::
 
     scenario.json            the resolved scenario
+    plan.json                what the results depend on: data, versions, whose code
     scenario.toml            the same, to run again: ``privaudit run RUN/scenario.toml``
     training/run-0.*         parameters after ordinary training, metrics of every round
     traces/run-0/CELL/       what the adversary saw (docs/trace.md)
