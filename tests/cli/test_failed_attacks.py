@@ -1,4 +1,4 @@
-"""What the command line says when somebody's attack fails, ends its process, or is not what it says."""
+"""What the command line says when an attack fails, ends its process, or is not what it says."""
 
 from __future__ import annotations
 
