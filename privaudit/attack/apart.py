@@ -6,8 +6,9 @@ looking around in memory - frames, the garbage collector, ``os.environ`` - finds
 system can, it also cannot open files but those of Python and its packages (:mod:`.confine`).
 
 Observations are sent to it one round at a time, in pickles; scores and failures come back as lines
-of JSON. When it vanishes (``os._exit``, a crash in C, killed for memory), the attack that was
-running is named, and the others are run again in a new one.
+of JSON. When it vanishes (``os._exit``, a crash in C), the attack that was running is named, and
+the others are run again in a new one. Killed from outside, as for lack of memory, it ends the run,
+which can go on from there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -38,6 +40,7 @@ from privaudit.attack.scoring import (
     called,
     in_step,
 )
+from privaudit.errors import MachineError
 from privaudit.observation.views import Observation
 
 KEPT = (
@@ -129,6 +132,13 @@ class Process:
             return answer.found
         code = self._process.wait()
         self.end()
+        if -code == getattr(signal, "SIGKILL", 0):  # no code of its own ends in this way
+            raise MachineError(
+                f"the process for attacks was killed from outside while {called(answer.at)} ran, "
+                "as the system does when memory runs out",
+                remedy="use fewer workers, or free memory",
+                fewer_workers=True,
+            )
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         return answer.at, Failure(f"{called(answer.at)} failed: it ended its process ({how})")
 

@@ -14,6 +14,7 @@ from privaudit.attack import apart
 from privaudit.attack.apart import score_apart
 from privaudit.attack.scoring import Failure, Hearing, Scores, Wanted
 from privaudit.engine.engine import Engine
+from privaudit.errors import MachineError
 from privaudit.randomness import Seed
 
 PLUGINS = Path(__file__).resolve().parents[1] / "support" / "plugins"
@@ -44,7 +45,6 @@ RAISED = {
 VANISHED = {
     "osexit": "it ended its process (exit code 0)",
     "segfault": "it ended its process (killed by signal 11)",
-    "killed": "it ended its process (killed by signal 9)",
     "closes everything": "it ended its process (",
     "KeyboardInterrupt": "it ended its process (",
 }
@@ -186,3 +186,12 @@ def test_the_process_is_given_no_secrets_and_no_path(
     assert os.readlink(f"/proc/{pid}/cwd") != str(tmp_path)
     assert list(Path(f"/proc/{pid}/cwd/").iterdir()) == []
     assert str(world.trace.path).encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_killed_from_outside_it_is_no_failure_of_the_attack(world: AuditedWorld) -> None:
+    """Lack of memory is the machine's: it would void a finished run's cell for good."""
+    with pytest.raises(MachineError, match="killed from outside while attack 'boom' ran") as raised:
+        scored(world, (wanted("boom", kind="killed", where="fit"), wanted("honest")))
+    assert raised.value.fewer_workers
+    (found,) = scored(world, (wanted("honest"),))
+    assert_scores(found["honest"])
