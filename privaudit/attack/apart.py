@@ -31,7 +31,7 @@ import cloudpickle
 import numpy as np
 import torch
 
-from privaudit.attack.confine import readable
+from privaudit.attack.confine import Readable, readable
 from privaudit.attack.scoring import (
     MODEL,
     Failure,
@@ -54,9 +54,9 @@ KEPT = (
 PROGRAM = """
 import os, pickle, sys
 requests = os.fdopen(os.dup(0), "rb")
-sys.path[:], places = pickle.load(requests)
-from privaudit.attack.confine import confine
-confine(places)
+sys.path[:], *places = pickle.load(requests)
+from privaudit.attack.confine import Readable, confine
+confine(Readable(*places))
 from privaudit.attack.server import serve
 serve(requests)
 """
@@ -97,7 +97,7 @@ def _without(hearing: Hearing, gone: dict[str, Failure]) -> Hearing:
 class Process:
     """The process for attacks; it serves one request after the other until its input ends."""
 
-    def __init__(self, path: list[str], places: list[str]) -> None:
+    def __init__(self, path: list[str], places: Readable) -> None:
         self.owner = os.getpid()
         self.made_for = path, places
         self._folder = tempfile.mkdtemp(prefix="attacks-")
@@ -109,7 +109,7 @@ class Process:
             env=environment | {"TMPDIR": self._folder},
             cwd=self._folder,
         )
-        self._send((path, [*places, self._folder]))
+        self._send((path, (*places.whole, self._folder), places.names))
 
     @property
     def alive(self) -> bool:

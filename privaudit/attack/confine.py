@@ -12,7 +12,8 @@ import ctypes
 import os
 import struct
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 LIBRARIES = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc", "/nix")
@@ -26,28 +27,43 @@ PATH_BENEATH, NO_NEW_PRIVILEGES = 1, 38
 READ_FILE, READ_FOLDER = 1 << 2, 1 << 3
 
 
-def readable(path: Sequence[str]) -> list[str]:
+@dataclass(frozen=True)
+class Readable:
+    """What may be read.
+
+    Attributes:
+        whole: files, and folders with all that lies below.
+        names: folders of which all names below may be listed, and no content read.
+    """
+
+    whole: tuple[str, ...]
+    names: tuple[str, ...] = ()
+
+
+def readable(path: Sequence[str]) -> Readable:
     """What must be readable for everything on this import path to be imported.
 
     Of a folder of packages that are installed all of it; of another folder on the path, such as the
-    user's own, its modules and packages only: the folder's data is no code.
+    user's own, its modules and packages only: the data that lie there are no code.
     """
-    found = {*LIBRARIES, *KERNEL, sys.prefix, sys.base_prefix, sys.exec_prefix, *_editable()}
-    for entry in path:
-        if Path(entry).name in ("site-packages", "dist-packages"):
-            found.add(entry)
-        elif not any(Path(entry).is_relative_to(place) for place in found):
-            found |= set(_code_in(Path(entry)))
-    return sorted(place for place in found if os.path.exists(place))
+    whole = {*LIBRARIES, *KERNEL, sys.prefix, sys.base_prefix, sys.exec_prefix, *_editable()}
+    whole |= {e for e in path if Path(e).name in ("site-packages", "dist-packages")}
+    names = {e for e in path if not any(Path(e).is_relative_to(place) for place in whole)}
+    for entry in names:
+        whole |= {str(found) for found in _code_in(Path(entry))}
+    return Readable(*(tuple(sorted(filter(os.path.exists, places))) for places in (whole, names)))
 
 
-def _code_in(folder: Path) -> Iterator[str]:
+def _code_in(folder: Path) -> Iterator[Path]:
+    """Modules, packages and descriptions of distributions; of another folder below its modules."""
     if folder.is_file():
-        yield str(folder)  # an archive
+        yield folder  # an archive
     for child in _children(folder):
-        described = child.suffix in (".dist-info", ".egg-info")
-        if described or child.suffix in CODE or any(f.suffix in CODE for f in _children(child)):
-            yield str(child)
+        package = child.suffix in (".dist-info", ".egg-info") or (child / "__init__.py").is_file()
+        if package or child.suffix in CODE:
+            yield child
+        else:
+            yield from (file for file in _children(child) if file.suffix in CODE)
 
 
 def _children(folder: Path) -> list[Path]:
@@ -64,8 +80,8 @@ def _editable() -> Iterator[str]:
             yield from getattr(module, "MAPPING", {}).values()
 
 
-def confine(places: Iterable[str]) -> bool:
-    """Let this process read below these files and folders only, for good; False: it cannot be done.
+def confine(places: Readable) -> bool:
+    """Let this process read these files and folders only, for good; False: it cannot be done.
 
     Threads that are running already are not confined.
     """
@@ -78,9 +94,10 @@ def confine(places: Iterable[str]) -> bool:
     if rules < 0:
         return False
     try:
-        for place in places:
-            if not _allow(libc, rules, place):
-                return False
+        allowed = [_allow(libc, rules, place, READ_FILE | READ_FOLDER) for place in places.whole]
+        allowed += [_allow(libc, rules, place, READ_FOLDER) for place in places.names]
+        if not all(allowed):
+            return False
         if libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0):
             return False
         return bool(libc.syscall(RESTRICT, rules, 0) == 0)
@@ -94,14 +111,15 @@ def _drop_capabilities(libc: ctypes.CDLL) -> None:
     libc.capset(header, nothing)
 
 
-def _allow(libc: ctypes.CDLL, rules: int, place: str) -> bool:
+def _allow(libc: ctypes.CDLL, rules: int, place: str, rights: int) -> bool:
     try:
         opened = os.open(place, os.O_PATH | os.O_CLOEXEC)
     except OSError:  # gone in the meantime: it cannot be read in any case
         return True
     try:
-        rights = READ_FILE | (READ_FOLDER if os.path.isdir(place) else 0)
+        if not os.path.isdir(place):
+            rights &= READ_FILE
         rule = struct.pack("=Qi", rights, opened)
-        return bool(libc.syscall(ADD, rules, PATH_BENEATH, rule, 0) == 0)
+        return not rights or bool(libc.syscall(ADD, rules, PATH_BENEATH, rule, 0) == 0)
     finally:
         os.close(opened)

@@ -101,7 +101,8 @@ def _can_confine() -> bool:
     """Tried in a process of its own, as it is for good."""
     import subprocess
 
-    program = "from privaudit.attack.confine import confine; raise SystemExit(not confine(['/']))"
+    program = "from privaudit.attack.confine import Readable, confine\n"
+    program += "raise SystemExit(not confine(Readable(('/',))))"
     return subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
