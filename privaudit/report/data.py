@@ -11,7 +11,7 @@ CLASSES_SHOWN = 6
 
 
 def data_rows(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(what, how) from the counts of :func:`privaudit.experiment.holdings.describe_data`."""
+    """(what, how) from the counts of :func:`privaudit.experiment.data_sheet.describe_data`."""
     if not data:
         return []
     shape = " x ".join(map(str, data["input_shape"]))

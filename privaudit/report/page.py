@@ -62,7 +62,9 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         rewards_note=NOTE,
         clients=frame_rows(client_table(content.book)) if content.book else None,
         audits=_audits(content),
-        audit_facts=audit_facts(content.scenario_sha256, content.audits) if content.audits else [],
+        audit_facts=audit_facts(content.plan_file, content.plan_sha256, content.audits)
+        if content.audits
+        else [],
         audits_note=AUDITS_NOTE,
         statistics=notes.statistics(cells),
         metrics=frame_rows(tables.metrics_table(cells), headers=1),

@@ -127,7 +127,7 @@ def _layers(content: Content) -> list[str]:
 def _audits(content: Content) -> list[str]:
     if not content.audits:
         return []
-    facts = _pairs(audit_facts(content.scenario_sha256, content.audits))
+    facts = _pairs(audit_facts(content.plan_file, content.plan_sha256, content.audits))
     return ["### Audit entries", facts, _table(audit_table(content.audits)), AUDITS_NOTE]
 
 

@@ -167,7 +167,7 @@ def test_no_ledger_is_said() -> None:
 def test_audit_entries_stand_on_the_page() -> None:
     made = whole()
     _, seen = shown(made)
-    assert f"{made.scenario_sha256} (registered before the first round)" in seen.text
+    assert f"{made.plan_sha256} (registered before the first round)" in seen.text
     assert f"{'d' * 64} (2 entries)" in seen.text
     assert "0.800 [0.700, 0.900]" in seen.text
     assert "failed" in seen.text
