@@ -24,7 +24,7 @@ from privaudit.experiment.executors.here import Here
 from privaudit.experiment.executors.local import Local
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.folder import REMARKS, RunFolder
-from privaudit.experiment.tasks import Job, Outcome, default_workers
+from privaudit.experiment.tasks import Job, Outcome, default_workers, scores_file
 from privaudit.experiment.world import World, load_world
 from privaudit.ledger.files import has_manifest, is_sealed, write_manifest
 from privaudit.ledger.none import WithoutLedger, without_ledger
@@ -249,12 +249,14 @@ def _records(
 
     Here, with every attack done, the truth comes to lie on disk for the first time.
     """
-    failures = {outcome.task: outcome.failure for outcome in outcomes if outcome.failure}
+    failures = {outcome.task: outcome.failures for outcome in outcomes}
+    attacks = world.scenario.audit.attacks
     records = []
     for cell in cells:
-        scores, present = None, None
-        if cell not in failures:
-            scores = folder.read_json(f"scores/run-{cell.run}/{cell.name}.json")
+        failed = failures[cell]
+        scores, present = {}, None
+        if set(failed) != set(attacks):
+            scores = folder.read_json(scores_file(cell))
             present = [bool(p) for p in world.presence(cell)]
             folder.write_json(f"truth/run-{cell.run}/{cell.name}.json", present)
         records += [
@@ -263,11 +265,11 @@ def _records(
                 world.dataset,
                 cell,
                 attack,
-                scores=scores[attack] if scores else None,
+                scores=None if attack in failed else scores[attack],
                 present=present,
-                reason=failures.get(cell, ""),
+                reason=failed.get(attack, ""),
             )
-            for attack in world.scenario.audit.attacks
+            for attack in attacks
         ]
     return records
 
