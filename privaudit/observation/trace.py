@@ -249,7 +249,14 @@ class Trace:
                 target=self.manifest.target,
                 precision=torch.finfo(PRECISIONS[self.manifest.precision]).eps,
             )
-        except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        except (
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RuntimeError,
+        ) as error:
             raise UserError(
                 f"round {number} cannot be read: {error}",
                 where=str(file),
@@ -276,6 +283,8 @@ def _head_count(value: Any) -> int:
 
 def _load(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
+        if not file.is_file():  # a pipe would be waited for
+            raise OSError("not a file")
         tensors = load_file(file)
         with file.open("rb") as stream:
             header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
