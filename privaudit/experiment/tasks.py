@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from privaudit.attack.scoring import MODEL, Failure, called, failure_of
+from privaudit.attack.scoring import MODEL, Failure, failure_of
 from privaudit.data.files import default_data_dir
 from privaudit.engine.process import tune_process
 from privaudit.errors import MachineError, UserError
@@ -20,6 +21,7 @@ from privaudit.experiment.cells import Cell, cells_for_layers, trace_folder
 from privaudit.experiment.executors.protocol import Executor, Vanished
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.observing import keep_evidence, observe_cells
+from privaudit.experiment.plan import Plan, make_plan, refuse_changes
 from privaudit.experiment.training import time_rounds, train_run
 from privaudit.experiment.world import World, check_world, load_world
 from privaudit.scenario.schema import Scenario
@@ -30,12 +32,17 @@ OF_THE_MACHINE = (OSError, MemoryError)
 
 @dataclass(frozen=True)
 class Job:
-    """What every task of a run is given; a worker process loads the world once and keeps it."""
+    """What every task of a run is given; a worker process loads the world once and keeps it.
+
+    ``plan`` is the run's, as JSON: a process that starts while the run goes on refuses to compute
+    from other data or with other code.
+    """
 
     scenario_json: str
     data_dir: Path | None
     folder: Path
     device: str = "cpu"
+    plan: str = ""
 
     @classmethod
     def of(cls, scenario: Scenario, data_dir: Path | None, folder: Path, device: str) -> Job:
@@ -46,12 +53,25 @@ class Job:
     def world(self) -> World:
         """The scenario with its data."""
         tune_process()
+        if self.plan:
+            _check_inputs(self)
+        return self._loaded()
+
+    def _loaded(self) -> World:
         return load_world(self.scenario_json, self.data_dir, self.device)
 
     @property
     def attacks(self) -> list[str]:
         """Of the scenario."""
         return Scenario.model_validate_json(self.scenario_json).audit.attacks
+
+
+@lru_cache(maxsize=1)
+def _check_inputs(job: Job) -> None:
+    """Once in every process: what it has loaded is what was planned."""
+    plan, world = Plan.model_validate_json(job.plan), job._loaded()
+    now = make_plan(world.scenario, world.dataset, device=job.device)
+    refuse_changes(plan, now, where=str(job.folder))
 
 
 @dataclass(frozen=True)
@@ -86,7 +106,7 @@ def training_task(job: Job, run: int) -> list[Outcome]:
     try:
         with _memory_errors():
             train_run(job.world(), folder, run)
-    except (UserError, *OF_THE_MACHINE):
+    except (UserError, KeyboardInterrupt, *OF_THE_MACHINE):
         raise
     except BaseException as error:
         failure = failure_of(MODEL, error)
@@ -136,7 +156,7 @@ def _observe_and_attack(
     try:
         with _memory_errors():
             evidence = observe_cells(world, folder, cells)
-    except OF_THE_MACHINE:
+    except (KeyboardInterrupt, *OF_THE_MACHINE):
         raise
     except BaseException as error:
         failed = failure_of(MODEL, error)
@@ -190,16 +210,16 @@ def audit(
     Where a process vanishes, the model or something of ours ended it, as attacks run in one of
     their own: its cells without scores have failed.
     """
-    folder, attacks = RunFolder(job.folder), job.attacks
+    folder = RunFolder(job.folder)
     for cells, result in executor.each(audit_task, job, groups, workers=workers):
         if not isinstance(result, Vanished):
             yield from result
             continue
         _refuse_killed(result)
         for cell in cells:
-            done = _scored(folder, cell, attacks)
-            failure = f"{called(MODEL)} failed: {result}"
-            yield Outcome(cell, 0.0, {} if done else dict.fromkeys(attacks, failure))
+            scored = _scored(folder, cell, job.attacks)
+            failed = {} if scored else dict.fromkeys(job.attacks, f"the model failed: {result}")
+            yield Outcome(cell, 0.0, failed)
 
 
 def time_devices(executor: Executor, job: Job, devices: Sequence[int]) -> list[dict[str, Any]]:

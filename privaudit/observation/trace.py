@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -277,7 +278,7 @@ def _within(name: str, value: float, high: float) -> float:
 
 def _head_count(value: Any) -> int:
     if not isinstance(value, int) or not 1 <= value <= MAX_PARTICIPANTS:
-        raise ValueError(f"'participants' is {value!r}, not a whole number of at least 1")
+        raise ValueError(f"'participants' is {reprlib.repr(value)}, not 1 to {MAX_PARTICIPANTS:,}")
     return value
 
 

@@ -100,7 +100,13 @@ class Section(BaseModel):
 
 
 class DataSection(BaseModel):
-    """``[data]``: the loader's name; every other key is an option of that loader."""
+    """``[data]``: the loader's name; every other key is an option of that loader (docs/data.md).
+
+    A relative ``path`` starts at the scenario file's folder, with ``--set`` at the working folder.
+
+    Attributes:
+        name: a data set of ``privaudit list``; ``csv`` and ``npz`` read files of your own.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -134,7 +140,8 @@ class FederationSection(Section):
         protocol: ``fedavg`` (local epochs) or ``fedsgd`` (one batch, one step, no momentum).
         cohort: clients per round, drawn anew each round; null = all.
         partition: how records are dealt: ``iid``, ``by-group``, ``dirichlet``.
-        dirichlet_alpha: concentration; smaller = more uneven classes.
+        dirichlet_alpha: concentration; smaller = more uneven classes. A deal that leaves somebody
+            too little is drawn again, up to 50 times.
         test_share: share of the records held out for test accuracy.
         adversary_share: share of the rest that is the adversary's; null = an equal part (of the
             largest audited federation).
@@ -202,7 +209,8 @@ class AuditSection(Section):
     """``[audit]``: the rounds the adversary listens to, for every cell of the grid.
 
     Attributes:
-        properties: private properties to infer; each must have both values.
+        properties: private properties to infer; each must have both values. The name of one with
+            ``each = true`` in ``[data]`` stands for all its values that can be dealt.
         fractions: shared fractions, each in (0, 1].
         rules: sharing rules, crossed with the fractions.
         participants: numbers of participants; empty = ``federation.participants``. A smaller
@@ -403,7 +411,12 @@ class Scenario(Section):
     @model_validator(mode="after")
     def _not_too_many(self) -> Scenario:
         audit = self.audit
-        lists = (audit.properties, audit.rules, audit.fractions, self.participants)
+        lists: tuple[list[Any], ...] = (
+            audit.properties,
+            audit.rules,
+            audit.fractions,
+            self.participants,
+        )
         cells = self.runs * math.prod(map(len, lists))
         if cells > MOST_CELLS:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""A hundred traces that no federation wrote, given to ``privaudit attack``: one line or a result."""
+"""A hundred traces that no federation wrote, for ``privaudit attack``: one line or a result."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ for name in sys.argv[3:]:
         except Exception:
             traceback.print_exc()
     told[name] = [code, out.getvalue(), errors.getvalue()]
-use = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-print(json.dumps([told, 1024 * max(use)]))
+own, started = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+use = max(resource.getrusage(who).ru_maxrss for who in (own, started))
+print(json.dumps([told, 1024 * use]))
 """
 
 Change = Callable[[Path], object]
