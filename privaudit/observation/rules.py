@@ -16,7 +16,6 @@ from privaudit.errors import UserError
 from privaudit.federation.sharing import Sharing
 from privaudit.federation.transforms import Transforms
 
-
 MOST_RECORDS = 10**7
 """That a client may draw in one round."""
 
