@@ -22,6 +22,7 @@ from privaudit.evaluation.layers import LAYERS, measure_layers
 from privaudit.evaluation.records import Record
 from privaudit.experiment.cells import Cell, cells_of, groups_of
 from privaudit.experiment.folder import REMARKS, RunFolder
+from privaudit.experiment.holdings import holdings_of
 from privaudit.experiment.tasks import (
     Job,
     Outcome,
@@ -229,6 +230,7 @@ def _records(
 ) -> list[Record]:
     """Scores joined with the truth, in table order whatever order the cells finished in."""
     failures = {outcome.task: outcome.failure for outcome in outcomes if outcome.failure}
+    held = holdings_of(world)
     records = []
     for cell in cells:
         scores, present = None, None
@@ -244,6 +246,7 @@ def _records(
                 scores=scores[attack] if scores else None,
                 present=present,
                 reason=failures.get(cell, ""),
+                holdings=held[cell.run, cell.property, cell.participants],
             )
             for attack in world.scenario.audit.attacks
         ]
