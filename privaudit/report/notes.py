@@ -66,13 +66,17 @@ def power_note(cells: Sequence[TableCell]) -> list[str]:
     )
     if alone is None and together is None:
         return ["Power: not even a perfect attack would have been starred reliably in every cell."]
-    by_itself = "not even a perfect attack" if alone is None else f"an AUC of {alone:.2f}"
+    start = "Would have been starred in 80 of 100 such audits"
     if len(cells) == 1:
-        return [f"Would have been starred in 80 of 100 such audits: {by_itself}{spread}."]
+        return [f"{start}: {_an_auc(alone)}{spread}."]
     return [
-        f"Would have been starred in 80 of 100 such audits, in every cell: {by_itself} if it alone "
-        f"leaked, {together:.2f} if all {len(cells)} cells did{spread}."
+        f"{start}, in every cell: {_an_auc(alone)} if it alone leaked, {_an_auc(together)} if all "
+        f"{len(cells)} cells did{spread}."
     ]
+
+
+def _an_auc(limit: float | None) -> str:
+    return "not even a perfect attack" if limit is None else f"an AUC of {limit:.2f}"
 
 
 def pool_notes(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
