@@ -31,7 +31,7 @@ from privaudit.experiment.tasks import (
     in_processes,
     training_task,
 )
-from privaudit.experiment.training import time_rounds
+from privaudit.experiment.training import time_rounds, trained_parameters
 from privaudit.experiment.world import World, check_world, load_world
 from privaudit.ledger.files import has_manifest, is_sealed, write_manifest
 from privaudit.ledger.none import WithoutLedger, without_ledger
@@ -230,7 +230,7 @@ def _records(
 ) -> list[Record]:
     """Scores joined with the truth, in table order whatever order the cells finished in."""
     failures = {outcome.task: outcome.failure for outcome in outcomes if outcome.failure}
-    held = holdings_of(world)
+    held = holdings_of(world, lambda run: trained_parameters(folder, run))
     records = []
     for cell in cells:
         scores, present = None, None

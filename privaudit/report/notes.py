@@ -112,9 +112,10 @@ def _pools(scenario: Scenario, cell: TableCell, several: bool) -> str:
     where = f" ('{cell.property}', K = {cell.participants}, where it is most)" if several else ""
     people = ""
     if held.groups is not None:
-        people = (
-            f"; they come from {held.groups[0]} and {held.groups[1]} groups, which explain "
-            f"{100 * held.icc:.0f} % of a record's variance"
+        people = f"; they come from {held.groups[0]} and {held.groups[1]} groups, " + (
+            "of which the test knows nothing: how alike their records are was not to be measured"
+            if held.icc is None
+            else f"which explain {100 * held.icc:.0f} % of a record's variance"
         )
     if design.unit is Unit.RUN:
         return (

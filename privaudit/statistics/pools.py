@@ -34,7 +34,8 @@ class Holdings:
         groups: how many writers, authors, ... its records with and without come from; None without.
         group_weight: variance of the difference of the pools if all records of a group were equal,
             in units of one record's variance; None without groups.
-        icc: share of a record's variance that its group explains, in [0, 1].
+        icc: share of a record's variance that its group explains, in [0, 1]; None = not measured,
+            and then taken for 0.
         other_variance: variance of one of the others' records in units of one of the target's.
         label_agreement: how well the label tells the property over the whole data set (balanced
             accuracy of the best guess from it), in [0.5, 1].
@@ -49,7 +50,7 @@ class Holdings:
     overlap: float = 0.0
     groups: tuple[int, int] | None = None
     group_weight: float | None = None
-    icc: float = 0.0
+    icc: float | None = None
     other_variance: float = 1.0
     label_agreement: float = 0.5
 
@@ -89,7 +90,7 @@ class Holdings:
     def _difference(self) -> float:
         """Variance of the difference of the two pools' means."""
         of_records = 1 / self.present + 1 / self.absent
-        if self.group_weight is None:
+        if self.group_weight is None or self.icc is None:
             return of_records
         return (1 - self.icc) * of_records + self.icc * self.group_weight
 

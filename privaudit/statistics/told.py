@@ -37,6 +37,10 @@ SPREAD = 0.2
 """Deviation of d' between runs that the stated power takes for granted, where runs have one."""
 
 
+ALMOST_PERFECT = 0.995
+"""What is stated goes up to here: above it the normal approximation says nothing."""
+
+
 @dataclass(frozen=True)
 class Design:
     """What a test of one cell has to work with.
@@ -203,7 +207,8 @@ def smallest_told(
     alone leaked (the adjustment is then by that number), with 1 if all of them did.
 
     Returns:
-        The AUC in (0.5, 1), or ``None`` if not even a perfect attack would be told that often.
+        The AUC in (0.5, 0.995), or ``None`` if not even an almost perfect attack would be told
+        that often.
 
     Raises:
         ValueError: fewer than one cell, ``power`` outside (0.5, 1), or a negative ``spread``.
@@ -226,4 +231,5 @@ def smallest_told(
     # From 1 downwards, because the shortfall may have a second root below a steep variance.
     grid = np.linspace(1.0, 0.5, 501)
     first_short = next(auc for auc in grid if shortfall(float(auc)) <= 0)
-    return float(brentq(shortfall, first_short, first_short + 0.001))
+    found = float(brentq(shortfall, first_short, first_short + 0.001))
+    return found if found < ALMOST_PERFECT else None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_data import table
 
-from privaudit.experiment.holdings import holdings_of, label_agreement
+from privaudit.experiment.holdings import holdings_of, intraclass, label_agreement
 from privaudit.experiment.world import World
 from privaudit.scenario.load import check_scenario
 
@@ -95,3 +95,33 @@ def test_a_property_that_is_the_label_is_known_by_it() -> None:
     assert label_agreement(same, "secret") == 1.0
     coin = np.random.default_rng(0).integers(2, size=RECORDS).astype(np.int8)
     assert label_agreement(replace(data, properties={"secret": coin}), "secret") < 0.6
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_what_groups_explain_is_measured(share: float) -> None:
+    rng, groups = np.random.default_rng(0), np.repeat(np.arange(100), 7)
+    shared = rng.standard_normal((2, 100))[:, groups]
+    values = np.sqrt(share) * shared + np.sqrt(1 - share) * rng.standard_normal((2, 700))
+    values[1] += 5.0  # kinds differ; that is no group's doing
+    assert intraclass(list(values), [groups, groups]) == pytest.approx(share, abs=0.06)
+
+
+def test_groups_of_one_record_explain_nothing() -> None:
+    values = np.random.default_rng(0).standard_normal(9)
+    assert intraclass([values], [np.arange(9)]) == 0.0
+
+
+def test_records_of_a_writer_that_are_alike_show_in_the_gradients() -> None:
+    made = world(grouped=True)
+    rng = np.random.default_rng(0)
+    alike = np.repeat(rng.standard_normal((RECORDS // 10, 4)), 10, axis=0).astype(np.float32)
+    labels = np.repeat(rng.integers(2, size=RECORDS // 10), 10)
+    same = World(made.scenario, replace(made.dataset, inputs=alike, labels=labels))
+    assert holdings_of(same)[0, "secret", 3].icc > 0.95
+    assert holdings_of(made)[0, "secret", 3].icc < 0.3
+
+
+def test_a_model_that_diverged_leaves_nothing_measured() -> None:
+    made = world(grouped=True)
+    broken = holdings_of(made, lambda run: made.engine(run).initial * float("nan"))
+    assert {(held.icc, held.other_variance) for held in broken.values()} == {(None, 1.0)}
