@@ -216,7 +216,7 @@ def federations(count: int, seed: Seed, workers: int) -> str:
     rows = []
     for clients, held, runs in FEDERATIONS:
         world = KnownWorld(
-            f"null {clients} {held}",
+            f"null-{clients}-{held}",
             runs=runs,
             rounds=ROUNDS,
             participants=clients,

@@ -37,7 +37,7 @@ def _diverged(training: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield (
             f"the training diverged in {len(gone)} of {len(last)} runs (in run {min(gone)} the "
             f"test loss at its end {text}, the test accuracy {row['test_accuracy']:.2f}); lower "
-            "federation.lr"
+            "federation.lr, or the noise"
         )
 
 

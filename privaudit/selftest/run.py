@@ -39,7 +39,7 @@ BEST = LikelihoodRatio.name
 CHEAP, STRONG = "linear", "magnitude-stack"
 """The registered attacks that are tried: the cheap one in every null audit."""
 NULL = KnownWorld("null")
-FEW = KnownWorld("few records", participants=2, batch=32, records=220, runs=3)
+FEW = KnownWorld("few-records", participants=2, batch=32, records=220, runs=3)
 """No leak, but two small pools: permuting rounds alone would find one in 25 to 37 % of audits."""
 DEFENCE = 40.0
 """Noise of the defended world, in deviations of a delta: leaves d' at 1 / 28."""
