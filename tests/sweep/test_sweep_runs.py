@@ -142,7 +142,7 @@ def test_notes_say_what_was_varied(place: Path) -> None:
     assert re.match(
         r"Main task, test accuracy .*: 2: \d\.\d\d \(\d\.\d\d to \d\.\d\d\)\.", notes[1]
     )
-    assert sum("Smallest AUC" in note for note in notes) == 1
+    assert sum("Would have been starred" in note for note in notes) == 1
 
 
 def test_json_and_csv_hold_everything(place: Path) -> None:
