@@ -29,6 +29,25 @@ class UserError(ValueError):
         super().__init__(" ".join("; ".join(parts).split()))
 
 
+class MachineError(UserError):
+    """Memory, a disk or somebody else ended what was going on: it can go on from where it was.
+
+    Args:
+        fewer_workers: going on with one worker may help.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        remedy: str | None = None,
+        fewer_workers: bool = False,
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.fewer_workers = fewer_workers
+
+
 def unknown_name(
     kind: str, value: str, known: Iterable[str], *, where: str | None = None
 ) -> UserError:
@@ -41,3 +60,18 @@ def unknown_name(
         where=where,
         remedy=f"{hint}known: {', '.join(names) if names else '(none)'}",
     )
+
+
+def failure_of_others(error: BaseException) -> str:
+    """An exception that other people's code ended with, in one line: its type and what it says.
+
+    Raises:
+        KeyboardInterrupt: that was the user, not their code.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    try:
+        says = " ".join(str(error).split())
+    except BaseException:  # their __str__ may fail as well
+        says = ""
+    return f"{type(error).__name__}: {says}" if says else type(error).__name__

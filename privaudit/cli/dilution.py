@@ -19,7 +19,7 @@ from privaudit.cli.options import (
     scenario_names,
     whole_numbers,
 )
-from privaudit.cli.several import folder_of, resumable, tell
+from privaudit.cli.several import folder_of, tell, worker_processes
 from privaudit.cli.terminal import Bars
 
 
@@ -73,14 +73,15 @@ def dilution(
         dilution_curves,
         measure_dilution,
     )
+    from privaudit.experiment.each_value import with_each_value
     from privaudit.experiment.folder import RunFolder
     from privaudit.report.dilution import conclusions, dilution_table, write_dilution
     from privaudit.scenario.load import load_scenario
 
-    resolved = load_scenario(scenario, assignments or [])
+    resolved = with_each_value(load_scenario(scenario, assignments or []), data_dir)
     folder_path = folder_of("dilution", resolved.name, out, resume=resume)
     check_harmless_threshold(threshold)
-    with resumable(folder_path):
+    with worker_processes(folder_path) as executor:
         measure_dilution(
             resolved,
             folder_path,
@@ -93,6 +94,7 @@ def dilution(
             resume=resume,
             progress=Bars(quiet=quiet),
             device=device,
+            executor=executor,
         )
     curves = dilution_curves(folder_path, threshold=threshold)
     write_dilution(RunFolder(folder_path), curves, threshold=threshold)

@@ -18,7 +18,7 @@ from privaudit.cli.options import (
     Workers,
     scenario_names,
 )
-from privaudit.cli.several import folder_of, resumable, tell
+from privaudit.cli.several import folder_of, tell, worker_processes
 from privaudit.cli.terminal import Bars
 
 
@@ -58,15 +58,16 @@ def sweep(
     privaudit sweep glyphs --over federation.rounds=0,2,8
     privaudit sweep quickstart --over 'audit.rules=["largest"],["random"]'
     """
+    from privaudit.experiment.each_value import with_each_value
     from privaudit.experiment.folder import RunFolder
     from privaudit.report.sweep import sweep_json, sweep_notes, sweep_table, write_sweep
     from privaudit.scenario.load import load_sweep
     from privaudit.sweep import measure_sweep, read_sweep
 
     overrides = [*(assignments or []), *([] if seeds is None else [f"runs={seeds}"])]
-    resolved = load_sweep(scenario, overrides, over)
+    resolved = with_each_value(load_sweep(scenario, overrides, over), data_dir)
     folder_path = folder_of("sweep", resolved.name, out, resume=resume)
-    with resumable(folder_path):
+    with worker_processes(folder_path) as executor:
         measure_sweep(
             resolved,
             folder_path,
@@ -75,6 +76,7 @@ def sweep(
             resume=resume,
             progress=Bars(quiet=quiet),
             device=device,
+            executor=executor,
         )
     found = read_sweep(folder_path)
     write_sweep(RunFolder(folder_path), found)

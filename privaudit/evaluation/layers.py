@@ -16,17 +16,19 @@ records of the round switched on (docs/attacks.md). A layer of more than its sha
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed, parallel_config
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.engine.layout import Layout
 from privaudit.engine.process import tune_process
 from privaudit.errors import UserError
 from privaudit.experiment.cells import Cell, cells_for_layers, trace_folder
+from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.tasks import whole
 from privaudit.observation.trace import Trace
 from privaudit.observation.views import Observation
 from privaudit.scenario.schema import Scenario
@@ -78,13 +80,19 @@ class LayerScores(BaseModel):
     present: list[bool] = []
 
 
-def measure_layers(folder: RunFolder, scenario: Scenario, *, workers: int) -> list[LayerScores]:
-    """The layers of every cell of :func:`cells_for_layers` whose trace is there, in their order."""
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        found = Parallel(n_jobs=workers)(
-            delayed(_of_cell)(folder, cell) for cell in cells_for_layers(scenario)
-        )
-    return [row for rows in found for row in rows]
+def measure_layers(
+    folder: RunFolder, scenario: Scenario, executor: Executor, *, workers: int
+) -> list[LayerScores]:
+    """The layers of every cell of :func:`cells_for_layers` whose trace is there, in their order.
+
+    Raises:
+        MachineError: a worker process did not live to the end.
+    """
+    cells = cells_for_layers(scenario)
+    found: dict[Cell, list[LayerScores]] = {}
+    for cell, rows in executor.each(layers_task, folder.path, cells, workers=workers):
+        found[cell] = whole(rows, f"layers of {cell.name}")
+    return [row for cell in cells for row in found[cell]]
 
 
 def signal_by_layer(
@@ -179,9 +187,10 @@ def read_layers(folder: RunFolder) -> list[LayerScores]:
     return parse_layers(folder.read_lines(LAYERS), where=str(folder.file(LAYERS)))
 
 
-def _of_cell(folder: RunFolder, cell: Cell) -> list[LayerScores]:
+def layers_task(path: Path, cell: Cell) -> list[LayerScores]:
     """Nothing for a cell that failed: its table cell says why."""
     tune_process()
+    folder = RunFolder(path)
     key, place = (cell.run, cell.property), (f"run-{cell.run}", f"{cell.name}.json")
     if not folder.file("scores", *place).is_file():
         return []

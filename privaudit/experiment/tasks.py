@@ -1,108 +1,246 @@
-"""Units of work for worker processes: small arguments in, seconds and failure out."""
+"""Units of work for an executor: small arguments in, seconds and failure out."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed, parallel_config
-
-from privaudit.attack.protocol import FAILURES
+from privaudit.attack.scoring import MODEL, Failure, failure_of
+from privaudit.data.files import default_data_dir
 from privaudit.engine.process import tune_process
+from privaudit.errors import MachineError, UserError
 from privaudit.experiment.attacking import attack_cells
 from privaudit.experiment.cells import Cell, cells_for_layers, trace_folder
+from privaudit.experiment.executors.protocol import Executor, Vanished
 from privaudit.experiment.folder import RunFolder
-from privaudit.experiment.observing import observe_cells
-from privaudit.experiment.training import train_run
-from privaudit.experiment.world import World, load_world
+from privaudit.experiment.observing import keep_evidence, observe_cells
+from privaudit.experiment.plan import Plan, make_plan, refuse_changes
+from privaudit.experiment.training import time_rounds, train_run
+from privaudit.experiment.world import World, check_world, load_world
+from privaudit.scenario.schema import Scenario
 
-TRACKER = "joblib.externals.loky.backend.resource_tracker"
+OF_THE_MACHINE = (OSError, MemoryError)
+"""What is wrong for all cells: it ends the run, which can go on from there."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What every task of a run is given; a worker process loads the world once and keeps it."""
+    """What every task of a run is given; a worker process loads the world once and keeps it.
+
+    ``plan`` is the run's, as JSON: a process that starts while the run goes on refuses to compute
+    from other data or with other code.
+    """
 
     scenario_json: str
     data_dir: Path | None
     folder: Path
     device: str = "cpu"
+    plan: str = ""
+
+    @classmethod
+    def of(cls, scenario: Scenario, data_dir: Path | None, folder: Path, device: str) -> Job:
+        """What to give all tasks of a scenario; the folder need not be there yet."""
+        place = Path(os.path.abspath(folder))  # unlike resolve(), no error for a loop of links
+        return cls(scenario.model_dump_json(), data_dir or default_data_dir(), place, device)
 
     def world(self) -> World:
         """The scenario with its data."""
         tune_process()
+        if self.plan:
+            _check_inputs(self)
+        return self._loaded()
+
+    def _loaded(self) -> World:
         return load_world(self.scenario_json, self.data_dir, self.device)
+
+    @property
+    def attacks(self) -> list[str]:
+        """Of the scenario."""
+        return Scenario.model_validate_json(self.scenario_json).audit.attacks
+
+
+@lru_cache(maxsize=1)
+def _check_inputs(job: Job) -> None:
+    """Once in every process: what it has loaded is what was planned."""
+    plan, world = Plan.model_validate_json(job.plan), job._loaded()
+    now = make_plan(world.scenario, world.dataset, device=job.device)
+    refuse_changes(plan, now, where=str(job.folder))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one run's training or of one cell: which, how long, and why it failed (empty if not).
+    """Of one run's training or of one cell: which, how long, and what failed.
 
     ``seconds`` of cells that were computed together are equal parts of the time they took.
+    ``failures``: attack -> why it has no scores; empty where all have.
     """
 
     task: int | Cell
     seconds: float
-    failure: str = ""
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+# --------------------------------------------------------------------- what a worker is told to do
+
+
+def check_task(job: Job, _: int) -> list[str]:
+    """Everything a user can get wrong, before anything is written (:func:`.world.check_world`)."""
+    return list(check_world(job.world()))
 
 
 def training_task(job: Job, run: int) -> list[Outcome]:
-    """Stage 1 for one run. A failure here ends the whole run: nothing can follow it."""
+    """Stage 1 for one run. A failure here ends the whole run: nothing can follow it.
+
+    Raises:
+        UserError: the model failed, in one line; the traceback is kept.
+    """
     started = time.perf_counter()
-    train_run(job.world(), RunFolder(job.folder), run)
+    folder = RunFolder(job.folder)
+    try:
+        with _memory_errors():
+            train_run(job.world(), folder, run)
+    except (UserError, KeyboardInterrupt, *OF_THE_MACHINE):
+        raise
+    except BaseException as error:
+        failure = failure_of(MODEL, error)
+        file = _keep_traceback(folder, f"run-{run}/training", failure.traceback)
+        raise UserError(
+            f"{failure.reason}", where=f"training of run {run}", remedy=f"traceback: {file}"
+        ) from error
     return [Outcome(run, time.perf_counter() - started)]
 
 
 def audit_task(job: Job, cells: Sequence[Cell]) -> list[Outcome]:
     """Stages 2 and 3 for some cells of one run; nothing for those whose scores are there already.
 
-    A cell that fails is reported with its reason and does not stop the others.
+    What an attack or the model ends with is a failure of that attack or of these cells: it is
+    reported with its reason, its traceback is kept, and the others go on.
     """
     started = time.perf_counter()
     folder = RunFolder(job.folder)
-    todo = [cell for cell in cells if not _scored(folder, cell)]
-    failed: dict[Cell, Exception] = {}
+    todo = [cell for cell in cells if not _scored(folder, cell, job.attacks)]
+    failures: dict[Cell, dict[str, Failure]] = {}
     if todo:
         world = job.world()
-        try:
-            observe_cells(world, folder, todo)
-            failed = attack_cells(world, folder, todo)
-        except FAILURES as error:
-            failed = dict.fromkeys((c for c in todo if not _scored(folder, c)), error)
+        failures = _observe_and_attack(world, folder, todo)
         if not world.scenario.audit.keep_traces:
             needed = cells_for_layers(world.scenario)
             for cell in (cell for cell in todo if cell not in needed):
                 shutil.rmtree(trace_folder(folder, cell), ignore_errors=True)
-    for cell, reason in failed.items():
-        _keep_traceback(folder, cell, reason)
+    for cell, failed in failures.items():
+        text = "\n".join(f"{f.reason}\n{f.traceback}" for f in dict.fromkeys(failed.values()))
+        _keep_traceback(folder, f"run-{cell.run}/{cell.name}", text)
     seconds = (time.perf_counter() - started) / len(cells)
-    reasons = {cell: f"{type(reason).__name__}: {reason}" for cell, reason in failed.items()}
-    return [Outcome(cell, seconds, reasons.get(cell, "")) for cell in cells]
+    return [
+        Outcome(cell, seconds, {n: f.reason for n, f in failures.get(cell, {}).items()})
+        for cell in cells
+    ]
 
 
-def _scored(folder: RunFolder, cell: Cell) -> bool:
-    return folder.file("scores", f"run-{cell.run}", f"{cell.name}.json").is_file()
+def _observe_and_attack(
+    world: World, folder: RunFolder, cells: Sequence[Cell]
+) -> dict[Cell, dict[str, Failure]]:
+    """Cell -> attack -> failure, of those that failed; the scores of all others are written.
 
-
-def in_processes(
-    task: Callable[..., list[Outcome]], job: Job, items: Iterable[Any], *, workers: int
-) -> Iterator[Outcome]:
-    """Run ``task(job, item)`` for each item on ``workers`` processes; outcomes as they come.
-
-    One worker stays in this process.
+    Evidence for the ledger is written when the attacks are done: while they run, nothing that a
+    participant would not see lies on disk. Scores come last, as they say that a cell is finished.
     """
-    # Interrupted, the pool's helper process would print after the one line that matters.
-    os.environ.setdefault("PYTHONWARNINGS", f"ignore::UserWarning:{TRACKER}")
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        pool = Parallel(n_jobs=workers, return_as="generator_unordered")
-        for outcomes in pool(delayed(task)(job, item) for item in items):
-            yield from outcomes
+    attacks = world.scenario.audit.attacks
+    try:
+        with _memory_errors():
+            evidence = observe_cells(world, folder, cells)
+    except (KeyboardInterrupt, *OF_THE_MACHINE):
+        raise
+    except BaseException as error:
+        failed = failure_of(MODEL, error)
+        return {cell: dict.fromkeys(attacks, failed) for cell in cells}
+    found = attack_cells(world, folder, cells)
+    keep_evidence(folder, evidence)
+    for cell, results in found.items():
+        scores = {name: s for name, s in results.items() if not isinstance(s, Failure)}
+        if scores:
+            folder.write_json(scores_file(cell), scores)
+    return {
+        cell: {name: s for name, s in results.items() if isinstance(s, Failure)}
+        for cell, results in found.items()
+    }
+
+
+def scores_file(cell: Cell) -> str:
+    """Where the scores of a cell lie in the run folder."""
+    return f"scores/run-{cell.run}/{cell.name}.json"
+
+
+def _scored(folder: RunFolder, cell: Cell, attacks: Sequence[str]) -> bool:
+    file = scores_file(cell)
+    return folder.file(file).is_file() and set(folder.read_json(file)) == set(attacks)
+
+
+def devices_task(job: Job, devices: Sequence[int]) -> list[dict[str, Any]]:
+    """Seconds of a round by number of devices (:func:`.training.time_rounds`)."""
+    return time_rounds(job.world(), list(devices))
+
+
+# ------------------------------------------------------------------------- how a run has it done
+
+
+def check(executor: Executor, job: Job) -> list[str]:
+    """What a reader must know of the model; see :func:`check_task` for the errors."""
+    return _only(executor.each(check_task, job, [0]), "checking model and attacks")
+
+
+def train(executor: Executor, job: Job, runs: Iterable[int], *, workers: int) -> Iterator[Outcome]:
+    """Stage 1 of all runs; outcomes as they come."""
+    for run, result in executor.each(training_task, job, runs, workers=workers):
+        yield from whole(result, f"run {run}")
+
+
+def audit(
+    executor: Executor, job: Job, groups: Iterable[Sequence[Cell]], *, workers: int
+) -> Iterator[Outcome]:
+    """Stages 2 and 3 of all cells; outcomes as they come.
+
+    Where a process vanishes, the model or something of ours ended it, as attacks run in one of
+    their own: its cells without scores have failed.
+    """
+    folder = RunFolder(job.folder)
+    for cells, result in executor.each(audit_task, job, groups, workers=workers):
+        if not isinstance(result, Vanished):
+            yield from result
+            continue
+        _refuse_killed(result)
+        for cell in cells:
+            scored = _scored(folder, cell, job.attacks)
+            failed = {} if scored else dict.fromkeys(job.attacks, f"the model failed: {result}")
+            yield Outcome(cell, 0.0, failed)
+
+
+def time_devices(executor: Executor, job: Job, devices: Sequence[int]) -> list[dict[str, Any]]:
+    """Rows of timings.jsonl, one per device number and round; none for no devices."""
+    if not devices:
+        return []
+    return _only(executor.each(devices_task, job, [devices]), "timing devices")
+
+
+def whole(result: Any, what: str) -> Any:
+    """What a task returned, if its process lived to return it.
+
+    Raises:
+        UserError: it did not; ``what`` it was for.
+    """
+    if isinstance(result, Vanished):
+        _refuse_killed(result)
+        raise UserError(
+            str(result), where=what, remedy="find out why with the model and its attacks alone"
+        )
+    return result
 
 
 def default_workers() -> int:
@@ -113,6 +251,35 @@ def default_workers() -> int:
         return os.cpu_count() or 1
 
 
-def _keep_traceback(folder: RunFolder, cell: Cell, error: Exception) -> None:
-    text = "".join(traceback.format_exception(error))
-    folder.write_text(f"failures/run-{cell.run}/{cell.name}.txt", text)
+def _only(results: Iterator[tuple[Any, Any]], what: str) -> Any:
+    ((_, result),) = results
+    return whole(result, what)
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Call it by one name when there is no memory left; torch has names of its own."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(str(error)) from error
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):
+            raise
+        raise MemoryError(str(error)) from error
+
+
+def _refuse_killed(vanished: Vanished) -> None:
+    if vanished.killed:
+        raise MachineError(
+            "a worker process was killed from outside, as the system does when memory runs out "
+            f"({vanished})",
+            remedy="use fewer workers, or free memory",
+            fewer_workers=True,
+        )
+
+
+def _keep_traceback(folder: RunFolder, name: str, text: str) -> Path:
+    return folder.write_text(f"failures/{name}.txt", text)

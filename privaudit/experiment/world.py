@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,7 +24,8 @@ from privaudit.federation.phases import AuditedPhase, TrainingPhase
 from privaudit.federation.rounds import LocalTraining
 from privaudit.federation.sharing import Sharing
 from privaudit.federation.transforms import Transforms
-from privaudit.models.build import InputShape, build_model, check_model
+from privaudit.models.build import InputShape, build_model, check_model, model_arguments
+from privaudit.observation.rules import Rules
 from privaudit.observation.views import view_named
 from privaudit.randomness import Seed
 from privaudit.scenario.schema import Scenario
@@ -52,9 +54,40 @@ class World:
         """The root of the adversary's and the attacks' randomness: it leads back to no other."""
         return self.run_seed(run).child("attacker").opaque(self.dataset.checksum)
 
+    def audit_seed(self, run: int) -> Seed:
+        """The root of what is drawn in audited rounds: batches, cohorts, noise, shared coordinates.
+
+        Nobody with a share of the records has the data set's checksum: a guessed scenario's seed
+        does not give an attacker the noise of the others, to take it off again.
+        """
+        return self.run_seed(run).child("audit").opaque(self.dataset.checksum)
+
     def presence(self, cell: Cell) -> np.ndarray:
         """The ground truth of a cell, [rounds] bool."""
         return presence(self.scenario, self.dataset.checksum, cell)
+
+    def rules(self, cell: Cell) -> Rules:
+        """What everybody in the federation of a cell knows of it."""
+        phase = self.audited_phase(cell.rule, cell.fraction, cell.participants)
+        sent, model = phase.training.transforms, self.scenario.model
+        return Rules(
+            model=model.name,
+            model_options=model_arguments(model.name, model.options, input_shape(self.dataset)),
+            participants=phase.participants,
+            cohort=phase.cohort,
+            batch_size=phase.batch_size,
+            local_steps=phase.local_steps,
+            lr=phase.training.lr,
+            momentum=phase.training.momentum,
+            sharing_rule=sent.sharing.rule,
+            shared_fraction=sent.sharing.fraction,
+            clip_norm=sent.clip_norm,
+            noise=sent.noise,
+            norm_bound=phase.training.norm_bound,
+            property_share=phase.property_share,
+            others=phase.others,
+            persistent=self.scenario.audit.schedule == "dataset",
+        )
 
     def engine(self, run: int) -> Engine:
         """The model with this run's initial weights."""
@@ -66,21 +99,26 @@ class World:
     def deal(self, run: int) -> Deal:
         """Who holds which records in this run."""
         if run not in self._dealt:
-            self._dealt[run] = self._deal(run)
+            self._dealt[run] = self.deal_for(run, self.scenario.audit.properties)
         return self._dealt[run]
 
     @cached_property
     def _dealt(self) -> dict[int, Deal]:
         return {}
 
-    def _deal(self, run: int) -> Deal:
+    def deal_for(self, run: int, properties: Sequence[str]) -> Deal:
+        """Who would hold which records if these properties were audited.
+
+        Raises:
+            UserError: some role would hold too few records of one of them.
+        """
         federation, audit = self.scenario.federation, self.scenario.audit
         return assign(
             self.dataset,
             federation.plan,
             train_participants=federation.participants,
             audit_participants=self.scenario.participants,
-            properties=audit.properties,
+            properties=properties,
             batch_size=audit.batch_size,
             others=audit.others,
             seed=self.run_seed(run).child("partition"),
@@ -193,10 +231,9 @@ def _check_model_takes_data(world: World) -> tuple[str, ...]:
 
 def input_shape(dataset: Dataset) -> InputShape:
     """The public facts of a data set that a model is built from."""
-    return InputShape(
-        kind=dataset.kind,
+    return InputShape.of(
+        dataset.kind,
+        dataset.inputs.shape,
         num_classes=dataset.num_classes,
-        side=dataset.inputs.shape[1] if dataset.kind == "image" else 0,
         vocabulary_size=len(dataset.vocabulary),
-        features=dataset.inputs.shape[1] if dataset.kind == "table" else 0,
     )

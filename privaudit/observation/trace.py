@@ -11,18 +11,20 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from privaudit.engine.files import write_tensors, write_whole
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
 from privaudit.observation.manifest import LayoutRow, Manifest, read_manifest, round_file
+from privaudit.observation.rules import Rules
 from privaudit.observation.vectors import PRECISIONS, apart, is_packed, numbers, pack, unpack
 from privaudit.observation.views import Observation, ParticipantView, view_named
 
@@ -38,7 +40,8 @@ class TraceWriter:
         layout: of the parameters.
         view: threat model.
         target: under the ``server`` view the client of interest.
-        about: facts a participant knows; JSON values.
+        rules: what a participant knows beforehand: all of it, or as far as it is known, by name.
+        about: anything else worth noting; JSON values.
         precision: of what is stored of deltas: ``half`` takes half the space; the global parameters
             are exact either way.
 
@@ -54,6 +57,7 @@ class TraceWriter:
         *,
         view: Literal["participant", "server"] = "participant",
         target: int | None = None,
+        rules: Rules | Mapping[str, Any] | None = None,
         about: dict[str, Any] | None = None,
         precision: Literal["single", "half"] = "single",
     ) -> None:
@@ -67,6 +71,7 @@ class TraceWriter:
             layout=[LayoutRow.model_validate(row) for row in layout.to_json()],
             target=target,
             precision=precision,
+            rules=rules.model_dump(mode="json") if isinstance(rules, Rules) else rules,
             about=about or {},
         )
         self._digests: dict[str, str] = {}
@@ -121,17 +126,18 @@ class TraceWriter:
     def _save(
         self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None
     ) -> None:
-        partial = self._path / f"{name}.partial"
         # One entry: the library writes several in an order that changes from call to call.
         metadata = {"round": json.dumps(facts, sort_keys=True)} if facts else None
-        save_file(apart(tensors), partial, metadata=metadata)
-        self._digests[name] = _digest(partial)
-        partial.replace(self._path / name)
+
+        def write(partial: Path) -> None:
+            write_tensors(partial, apart(tensors), metadata)
+            self._digests[name] = _digest(partial)
+
+        write_whole(self._path / name, write)
 
     def _write_manifest(self, manifest: Manifest) -> None:
-        partial = self._path / "manifest.json.partial"
-        partial.write_text(manifest.model_dump_json(indent=1) + "\n")
-        partial.replace(self._path / "manifest.json")
+        text = manifest.model_dump_json(indent=1) + "\n"
+        write_whole(self._path / "manifest.json", lambda partial: partial.write_text(text))
 
 
 class Trace:
