@@ -31,8 +31,8 @@ from privaudit.statistics.dilution import (
 )
 from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.laws import MOMENT_LAW, POWER_LAW
-from privaudit.statistics.power import detectable_auc
 from privaudit.statistics.runs import RunScores, whole_run
+from privaudit.statistics.told import design_of, smallest_told
 
 Attacker = Literal["single-round", "whole-run"]
 FOLDERS: dict[Attacker, str] = {"single-round": "single-round", "whole-run": "whole-run"}
@@ -205,17 +205,17 @@ def _curves(records: Sequence[Record], attacker: Attacker, threshold: float) -> 
 
 
 def _curve(records: Sequence[Record], attacker: Attacker, threshold: float) -> Curve:
-    points = []
+    points, designs = [], []
     for participants in sorted({record.participants for record in records}):
-        runs = [
-            RunScores(np.array(r.scores), np.array(r.present))
-            for r in records
-            if r.participants == participants and r.status == "ok"
-        ]
-        if attacker == "whole-run" and runs:
+        good = [r for r in records if r.participants == participants and r.status == "ok"]
+        runs = [RunScores(np.array(r.scores), np.array(r.present)) for r in good]
+        if not runs:
+            continue
+        rounds = runs[0].n_rounds
+        if attacker == "whole-run":
             runs = whole_run(runs)
-        if runs:
-            points.append(DilutionPoint(participants - 1, tuple(runs)))
+        points.append(DilutionPoint(participants - 1, tuple(runs)))
+        designs.append(design_of(runs, [r.holdings for r in good], rounds=rounds))
     fits = len(points) > 1
     power = fit_dilution(points, POWER_LAW) if fits else None
     moment = fit_dilution(points, MOMENT_LAW) if fits else None
@@ -232,7 +232,7 @@ def _curve(records: Sequence[Record], attacker: Attacker, threshold: float) -> C
         honest=tuple(point.honest for point in points),
         aucs=tuple(auc_interval(point.runs) for point in points),
         detectable=max(
-            (d for point in points if (d := detectable_auc(point.runs)) is not None), default=None
+            (d for design in designs if (d := smallest_told(design)) is not None), default=None
         ),
         power=power,
         moment=moment,
