@@ -45,7 +45,8 @@ def shown_cells(cells: Sequence[TableCell]) -> list[TableCell]:
 def roc_curves(records: Sequence[Record], cells: Sequence[TableCell]) -> str | None:
     """ROC of the shown cells, one column per property: linear above, both axes logarithmic below.
 
-    Mean over runs of the best true positive rate at each false positive rate; band: their range.
+    Mean over runs of the true positive rate at each expected false positive rate; band: their
+    range.
     """
     shown = shown_cells(cells)
     if not shown:
@@ -137,29 +138,26 @@ def _enough(runs: Sequence[RunScores], of_rounds: bool) -> bool:
 
 
 def mean_roc(runs: Sequence[RunScores]) -> tuple[FloatArray, FloatArray]:
-    """False positive rates [P] and, for each run, the best true positive rates there [R, P].
+    """Expected false positive rates [P] and, for each run, the true positive rates there [R, P].
 
     Where labels belong to runs their rounds are pooled, and R is 1.
     """
     parts = [pool(runs)] if label_unit(runs) is Unit.RUN else list(runs)
     curves = [roc_curve(run.scores, run.present) for run in parts]
     grid = np.unique(np.concatenate([curve.fpr for curve in curves]))
-    # The last point of a curve at or before each rate: its best true positive rate there.
-    best = [c.tpr[np.searchsorted(c.fpr, grid + 1e-12, side="right") - 1] for c in curves]
-    return grid, np.array(best)
+    return grid, np.array([np.interp(grid, curve.fpr, curve.tpr) for curve in curves])
 
 
 def _roc_lines(panels: tuple[Axes, Axes], cell: TableCell, runs: Sequence[RunScores]) -> None:
-    rates, best = mean_roc(runs)
+    rates, found = mean_roc(runs)
     value = f"{cell.attack} ({cell.auc.value:.2f})" if cell.auc else cell.attack
     for axes, start in zip(panels, (0, 1), strict=True):
-        x, part = rates[start:], best[:, start:]  # a rate of 0 has no logarithm
-        line = axes.plot(x, part.mean(axis=0), drawstyle="steps-post", label=value)
+        x, part = rates[start:], found[:, start:]  # a rate of 0 has no logarithm
+        line = axes.plot(x, part.mean(axis=0), label=value)
         axes.fill_between(
             x,
             part.min(axis=0),
             part.max(axis=0),
-            step="post",
             alpha=0.15,
             color=line[0].get_color(),
             linewidth=0,

@@ -276,7 +276,12 @@ def test_accuracy_of_one_run_is_the_beta_interval():
 
 def test_small_false_positive_rates_are_not_estimable_from_few_rounds():
     runs = simulated_runs(np.random.default_rng(10), 3, 150, 0.8)
-    assert intervals.tpr_at_fpr_interval(runs, 0.1) is not None
+    few = intervals.tpr_at_fpr_interval(runs, 0.1)
+    assert few.rough
+    assert intervals.ROUGH in few.method
+    enough = intervals.tpr_at_fpr_interval(runs, 0.2)
+    assert not enough.rough
+    assert intervals.ROUGH not in enough.method
     assert intervals.tpr_at_fpr_interval(runs, 0.01) is None
     by_run = [RunScores(np.full(100, float(i)), np.full(100, i > 4)) for i in range(10)]
     # 500 absent rounds, but only five absent runs.
