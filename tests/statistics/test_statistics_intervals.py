@@ -62,7 +62,7 @@ def test_runs_that_do_not_differ_are_one_long_run():
 def test_likelihood_is_the_integral_over_each_runs_location():
     evidence = Evidence(np.array([0.6, 1.0]), np.array([30.0, 12.0]), 0.35)
     spreads, locations = evidence.spreads, evidence.locations
-    found = evidence.log_likelihood()
+    found = evidence.log_likelihood
 
     z = np.linspace(-14, 14, 100_001)
 
