@@ -227,14 +227,18 @@ def _ledger(
 def _records(
     world: World, folder: RunFolder, cells: list[Cell], outcomes: list[Outcome]
 ) -> list[Record]:
-    """Scores joined with the truth, in table order whatever order the cells finished in."""
+    """Scores joined with the truth, in table order whatever order the cells finished in.
+
+    Here, with every attack done, the truth comes to lie on disk for the first time.
+    """
     failures = {outcome.task: outcome.failure for outcome in outcomes if outcome.failure}
     records = []
     for cell in cells:
         scores, present = None, None
         if cell not in failures:
             scores = folder.read_json(f"scores/run-{cell.run}/{cell.name}.json")
-            present = folder.read_json(f"truth/run-{cell.run}/{cell.name}.json")
+            present = [bool(p) for p in world.presence(cell)]
+            folder.write_json(f"truth/run-{cell.run}/{cell.name}.json", present)
         records += [
             judge(
                 world.scenario,

@@ -33,6 +33,15 @@ class Seed:
         """The node below this one with the given names (integers are names too)."""
         return Seed(self.root, (*self.path, *(str(name) for name in names)))
 
+    def opaque(self, secret: str) -> Seed:
+        """A root of its own that stands for this node; it leads back to nobody without ``secret``.
+
+        For whoever must not know the streams of others. A root seed is often a small number, which
+        could be guessed and tried; ``secret`` is what the holder cannot guess.
+        """
+        text = "\x1f".join((str(self.root), *self.path, secret))
+        return Seed(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big"))
+
     def generator(self, *names: str | int) -> np.random.Generator:
         """A fresh NumPy generator (PCG64) for the child with these names."""
         return np.random.Generator(np.random.PCG64(self.child(*names)._sequence()))

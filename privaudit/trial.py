@@ -80,7 +80,7 @@ def _attack_seconds(
         make_attack(
             load_attack(name),
             world.scenario.attack_options.get(name, {}),
-            world.run_seed(0).child("estimate", name),
+            world.attacker_seed(0).child("estimate", name),
         )
         for name in world.scenario.audit.attacks
     ]

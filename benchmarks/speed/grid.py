@@ -30,7 +30,6 @@ from privaudit.experiment.folder import RunFolder  # noqa: E402
 from privaudit.experiment.tasks import Job, audit_task, training_task  # noqa: E402
 from privaudit.experiment.training import train_run, trained_parameters  # noqa: E402
 from privaudit.experiment.world import World, input_shape, load_world  # noqa: E402
-from privaudit.federation.schedule import balanced_presence  # noqa: E402
 from privaudit.models.build import build_model  # noqa: E402
 from privaudit.scenario.load import load_scenario  # noqa: E402
 from privaudit.statistics.roc import auc  # noqa: E402
@@ -62,7 +61,7 @@ def ours(job: Job, attack: str) -> dict[str, object]:
     scores = {
         cell: (
             folder.read_json(f"scores/run-{cell.run}/{cell.name}.json")[attack],
-            folder.read_json(f"truth/run-{cell.run}/{cell.name}.json"),
+            [bool(p) for p in world.presence(cell)],
         )
         for cell in cells_of(world.scenario)
     }
@@ -79,9 +78,7 @@ def port(job: Job) -> dict[str, object]:
     started, passes = time.process_time(), 0
     scores = {}
     for cell in cells_of(world.scenario):
-        seed = world.run_seed(cell.run).child("audit", cell.property)
-        seed = seed.child("participants", cell.participants)
-        present = balanced_presence(world.scenario.audit.rounds, seed.generator("presence"))
+        present = world.presence(cell)
         found, count = audit_cell(world, _trained(world, folder, cell.run), cell, list(present))
         scores[cell] = (list(found), list(present))
         passes += count

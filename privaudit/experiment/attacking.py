@@ -60,7 +60,7 @@ def _attack_together(
 
 def _listening(world: World, folder: RunFolder, adversary: Adversary, cell: Cell) -> Listening:
     phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
-    seed = world.run_seed(cell.run).child("attack")
+    seed = world.attacker_seed(cell.run).child("attack")
     options = world.scenario.attack_options
     return Listening(
         Trace.open(trace_folder(folder, cell)).view(),
@@ -104,7 +104,7 @@ def adversary_of(world: World, cell: Cell) -> Adversary:
         auxiliary=auxiliary,
         facts=facts,
         shadows=scenario.audit.shadows,
-        seed=world.run_seed(cell.run).child("adversary", cell.property),
+        seed=world.attacker_seed(cell.run).child("shadows", cell.property),
     )
 
 

@@ -7,7 +7,7 @@
     training/run-0.*         parameters after ordinary training, metrics of every round
     traces/run-0/CELL/       what the adversary saw (docs/trace.md)
     evidence/run-0/*.jsonl   hashes, verdicts and values of every round, for the ledger
-    truth/run-0/CELL.json    which rounds held the property; never shown to an attack
+    truth/run-0/CELL.json    which rounds held the property; written when all attacks are done
     scores/run-0/CELL.json   what the attacks made of it
     records.jsonl            scores joined with the truth: the result
     remarks.json             what a reader must know of the model; for most: []

@@ -1,4 +1,4 @@
-"""Stage 2: the audited rounds of cells, listened to. Leaves traces and, apart, the truth."""
+"""Stage 2: the audited rounds of cells, listened to. Leaves traces and evidence, not the truth."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ from privaudit.federation.rounds import (
 )
 from privaudit.federation.schedule import (
     PropertyPools,
-    balanced_presence,
     property_pools,
-    run_presence,
 )
 from privaudit.ledger.evidence import EvidenceCollector
 from privaudit.observation.tap import Tap
@@ -81,7 +79,8 @@ def _observe(world: World, folder: RunFolder, cells: Sequence[Cell], *, common: 
             before = outcomes[0].after
     for federation in federations:
         for cell, evidence in federation.cells.items():
-            _keep_truth(folder, cell, federation.present, evidence)
+            if evidence is not None:
+                folder.write_lines(f"evidence/run-{cell.run}/{cell.name}.jsonl", evidence.rows())
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +140,7 @@ def _federations(world: World, taps: dict[Cell, Tap]) -> list[_Federation]:
             )
             seed = world.run_seed(cell.run).child("audit", cell.property)
             own_seed = seed.child("participants", cell.participants)
-            present = _presence(world, cell, own_seed)
+            present = world.presence(cell)
             found[key] = _Federation(phase, pools, seed, own_seed, present, [], {})
         evidence = None
         if ledger.enabled:
@@ -200,23 +199,6 @@ def _tap(
         precision=world.scenario.audit.trace_precision,
     )
     return Tap(stack.enter_context(writer), adversary=ADVERSARY, server=server)
-
-
-def _keep_truth(
-    folder: RunFolder, cell: Cell, present: np.ndarray, evidence: EvidenceCollector | None
-) -> None:
-    if evidence is not None:
-        folder.write_lines(f"evidence/run-{cell.run}/{cell.name}.jsonl", evidence.rows())
-    folder.write_json(f"truth/run-{cell.run}/{cell.name}.json", [bool(p) for p in present])
-
-
-def _presence(world: World, cell: Cell, seed: Seed) -> np.ndarray:
-    scenario = world.scenario
-    rounds = scenario.audit.rounds
-    if scenario.audit.schedule == "single-batch":
-        return balanced_presence(rounds, seed.generator("presence"))
-    rng = Seed(scenario.seed).generator("presence", cell.property, cell.participants)
-    return run_presence(cell.run, scenario.runs, rounds, rng)
 
 
 def _about(phase: AuditedPhase) -> dict[str, float | int | str]:

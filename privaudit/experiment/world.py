@@ -16,6 +16,8 @@ from privaudit.data.dataset import Dataset
 from privaudit.data.registry import load_dataset
 from privaudit.engine.engine import Engine, Samples
 from privaudit.errors import UserError, unknown_name
+from privaudit.experiment.cells import Cell
+from privaudit.experiment.presence import presence
 from privaudit.federation.assignment import Deal, assign
 from privaudit.federation.phases import AuditedPhase, TrainingPhase
 from privaudit.federation.rounds import LocalTraining
@@ -45,6 +47,14 @@ class World:
     def run_seed(self, run: int) -> Seed:
         """The root of one federation run's randomness."""
         return Seed(self.scenario.seed).child("run", run)
+
+    def attacker_seed(self, run: int) -> Seed:
+        """The root of the adversary's and the attacks' randomness: it leads back to no other."""
+        return self.run_seed(run).child("attacker").opaque(self.dataset.checksum)
+
+    def presence(self, cell: Cell) -> np.ndarray:
+        """The ground truth of a cell, [rounds] bool."""
+        return presence(self.scenario, self.dataset.checksum, cell)
 
     def engine(self, run: int) -> Engine:
         """The model with this run's initial weights."""
@@ -142,7 +152,7 @@ def check_world(world: World) -> tuple[str, ...]:
                 where="audit.threat_model",
                 remedy=f"set audit.threat_model={needed.name} or choose another attack",
             )
-        make_attack(attack, world.scenario.attack_options.get(name, {}), Seed(world.scenario.seed))
+        make_attack(attack, world.scenario.attack_options.get(name, {}), Seed(0))
     for run in range(world.scenario.runs):
         world.deal(run)
     most = max(world.scenario.report.devices, default=0)

@@ -74,10 +74,10 @@ def _cell(world: World, folder: RunFolder, cell: Cell, attacks: Attacks) -> Iter
     train_run(world, folder, cell.run)
     observe_cells(world, folder, [cell])
     view = Trace.open(trace_folder(folder, cell)).view()
-    seed = world.run_seed(cell.run).child("attack")
+    seed = world.attacker_seed(cell.run).child("attack")
     made = [make_attack(attack, {}, seed.child(attack.name, cell.name)) for attack in attacks]
     fit_together(made, view, adversary_of(world, cell))
-    present = folder.read_json(f"truth/run-{cell.run}/{cell.name}.json")
+    present = [bool(p) for p in world.presence(cell)]
     for attack in made:
         scores = [float(score) for score in attack.score()]
         yield judge(

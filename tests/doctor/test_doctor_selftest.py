@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,7 +14,6 @@ from ledger_runs import run_command
 
 from privaudit.attack.protocol import Attack
 from privaudit.attack.registry import load_attack
-from privaudit.federation.schedule import balanced_presence
 from privaudit.randomness import Seed
 from privaudit.selftest import audits as auditing
 from privaudit.selftest import run as selftest
@@ -27,7 +27,7 @@ QUICK = KnownWorld("quick", runs=1, rounds=8, shadows=2, records=400)
 
 
 class Peeking(Attack):
-    """Reads the schedule off the root seed, which no real attack can."""
+    """Walks the frames of its process to the schedule, as trusted code could."""
 
     name, source = "peeking", "made up for this test"
     rounds = 0
@@ -37,11 +37,13 @@ class Peeking(Attack):
         return self
 
     def score(self) -> np.ndarray:
-        run = Seed(self.seed.root, self.seed.path[:2])
-        schedule = run.child("audit", "secret", "participants", 3).generator("presence")
-        present = balanced_presence(self.rounds, schedule)
+        present = next(
+            frame.frame.f_locals["present"]
+            for frame in inspect.stack()
+            if isinstance(frame.frame.f_locals.get("present"), list)
+        )
         noise = self.seed.generator("noise").standard_normal(self.rounds)
-        return np.asarray(4.0 * present + noise)
+        return np.asarray(4.0 * np.array(present) + noise)
 
 
 class Broken(Peeking):

@@ -73,3 +73,13 @@ def test_the_global_generator_is_untouched(engine: Engine) -> None:
 def test_evaluation_drops_nothing(engine: Engine) -> None:
     samples = rows(20)
     assert engine.evaluate(engine.initial, samples) == engine.evaluate(engine.initial, samples)
+
+
+def test_nobody_finds_an_opaque_root_by_trying_small_seeds() -> None:
+    node = Seed(7).child("run", 0)
+    hidden = node.opaque("the data's checksum")
+    assert hidden == node.opaque("the data's checksum")
+    assert hidden.path == ()
+    assert hidden != node.opaque("another checksum")
+    tried = {Seed(guess).child("run", 0).opaque("").root for guess in range(1000)}
+    assert hidden.root not in tried

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +152,8 @@ def trace(folder: RunFolder, cell: Cell) -> Trace:
     return Trace.open(folder.file("traces", f"run-{cell.run}", cell.name))
 
 
-def truth(folder: RunFolder, cell: Cell) -> list[bool]:
-    return json.loads(folder.file("truth", f"run-{cell.run}", f"{cell.name}.json").read_text())
+def test_the_truth_is_not_on_disk_before_the_attacks(observed: tuple[World, RunFolder]) -> None:
+    assert not list(observed[1].path.rglob("*truth*"))
 
 
 def test_cells_that_differ_in_what_is_shared_see_the_same_batches(
@@ -162,7 +161,7 @@ def test_cells_that_differ_in_what_is_shared_see_the_same_batches(
 ) -> None:
     made, folder = observed
     sparse, full = [c for c in cells_of(made.scenario) if c.property == "bold"]
-    assert truth(folder, sparse) == truth(folder, full)
+    assert made.presence(sparse).tolist() == made.presence(full).tolist()
     first_sparse, first_full = next(iter(trace(folder, sparse))), next(iter(trace(folder, full)))
     assert torch.equal(first_sparse.before, first_full.before)
     shared = first_sparse.own_delta != 0
@@ -172,7 +171,7 @@ def test_cells_that_differ_in_what_is_shared_see_the_same_batches(
 
 def test_other_properties_have_a_schedule_of_their_own(observed: tuple[World, RunFolder]) -> None:
     made, folder = observed
-    by_property = {c.property: truth(folder, c) for c in cells_of(made.scenario)}
+    by_property = {c.property: made.presence(c) for c in cells_of(made.scenario)}
     assert all(sum(t) == 2 for t in by_property.values())
     first = {c.property: next(iter(trace(folder, c))) for c in cells_of(made.scenario)}
     assert not torch.equal(first["bold"].global_delta, first["serif"].global_delta)

@@ -48,13 +48,13 @@ def world(*overrides: str) -> World:
 
 
 def audited(place: Path, made: World, groups: list[list[Cell]]) -> dict[str, bytes]:
-    """Scores, truths and traces of all cells, by file, audited group by group."""
+    """Scores and traces of all cells, by file, audited group by group."""
     folder = RunFolder(place)
     train_run(made, folder, 0)
     for group in groups:
         observe_cells(made, folder, group)
         assert not attack_cells(made, folder, group)
-    parts = ("scores", "truth", "traces")
+    parts = ("scores", "traces")
     files = [file for part in parts for file in folder.file(part).rglob("*") if file.is_file()]
     return {str(file.relative_to(place)): file.read_bytes() for file in files}
 

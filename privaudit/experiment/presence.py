@@ -1,0 +1,31 @@
+"""The ground truth of a cell: a function of the scenario, the data and the cell alone.
+
+It is computed where the target's batches are drawn, and again where scores are judged; in between
+it is nowhere on disk, so that no attack can come across it. Whoever has the scenario and the
+checksum of the data can compute it once more: ``privaudit verify`` does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from privaudit.experiment.cells import Cell
+from privaudit.federation.schedule import balanced_presence, run_presence
+from privaudit.randomness import Seed
+from privaudit.scenario.schema import Scenario
+
+
+def presence(scenario: Scenario, checksum: str, cell: Cell) -> np.ndarray:
+    """In which audited rounds the target's records hold the property, [rounds] bool.
+
+    Args:
+        scenario: the resolved scenario.
+        checksum: of the data set. Nobody who holds only a share of the records has it, so that
+            guessing a small root seed gives nobody the schedule.
+        cell: run, property and number of participants count; what is shared does not.
+    """
+    rounds, root = scenario.audit.rounds, Seed(scenario.seed).child("presence", checksum)
+    names = (cell.property, cell.participants)
+    if scenario.audit.schedule == "single-batch":
+        return balanced_presence(rounds, root.generator("run", cell.run, *names))
+    return run_presence(cell.run, scenario.runs, rounds, root.generator("runs", *names))
