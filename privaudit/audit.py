@@ -182,7 +182,7 @@ def _compute(
     if not ledger.has_results:  # what is on the ledger stays as it is
         _measure(world, folder, job, ledger, workers, show)
     ledger.record_results()
-    layers = measure_layers(folder, world.scenario, workers=workers)
+    layers = measure_layers(job, folder, world.scenario, workers=workers)
     folder.write_lines(LAYERS, [layer.model_dump(mode="json") for layer in layers])
     if not world.scenario.audit.keep_traces:
         shutil.rmtree(folder.file("traces"), ignore_errors=True)

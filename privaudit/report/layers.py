@@ -22,10 +22,10 @@ MOST_LAYERS = 24
 """Drawn; a table has all of them."""
 
 NOTE = (
-    "Measured with the truth at hand, not by an attack: a ridge regression on the magnitudes of "
-    "one layer's coordinates is shown in which other rounds of the run the property was there. It "
-    "has far fewer examples than attacks make for themselves: a layer without signal here may "
-    "still help an attacker. Compare layers with one another, not with the table of attacks."
+    "From one layer alone, by an adversary that learned from its own records: a ridge regression "
+    "on the magnitudes of the layer's coordinates in shadow updates, made at the parameters of "
+    "each round. It is simpler than the attacks of the table: a layer without signal here may "
+    "still help one of them. Compare layers with one another, not with the table."
 )
 
 
@@ -163,7 +163,7 @@ def _sentence(name: str, cells: Sequence[LayerCell]) -> str:
     best, cell = max(found, key=lambda pair: pair[0].value)
     if not told:
         return (
-            f"'{name}': no single layer tells it from so few rounds; the highest AUC is "
+            f"'{name}': no single layer tells it; the highest AUC is "
             f"{interval_text(best)}, from {cell.layer}."
         )
     least = min((auc for auc, _ in found), key=lambda auc: auc.high)

@@ -227,6 +227,12 @@ def another_trace(folder: RunFolder) -> None:
     save_file(tensors, name, metadata=facts)
 
 
+def another_layer(folder: RunFolder) -> None:
+    rows = folder.read_lines("layers.jsonl")
+    rows[0]["scores"].pop()
+    folder.write_lines("layers.jsonl", rows)
+
+
 def another_secret(folder: RunFolder) -> None:
     folder.write_text("ledger/secret", "11" * 32 + "\n")
 
@@ -246,7 +252,8 @@ FORGERIES = {
     over_budget: {"rewards", "payments", "results"},
     another_delta: {"rewards", "results"},
     another_model: {"models", "results"},
-    another_trace: {"traces", "layers", "results"},
+    another_trace: {"traces", "results"},
+    another_layer: {"layers", "results"},
     another_secret: {"rounds", "results"},
     another_account: {"rounds", "results"},
 }
