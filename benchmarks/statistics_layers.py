@@ -44,7 +44,8 @@ def dataset(kind: str, whole: Dataset, seed: int) -> Dataset:
     inputs = whole.inputs[rows].copy()
     values = (rng.random(ROWS) < 0.5).astype(np.int8)
     if kind == "shift":
-        inputs[values == 1] += 0.25 * rng.standard_normal(inputs.shape[1]).astype(inputs.dtype)
+        shift = 0.25 * rng.standard_normal(inputs.shape[1:])
+        inputs[values == 1] += np.asarray(shift, inputs.dtype)
     if kind == "sex":
         values = whole.properties["sex"][rows]
     return Dataset(

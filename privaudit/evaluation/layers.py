@@ -162,7 +162,8 @@ def _scores_by_layer(
         products.append(_products(examples[:, start:stop], seen[:, start:stop]))
         found[name] = _ridge(*products[-1], target)
     # As of all coordinates side by side.
-    found[ALL] = _ridge(*(np.sum(parts, axis=0) for parts in zip(*products, strict=True)), target)
+    kernels, crosses = zip(*products, strict=True)
+    found[ALL] = _ridge(np.sum(kernels, axis=0), np.sum(crosses, axis=0), target)
     return found
 
 
