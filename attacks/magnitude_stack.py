@@ -15,15 +15,16 @@ from scipy.special import expit
 from sklearn.ensemble import ExtraTreesClassifier
 from torch import Tensor
 
-from attacks.coordinates import moving, thinned
-from attacks.magnitudes import coarse_magnitude, magnitude, signed_root, structure
-from attacks.simulation import Simulator
-from attacks.stacking import MemberScores, combine, cross_fitted, kernel_ridge, with_share
 from privaudit.attack.adversary import ShadowRound
 from privaudit.attack.protocol import Attack, check_whole_number
 from privaudit.engine.layout import Layout
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
+
+from .coordinates import moving, thinned
+from .magnitudes import coarse_magnitude, magnitude, signed_root, structure
+from .simulation import Simulator
+from .stacking import MemberScores, combine, cross_fitted, kernel_ridge, with_share
 
 VIEWS = (magnitude, coarse_magnitude, signed_root)
 """Views of single coordinates, each with a ridge regression of its own."""

@@ -28,6 +28,7 @@ from privaudit.experiment.tasks import (
     audit_task,
     default_workers,
     in_processes,
+    scores_file,
     training_task,
 )
 from privaudit.experiment.training import time_rounds
@@ -231,12 +232,14 @@ def _records(
 
     Here, with every attack done, the truth comes to lie on disk for the first time.
     """
-    failures = {outcome.task: outcome.failure for outcome in outcomes if outcome.failure}
+    failures = {outcome.task: outcome.failures for outcome in outcomes}
+    attacks = world.scenario.audit.attacks
     records = []
     for cell in cells:
-        scores, present = None, None
-        if cell not in failures:
-            scores = folder.read_json(f"scores/run-{cell.run}/{cell.name}.json")
+        failed = failures[cell]
+        scores, present = {}, None
+        if set(failed) != set(attacks):
+            scores = folder.read_json(scores_file(cell))
             present = [bool(p) for p in world.presence(cell)]
             folder.write_json(f"truth/run-{cell.run}/{cell.name}.json", present)
         records += [
@@ -245,11 +248,11 @@ def _records(
                 world.dataset,
                 cell,
                 attack,
-                scores=scores[attack] if scores else None,
+                scores=None if attack in failed else scores[attack],
                 present=present,
-                reason=failures.get(cell, ""),
+                reason=failed.get(attack, ""),
             )
-            for attack in world.scenario.audit.attacks
+            for attack in attacks
         ]
     return records
 

@@ -41,3 +41,18 @@ def unknown_name(
         where=where,
         remedy=f"{hint}known: {', '.join(names) if names else '(none)'}",
     )
+
+
+def failure_of_others(error: BaseException) -> str:
+    """An exception that other people's code ended with, in one line: its type and what it says.
+
+    Raises:
+        KeyboardInterrupt: that was the user, not their code.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    try:
+        says = " ".join(str(error).split())
+    except BaseException:  # their __str__ may fail as well
+        says = ""
+    return f"{type(error).__name__}: {says}" if says else type(error).__name__

@@ -8,7 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from privaudit.attack.registry import load_attack, registered
+from privaudit.attack.registry import load_attack, owner, registered
 from privaudit.data.files import default_data_dir
 from privaudit.data.registry import DATASETS
 from privaudit.errors import UserError
@@ -54,8 +54,7 @@ def _dataset_row(info: Any, data_dir: Path) -> dict[str, Any]:
 
 
 def _attack_row(name: str) -> dict[str, Any]:
-    point = registered()[name]
-    row = {"name": name, "from": point.dist.name if point.dist else "?"}
+    row = {"name": name, "from": ", ".join(owner(point) for point in registered()[name])}
     try:
         attack = load_attack(name)
     except UserError as error:

@@ -24,7 +24,7 @@ import torch
 from scipy.stats import norm
 from torch import Tensor, nn
 
-from privaudit.attack.adversary import Adversary, AuxiliaryData, ProtocolFacts
+from privaudit.attack.adversary import Adversary, AuxiliaryData
 from privaudit.attack.protocol import fit_together, make_attack
 from privaudit.attack.registry import load_attack
 from privaudit.engine.engine import Engine, Samples
@@ -33,7 +33,7 @@ from privaudit.federation.partition import ADVERSARY
 from privaudit.federation.phases import AuditedPhase, audited
 from privaudit.federation.rounds import LocalTraining
 from privaudit.federation.schedule import PropertyPools, balanced_presence
-from privaudit.federation.transforms import Transforms
+from privaudit.observation.rules import Rules
 from privaudit.observation.tap import Tap
 from privaudit.observation.trace import Trace, TraceWriter
 from privaudit.randomness import Seed
@@ -101,7 +101,7 @@ class OracleWorld:
             training=LocalTraining(LR),
         )
         present = balanced_presence(self.rounds, seed.generator("presence"))
-        facts = ProtocolFacts(self.participants, BATCH, 1, LR, 0.0, Transforms(), 1.0, "without")
+        rules = Rules(participants=self.participants, batch_size=BATCH, lr=LR, others="without")
         own = clients[ADVERSARY]
         auxiliary = AuxiliaryData(Samples(samples.inputs[own], samples.labels[own]), secret[own])
         attacks = [make_attack(load_attack(name), {}, seed.child(name)) for name in names]
@@ -113,7 +113,7 @@ class OracleWorld:
                 arguments = (engine, samples, pools, present, phase)
                 for _ in audited(*arguments, start=start, seed=seed, observers=[tap]):
                     pass
-            adversary = Adversary(Engine(Linear(self.features)), auxiliary, facts, 8, seed)
+            adversary = Adversary(Engine(Linear(self.features)), auxiliary, rules, 8, seed)
             fit_together(attacks, Trace.open(path).view(), adversary)
         return present, {attack.name: attack.score() for attack in attacks}
 

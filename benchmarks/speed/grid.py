@@ -55,8 +55,8 @@ def ours(job: Job, attack: str) -> dict[str, object]:
     started = time.process_time()
     for group in groups_of(world.scenario, workers=1):
         for outcome in audit_task(job, group):
-            if outcome.failure:
-                raise SystemExit(f"{outcome.task}: {outcome.failure}")
+            if outcome.failures:
+                raise SystemExit(f"{outcome.task}: {outcome.failures}")
     seconds = time.process_time() - started
     scores = {
         cell: (

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from privaudit.attack.adversary import Adversary, AuxiliaryData, ProtocolFacts  # noqa: E402
+from privaudit.attack.adversary import Adversary, AuxiliaryData  # noqa: E402
 from privaudit.attack.protocol import fit_together, make_attack  # noqa: E402
 from privaudit.attack.registry import load_attack  # noqa: E402
 from privaudit.engine.engine import Engine, Samples  # noqa: E402
@@ -38,9 +38,9 @@ from privaudit.federation.rounds import (  # noqa: E402
     run_round,
     run_rounds,
 )
-from privaudit.federation.transforms import Transforms  # noqa: E402
 from privaudit.models.image_cnn import ImageCNN  # noqa: E402
 from privaudit.models.mlp import MLP  # noqa: E402
+from privaudit.observation.rules import Rules  # noqa: E402
 from privaudit.observation.tap import Tap  # noqa: E402
 from privaudit.observation.trace import Trace, TraceWriter  # noqa: E402
 from privaudit.randomness import Seed  # noqa: E402
@@ -117,7 +117,7 @@ def _two_clients(path: Path, parameters: int, count: int) -> tuple[Trace, Advers
     present = (np.arange(2000) % 2).astype(np.int8)
     rows = rng.standard_normal((2000, INPUTS)).astype(np.float32) + present[:, None]
     samples = Samples.of(rows, rng.integers(2, size=2000))
-    facts = ProtocolFacts(2, FIT_BATCH, 1, LR, 0.0, Transforms(), 1.0, "without")
+    rules = Rules(participants=2, batch_size=FIT_BATCH, lr=LR, others="without")
 
     def plan(number: int) -> list[ClientWork]:
         draw = SEED.generator("plan", number)
@@ -127,7 +127,7 @@ def _two_clients(path: Path, parameters: int, count: int) -> tuple[Trace, Advers
         ]
 
     _listen(path, engine, samples, plan, count)
-    adversary = Adversary(engine, AuxiliaryData(samples, present), facts, SHADOWS, SEED)
+    adversary = Adversary(engine, AuxiliaryData(samples, present), rules, SHADOWS, SEED)
     return Trace.open(path), adversary
 
 

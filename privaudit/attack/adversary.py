@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.layout import Layout
 from privaudit.federation.transforms import Transforms
+from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
@@ -37,33 +38,6 @@ class AuxiliaryData:
     samples: Samples
     present: np.ndarray
     groups: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class ProtocolFacts:
-    """The rules of the federation, which every participant knows.
-
-    Attributes:
-        participants: K, the adversary included.
-        batch_size: records per batch.
-        local_steps: batches per client and round.
-        lr: client learning rate.
-        momentum: client momentum.
-        transforms: what a client does to its delta before sending it.
-        property_share: share of a batch that has the property when it is present.
-        others: whether bystanders hold records ``without`` the property only, or ``natural`` ones.
-        persistent: the property is there in every round or in none, instead of coming and going.
-    """
-
-    participants: int
-    batch_size: int
-    local_steps: int
-    lr: float
-    momentum: float
-    transforms: Transforms
-    property_share: float
-    others: Literal["without", "natural"]
-    persistent: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,14 +125,14 @@ class Adversary:
     Attributes:
         engine: the model of the federation.
         auxiliary: the adversary's own records.
-        facts: the rules of the federation.
+        rules: of the federation.
         shadows: shadow batches of each kind per round, at least 2.
         seed: the adversary's stream.
     """
 
     engine: Engine
     auxiliary: AuxiliaryData
-    facts: ProtocolFacts
+    rules: Rules
     shadows: int
     seed: Seed
     _work: _Work = field(default_factory=_Work, repr=False)
@@ -168,28 +142,28 @@ class Adversary:
         """How the parameters lie in the vectors."""
         return self.engine.layout
 
-    def among(self, participants: int, transforms: Transforms) -> Adversary:
-        """The same adversary in a federation of so many clients that send in this way.
+    def among(self, rules: Rules) -> Adversary:
+        """The same adversary in a federation of other rules: other participants, or what is sent.
 
         Both share the work on a round that has the same number and parameters for both.
         """
-        facts = replace(self.facts, participants=participants, transforms=transforms)
-        return replace(self, facts=facts)
+        assert _trained_by(rules) == _trained_by(self.rules), "their shadows are other ones"
+        return replace(self, rules=rules)
 
     def shadow(self, observation: Observation) -> ShadowRound:
         """Shadows at the global parameters of this round."""
-        present = self._sent(observation, "present", self.facts.property_share)
+        present = self._sent(observation, "present", self.rules.property_share)
         absent = bystanders = self._sent(observation, "absent", 0.0)
-        if self.facts.others == "natural" and observation.contributors > 1:
+        if self.rules.others == "natural" and observation.contributors > 1:
             bystanders = self._sent(observation, "bystander", None)
         halves = None if self._halves is None else np.arange(self.shadows) % 2
         return ShadowRound(
-            present, absent, bystanders, observation.contributors, halves, self.facts.persistent
+            present, absent, bystanders, observation.contributors, halves, self.rules.persistent
         )
 
     def _sent(self, observation: Observation, kind: str, share: float | None) -> Tensor:
         """[n, P] shadow deltas of one kind as a client would have sent them."""
-        known, transforms = self._work.at(observation), self.facts.transforms
+        known, transforms = self._work.at(observation), self.rules.transforms
         if (kind, transforms) in known:
             return known[kind, transforms]
         seed = self.seed.child("shadow", kind, observation.round)
@@ -207,27 +181,27 @@ class Adversary:
         """[n, P] shadow deltas before clipping, noise and sharing; ``share`` None: any records."""
         rng = seed.generator("draw")
         records = [self._draw(share, self._pools[i % 2], rng) for i in range(self.shadows)]
-        if self.facts.local_steps == 1:  # one SGD step: the delta is -lr times the gradient
+        if self.rules.local_steps == 1:  # one SGD step: the delta is -lr times the gradient
             return self.engine.gradients(
                 observation.before, self.auxiliary.samples, records, seed
-            ).mul_(-self.facts.lr)
+            ).mul_(-self.rules.lr)
         return torch.stack([self._local_update(observation, r, seed) for r in records])
 
     def _local_update(self, observation: Observation, records: np.ndarray, seed: Seed) -> Tensor:
-        size = self.facts.batch_size
+        size = self.rules.batch_size
         return self.engine.train(
             observation.before,
             self.auxiliary.samples,
             [records[i : i + size] for i in range(0, len(records), size)],
-            lr=self.facts.lr,
-            momentum=self.facts.momentum,
+            lr=self.rules.lr,
+            momentum=self.rules.momentum,
             seed=seed,
         ).delta
 
     def _draw(
         self, share: float | None, pools: dict[str, np.ndarray], rng: np.random.Generator
     ) -> np.ndarray:
-        size = self.facts.batch_size * self.facts.local_steps
+        size = self.rules.batch_size * self.rules.local_steps
         if share is None:
             return _sample(pools["all"], size, rng)
         with_property = round(share * size)
@@ -259,7 +233,13 @@ class Adversary:
         units = np.arange(len(present)) if groups is None else groups
         halves = _split_units(units, present, self.seed.generator("halves"))
         held = [np.sum((halves == h) & (present == v)) for h in (0, 1) for v in (0, 1)]
-        return halves if min(held) >= self.facts.batch_size else None
+        return halves if min(held) >= self.rules.batch_size else None
+
+
+def _trained_by(rules: Rules) -> dict[str, Any]:
+    """The rules that shadows depend on before anything is sent."""
+    sent = {"participants", "cohort", "weights", "sharing_rule", "shared_fraction"}
+    return rules.model_dump(exclude=sent | {"clip_norm", "noise", "norm_bound"})
 
 
 def _split_units(units: np.ndarray, present: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -63,50 +61,17 @@ class Attack(ABC):
 
 
 def fit_together(attacks: Iterable[Attack], view: ParticipantView, adversary: Adversary) -> None:
-    """Fit several attacks on the same view; the shadows of each round are computed once for all."""
-    (error,) = fit_in_step([Listening(view, adversary, tuple(attacks))])
-    if error is not None:
-        raise error
+    """Fit several attacks on the same view; the shadows of each round are computed once for all.
 
-
-FAILURES = (ArithmeticError, RuntimeError, ValueError, MemoryError)
-"""What an attack may end with on data it cannot handle; anything else is a bug and not caught."""
-
-
-@dataclass(frozen=True, eq=False)
-class Listening:
-    """Attacks on one view, by an adversary who knows the rules of that federation."""
-
-    view: ParticipantView
-    adversary: Adversary
-    attacks: tuple[Attack, ...]
-
-
-def fit_in_step(listenings: Sequence[Listening]) -> list[Exception | None]:
-    """Fit attacks on several views, round by round through all of them.
-
-    Adversaries that are one (:meth:`Adversary.among`) compute the shadows of a round once for all
-    views of the same parameters.
-
-    Returns:
-        For each the error that ended it (one of :data:`FAILURES`), or None; the others go on.
+    In this process, and what one of them raises ends them all: for tests and trials. Attacks that
+    may fail are scored by :mod:`privaudit.attack.apart`.
     """
-    errors: list[Exception | None] = [None] * len(listenings)
-    memory = KeptMemory()
-    for observations in zip_longest(*(listening.view for listening in listenings)):
-        for number, (listening, observation) in enumerate(
-            zip(listenings, observations, strict=True)
-        ):
-            if observation is None or errors[number] is not None:
-                continue
-            try:
-                shadow = listening.adversary.shadow(observation)
-                for attack in listening.attacks:
-                    attack.partial_fit(observation, shadow, listening.adversary.layout)
-            except FAILURES as error:
-                errors[number] = error
+    fitted, memory = list(attacks), KeptMemory()
+    for observation in view:
+        shadow = adversary.shadow(observation)
+        for attack in fitted:
+            attack.partial_fit(observation, shadow, adversary.layout)
         memory.after_round()
-    return errors
 
 
 def check_whole_number(name: str, value: object, *, at_least: int) -> None:

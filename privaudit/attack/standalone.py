@@ -1,8 +1,8 @@
 """An attack on a trace that any trainer wrote: no scenario, no ground truth, only scores.
 
-The adversary needs what every participant has: its own records (:mod:`.auxiliary`), the model, and
-the rules of the federation. The rules come from ``about`` in the manifest of the trace; what is not
-there must be said.
+The adversary needs what every participant has: its own records (:mod:`.auxiliary`) and the rules of
+the federation, its model among them. They are in the manifest of the trace, as far as its writer
+knew them; the user may state others, and must state what is needed and not there.
 """
 
 from __future__ import annotations
@@ -10,63 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 
-from privaudit.attack.adversary import Adversary, AuxiliaryData, ProtocolFacts
+from privaudit.attack.adversary import Adversary, AuxiliaryData
+from privaudit.attack.apart import score_apart
 from privaudit.attack.auxiliary import OwnRecords, read_own_records
-from privaudit.attack.protocol import Attack, fit_together, make_attack
 from privaudit.attack.registry import load_attack
-from privaudit.data.options import Options, parse_options
+from privaudit.attack.scoring import Failure, Hearing, Wanted
 from privaudit.engine.engine import Engine
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
-from privaudit.federation.sharing import Sharing
-from privaudit.federation.transforms import Transforms
-from privaudit.models.build import InputShape, build_model
+from privaudit.models.build import MODELS, InputShape, build_model
+from privaudit.observation.rules import Rules, Speaker, resolve_rules
 from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
-
-
-class Facts(Options):
-    """The rules of the federation, as ``about`` of a trace or the user states them."""
-
-    batch_size: int = Field(ge=1, description="records per batch, at least 1")
-    lr: float = Field(gt=0, description="learning rate of the clients, above 0")
-    participants: int = Field(ge=1, description="clients in a round, the adversary included")
-    local_steps: int = Field(1, ge=1, description="batches per client and round, at least 1")
-    momentum: float = Field(0.0, ge=0, lt=1, description="of the clients' SGD, in [0, 1)")
-    sharing_rule: str = Field("all", description="which coordinates of a delta are shared")
-    shared_fraction: float = Field(1.0, gt=0, le=1, description="how many of them, in (0, 1]")
-    clip_norm: float | None = Field(None, gt=0, description="L2 norm deltas are clipped to")
-    noise: float = Field(0.0, ge=0, description="deviation of the noise on each coordinate")
-    property_share: float = Field(
-        1.0, gt=0, le=1, description="share of a batch that has the property when present"
-    )
-    others: Literal["without", "natural"] = Field(
-        "natural", description="without (bystanders never have the property) or natural"
-    )
-    persistent: bool = Field(
-        False, description="true where the property is there in every round or in none"
-    )
-
-    def for_attacks(self) -> ProtocolFacts:
-        """In the form that attacks are given."""
-        sharing = Sharing(self.sharing_rule, self.shared_fraction)
-        return ProtocolFacts(
-            participants=self.participants,
-            batch_size=self.batch_size,
-            local_steps=self.local_steps,
-            lr=self.lr,
-            momentum=self.momentum,
-            transforms=Transforms(self.clip_norm, self.noise, sharing),
-            property_share=self.property_share,
-            others=self.others,
-            persistent=self.persistent,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +37,7 @@ class Case:
         trace: what was seen.
         records: the adversary's own.
         engine: the model of the federation.
-        facts: its rules.
+        rules: of the federation.
         stated: rule -> ``trace``, ``option`` or ``default``: who said so.
         shadows: shadow batches of each kind per round.
         seed: of shadows and attacks.
@@ -86,8 +46,8 @@ class Case:
     trace: Trace
     records: OwnRecords
     engine: Engine
-    facts: Facts
-    stated: dict[str, str]
+    rules: Rules
+    stated: dict[str, Speaker]
     shadows: int
     seed: Seed
 
@@ -98,47 +58,48 @@ class Case:
             UserError: an attack is unknown, needs to see more, or fails on this trace.
         """
         view = self.trace.view()
-        made = [self._attack(attack, name) for attack in attacks]
+        for attack in attacks:
+            self._refuse_unless_seen(attack)
         adversary = Adversary(
             engine=self.engine,
             auxiliary=AuxiliaryData(
                 self.records.samples, self.records.properties[name], self.records.groups
             ),
-            facts=self.facts.for_attacks(),
+            rules=self.rules,
             shadows=self.shadows,
             seed=self.seed.child("adversary", name),
         )
-        try:
-            fit_together(made, view, adversary)
-            return {attack.name: _finite(attack, len(view)) for attack in made}
-        except UserError:
-            raise
-        except (ArithmeticError, RuntimeError, ValueError) as error:
-            raise UserError(
-                f"the attack failed: {type(error).__name__}: {error}",
-                where=str(self.trace.path),
-                remedy="check that model, records and rules are those of the federation",
-            ) from error
+        wanted = [Wanted(a, {}, self.seed.child("attack", a, name)) for a in attacks]
+        (found,) = score_apart([Hearing(adversary, tuple(wanted))], [view])
+        scores: dict[str, list[float]] = {}
+        for attack, result in found.items():
+            if isinstance(result, Failure):
+                raise UserError(
+                    result.reason,
+                    where=str(self.trace.path),
+                    remedy="check that model, records and rules are those of the federation",
+                )
+            scores[attack] = result
+        return scores
 
-    def _attack(self, attack: str, name: str) -> Attack:
-        loaded = load_attack(attack)
-        if not isinstance(self.trace.view(), loaded.view):
+    def _refuse_unless_seen(self, attack: str) -> None:
+        needed = load_attack(attack).view
+        if not isinstance(self.trace.view(), needed):
             raise UserError(
-                f"attack '{attack}' needs the {loaded.view.name} view, the trace has the "
+                f"attack '{attack}' needs the {needed.name} view, the trace has the "
                 f"{self.trace.manifest.view} view",
                 where=str(self.trace.path),
             )
-        return make_attack(loaded, {}, self.seed.child("attack", attack, name))
 
 
 def open_case(
     trace_path: Path,
     auxiliary: Path,
     *,
-    model: str,
+    model: str | None = None,
     model_options: Mapping[str, Any] | None = None,
     properties: Sequence[str] = (),
-    facts: Mapping[str, Any] | None = None,
+    rules: Mapping[str, Any] | None = None,
     shadows: int = 8,
     seed: int = 1,
 ) -> Case:
@@ -147,11 +108,11 @@ def open_case(
     Args:
         trace_path: folder of the trace (docs/trace.md).
         auxiliary: .npz file (:func:`read_own_records`).
-        model: bundled, or ``package.module:Class``.
-        model_options: arguments of its constructor.
+        model: bundled, or ``package.module:Class``; None = the bundled one that the trace states.
+        model_options: arguments of its constructor; they go before those in the trace.
         properties: which of those in the file; empty = all.
-        facts: rules of the federation (fields of :class:`Facts`); they go before those in the
-            trace.
+        rules: rules of the federation (fields of :class:`privaudit.observation.rules.Rules`);
+            they go before those in the trace.
         shadows: shadow batches with and without the property per round, each; at least 2.
         seed: of everything that is drawn.
 
@@ -166,11 +127,12 @@ def open_case(
     trace = Trace.open(trace_path)
     trace.check_digests()
     _check_rounds(trace)
-    resolved, stated = _facts(trace, facts or {})
+    resolved, stated = _rules(trace, rules or {}, model, model_options or {})
+    assert resolved.model is not None
     records = read_own_records(auxiliary, properties)
-    engine = _engine(records, model, model_options or {})
+    engine = _engine(records, resolved.model, resolved.model_options)
     _check_layout(engine.layout, trace)
-    _check_gradient(engine, records, model)
+    _check_gradient(engine, records, resolved.model)
     return Case(trace, records, engine, resolved, stated, shadows, Seed(seed))
 
 
@@ -185,25 +147,36 @@ def _check_rounds(trace: Trace) -> None:
             )
 
 
-def _facts(trace: Trace, given: Mapping[str, Any]) -> tuple[Facts, dict[str, str]]:
-    about = {k: v for k, v in trace.manifest.about.items() if k in Facts.model_fields}
-    about.setdefault("participants", next(iter(trace)).participants)
-    needed = [name for name, field in Facts.model_fields.items() if field.is_required()]
-    for name in needed:
-        if name not in about and name not in given:
-            raise UserError(
-                f"the trace does not state '{name}' ({Facts.model_fields[name].description})",
-                where=str(trace.path / "manifest.json"),
-                remedy=f"say it with --set {name}=...",
-            )
-    where = "--set" if given else str(trace.path / "manifest.json")
-    facts = parse_options(Facts, {**about, **given}, where=where)
-    facts.for_attacks()  # an unknown sharing rule is refused here
-    stated = {
-        name: "option" if name in given else "trace" if name in about else "default"
-        for name in Facts.model_fields
-    }
-    return facts, stated
+def _rules(
+    trace: Trace,
+    given: Mapping[str, Any],
+    model: str | None,
+    options: Mapping[str, Any],
+) -> tuple[Rules, dict[str, Speaker]]:
+    """What the trace states and the user gives; the head count of round 0 states participants."""
+    where = str(trace.path / "manifest.json")
+    stated = {"participants": next(iter(trace)).participants} | trace.manifest.stated
+    own = dict(given)
+    if model is not None:
+        own["model"] = model
+    elif "model" not in own:
+        _refuse_unless_bundled(stated.get("model"), where)
+    if options or (model is not None and model != stated.get("model")):
+        same = own.get("model") in (None, stated.get("model"))
+        known = stated.get("model_options") if same else None
+        own["model_options"] = (known if isinstance(known, dict) else {}) | dict(options)
+    return resolve_rules(stated, own, where=where)
+
+
+def _refuse_unless_bundled(model: object, where: str) -> None:
+    """Code that only a trace names is not imported."""
+    if model not in MODELS:
+        said = f"states the model '{model}', which is not ours" if model else "states no model"
+        raise UserError(
+            f"the trace {said}",
+            where=where,
+            remedy=f"say --model {model} if you trust that code" if model else "say --model",
+        )
 
 
 def _engine(records: OwnRecords, model: str, options: Mapping[str, Any]) -> Engine:
@@ -242,10 +215,3 @@ def _check_gradient(engine: Engine, records: OwnRecords, model: str) -> None:
             where="--model",
             remedy="its forward takes a batch of inputs and gives logits [b, classes]",
         ) from error
-
-
-def _finite(attack: Attack, rounds: int) -> list[float]:
-    scores = np.asarray(attack.score(), dtype=np.float64)
-    if scores.shape != (rounds,) or not np.isfinite(scores).all():
-        raise RuntimeError(f"'{attack.name}' gave {scores.shape} scores, or some not finite")
-    return [float(score) for score in scores]

@@ -31,8 +31,13 @@ def attack(
         ),
     ],
     model: Annotated[
-        str, typer.Option("--model", help="Model of the federation: package.module:Class.")
-    ],
+        str | None,
+        typer.Option(
+            "--model",
+            help="Model of the federation: package.module:Class (default: the bundled one that "
+            "the trace states).",
+        ),
+    ] = None,
     options: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,12 +52,12 @@ def attack(
         list[str] | None,
         typer.Option("--attack", help="Which attack to run (default: magnitude-stack)."),
     ] = None,
-    facts: Annotated[
+    rules: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Rule of the federation that the trace does not state, e.g. batch_size=32.",
+            help="Rule of the federation, e.g. batch_size=32; goes before what the trace states.",
         ),
     ] = None,
     shadows: Annotated[
@@ -82,7 +87,7 @@ def attack(
         model=model,
         model_options=_pairs(options, "--option"),
         properties=properties or [],
-        facts=_pairs(facts, "--set"),
+        rules=_pairs(rules, "--set"),
         shadows=shadows,
         seed=seed,
     )
@@ -135,7 +140,7 @@ def _document(case: Case, found: dict[str, dict[str, list[float]]]) -> dict[str,
         "trace": str(case.trace.path),
         "whole": case.trace.whole,
         "rounds": len(case.trace),
-        "facts": case.facts.model_dump(),
+        "rules": case.rules.model_dump(),
         "stated_by": case.stated,
         "scores": [
             {"property": name, "attack": attack, "scores": scores}
@@ -152,7 +157,8 @@ def _text(case: Case, found: dict[str, dict[str, list[float]]]) -> str:
     for name, by_attack in found.items():
         for attack, scores in by_attack.items():
             columns[f"{name} ({attack})"] = [f"{score:+.3f}" for score in scores]
-    said = ", ".join(f"{k} {v} ({case.stated[k]})" for k, v in case.facts.model_dump().items())
+    rules = case.rules.model_dump()
+    said = ", ".join(f"{name} {value} ({case.stated[name]})" for name, value in rules.items())
     cut = (
         "" if case.trace.whole else "- The trace was cut off: scored up to its last whole round.\n"
     )

@@ -47,7 +47,7 @@ def _as_user_error(model: type[Options], failure: ValidationError, where: str) -
     if problem["type"] == "extra_forbidden" and len(path) == 1:
         return unknown_name("option", path[0], model.model_fields, where=where)
     option = ".".join(path)
-    field = model.model_fields.get(path[0])
+    field = model.model_fields.get(path[0]) if path else None
     allowed = field.description if field is not None else None
     remedy = f"allowed: {allowed}" if allowed else None
     if problem["type"] == "extra_forbidden":
@@ -55,6 +55,8 @@ def _as_user_error(model: type[Options], failure: ValidationError, where: str) -
     if problem["type"] == "missing":
         return UserError(f"option '{option}' is missing", where=where, remedy=remedy)
     message = problem["msg"].removeprefix("Value error, ")
+    if not path:  # of the options together
+        return UserError(message, where=where)
     what = (
         f"option '{option}' = {reprlib.repr(problem['input'])}: {message[:1].lower()}{message[1:]}"
     )

@@ -64,6 +64,12 @@ class Engine:
         self._stepper = chosen(model, self.layout, self.device)
         self._tried = False
 
+    def __reduce__(self) -> tuple[type[Engine], tuple[nn.Module, str]]:
+        """Sent to another process: the model as it was given, and the device."""
+        self._stepper.load(self.initial)
+        self._buffers.restore()
+        return Engine, (self.model, str(self.device))
+
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a reader of the results must know of this model, in sentences; most have none.

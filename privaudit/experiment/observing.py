@@ -1,9 +1,9 @@
-"""Stage 2: the audited rounds of cells, listened to. Leaves traces and evidence, not the truth."""
+"""Stage 2: the audited rounds of cells, listened to. Leaves traces, and not the truth."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -35,7 +35,9 @@ from privaudit.observation.trace import TraceWriter
 from privaudit.randomness import Seed
 
 
-def observe_cells(world: World, folder: RunFolder, cells: Sequence[Cell]) -> None:
+def observe_cells(
+    world: World, folder: RunFolder, cells: Sequence[Cell]
+) -> dict[Cell, EvidenceCollector]:
     """Run the audited rounds of some cells of one run under the tap.
 
     On a common trajectory all cells are observed at the parameters of one federation, which goes
@@ -45,15 +47,27 @@ def observe_cells(world: World, folder: RunFolder, cells: Sequence[Cell]) -> Non
     own, cells are federations of their own.
 
     What an earlier, interrupted attempt left of a trace is removed first.
+
+    Returns:
+        The evidence for the ledger, where there is one: to be kept when the attacks are done.
     """
-    if world.scenario.audit.trajectory == "own":
-        for cell in cells:
-            _observe(world, folder, [cell], common=False)
-    else:
-        _observe(world, folder, cells, common=True)
+    if world.scenario.audit.trajectory == "common":
+        return _observe(world, folder, cells, common=True)
+    kept: dict[Cell, EvidenceCollector] = {}
+    for cell in cells:
+        kept |= _observe(world, folder, [cell], common=False)
+    return kept
 
 
-def _observe(world: World, folder: RunFolder, cells: Sequence[Cell], *, common: bool) -> None:
+def keep_evidence(folder: RunFolder, evidence: Mapping[Cell, EvidenceCollector]) -> None:
+    """Write the evidence of cells, which the ledger takes in."""
+    for cell, collector in evidence.items():
+        folder.write_lines(f"evidence/run-{cell.run}/{cell.name}.jsonl", collector.rows())
+
+
+def _observe(
+    world: World, folder: RunFolder, cells: Sequence[Cell], *, common: bool
+) -> dict[Cell, EvidenceCollector]:
     run = cells[0].run
     engine = world.engine(run)
     usual = _UsualRounds(world, engine, run) if common else None
@@ -77,10 +91,12 @@ def _observe(world: World, folder: RunFolder, cells: Sequence[Cell], *, common: 
                 )
             ]
             before = outcomes[0].after
-    for federation in federations:
-        for cell, evidence in federation.cells.items():
-            if evidence is not None:
-                folder.write_lines(f"evidence/run-{cell.run}/{cell.name}.jsonl", evidence.rows())
+    return {
+        cell: evidence
+        for federation in federations
+        for cell, evidence in federation.cells.items()
+        if evidence is not None
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +200,6 @@ def _tap(
     stack: ExitStack,
 ) -> Tap:
     """A tap that writes the trace of a cell, which is closed with the stack."""
-    phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
     threat_model = world.scenario.audit.threat_model
     server = threat_model == "server"
     path = trace_folder(folder, cell)
@@ -195,20 +210,7 @@ def _tap(
         engine.layout,
         view=threat_model,
         target=TARGET if server else None,
-        about=_about(phase),
+        rules=world.rules(cell),
         precision=world.scenario.audit.trace_precision,
     )
     return Tap(stack.enter_context(writer), adversary=ADVERSARY, server=server)
-
-
-def _about(phase: AuditedPhase) -> dict[str, float | int | str]:
-    sharing = phase.training.transforms.sharing
-    return {
-        "participants": phase.participants,
-        "lr": phase.training.lr,
-        "momentum": phase.training.momentum,
-        "batch_size": phase.batch_size,
-        "local_steps": phase.local_steps,
-        "sharing_rule": sharing.rule,
-        "shared_fraction": sharing.fraction,
-    }

@@ -23,7 +23,8 @@ from privaudit.federation.phases import AuditedPhase, TrainingPhase
 from privaudit.federation.rounds import LocalTraining
 from privaudit.federation.sharing import Sharing
 from privaudit.federation.transforms import Transforms
-from privaudit.models.build import InputShape, build_model, check_model
+from privaudit.models.build import InputShape, build_model, check_model, model_arguments
+from privaudit.observation.rules import Rules
 from privaudit.observation.views import view_named
 from privaudit.randomness import Seed
 from privaudit.scenario.schema import Scenario
@@ -55,6 +56,29 @@ class World:
     def presence(self, cell: Cell) -> np.ndarray:
         """The ground truth of a cell, [rounds] bool."""
         return presence(self.scenario, self.dataset.checksum, cell)
+
+    def rules(self, cell: Cell) -> Rules:
+        """What everybody in the federation of a cell knows of it."""
+        phase = self.audited_phase(cell.rule, cell.fraction, cell.participants)
+        sent, model = phase.training.transforms, self.scenario.model
+        return Rules(
+            model=model.name,
+            model_options=model_arguments(model.name, model.options, input_shape(self.dataset)),
+            participants=phase.participants,
+            cohort=phase.cohort,
+            batch_size=phase.batch_size,
+            local_steps=phase.local_steps,
+            lr=phase.training.lr,
+            momentum=phase.training.momentum,
+            sharing_rule=sent.sharing.rule,
+            shared_fraction=sent.sharing.fraction,
+            clip_norm=sent.clip_norm,
+            noise=sent.noise,
+            norm_bound=phase.training.norm_bound,
+            property_share=phase.property_share,
+            others=phase.others,
+            persistent=self.scenario.audit.schedule == "dataset",
+        )
 
     def engine(self, run: int) -> Engine:
         """The model with this run's initial weights."""

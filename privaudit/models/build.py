@@ -16,6 +16,7 @@ from privaudit.models.image_cnn import ImageCNN
 from privaudit.models.mlp import MLP
 from privaudit.models.text_cnn import TextCNN
 from privaudit.randomness import Seed
+from privaudit.source import Source, source_of_package
 
 MODELS: dict[str, tuple[str, type[nn.Module]]] = {
     "cnn": ("image", ImageCNN),
@@ -61,6 +62,21 @@ def check_model(name: str, kind: str) -> None:
         )
 
 
+def model_source(name: str) -> Source:
+    """Whose code a model is: of a class of the user's own, its whole top-level package counts.
+
+    Raises:
+        UserError: the model is unknown, or its package cannot be found.
+    """
+    if ":" not in name and name not in MODELS:
+        raise unknown_name("model", name, [*MODELS, "package.module:Class"], where="model.name")
+    package = name.partition(":")[0].partition(".")[0] if ":" in name else __package__
+    try:
+        return source_of_package(package)
+    except (ImportError, ValueError) as error:
+        raise UserError(f"cannot load model '{name}': {error}", where="model.name") from error
+
+
 def build_model(name: str, options: Mapping[str, Any], shape: InputShape, seed: Seed) -> nn.Module:
     """The model ``name`` with its options, its initial weights drawn from ``seed``.
 
@@ -71,8 +87,7 @@ def build_model(name: str, options: Mapping[str, Any], shape: InputShape, seed: 
         UserError: unknown model, wrong kind of data, or options the constructor does not take.
     """
     check_model(name, shape.kind)
-    model_class = _load_class(name) if ":" in name else MODELS[name][1]
-    arguments = {**_facts_for(model_class, shape), **options}
+    model_class, arguments = _class_of(name), model_arguments(name, options, shape)
     with torch.random.fork_rng(devices=[]):  # layers initialise from torch's global generator
         torch.manual_seed(seed.child("model").integer())
         try:
@@ -86,6 +101,15 @@ def build_model(name: str, options: Mapping[str, Any], shape: InputShape, seed: 
     if not isinstance(model, nn.Module):
         raise UserError(f"'{name}' is not a torch.nn.Module", where="model.name")
     return model
+
+
+def model_arguments(name: str, options: Mapping[str, Any], shape: InputShape) -> dict[str, Any]:
+    """What the constructor of the model ``name`` is given: its options, and facts of the data."""
+    return {**_facts_for(_class_of(name), shape), **options}
+
+
+def _class_of(name: str) -> type[nn.Module]:
+    return _load_class(name) if ":" in name else MODELS[name][1]
 
 
 def _facts_for(model_class: Callable[..., Any], shape: InputShape) -> dict[str, int]:

@@ -11,11 +11,14 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeInt,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
 from privaudit.errors import UserError
+from privaudit.observation.rules import Rules
 
 MAX_ROUNDS = 1_000_000
 """File names have six digits."""
@@ -38,7 +41,10 @@ class Manifest(BaseModel):
         layout: names and shapes of the parameters, in the order of the flat vector.
         target: client of interest under the ``server`` view.
         precision: of the values of deltas: ``single`` (float32) or ``half`` (bfloat16).
-        about: free-form facts a participant knows (learning rate, batch size, ...).
+        rules: what a participant knows beforehand, the fields of
+            :class:`privaudit.observation.rules.Rules` as far as the writer knew them; None =
+            nothing was stated.
+        about: free-form facts; rules among them are read where ``rules`` does not state them.
         rounds: number of rounds; None while the trace is being written or after a crash.
         sha256: digest of every file of a finished trace.
     """
@@ -51,6 +57,7 @@ class Manifest(BaseModel):
     layout: list[LayoutRow]
     target: int | None = None
     precision: Literal["single", "half"] = "single"
+    rules: dict[str, Any] | None = None
     about: dict[str, Any] = Field(default_factory=dict)
     rounds: Annotated[int, Field(ge=0, le=MAX_ROUNDS)] | None = None
     sha256: dict[str, str] = Field(default_factory=dict)
@@ -65,6 +72,19 @@ class Manifest(BaseModel):
         if self.rounds is not None and set(self.sha256) != file_names(self.rounds):
             raise ValueError(f"sha256 does not name the files of a trace of {self.rounds} rounds")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_no_rules(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        table: dict[str, Any] = handler(self)
+        if self.rules is None:  # older readers know no such key
+            del table["rules"]
+        return table
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """Rules of the federation, by name, as far as they are stated."""
+        old = {name: value for name, value in self.about.items() if name in Rules.model_fields}
+        return old | (self.rules or {})
 
 
 def file_names(rounds: int) -> set[str]:

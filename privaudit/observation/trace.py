@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
 from privaudit.observation.manifest import LayoutRow, Manifest, read_manifest, round_file
+from privaudit.observation.rules import Rules
 from privaudit.observation.vectors import PRECISIONS, apart, is_packed, numbers, pack, unpack
 from privaudit.observation.views import Observation, ParticipantView, view_named
 
@@ -38,7 +39,8 @@ class TraceWriter:
         layout: of the parameters.
         view: threat model.
         target: under the ``server`` view the client of interest.
-        about: facts a participant knows; JSON values.
+        rules: what a participant knows beforehand: all of it, or as far as it is known, by name.
+        about: anything else worth noting; JSON values.
         precision: of what is stored of deltas: ``half`` takes half the space; the global parameters
             are exact either way.
 
@@ -54,6 +56,7 @@ class TraceWriter:
         *,
         view: Literal["participant", "server"] = "participant",
         target: int | None = None,
+        rules: Rules | Mapping[str, Any] | None = None,
         about: dict[str, Any] | None = None,
         precision: Literal["single", "half"] = "single",
     ) -> None:
@@ -67,6 +70,7 @@ class TraceWriter:
             layout=[LayoutRow.model_validate(row) for row in layout.to_json()],
             target=target,
             precision=precision,
+            rules=rules.model_dump(mode="json") if isinstance(rules, Rules) else rules,
             about=about or {},
         )
         self._digests: dict[str, str] = {}

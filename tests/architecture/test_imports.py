@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS = [
-    ["errors", "randomness"],
+    ["errors", "randomness", "source"],
     ["data", "engine", "statistics"],
     ["models", "federation"],
     ["observation"],
@@ -48,15 +49,30 @@ FORBIDDEN_TO_ATTACKS = (
 )
 """Whoever holds one of these can learn which rounds held the property, or who holds what."""
 
+HARMLESS = ("privaudit.data", "privaudit.data.options")
+"""The check of options against a type, and the empty package it lies in: no data, no loader."""
+
+
+FOLDERS = {"privaudit": "privaudit", "privaudit_attacks": "attacks"}
+"""Import package -> where it lies in the source tree."""
+
 
 def modules(*packages: str) -> dict[str, Path]:
     found = {}
     for package in packages:
-        for file in sorted((ROOT / package).rglob("*.py")):
-            parts = file.relative_to(ROOT).with_suffix("").parts
+        folder = ROOT / FOLDERS[package]
+        for file in sorted(folder.rglob("*.py")):
+            parts = (package, *file.relative_to(folder).with_suffix("").parts)
             name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
             found[name] = file
     return found
+
+
+def inside(file: Path, level: int) -> str:
+    """The package that a relative import of this many dots starts from."""
+    package = next(p for p, folder in FOLDERS.items() if file.is_relative_to(ROOT / folder))
+    below = file.relative_to(ROOT / FOLDERS[package]).parts[:-level]
+    return ".".join((package, *below))
 
 
 @cache
@@ -76,8 +92,9 @@ def imports(file: Path) -> frozenset[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            source = f"{inside(file, node.level)}.{node.module}" if node.level else node.module
+            found.add(source)
+            found |= {f"{source}.{alias.name}" for alias in node.names}
     return frozenset(found)
 
 
@@ -128,27 +145,43 @@ def test_imports_go_one_way(module: str) -> None:
     assert not upwards
 
 
+def test_relative_imports_are_followed() -> None:
+    known = modules("privaudit_attacks")
+    assert "privaudit_attacks.coordinates" in imports(known["privaudit_attacks.magnitude_stack"])
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    stated = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    found = [
+        name
+        for name, file in modules("privaudit", "privaudit_attacks").items()
+        if file.name == "__init__.py"
+    ]
+    assert sorted(stated["packages"]) == sorted(found), "add the new package to pyproject.toml"
+    assert stated["package-dir"] == {p: f for p, f in FOLDERS.items() if p != f}
+
+
 def test_the_core_never_names_the_attacks() -> None:
     for name, file in modules("privaudit").items():
-        assert not {i for i in imports(file) if i.split(".")[0] == "attacks"}, name
+        assert not {i for i in imports(file) if i.split(".")[0] == "privaudit_attacks"}, name
 
 
-@pytest.mark.parametrize("attack", modules("attacks"))
+@pytest.mark.parametrize("attack", modules("privaudit_attacks"))
 def test_attacks_reach_no_ground_truth(attack: str) -> None:
-    known = modules("privaudit", "attacks")
+    known = modules("privaudit", "privaudit_attacks")
     leaks = {
         name
         for name in reached(attack, known)
         if any(name == f or name.startswith(f"{f}.") for f in FORBIDDEN_TO_ATTACKS)
     }
-    assert not leaks
+    assert leaks <= set(HARMLESS)
 
 
 def test_attacks_reach_no_ground_truth_at_run_time() -> None:
     program = (
         "import sys, importlib, json\n"
         "from privaudit.attack.registry import registered\n"
-        "for point in registered().values(): point.load()\n"
+        "for points in registered().values(): points[0].load()\n"
         "print(json.dumps(sorted(m for m in sys.modules if m.startswith('privaudit'))))\n"
     )
     done = subprocess.run(
@@ -156,7 +189,7 @@ def test_attacks_reach_no_ground_truth_at_run_time() -> None:
     )
     loaded = ast.literal_eval(done.stdout)
     assert "privaudit.attack.protocol" in loaded  # the probe works
-    assert not [m for m in loaded if m.startswith(FORBIDDEN_TO_ATTACKS)]
+    assert {m for m in loaded if m.startswith(FORBIDDEN_TO_ATTACKS)} <= set(HARMLESS)
 
 
 OWN_STREAMS = {"Generator", "PCG64", "SeedSequence"}
@@ -166,9 +199,9 @@ LENDS_A_STREAM = {"privaudit.engine.engine", "privaudit.models.build"}
 """Where torch's global generator is seeded inside ``fork_rng``, because layers know no other."""
 
 
-@pytest.mark.parametrize("module", modules("privaudit", "attacks"))
+@pytest.mark.parametrize("module", modules("privaudit", "privaudit_attacks"))
 def test_no_global_randomness(module: str) -> None:
-    tree = ast.parse(modules("privaudit", "attacks")[module].read_text(encoding="utf-8"))
+    tree = ast.parse(modules("privaudit", "privaudit_attacks")[module].read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     names = [ast.unparse(call.func) for call in calls]
     numpy = [n for n in names if n.startswith(("np.random.", "numpy.random."))]

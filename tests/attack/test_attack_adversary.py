@@ -14,33 +14,23 @@ from small_models import EPSILON, dense_engine, rows
 from privaudit.attack.adversary import (
     Adversary,
     AuxiliaryData,
-    ProtocolFacts,
     ShadowRound,
     _Work,
 )
 from privaudit.engine.engine import Engine
-from privaudit.federation.sharing import Sharing
 from privaudit.federation.transforms import Transforms
+from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
 RECORDS, BATCH = 120, 6
 VALUES = np.random.default_rng(0).choice([-1, 0, 1], RECORDS, p=[0.2, 0.4, 0.4]).astype(np.int8)
-FACTS = ProtocolFacts(
-    participants=4,
-    batch_size=BATCH,
-    local_steps=1,
-    lr=0.3,
-    momentum=0.0,
-    transforms=Transforms(),
-    property_share=1.0,
-    others="without",
-)
+RULES = Rules(participants=4, batch_size=BATCH, lr=0.3, others="without")
 
 
 def adversary(**changes: object) -> Adversary:
     auxiliary = AuxiliaryData(rows(RECORDS), VALUES)
-    return Adversary(dense_engine(), auxiliary, replace(FACTS, **changes), 5, Seed(3))
+    return Adversary(dense_engine(), auxiliary, RULES.model_copy(update=changes), 5, Seed(3))
 
 
 def seen(engine: Engine, number: int = 0, participants: int = 4) -> Observation:
@@ -91,14 +81,12 @@ def test_natural_bystanders_draw_from_all_records(drawn: list[np.ndarray]) -> No
 
 def test_a_shadow_is_the_delta_a_client_would_send(drawn: list[np.ndarray]) -> None:
     """One step: minus lr times the gradient; several: local training; then the transforms."""
-    sharing = Transforms(clip_norm=0.2, sharing=Sharing("largest", 0.25))
-    for steps, momentum, transforms in (
-        (1, 0.0, Transforms()),
-        (1, 0.0, sharing),
-        (2, 0.9, sharing),
-    ):
+    sent = {"clip_norm": 0.2, "sharing_rule": "largest", "shared_fraction": 0.25}
+    for steps, momentum, ways in ((1, 0.0, {}), (1, 0.0, sent), (2, 0.9, sent)):
         drawn.clear()
-        player = adversary(local_steps=steps, momentum=momentum, transforms=transforms)
+        player = adversary(local_steps=steps, momentum=momentum, **ways)
+        transforms = player.rules.transforms
+        assert (transforms == Transforms()) == (ways == {})
         engine, own = player.engine, player.auxiliary.samples
         shadow = player.shadow(seen(engine))
         for delta, batch in zip(
@@ -189,7 +177,7 @@ def test_aggregates_of_a_linear_view_are_views_of_the_aggregates(
 
 def test_the_adversary_holds_no_truth_about_others() -> None:
     """Engine, own records, rules, number of shadows and seed; else only what it computes itself."""
-    allowed = {"engine", "auxiliary", "facts", "shadows", "seed"}
+    allowed = {"engine", "auxiliary", "rules", "shadows", "seed"}
     assert {name for name in Adversary.__dataclass_fields__ if name[0] != "_"} == allowed
     assert {name for name in Adversary.__dataclass_fields__ if name[0] == "_"} == {"_work"}
     assert Adversary.__dataclass_fields__["_work"].default_factory is _Work
@@ -199,14 +187,19 @@ def test_the_adversary_holds_no_truth_about_others() -> None:
 
 def test_federations_at_the_same_parameters_share_the_work(drawn: list[np.ndarray]) -> None:
     """Whoever computes it first: the shadows are those of an adversary of that federation alone."""
-    sparse, full = Transforms(sharing=Sharing("largest", 0.25)), Transforms()
+    sparse, full = ("largest", 0.25), ("all", 1.0)
     for order in ([(9, sparse), (4, full), (5, full)], [(4, full), (9, sparse), (5, full)]):
         one = adversary()
-        alike = {case: one.among(*case).shadow(seen(one.engine, 2, case[0])) for case in order}
+        alike = {}
+        for participants, (rule, fraction) in order:
+            rules = {"sharing_rule": rule, "shared_fraction": fraction}
+            changes = {"participants": participants, **rules}
+            member = one.among(one.rules.model_copy(update=changes))
+            alike[participants] = changes, member.shadow(seen(one.engine, 2, participants))
         assert len(drawn) == 10  # of one federation
         drawn.clear()
-        for (participants, transforms), shadow in alike.items():
-            alone = adversary(participants=participants, transforms=transforms)
+        for participants, (changes, shadow) in alike.items():
+            alone = adversary(**changes)
             expected = alone.shadow(seen(alone.engine, 2, participants))
             assert torch.equal(shadow.present, expected.present)
             assert torch.equal(shadow.absent, expected.absent)

@@ -98,11 +98,11 @@ def test_a_planted_leak_is_found(place: Path, capsys: pytest.CaptureFixture[str]
     assert aucs["nothing"].low < 0.5 < aucs["nothing"].high
     assert document["rounds"] == ROUNDS
     assert document["whole"] is True
-    facts, stated = document["facts"], document["stated_by"]
-    assert (facts["lr"], stated["lr"]) == (LR, "trace")
-    assert (facts["participants"], stated["participants"]) == (3, "trace")
-    assert (facts["others"], stated["others"]) == ("without", "option")
-    assert (facts["momentum"], stated["momentum"]) == (0.0, "default")
+    rules, stated = document["rules"], document["stated_by"]
+    assert (rules["lr"], stated["lr"]) == (LR, "trace")
+    assert (rules["participants"], stated["participants"]) == (3, "trace")
+    assert (rules["others"], stated["others"]) == ("without", "option")
+    assert (rules["momentum"], stated["momentum"]) == (0.0, "default")
 
 
 def test_the_forms_of_the_scores_agree(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from privaudit.attack import registry
 from privaudit.attack.protocol import Attack, check_whole_number, make_attack
-from privaudit.attack.registry import GROUP, load_attack, registered
+from privaudit.attack.registry import GROUP, load_attack, registered, source_of
 from privaudit.errors import UserError
 from privaudit.inventory import inventory
 from privaudit.randomness import Seed
+from privaudit_attacks.linear import LinearDelta
 
 
 @pytest.fixture
-def crowd(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Registered: one of ours, two that cannot be imported, three that are no attack."""
+def crowd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Registered: one of ours, some that cannot be imported, some that are no proper attack."""
     module = ModuleType("odd_attacks")
     module.number, module.function, module.Other = 3, lambda: None, type("Other", (), {})
+    module.Renamed = type("Renamed", (LinearDelta,), {"name": "linear"})
+    module.Nameless = type("Nameless", (Attack,), {"score": None, "partial_fit": None})
+    module.Half = type("Half", (Attack,), {"name": "half", "score": None})
+    module.Blind = type("Blind", (LinearDelta,), {"name": "blind", "view": "participant"})
     monkeypatch.setitem(sys.modules, "odd_attacks", module)
+    (tmp_path / "leaving.py").write_text("raise SystemExit(0)")
+    monkeypatch.syspath_prepend(str(tmp_path))
     values = {
         "absent": "no_such_module_anywhere:Attack",
         "nameless": "odd_attacks:Missing",
         "number": "odd_attacks:number",
         "function": "odd_attacks:function",
         "other": "odd_attacks:Other",
-        "linear": "attacks.linear:LinearDelta",
+        "renamed": "odd_attacks:Renamed",
+        "anonymous": "odd_attacks:Nameless",
+        "half": "odd_attacks:Half",
+        "blind": "odd_attacks:Blind",
+        "leaves": "leaving:Attack",
+        "linear": "privaudit_attacks.linear:LinearDelta",
     }
     points = [EntryPoint(name, value, GROUP) for name, value in values.items()]
     monkeypatch.setattr(registry, "entry_points", lambda group: points)
@@ -43,6 +56,11 @@ def crowd(monkeypatch: pytest.MonkeyPatch) -> None:
         ("number", "is not an Attack class"),
         ("function", "is not an Attack class"),
         ("other", "is not an Attack class"),
+        ("renamed", "has the class attribute name = 'linear', not the registered name"),
+        ("anonymous", "name = None"),
+        ("half", "does not implement partial_fit"),
+        ("blind", "needs the view 'participant', which there is not"),
+        ("leaves", "cannot be imported: SystemExit: 0"),
     ],
 )
 def test_a_broken_attack_is_one_line(name: str, message: str) -> None:
@@ -57,6 +75,43 @@ def test_the_list_shows_broken_ones_beside_the_others() -> None:
     rows = {row["name"]: row for row in inventory(None)["attacks"]}
     assert rows["absent"]["source"].startswith("broken: ")
     assert rows["linear"]["view"] == "participant"
+
+
+@pytest.mark.usefixtures("rivals")
+@pytest.mark.parametrize("name", ["mine", "linear"])
+def test_a_name_that_two_distributions_registered_is_nobodys(name: str) -> None:
+    """Also one of ours; whichever comes first on the path."""
+    for asked in (load_attack, source_of):
+        with pytest.raises(UserError) as caught:
+            asked(name)
+        said = str(caught.value)
+        assert f"attack '{name}' is registered 2 times: by " in said
+        assert "rival-attacks (rival_attacks:Rival)" in said
+        assert "honest-attacks (" in said or "privaudit (privaudit_attacks." in said
+        assert "uninstall all but one of them" in said
+    rows = {row["name"]: row for row in inventory(None)["attacks"]}
+    assert "is registered 2 times" in rows[name]["source"]
+    assert rows[name]["from"].endswith("rival-attacks")
+    assert rows["magnitude-stack"]["view"] == "participant", "the others are as ever"
+
+
+@pytest.fixture(params=["before", "after"])
+def rivals(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two distributions that call an attack ``mine``; one of them has a ``linear``, too."""
+    for name, lines in (
+        ("honest", "mine = honest_attacks:Mine"),
+        ("rival", "mine = rival_attacks:Rival\nlinear = rival_attacks:Rival"),
+    ):
+        info = tmp_path / f"{name}_attacks-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}-attacks\nVersion: 1.0\n"
+        )
+        (info / "entry_points.txt").write_text(f"[{GROUP}]\n{lines}\n")
+    here = str(tmp_path)
+    monkeypatch.setattr(
+        sys, "path", [here, *sys.path] if request.param == "before" else [*sys.path, here]
+    )
 
 
 def test_names_are_sorted_and_an_unknown_one_is_answered_with_the_nearest() -> None:

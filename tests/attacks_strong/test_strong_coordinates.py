@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks.coordinates import moving, thinned
 from privaudit.engine.layout import Layout
+from privaudit_attacks.coordinates import moving, thinned
 
 SHAPES = [("words", (50, 40)), ("filters", (6, 3, 2, 2)), ("bias", (6,)), ("out", (2, 6))]
 LAYOUT = Layout.of(SHAPES)

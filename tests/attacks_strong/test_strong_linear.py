@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from attacks.linear import in_row_space
+from privaudit_attacks.linear import in_row_space
 
 
 @pytest.mark.parametrize("columns", [5, 40, 300])

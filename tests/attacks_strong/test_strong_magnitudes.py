@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks.magnitudes import coarse_magnitude, magnitude, signed_root, structure
 from privaudit.engine.layout import Layout
+from privaudit_attacks.magnitudes import coarse_magnitude, magnitude, signed_root, structure
 
 RMS = torch.ones(1, 1)
 LAYOUT = Layout.of([("conv", (2, 3, 2, 2)), ("bias", (2,)), ("dense", (3, 4))])

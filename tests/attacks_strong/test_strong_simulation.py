@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.simulation import Simulator, resolved
 from privaudit.attack.adversary import ShadowRound
 from privaudit.observation.views import Observation
+from privaudit_attacks.simulation import Simulator, resolved
 
 SIZE = 12
 

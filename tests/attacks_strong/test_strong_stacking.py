@@ -10,7 +10,9 @@ from scipy.special import expit
 from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 
-from attacks.stacking import (
+from privaudit.statistics.calibration import brier_score, calibration_p_value
+from privaudit.statistics.roc import auc
+from privaudit_attacks.stacking import (
     PRIOR_WEIGHT,
     RIDGES,
     MemberScores,
@@ -20,8 +22,6 @@ from attacks.stacking import (
     separation,
     with_share,
 )
-from privaudit.statistics.calibration import brier_score, calibration_p_value
-from privaudit.statistics.roc import auc
 
 
 def rows(rng: np.random.Generator, n: int, gap: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

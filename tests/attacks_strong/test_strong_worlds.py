@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from audited_world import AuditedWorld, audit
 
-from attacks.magnitude_stack import MagnitudeStack
 from privaudit.attack.protocol import make_attack
 from privaudit.errors import UserError
 from privaudit.randomness import Seed
 from privaudit.statistics.calibration import brier_score, calibration_p_value
 from privaudit.statistics.roc import auc
+from privaudit_attacks.magnitude_stack import MagnitudeStack
 
 ORACLE = Path(__file__).parents[2] / "benchmarks" / "attacks" / "oracle.py"
 

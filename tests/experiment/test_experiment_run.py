@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from attacks.linear import LinearDelta
 from privaudit.audit import run_audit
+from privaudit.errors import UserError
 from privaudit.experiment.attacking import adversary_of
 from privaudit.experiment.cells import Cell, cells_of
 from privaudit.experiment.folder import RunFolder
@@ -53,72 +53,74 @@ def rows(folder: RunFolder) -> list[dict[str, Any]]:
     return folder.read_lines("records.jsonl")
 
 
-def broken(message: str) -> Any:
-    def fail(*_: Any, **__: Any) -> Any:
-        raise RuntimeError(message)
-
-    return fail
+PLUGINS = Path(__file__).resolve().parents[1] / "support" / "plugins"
 
 
-def test_a_failed_cell_is_recorded_with_its_reason_and_stops_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Somebody else's attacks, installed (tests/support/plugins)."""
+    place = shutil.copytree(PLUGINS, tmp_path / "plugins")
+    monkeypatch.syspath_prepend(str(place))
+    return place
+
+
+@pytest.mark.usefixtures("plugins")
+def test_an_attack_that_fails_is_recorded_with_its_reason_and_stops_nothing(
+    tmp_path: Path,
 ) -> None:
-    original = LinearDelta.score
-
-    def fail_on_sparse(attack: LinearDelta) -> np.ndarray:
-        if "0.1" in attack.seed.path[-1]:
-            raise RuntimeError("singular <matrix>")
-        return original(attack)
-
-    monkeypatch.setattr(LinearDelta, "score", fail_on_sparse)
-    folder = run_audit(scenario(), tmp_path / "run", workers=1)
-    failed, good = rows(folder)
-    assert (failed["fraction"], failed["status"]) == (0.1, "failed")
-    assert failed["reason"] == "RuntimeError: singular <matrix>"
-    assert (good["fraction"], good["status"], len(good["scores"])) == (1.0, "ok", 4)
+    """Neither another attack on the same cell nor the same attack on another cell."""
+    chosen = scenario(
+        'audit.attacks=["honest", "boom"]',
+        "attack_options.boom.kind=IndexError",
+        "attack_options.boom.only=_0.1_",
+    )
+    folder = run_audit(chosen, tmp_path / "run", workers=1)
+    found = {(row["fraction"], row["attack"]): row for row in rows(folder)}
+    failed = found.pop((0.1, "boom"))
+    assert failed["status"] == "failed"
+    assert failed["reason"] == "attack 'boom' failed: IndexError: from a plugin"
+    assert not failed["scores"]
+    assert len(found) == 3
+    assert {(row["status"], len(row["scores"])) for row in found.values()} == {("ok", 4)}
     traceback = folder.file("failures", "run-0", "bold_largest_0.1_k3.txt").read_text()
-    assert "fail_on_sparse" in traceback
+    assert "misbehaving.py" in traceback
     table = folder.file("report", "table.md").read_text()
-    assert "failed: RuntimeError: singular &lt;matrix&gt;" in table
+    assert "failed: attack 'boom' failed: IndexError: from a plugin" in table
 
 
-@pytest.mark.parametrize(
-    ("scores", "reason"),
-    [
-        (np.zeros(3), r"shape (3,), 0 not finite; expected (4,) finite"),
-        (np.zeros((4, 1)), r"shape (4, 1)"),
-        (np.array([0.0, np.nan, np.inf, 1.0]), "2 not finite"),
-    ],
-)
-def test_scores_that_are_none_are_a_failed_cell(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scores: np.ndarray, reason: str
-) -> None:
-    monkeypatch.setattr(LinearDelta, "score", lambda _: scores)
-    folder = run_audit(scenario("audit.fractions=[1.0]"), tmp_path / "run", workers=1)
-    (row,) = rows(folder)
-    assert row["status"] == "failed"
-    assert reason in row["reason"]
-
-
-def test_a_failed_cell_is_tried_again_on_resume(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(LinearDelta, "partial_fit", broken("out of memory"))
-        folder = run_audit(scenario(), tmp_path / "run", workers=1)
-    assert {row["status"] for row in rows(folder)} == {"failed"}
+def test_a_failed_cell_is_tried_again_on_resume(tmp_path: Path, plugins: Path) -> None:
+    chosen = scenario('audit.attacks=["linear", "moody"]')
+    folder = run_audit(chosen, tmp_path / "run", workers=1)
+    assert [row["status"] for row in rows(folder)] == ["ok", "failed"] * 2
+    first = [row["scores"] for row in rows(folder)]
     for name in ("records.jsonl", "manifest.json", "seal.json"):
         folder.file(name).unlink(missing_ok=True)
-    run_audit(scenario(), tmp_path / "run", workers=1, resume=True)
+    (plugins / "moody" / "cheerful").touch()
+    run_audit(chosen, tmp_path / "run", workers=1, resume=True)
     assert {row["status"] for row in rows(folder)} == {"ok"}
+    assert [row["scores"] for row in rows(folder)][::2] == first[::2]
 
 
-def test_training_that_fails_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing can follow it, so it is no failed cell: it is an error, and no records appear."""
-    monkeypatch.setattr("privaudit.experiment.tasks.train_run", broken("disk full"))
-    with pytest.raises(RuntimeError, match="disk full"):
-        run_audit(scenario(), tmp_path / "run", workers=1)
+def test_a_model_that_fails_while_training_ends_the_run(tmp_path: Path) -> None:
+    """Nothing can follow it, so it is no failed cell: one line, and no records appear."""
+    model = scenario("audit.fractions=[1.0]").model_dump(mode="json")
+    model["model"] = {"name": "broken_models:Tiring", "steps": 8}
+    with pytest.raises(UserError) as raised:
+        run_audit(Scenario.model_validate(model), tmp_path / "run", workers=1)
+    assert "training of run 0: the model failed: KeyError: 'tired'" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    kept = tmp_path / "run" / "failures" / "run-0" / "training.txt"
+    assert str(kept) in str(raised.value)
+    assert "broken_models.py" in kept.read_text()
     assert not (tmp_path / "run" / "records.jsonl").exists()
+
+
+def test_a_model_that_fails_under_observation_fails_those_cells(tmp_path: Path) -> None:
+    model = scenario("audit.fractions=[1.0]", "federation.rounds=0").model_dump(mode="json")
+    model["model"] = {"name": "broken_models:Tiring", "steps": 12}
+    folder = run_audit(Scenario.model_validate(model), tmp_path / "run", workers=1)
+    (row,) = rows(folder)
+    assert (row["status"], row["reason"]) == ("failed", "the model failed: KeyError: 'tired'")
 
 
 @pytest.mark.parametrize("fractions", ["[1.0]", "[0.1]"])
@@ -189,19 +191,12 @@ def test_what_an_interrupted_attempt_left_is_replaced(observed: tuple[World, Run
 
 
 def test_a_trace_says_nothing_of_the_truth(observed: tuple[World, RunFolder]) -> None:
-    """Every file of a trace is named by the format, and the free facts are the rules."""
+    """Every file of a trace is named by the format; what it states are the rules, all of them."""
     made, folder = observed
     cell = cells_of(made.scenario)[0]
     found = trace(folder, cell)
-    assert set(found.manifest.about) == {
-        "participants",
-        "lr",
-        "momentum",
-        "batch_size",
-        "local_steps",
-        "sharing_rule",
-        "shared_fraction",
-    }
+    assert found.manifest.about == {}
+    assert found.manifest.rules == made.rules(cell).model_dump(mode="json")
     names = {f.name for f in found.path.iterdir()}
     rounds = {f"round-{i:06d}.safetensors" for i in range(4)}
     assert names == {"manifest.json", "initial.safetensors"} | rounds

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from attacks.linear import LinearDelta
+from privaudit.attack.scoring import in_step, score_in_step
 from privaudit.engine.engine import Engine
 from privaudit.experiment.attacking import attack_cells
-from privaudit.experiment.cells import LARGEST_GROUP, Cell, cells_of, groups_of, trace_folder
+from privaudit.experiment.cells import Cell, cells_of, trace_folder
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.observing import observe_cells
-from privaudit.experiment.tasks import Job, audit_task
+from privaudit.experiment.tasks import Job, audit_task, scores_file
 from privaudit.experiment.training import train_run, trained_parameters
 from privaudit.experiment.world import World, load_world
 from privaudit.observation.trace import Trace
 from privaudit.scenario.load import load_scenario
+
+PLUGINS = Path(__file__).resolve().parents[1] / "support" / "plugins"
 
 GRID = (
     "runs=1",
@@ -53,7 +53,8 @@ def audited(place: Path, made: World, groups: list[list[Cell]]) -> dict[str, byt
     train_run(made, folder, 0)
     for group in groups:
         observe_cells(made, folder, group)
-        assert not attack_cells(made, folder, group)
+        for cell, scores in attack_cells(made, folder, group).items():
+            folder.write_json(scores_file(cell), scores)
     parts = ("scores", "traces")
     files = [file for part in parts for file in folder.file(part).rglob("*") if file.is_file()]
     return {str(file.relative_to(place)): file.read_bytes() for file in files}
@@ -112,65 +113,30 @@ def test_a_common_trajectory_trains_each_batch_once(
     monkeypatch.setattr(Engine, "gradients", count_shadows)
     observe_cells(made, folder, cells_of(made.scenario))
     assert len(trained) == 4 * (5 + 2 * (5 + 1))  # rounds x (usual + properties x (K + target))
+    monkeypatch.setattr(
+        "privaudit.experiment.attacking.score_apart",
+        lambda hearings, views: score_in_step(hearings, in_step(views)),
+    )
     attack_cells(made, folder, cells_of(made.scenario))
     assert len(shadows) == 4 * 2 * (2 + 2)  # rounds x properties x (present + absent)
 
 
-def test_one_failing_cell_does_not_stop_those_beside_it(tmp_path: Path) -> None:
-    made = world()
-    cells = cells_of(made.scenario)
+def test_one_failing_cell_does_not_stop_those_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    cells = cells_of(world().scenario)
+    broken = cells[2]
+    made = world('audit.attacks=["boom"]', f'attack_options.boom.only="{broken.name}"')
     job = Job(made.scenario.model_dump_json(), None, tmp_path)
     folder = RunFolder(tmp_path)
     train_run(made, folder, 0)
-    broken = cells[2]
-    place = trace_folder(folder, broken)
-
-    with pytest.MonkeyPatch.context() as patch:
-        fit = LinearDelta.partial_fit
-
-        def fails(self, observation, shadow, layout):  # type: ignore[no-untyped-def]
-            if self.seed.path[-1] == broken.name and observation.round == 2:
-                raise RuntimeError("no luck")
-            return fit(self, observation, shadow, layout)
-
-        patch.setattr(LinearDelta, "partial_fit", fails)
-        outcomes = audit_task(job, cells)
-    assert {o.task: o.failure for o in outcomes if o.failure} == {broken: "RuntimeError: no luck"}
+    reason = "attack 'boom' failed: IndexError: from a plugin"
+    outcomes = audit_task(job, cells)
+    assert {o.task: o.failures for o in outcomes if o.failures} == {broken: {"boom": reason}}
     scored = {file.stem for file in folder.file("scores", "run-0").iterdir()}
     assert scored == {cell.name for cell in cells if cell is not broken}
-    assert "no luck" in folder.file("failures", "run-0", f"{broken.name}.txt").read_text()
-    assert place.is_dir()
+    assert "misbehaving.py" in folder.file("failures", "run-0", f"{broken.name}.txt").read_text()
+    assert trace_folder(folder, broken).is_dir()
     again = audit_task(job, cells)  # only what is missing
-    assert not any(outcome.failure for outcome in again)
-    assert folder.file("scores", "run-0", f"{broken.name}.json").is_file()
-
-
-@given(
-    properties=st.integers(1, 3),
-    fractions=st.integers(1, 4),
-    participants=st.sets(st.integers(2, 40), min_size=1, max_size=9),
-    runs=st.integers(1, 5),
-    workers=st.integers(1, 8),
-)
-def test_every_cell_is_in_one_group(
-    properties: int, fractions: int, participants: set[int], runs: int, workers: int
-) -> None:
-    made = load_scenario("quickstart")
-    audit = made.audit.model_copy(
-        update={
-            "properties": ["bold", "italic", "serif"][:properties],
-            "fractions": [0.1, 0.3, 0.6, 1.0][:fractions],
-            "participants": sorted(participants),
-        }
-    )
-    chosen = made.model_copy(update={"audit": audit, "runs": runs})
-    groups = groups_of(chosen, workers)
-    assert sorted(cell for group in groups for cell in group) == sorted(cells_of(chosen))
-    for group in groups:
-        assert 1 <= len(group) <= LARGEST_GROUP
-        assert len({(cell.run, cell.property) for cell in group}) == 1
-    whole = {(cell.run, cell.property) for cell in cells_of(chosen)}
-    cells = len(cells_of(chosen))
-    assert len(groups) >= min(cells, len(whole))
-    if workers > 1:
-        assert len(groups) >= min(workers, cells)
+    assert {o.task: o.failures for o in again if o.failures} == {broken: {"boom": reason}}

@@ -58,8 +58,8 @@ def test_what_cannot_work_is_refused(overrides: list[str], message: str) -> None
 
 
 def test_an_attack_that_needs_to_see_more_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from attacks.linear import LinearDelta
     from privaudit.observation.views import ServerView
+    from privaudit_attacks.linear import LinearDelta
 
     monkeypatch.setattr(LinearDelta, "view", ServerView)
     with pytest.raises(UserError, match="'linear' needs the server view, the scenario offers"):

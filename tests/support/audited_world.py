@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from privaudit.attack.adversary import Adversary, AuxiliaryData, ProtocolFacts
+from privaudit.attack.adversary import Adversary, AuxiliaryData
 from privaudit.data.dataset import Dataset
 from privaudit.engine.engine import Engine, Samples
 from privaudit.federation.partition import ADVERSARY, TARGET, PartitionPlan, make_partition
@@ -24,6 +24,7 @@ from privaudit.federation.rounds import LocalTraining, RoundOutcome
 from privaudit.federation.schedule import balanced_presence, property_pools
 from privaudit.federation.transforms import Transforms
 from privaudit.models.mlp import MLP
+from privaudit.observation.rules import Rules
 from privaudit.observation.tap import Tap
 from privaudit.observation.trace import Trace, TraceWriter
 from privaudit.randomness import Seed
@@ -122,14 +123,15 @@ def audit(
             )
         )
     own = partition.clients[ADVERSARY]
-    facts = ProtocolFacts(
+    sent = training.transforms
+    rules = Rules(
         participants=participants,
         batch_size=BATCH,
-        local_steps=1,
         lr=LR,
-        momentum=0.0,
-        transforms=training.transforms,
-        property_share=1.0,
+        sharing_rule=sent.sharing.rule,
+        shared_fraction=sent.sharing.fraction,
+        clip_norm=sent.clip_norm,
+        noise=sent.noise,
         others="without",
         persistent=always is not None,
     )
@@ -138,7 +140,7 @@ def audit(
         auxiliary=AuxiliaryData(
             Samples(samples.inputs[own], samples.labels[own]), dataset.properties["secret"][own]
         ),
-        facts=facts,
+        rules=rules,
         shadows=8,
         seed=root.child("adversary"),
     )

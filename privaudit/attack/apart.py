@@ -1,0 +1,239 @@
+"""Attacks run apart: in a process of their own that is handed what they may see, and no more.
+
+That process has never held the ground truth, the other clients' records, a seed of the scenario, a
+key or a password; it is told no path, and its environment is a short list of harmless variables. So
+looking around in memory - frames, the garbage collector, ``os.environ`` - finds nothing. Where the
+system can, it also cannot open files but those of Python and its packages (:mod:`.confine`).
+
+Observations are sent to it one round at a time, in pickles; scores and failures come back as lines
+of JSON. When it vanishes (``os._exit``, a crash in C, killed for memory), the attack that was
+running is named, and the others are run again in a new one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from typing import IO, Any
+
+import cloudpickle
+import numpy as np
+import torch
+
+from privaudit.attack.scoring import (
+    MODEL,
+    Failure,
+    Hearing,
+    Scores,
+    called,
+    in_step,
+)
+from privaudit.observation.views import Observation
+
+KEPT = (
+    *("PATH", "HOME", "LANG", "LC_", "TZ", "TMP", "TEMP", "SYSTEM", "PYTHONHASHSEED"),
+    *("LD_LIBRARY_PATH", "DYLD_", "VIRTUAL_ENV", "CONDA_PREFIX", "MALLOC_", "THP_"),
+    *("OMP_", "MKL_", "OPENBLAS_", "KMP_", "TORCH", "PYTORCH_"),
+    *("CUDA_", "CUBLAS_", "NVIDIA_", "ROCM_", "HIP_"),
+)
+"""Beginnings of the names of environment variables that attacks are given."""
+
+PROGRAM = """
+import os, pickle, sys
+requests = os.fdopen(os.dup(0), "rb")
+sys.path[:] = pickle.load(requests)
+from privaudit.attack.server import serve
+serve(requests)
+"""
+
+
+def score_apart(
+    hearings: Sequence[Hearing], views: Sequence[Iterable[Observation]]
+) -> list[dict[str, Scores]]:
+    """As :func:`privaudit.attack.scoring.score_in_step`, in the process for attacks.
+
+    Args:
+        hearings: one per view; their adversaries have computed nothing yet.
+        views: iterated from the start, once more for each attack that ends the process.
+    """
+    gone: dict[str, Failure] = {}
+    while True:
+        left = [_without(hearing, gone) for hearing in hearings]
+        if not any(hearing.attacks for hearing in left):
+            found: list[dict[str, Scores]] = [{} for _ in hearings]
+            break
+        outcome = _process().ask(left, views)
+        if isinstance(outcome, list):
+            found = outcome
+            break
+        name, failure = outcome
+        wanted = {w.name for hearing in left for w in hearing.attacks}
+        gone |= dict.fromkeys(wanted if name == MODEL else {name}, failure)
+    return [
+        {w.name: known[w.name] if w.name in known else gone[w.name] for w in hearing.attacks}
+        for hearing, known in zip(hearings, found, strict=True)
+    ]
+
+
+def _without(hearing: Hearing, gone: dict[str, Failure]) -> Hearing:
+    return replace(hearing, attacks=tuple(w for w in hearing.attacks if w.name not in gone))
+
+
+class Process:
+    """The process for attacks; it serves one request after the other until its input ends."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self._folder = tempfile.mkdtemp(prefix="attacks-")
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={k: v for k, v in os.environ.items() if k.upper().startswith(KEPT)},
+            cwd=self._folder,
+        )
+        self._send(_path())
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        return self.owner == os.getpid() and self._process.poll() is None
+
+    def ask(
+        self, hearings: Sequence[Hearing], views: Sequence[Iterable[Observation]]
+    ) -> list[dict[str, Scores]] | tuple[str, Failure]:
+        """Scores of each hearing; or, where the process ended, whose code ran, and the failure."""
+        answer = _Answer(self._output)
+        answer.start()
+        try:
+            self._send_all(hearings, views)
+            answer.join()
+        except BaseException:  # an interrupt, or a trace that cannot be read: start afresh
+            self.end()
+            raise
+        if answer.found is not None:
+            return answer.found
+        code = self._process.wait()
+        self.end()
+        how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        return answer.at, Failure(f"{called(answer.at)} failed: it ended its process ({how})")
+
+    def end(self) -> None:
+        """Stop it, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._input, self._output):
+            with _no_pipe():
+                stream.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _send_all(
+        self, hearings: Sequence[Hearing], views: Sequence[Iterable[Observation]]
+    ) -> None:
+        with _no_pipe():  # a process that has ended is found by its answer
+            self._send(_path())
+            self._input.write(cloudpickle.dumps(list(hearings)))
+            for observations in in_step(views):
+                self._send([o and packed(o) for o in observations])
+            self._send(None)
+
+    def _send(self, value: object) -> None:
+        pickle.dump(value, self._input, protocol=5)
+        self._input.flush()
+
+    @property
+    def _input(self) -> IO[bytes]:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    @property
+    def _output(self) -> IO[bytes]:
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+
+class _Answer(threading.Thread):
+    """Reads what comes back, so that neither side waits for the other."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._stream = stream
+        self.at = MODEL
+        self.found: list[dict[str, Scores]] | None = None
+
+    def run(self) -> None:
+        """Until the scores, or the end of the process."""
+        for line in self._stream:
+            said = json.loads(line)
+            if "at" in said:
+                self.at = said["at"]
+            else:
+                self.found = [
+                    {n: Failure(**s) if isinstance(s, dict) else s for n, s in one.items()}
+                    for one in said["scores"]
+                ]
+                return
+
+
+class _no_pipe:  # noqa: N801
+    """Where the process at the other end is gone, so be it."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        return kind is not None and issubclass(kind, BrokenPipeError)
+
+
+def _path() -> list[str]:
+    """Where modules are imported from, wherever that process stands."""
+    return [entry or os.getcwd() for entry in sys.path]
+
+
+_latest: list[Process] = []
+
+
+def _process() -> Process:
+    """The one of this process; it is started when it is first asked, or has ended."""
+    if not _latest or not _latest[0].alive:
+        _latest[:] = [Process()]
+    return _latest[0]
+
+
+@atexit.register
+def _end() -> None:
+    for process in _latest:
+        if process.owner == os.getpid():
+            process.end()
+
+
+def packed(observation: Observation) -> dict[str, Any]:
+    """An observation as arrays, which pickle faster than tensors."""
+    values = {f.name: getattr(observation, f.name) for f in fields(observation)}
+    return {name: _array(value) for name, value in values.items()}
+
+
+def unpacked(values: dict[str, Any]) -> Observation:
+    """The observation again."""
+    return Observation(**{name: _tensor(value) for name, value in values.items()})
+
+
+def _array(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _array(item) for key, item in value.items()}
+    return value.numpy() if isinstance(value, torch.Tensor) else value
+
+
+def _tensor(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tensor(item) for key, item in value.items()}
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value

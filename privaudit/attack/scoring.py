@@ -1,0 +1,181 @@
+"""Scores of several attacks on several views, where any of them may fail in any way.
+
+Attacks and models are other people's code. What one of them ends with - an exception of any type,
+``SystemExit``, a recursion without end, scores that are none - is that attack's failure, named and
+with its traceback; the others go on.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+
+from privaudit.attack.adversary import Adversary, ShadowRound
+from privaudit.attack.protocol import Attack, make_attack
+from privaudit.attack.registry import load_attack
+from privaudit.engine.process import KeptMemory
+from privaudit.errors import failure_of_others
+from privaudit.observation.views import Observation
+from privaudit.randomness import Seed
+
+MODEL = ""
+"""Stands for the model where an attack's name is asked for: shadows are computed by it."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there are no scores: one line that names the attack or the model, and the traceback."""
+
+    reason: str
+    traceback: str = ""
+
+
+Scores = list[float] | Failure
+"""[T] finite numbers, one per round, or why there are none."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An attack to make: the name it is registered under, its options, its stream."""
+
+    name: str
+    options: Mapping[str, Any]
+    seed: Seed
+
+
+@dataclass(frozen=True, eq=False)
+class Hearing:
+    """Attacks that listen to one view, and the adversary who knows the rules of that federation."""
+
+    adversary: Adversary
+    attacks: tuple[Wanted, ...]
+
+
+def score_in_step(
+    hearings: Sequence[Hearing],
+    rounds: Iterable[Sequence[Observation | None]],
+    at: Callable[[str], None] = lambda name: None,
+) -> list[dict[str, Scores]]:
+    """Hand every round of every view to its attacks, then ask each for its scores.
+
+    Adversaries that are one (:meth:`Adversary.among`) compute the shadows of a round once for all
+    views of the same parameters.
+
+    Args:
+        hearings: one per view.
+        rounds: for each round what is seen of it in each view; None where that view is over.
+        at: told whose code runs next: an attack's name, or :data:`MODEL`.
+
+    Returns:
+        For each hearing, attack -> scores, or why there are none.
+    """
+    listeners = [_Listener(hearing, at) for hearing in hearings]
+    memory = KeptMemory()
+    for observations in rounds:
+        for listener, observation in zip(listeners, observations, strict=True):
+            if observation is not None:
+                listener.hear(observation)
+        memory.after_round()
+    return [listener.scores() for listener in listeners]
+
+
+def in_step(views: Sequence[Iterable[Observation]]) -> Iterable[tuple[Observation | None, ...]]:
+    """Round by round through all views: what :func:`score_in_step` takes."""
+    return zip_longest(*views)
+
+
+@dataclass(eq=False)
+class _Listener:
+    """The attacks of one hearing that have not failed, and those that have."""
+
+    hearing: Hearing
+    at: Callable[[str], None]
+    attacks: dict[str, Attack] = field(default_factory=dict)
+    failed: dict[str, Failure] = field(default_factory=dict)
+    rounds: int = 0
+
+    def __post_init__(self) -> None:
+        for wanted in self.hearing.attacks:
+            with _Guard(self, wanted.name):
+                self.attacks[wanted.name] = make_attack(
+                    load_attack(wanted.name), wanted.options, wanted.seed
+                )
+
+    def hear(self, observation: Observation) -> None:
+        self.rounds += 1
+        adversary = self.hearing.adversary
+        shadow: ShadowRound | None = None
+        if self.attacks:
+            with _Guard(self, MODEL):
+                shadow = adversary.shadow(observation)
+        if shadow is None:
+            return
+        for name, attack in list(self.attacks.items()):
+            with _Guard(self, name):
+                attack.partial_fit(observation, shadow, adversary.layout)
+
+    def scores(self) -> dict[str, Scores]:
+        found: dict[str, Scores] = {}
+        for name, attack in list(self.attacks.items()):
+            with _Guard(self, name):
+                found[name] = checked(attack.score(), self.rounds)
+        found |= self.failed
+        return {wanted.name: found[wanted.name] for wanted in self.hearing.attacks}
+
+
+class _Guard:
+    """Around a call of other people's code: what it raises becomes a failure of its name."""
+
+    def __init__(self, listener: _Listener, name: str) -> None:
+        self._listener, self._name = listener, name
+
+    def __enter__(self) -> None:
+        self._listener.at(self._name)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if error is None:
+            return False
+        failure = failure_of(self._name, error)
+        listener = self._listener
+        for name in [self._name] if self._name != MODEL else list(listener.attacks):
+            listener.failed[name] = failure
+            listener.attacks.pop(name, None)
+        return True
+
+
+def failure_of(name: str, error: BaseException) -> Failure:
+    """The failure of an attack (or of the model, :data:`MODEL`) that ended with this exception.
+
+    Raises:
+        KeyboardInterrupt: it was one.
+    """
+    reason = f"{called(name)} failed: {failure_of_others(error)}"
+    return Failure(reason, "".join(traceback.format_exception(error)))
+
+
+def called(name: str) -> str:
+    """How a sentence begins about an attack, or about the model."""
+    return f"attack '{name}'" if name != MODEL else "the model"
+
+
+def checked(scores: object, rounds: int) -> list[float]:
+    """Finite scores, one per round; anything else is refused, never dropped.
+
+    Raises:
+        ValueError, TypeError: says what came instead.
+    """
+    found = np.asarray(scores)
+    if found.dtype.kind not in "fiub":
+        raise TypeError(f"score() gave {type(scores).__name__}, not {rounds} numbers")
+    found = found.astype(np.float64)
+    if found.shape != (rounds,) or not np.isfinite(found).all():
+        raise ValueError(
+            f"score() gave shape {found.shape}, {int((~np.isfinite(found)).sum())} not finite; "
+            f"expected ({rounds},) finite"
+        )
+    return [float(score) for score in found]

@@ -1,0 +1,76 @@
+"""The process that attacks run in: the other end of :mod:`privaudit.attack.apart`."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import pickle
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import IO, Any
+
+from privaudit.attack.apart import unpacked
+from privaudit.attack.scoring import Failure, Hearing, Scores, score_in_step
+from privaudit.engine.process import tune_process
+from privaudit.observation.views import Observation
+
+PR_SET_PDEATHSIG = 1
+
+
+def serve(requests: IO[bytes]) -> None:
+    """Answer requests until they end.
+
+    What attacks print goes to standard error; standard input and output are not theirs.
+    """
+    _die_with_parent()
+    own_folder = os.getcwd()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked is told, and ends this process
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    tune_process()
+    while True:
+        try:
+            path: list[str] = pickle.load(requests)
+        except EOFError:
+            os.chdir("/")
+            shutil.rmtree(own_folder, ignore_errors=True)
+            return
+        sys.path[:] = path
+        importlib.invalidate_caches()
+        hearings: list[Hearing] = pickle.load(requests)
+        told = [""]
+
+        def at(name: str, told: list[str] = told) -> None:
+            if name != told[0]:
+                told[0] = name
+                _answer(answers, {"at": name})
+
+        found = score_in_step(hearings, _rounds(requests), at)
+        _answer(answers, {"scores": [_plain(one) for one in found]})
+
+
+def _die_with_parent() -> None:
+    """Where the system can (Linux); elsewhere this process ends when its requests do."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _rounds(requests: IO[bytes]) -> Iterator[Sequence[Observation | None]]:
+    while (observations := pickle.load(requests)) is not None:
+        yield [o and unpacked(o) for o in observations]
+
+
+def _plain(scores: dict[str, Scores]) -> dict[str, Any]:
+    return {n: asdict(s) if isinstance(s, Failure) else s for n, s in scores.items()}
+
+
+def _answer(answers: IO[bytes], message: dict[str, Any]) -> None:
+    answers.write(json.dumps(message).encode() + b"\n")
+    answers.flush()

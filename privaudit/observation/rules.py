@@ -1,0 +1,107 @@
+"""What every participant of a federation knows of it beforehand, in one type.
+
+The simulator writes it whole into a trace, other writers what they know of it (docs/trace.md);
+``privaudit attack`` reads it there, and the adversary's shadows are made by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from privaudit.data.options import Options, parse_options
+from privaudit.errors import UserError
+from privaudit.federation.sharing import Sharing
+from privaudit.federation.transforms import Transforms
+
+
+class Rules(Options):
+    """The rules of a federation: fields, ranges and defaults as their descriptions say.
+
+    Attributes:
+        weights: where they are not equal, each client's share c_n / c in the average.
+        property_share: what is known, or assumed, of the target's batches.
+        others: the same of the other honest clients'.
+        persistent: the property is there in every round or in none, instead of coming and going.
+    """
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model: str | None = Field(None, description="a bundled model or package.module:Class")
+    model_options: dict[str, Any] = Field({}, description="arguments of the model's constructor")
+    participants: int = Field(ge=1, description="clients, the adversary included")
+    cohort: int | None = Field(None, ge=1, description="clients in a round, where not all are")
+    weights: list[float] | None = Field(None, description="of the clients, where not equal")
+    batch_size: int = Field(ge=1, description="records per batch, at least 1")
+    local_steps: int = Field(1, ge=1, description="batches per client and round, at least 1")
+    lr: float = Field(gt=0, allow_inf_nan=False, description="of the clients' SGD, above 0")
+    momentum: float = Field(0.0, ge=0, lt=1, description="of the clients' SGD, in [0, 1)")
+    sharing_rule: str = Field("all", description="which coordinates of a delta are shared")
+    shared_fraction: float = Field(1.0, gt=0, le=1, description="how many of them, in (0, 1]")
+    clip_norm: float | None = Field(None, gt=0, description="L2 norm deltas are clipped to")
+    noise: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="deviation of the noise on each coordinate"
+    )
+    norm_bound: float | None = Field(
+        None, gt=0, description="L2 norm above which a delta is refused"
+    )
+    property_share: float = Field(
+        1.0, gt=0, le=1, description="share of a batch that has the property when present"
+    )
+    others: Literal["without", "natural"] = Field(
+        "natural", description="without (bystanders never have the property) or natural"
+    )
+    persistent: bool = Field(
+        False, description="true where the property is there in every round or in none"
+    )
+
+    @model_validator(mode="after")
+    def _known_sharing(self) -> Self:
+        Sharing(self.sharing_rule, self.shared_fraction)
+        return self
+
+    @property
+    def transforms(self) -> Transforms:
+        """What a client does to its delta before sending it."""
+        sharing = Sharing(self.sharing_rule, self.shared_fraction)
+        return Transforms(self.clip_norm, self.noise, sharing)
+
+
+Speaker = Literal["trace", "option", "default"]
+"""Who stated a rule."""
+
+
+def resolve_rules(
+    stated: Mapping[str, Any], given: Mapping[str, Any], *, where: str
+) -> tuple[Rules, dict[str, Speaker]]:
+    """Rules from what a trace states and what the user gives, which goes first.
+
+    Args:
+        stated: rules by name, as far as known; unknown names and values out of range are refused.
+        given: the same, of the user.
+        where: the file that ``stated`` is from.
+
+    Returns:
+        The rules, and who stated each.
+
+    Raises:
+        UserError: a rule that does not exist, is out of range, or must be stated and is not.
+    """
+    needed = {n: f for n, f in Rules.model_fields.items() if f.is_required()}
+    possible = dict.fromkeys(needed, 1)
+    parse_options(Rules, possible | dict(stated), where=where)
+    parse_options(Rules, possible | dict(stated) | dict(given), where="--set")
+    for name, field in needed.items():
+        if name not in stated and name not in given:
+            raise UserError(
+                f"the trace does not state '{name}' ({field.description})",
+                where=where,
+                remedy=f"say it with --set {name}=...",
+            )
+    said: dict[str, Speaker] = {
+        name: "option" if name in given else "trace" if name in stated else "default"
+        for name in Rules.model_fields
+    }
+    return parse_options(Rules, {**stated, **given}, where=where), said

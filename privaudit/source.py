@@ -1,0 +1,68 @@
+"""Whose code computed something: its distribution, its version, and a digest of its files.
+
+Of a package all modules count, compiled ones included; of a module that lies in no package, its one
+file. What that code imports from elsewhere is not in the digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import packages_distributions as owners
+from importlib.util import find_spec
+from pathlib import Path
+
+SUFFIXES = {".py", ".pyd", ".so"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where code is from.
+
+    Attributes:
+        distribution: name of the installed distribution; empty for a file that nobody installed.
+        version: of the distribution; empty likewise.
+        digest: SHA-256, in hex, over the names and bytes of its files, sorted by name.
+    """
+
+    distribution: str
+    version: str
+    digest: str
+
+
+def source_of_package(package: str, owner: Distribution | None = None) -> Source:
+    """Of a package or a single module, by its dotted name; ``owner`` is looked up where None.
+
+    Raises:
+        ImportError: there is no such package or module.
+    """
+    owner = owner or _owner(package.partition(".")[0])
+    name, version = (owner.name, owner.version) if owner else ("", "")
+    return Source(name, version, _digest(package))
+
+
+def _owner(top: str) -> Distribution | None:
+    for name in owners().get(top, []):
+        try:
+            return distribution(name)
+        except PackageNotFoundError:  # half uninstalled
+            continue
+    return None
+
+
+def _digest(package: str) -> str:
+    spec = find_spec(package)
+    if spec is None:
+        raise ImportError(f"no module named '{package}'")
+    files: list[tuple[str, Path]] = []
+    for place in spec.submodule_search_locations or []:
+        root = Path(place)
+        found = (f for f in root.rglob("*") if f.suffix in SUFFIXES and f.is_file())
+        files += [(file.relative_to(root).as_posix(), file) for file in found]
+    if not spec.submodule_search_locations and spec.origin:
+        files = [(Path(spec.origin).name, Path(spec.origin))]
+    digest = hashlib.sha256()
+    for name, file in sorted(files):
+        digest.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
