@@ -76,7 +76,7 @@ def test_the_threshold_of_a_report_is_kept(
 
     out = folders["dilution"]
     write_dilution(RunFolder(out), dilution_curves(out, threshold=0.7), threshold=0.7)
-    assert "Below 0.7:" in said(capsys, "table", str(out))
+    assert "Harmless for 0.7:" in said(capsys, "table", str(out))
     page = (out / "report" / "index.html").read_text()
     assert "--threshold 0.7 --whole-runs 6 --whole-rounds 12" in page
     for broken in ("[]x", "3", '[{"answer": 1}]', '[{"answer": {"threshold": "x"}}]'):
