@@ -90,7 +90,7 @@ def claimed(runs: list[RunScores]) -> bool:
     """Whether "harmless" is; limits hold the mean, so that many need not be computed."""
     if not 1 - THRESHOLD < mean_auc(runs) < THRESHOLD:
         return False
-    return finding(runs, THRESHOLD) is Finding.HARMLESS
+    return finding(DilutionPoint(1, tuple(runs)), THRESHOLD) is Finding.HARMLESS
 
 
 def share(hits: int, n: int) -> str:

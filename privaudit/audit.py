@@ -22,6 +22,7 @@ from privaudit.evaluation.layers import LAYERS, measure_layers
 from privaudit.evaluation.records import Record
 from privaudit.experiment.cells import Cell, cells_of, groups_of
 from privaudit.experiment.folder import REMARKS, RunFolder
+from privaudit.experiment.holdings import holdings_of
 from privaudit.experiment.tasks import (
     Job,
     Outcome,
@@ -31,7 +32,7 @@ from privaudit.experiment.tasks import (
     scores_file,
     training_task,
 )
-from privaudit.experiment.training import time_rounds
+from privaudit.experiment.training import time_rounds, trained_parameters
 from privaudit.experiment.world import World, check_world, load_world
 from privaudit.ledger.files import has_manifest, is_sealed, write_manifest
 from privaudit.ledger.none import WithoutLedger, without_ledger
@@ -234,6 +235,7 @@ def _records(
     """
     failures = {outcome.task: outcome.failures for outcome in outcomes}
     attacks = world.scenario.audit.attacks
+    held = holdings_of(world, lambda run: trained_parameters(folder, run))
     records = []
     for cell in cells:
         failed = failures[cell]
@@ -251,6 +253,7 @@ def _records(
                 scores=None if attack in failed else scores[attack],
                 present=present,
                 reason=failed.get(attack, ""),
+                holdings=held[cell.run, cell.property, cell.participants],
             )
             for attack in attacks
         ]

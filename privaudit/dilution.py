@@ -21,6 +21,7 @@ from privaudit.audit import Progress, run_audits
 from privaudit.errors import UserError
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.folder import RunFolder
+from privaudit.randomness import Seed
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import Scenario
 from privaudit.statistics.dilution import (
@@ -35,11 +36,17 @@ from privaudit.statistics.dilution import (
 from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.laws import MOMENT_LAW, POWER_LAW
 from privaudit.statistics.paired import Difference, auc_difference
-from privaudit.statistics.power import detectable_auc
 from privaudit.statistics.runs import RunScores, whole_run
+from privaudit.statistics.told import (
+    Design,
+    adjusted,
+    against_chance,
+    design_of,
+    is_told,
+    smallest_told,
+)
 
 Attacker = Literal["single-round", "whole-run"]
-CHANCE = 0.5
 FOLDERS: dict[Attacker, str] = {"single-round": "single-round", "whole-run": "whole-run"}
 
 
@@ -233,29 +240,85 @@ def dilution_curves(out: Path, *, threshold: float) -> list[Curve]:
     return curves
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """One attack, property and share with one number of participants.
+
+    Attributes:
+        runs: run -> what the AUC is computed of.
+        design: what a test of them has to work with.
+        above: p-value of "the AUC is above 0.5".
+        below: of "it is below".
+    """
+
+    runs: Mapping[int, RunScores]
+    design: Design
+    above: float
+    below: float
+
+
 def _curves(records: Sequence[Record], attacker: Attacker, threshold: float) -> list[Curve]:
+    """A point is told from chance among all points of the attacker (Benjamini-Hochberg)."""
     groups: dict[tuple[str, str, str, float], list[Record]] = {}
     for record in records:
         key = (record.property, record.attack, record.rule, record.fraction)
         groups.setdefault(key, []).append(record)
-    return [_curve(group, attacker, threshold) for group in groups.values()]
+    points = {
+        (key, participants): _measured(group, participants, attacker)
+        for key, group in groups.items()
+        for participants in sorted({record.participants for record in group})
+    }
+    found = {at: point for at, point in points.items() if point}
+    above = dict(zip(found, adjusted([p.above for p in found.values()]), strict=True))
+    below = dict(zip(found, adjusted([p.below for p in found.values()]), strict=True))
+    curves = []
+    for key, group in groups.items():
+        own = {k: point for (of, k), point in found.items() if of == key}
+        line = [
+            DilutionPoint(
+                k - 1,
+                tuple(point.runs.values()),
+                tau=point.design.tau or 0.0,
+                told=is_told(above[key, k]),
+                wrong_way=is_told(below[key, k]),
+            )
+            for k, point in own.items()
+        ]
+        curves.append(_curve(group, attacker, threshold, line, own))
+    return curves
 
 
-def _curve(records: Sequence[Record], attacker: Attacker, threshold: float) -> Curve:
-    scores: dict[int, dict[int, RunScores]] = {}
-    for participants in sorted({record.participants for record in records}):
-        good = sorted(
-            (r for r in records if r.participants == participants and r.status == "ok"),
-            key=lambda record: record.run,
-        )
-        runs = [RunScores(np.array(r.scores), np.array(r.present)) for r in good]
-        if attacker == "whole-run" and runs:
-            runs = whole_run(runs)
-        if runs:
-            scores[participants - 1] = dict(zip((r.run for r in good), runs, strict=True))
-    points = [DilutionPoint(n, tuple(runs.values())) for n, runs in scores.items()]
-    aucs = tuple(auc_interval(point.runs) for point in points)
-    fits = len(points) > 1 and aucs[0].low > CHANCE
+def _measured(records: Sequence[Record], participants: int, attacker: Attacker) -> _Measured | None:
+    good = sorted(
+        (r for r in records if r.participants == participants and r.status == "ok"),
+        key=lambda record: record.run,
+    )
+    if not good:
+        return None
+    runs = [RunScores(np.array(r.scores), np.array(r.present)) for r in good]
+    rounds = runs[0].n_rounds
+    if attacker == "whole-run":
+        runs = whole_run(runs)
+    design = design_of(runs, [r.holdings for r in good], rounds=rounds)
+    seed = Seed(good[0].seed).child(
+        "dilution", attacker, good[0].property, good[0].attack, repr(good[0].fraction)
+    )
+    turned = [RunScores(-run.scores, run.present) for run in runs]
+    above, below = (
+        against_chance(made, design, seed.generator(way, good[0].rule, participants)).p_value
+        for way, made in (("above", runs), ("below", turned))
+    )
+    return _Measured(dict(zip((r.run for r in good), runs, strict=True)), design, above, below)
+
+
+def _curve(
+    records: Sequence[Record],
+    attacker: Attacker,
+    threshold: float,
+    points: Sequence[DilutionPoint],
+    measured: Mapping[int, _Measured],
+) -> Curve:
+    fits = len(points) > 1 and bool(points[0].told)
     first = records[0]
     audit = first.configuration["audit"]
     return Curve(
@@ -266,16 +329,17 @@ def _curve(records: Sequence[Record], attacker: Attacker, threshold: float) -> C
         fraction=first.fraction,
         rounds=1 if attacker == "single-round" else audit["rounds"],
         runs=first.configuration["runs"],
-        honest=tuple(scores),
-        aucs=aucs,
+        honest=tuple(point.honest for point in points),
+        aucs=tuple(auc_interval(point.runs, tau=point.tau) for point in points),
         detectable=max(
-            (d for point in points if (d := detectable_auc(point.runs)) is not None), default=None
+            (d for m in measured.values() if (d := smallest_told(m.design)) is not None),
+            default=None,
         ),
         power=fit_dilution(points, POWER_LAW) if fits else None,
         moment=fit_dilution(points, MOMENT_LAW) if fits else None,
         answer=harmless_from(points, threshold=threshold) if len(points) > 1 else None,
         failures=tuple(r.reason for r in records if r.status == "failed"),
-        scores=scores,
+        scores={k - 1: m.runs for k, m in measured.items()},
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.errors import UserError
+from privaudit.statistics.pools import Holdings
 
 
 class Metric(BaseModel):
@@ -46,6 +47,7 @@ class Record(BaseModel):
         metrics: by name; null where this run alone does not allow one.
         scores: [T], one per audited round.
         present: [T], the ground truth.
+        holdings: what the target drew from; null in records of before it was written down.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,6 +71,7 @@ class Record(BaseModel):
     metrics: dict[str, Metric | None] = {}
     scores: list[float] = []
     present: list[bool] = []
+    holdings: Holdings | None = None
 
 
 def parse_records(rows: list[dict[str, Any]], *, where: str) -> list[Record]:

@@ -48,6 +48,12 @@ def long_table(cells: Sequence[TableCell]) -> pd.DataFrame:
             "rounds": cell.rounds,
             "failed_runs": len(cell.failures),
             "smallest_detectable_auc": cell.detectable,
+            "smallest_detectable_auc_if_all_leak": cell.detectable_if_all,
+            "told": cell.told,
+            "at_least": cell.at_least,
+            "permutation_p_value": cell.permutation_p,
+            "pool_tau": cell.design.tau if cell.design else None,
+            "pool_overlap": cell.design.overlap if cell.design else None,
         }
         for name, interval in cell.metrics.items():
             if name != "auc":

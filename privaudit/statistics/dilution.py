@@ -51,10 +51,21 @@ MOST_RUNS = 10_000
 
 @dataclass(frozen=True)
 class DilutionPoint:
-    """The runs measured with one number of honest clients (participants K minus one)."""
+    """The runs measured with one number of honest clients (participants K minus one).
+
+    Attributes:
+        honest: the number.
+        runs: what the AUC is computed of.
+        tau: deviation of a run's d' by finite pools (:mod:`privaudit.statistics.pools`).
+        told: whether the AUC is told from 0.5 upwards; None = by its own interval.
+        wrong_way: whether it is told downwards; None likewise.
+    """
 
     honest: int
     runs: tuple[RunScores, ...]
+    tau: float = 0.0
+    told: bool | None = None
+    wrong_way: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +178,9 @@ def fit_dilution(
     honest = np.array([point.honest for point in points], dtype=np.float64)
     centre = float(np.exp(np.log(honest).mean()))
     relative = honest / centre if family.centred else honest
-    curves = [mean_rate_log_likelihood(auc_evidence(point.runs), SCORES) for point in points]
+    curves = [
+        mean_rate_log_likelihood(auc_evidence(point.runs, point.tau), SCORES) for point in points
+    ]
 
     def log_likelihood(first: FloatArray, second: FloatArray) -> FloatArray:
         return np.sum(
@@ -200,13 +213,13 @@ def harmless_from(points: Sequence[DilutionPoint], *, threshold: float = 0.6) ->
     check_threshold(threshold)
     _check_honest(points)
     last = points[-1]
-    at_largest = finding(last.runs, threshold)
+    at_largest = finding(last, threshold)
     measured = last.honest if at_largest is Finding.HARMLESS else None
     for point in points[-2::-1] if measured else []:
-        if finding(point.runs, threshold) is not Finding.HARMLESS:
+        if finding(point, threshold) is not Finding.HARMLESS:
             break
         measured = point.honest
-    narrow = auc_interval(last.runs, level=EQUIVALENCE)
+    narrow = auc_interval(last.runs, level=EQUIVALENCE, tau=last.tau)
     return HarmlessAnswer(
         threshold=threshold,
         measured=measured,
@@ -214,28 +227,30 @@ def harmless_from(points: Sequence[DilutionPoint], *, threshold: float = 0.6) ->
         at_largest=at_largest,
         limits=(narrow.low, narrow.high),
         runs=len(last.runs),
-        runs_needed=runs_needed(last.runs, threshold, spread=spread_between_runs(points)),
+        runs_needed=runs_needed(
+            last.runs, threshold, spread=spread_between_runs(points), tau=last.tau
+        ),
     )
 
 
-def finding(runs: Sequence[RunScores], threshold: float) -> Finding:
+def finding(point: DilutionPoint, threshold: float) -> Finding:
     """Two one-sided tests at 5 % each: both 90 % limits within 1 - threshold and threshold.
 
     An AUC wholly below 0.5 is no safety: whoever turns the scores round is above it.
     """
-    evidence = auc_evidence(runs)
-    low, high = mean_rate_limits(evidence, 0.95)
-    if label_unit(runs) is Unit.RUN and not _runs_differ(runs):
-        low, high = (
-            0.0,
-            1.0,
-        )  # an interval over six runs takes no notice of how few orders there are
-    if high < 0.5:
+    evidence = auc_evidence(point.runs, point.tau)
+    told, wrong_way = point.told, point.wrong_way
+    if told is None or wrong_way is None:
+        low, high = mean_rate_limits(evidence, 0.95)
+        # An interval over six runs takes no notice of how few orders of them there are.
+        differ = label_unit(point.runs) is Unit.ROUND or _runs_differ(point.runs)
+        told, wrong_way = differ and low > 0.5, differ and high < 0.5
+    if wrong_way:
         return Finding.WRONG_WAY
-    narrow = mean_rate_limits(evidence, EQUIVALENCE)
-    if 1 - threshold < narrow[0] and narrow[1] < threshold:
+    low, high = mean_rate_limits(evidence, EQUIVALENCE)
+    if 1 - threshold < low and high < threshold:
         return Finding.HARMLESS
-    return Finding.LEAKS if low > 0.5 else Finding.OPEN
+    return Finding.LEAKS if told else Finding.OPEN
 
 
 def _runs_differ(runs: Sequence[RunScores]) -> bool:
@@ -263,7 +278,12 @@ def spread_between_runs(points: Sequence[DilutionPoint]) -> float:
 
 
 def runs_needed(
-    runs: Sequence[RunScores], threshold: float, *, spread: float = 0.0, power: float = 0.8
+    runs: Sequence[RunScores],
+    threshold: float,
+    *,
+    spread: float = 0.0,
+    tau: float = 0.0,
+    power: float = 0.8,
 ) -> int | None:
     """About how many runs like these show "harmless" with this power where the AUC is 0.5.
 
@@ -273,7 +293,8 @@ def runs_needed(
     Args:
         runs: of one number of clients.
         threshold: in (0.5, 1].
-        spread: see :func:`spread_between_runs`.
+        spread: see :func:`spread_between_runs`; ``tau``, of each run's pools, is part of it.
+        tau: see :class:`DilutionPoint`.
         power: in (0.5, 1).
 
     Returns:
@@ -283,13 +304,16 @@ def runs_needed(
     n = float(np.mean([run.n_present for run in runs]))
     m = float(np.mean([run.n_absent for run in runs]))
 
+    slope = float(norm.pdf(0)) ** 2
+    known = float(auc_variance(0.5, n, m)) + slope * tau**2 / 2  # as a run's interval has it
+    wanders = slope * max(spread**2 - tau**2 / 2, 0.0)
+
     def enough(count: int) -> bool:
         if of_runs:
             variance = float(auc_variance(0.5, count / 2, count / 2))
         else:
-            own = float(auc_variance(0.5, n, m)) + (spread * float(norm.pdf(0))) ** 2
-            variance = own / count
-        reach = _reach(count, variance, None if of_runs else (n, m))
+            variance = (known + wanders) / count
+        reach = _reach(count, variance, 0.0 if of_runs else known)
         return threshold - 0.5 - reach >= ndtri((1 + power) / 2) * np.sqrt(variance)
 
     low, high = (3, 4) if of_runs else (1, 2)
@@ -303,24 +327,23 @@ def runs_needed(
     return high + high % 2 if of_runs else high
 
 
-def _reach(count: int, variance: float, rounds: tuple[float, float] | None) -> float:
+def _reach(count: int, variance: float, of_run: float) -> float:
     """From 0.5 to the limit of the interval of ``count`` runs whose mean is 0.5.
 
     Args:
         count: runs.
         variance: of the mean over them.
-        rounds: with and without the property in each; None where labels belong to runs.
+        of_run: what the interval takes for the variance of a run; 0 where labels belong to runs.
     """
-    if rounds is None:
+    if not of_run:
         size = 0.25 / variance
-        return (
-            mean_rate_limits(Evidence(np.array([0.5]), np.array([size]), 0.0), EQUIVALENCE)[1] - 0.5
-        )
+        one = Evidence(np.array([0.5]), np.array([size]), 0.0)
+        return mean_rate_limits(one, EQUIVALENCE)[1] - 0.5
     tried = min(count, 32)
     # So many runs that lie as such a spread lays them; with more the limits close in as a root.
     rates = 0.5 + np.sqrt(variance * count) * ndtri((np.arange(tried) + 0.5) / tried)
-    size = 0.25 / float(auc_variance(0.5, *rounds))
-    evidence = Evidence(np.clip(rates, 0, 1), np.full(tried, size), BETWEEN_SPREAD / np.sqrt(2))
+    sizes = np.full(tried, 0.25 / of_run)
+    evidence = Evidence(np.clip(rates, 0, 1), sizes, BETWEEN_SPREAD / np.sqrt(2))
     return (mean_rate_limits(evidence, EQUIVALENCE)[1] - 0.5) * float(np.sqrt(tried / count))
 
 

@@ -180,6 +180,10 @@ def at(d, *, n_runs=20, n_rounds=100, seed=0):
     )
 
 
+def harmless(runs):
+    return finding(DilutionPoint(1, runs), 0.6) is Finding.HARMLESS
+
+
 def test_harmless_steps_down_from_the_largest_to_the_first_that_is_not():
     blind, leaky = at(0.0), at(1.0)
     cases = {
@@ -206,24 +210,21 @@ def test_harmless_steps_down_from_the_largest_to_the_first_that_is_not():
     ],
 )
 def test_what_one_number_of_clients_says(d, n_runs, expected):
-    assert finding(at(d, n_runs=n_runs, seed=1), 0.6) is expected
+    assert finding(DilutionPoint(1, at(d, n_runs=n_runs, seed=1)), 0.6) is expected
 
 
 @pytest.mark.parametrize(("n_runs", "expected"), [(6, Finding.OPEN), (8, Finding.WRONG_WAY)])
 def test_few_runs_with_one_label_can_lie_in_any_order(n_runs, expected):
     """Of three and three runs one order in ten has an AUC of 0 or 1."""
     runs = [RunScores(np.array([float(i)]), np.array([i < n_runs / 2])) for i in range(n_runs)]
-    assert finding(runs, 0.6) is expected
+    assert finding(DilutionPoint(1, tuple(runs)), 0.6) is expected
 
 
 @pytest.mark.parametrize("auc", [0.6, 0.4])
 def test_harmless_is_wrongly_claimed_in_five_of_a_hundred_at_most(auc):
     """Of an AUC of 0.4 the rule "upper limit below 0.6" claimed it always."""
     n = 200
-    wrong = sum(
-        finding(at(d_prime(auc), n_runs=10, n_rounds=40, seed=seed), 0.6) is Finding.HARMLESS
-        for seed in range(n)
-    )
+    wrong = sum(harmless(at(d_prime(auc), n_runs=10, n_rounds=40, seed=seed)) for seed in range(n))
     assert wrong <= n * 0.05 + 3 * np.sqrt(n * 0.05 * 0.95)
 
 
@@ -231,10 +232,7 @@ def test_as_many_runs_as_are_said_to_be_needed_show_it():
     needed = runs_needed(at(0.0, n_runs=3, n_rounds=40), 0.6)
     assert needed is not None
     n = 100
-    shown = sum(
-        finding(at(0.0, n_runs=needed, n_rounds=40, seed=seed), 0.6) is Finding.HARMLESS
-        for seed in range(n)
-    )
+    shown = sum(harmless(at(0.0, n_runs=needed, n_rounds=40, seed=seed)) for seed in range(n))
     assert 0.8 - 3 * np.sqrt(0.16 / n) <= shown / n <= 0.95
     spread = runs_needed(at(0.0, n_runs=3, n_rounds=40), 0.6, spread=0.3)
     assert spread is not None
