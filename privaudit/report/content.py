@@ -77,7 +77,7 @@ def read_content(folder: RunFolder) -> Content:
         folder.read_lines("timings.jsonl"),
         read_book(folder),
         file_sha256(folder.file("scenario.json")),
-        layer_cells(read_layers(folder)),
+        layer_cells(read_layers(folder), records),
         folder.read_lines(AUDITS) if folder.file(AUDITS).is_file() else (),
         folder.read_json(REMARKS) if folder.file(REMARKS).is_file() else (),
     )
