@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -21,8 +22,10 @@ from privaudit.evaluation.judge import judge
 from privaudit.evaluation.layers import LAYERS, measure_layers
 from privaudit.evaluation.records import Record
 from privaudit.experiment.cells import Cell, cells_of, groups_of
+from privaudit.experiment.data_sheet import DATA, describe_data
 from privaudit.experiment.folder import REMARKS, RunFolder
 from privaudit.experiment.holdings import holdings_of
+from privaudit.experiment.plan import Plan, keep_plan, make_plan
 from privaudit.experiment.tasks import (
     Job,
     Outcome,
@@ -90,8 +93,8 @@ def run_audit(
             rounding.
 
     Raises:
-        UserError: the scenario cannot be run on this data or is a sweep, or the folder or the chain
-            cannot be used.
+        UserError: the scenario cannot be run on this data or is a sweep, the folder or the chain
+            cannot be used, or what the run depends on has changed since it began.
     """
     refuse_sweep(scenario)
     show = progress or Silent()
@@ -106,6 +109,9 @@ def run_audit(
     if scenario.ledger.enabled and not resume:  # a run that goes on has its own say about chains
         place.check_reachable()
     with RunFolder.create(out, scenario, resume=resume) as folder:
+        on_node = place.rpc is not None
+        plan = make_plan(scenario, world.dataset, device=device, on_node=on_node)
+        job = replace(job, plan=keep_plan(folder, plan).model_dump_json())
         if not is_sealed(folder):
             with _ledger(folder, scenario, place, accounts) as ledger:
                 if not has_manifest(folder):
@@ -188,6 +194,8 @@ def _compute(
     folder.write_lines(LAYERS, [layer.model_dump(mode="json") for layer in layers])
     if not world.scenario.audit.keep_traces:
         shutil.rmtree(folder.file("traces"), ignore_errors=True)
+    # Not earlier: the data's checksum leads to the ground truth, which no attack may come across.
+    folder.write_json(DATA, describe_data(world))
     write_report(folder)
     write_manifest(folder)
 
@@ -212,7 +220,8 @@ def _measure(
     ledger.record_cells(show)
 
     _write_timings(world, folder, [*training, *outcomes])
-    records = _records(world, folder, cells, outcomes)
+    plan = Plan.model_validate_json(job.plan)
+    records = _records(world, plan, folder, cells, outcomes)
     folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
 
 
@@ -227,7 +236,7 @@ def _ledger(
 
 
 def _records(
-    world: World, folder: RunFolder, cells: list[Cell], outcomes: list[Outcome]
+    world: World, plan: Plan, folder: RunFolder, cells: list[Cell], outcomes: list[Outcome]
 ) -> list[Record]:
     """Scores joined with the truth, in table order whatever order the cells finished in.
 
@@ -246,10 +255,10 @@ def _records(
             folder.write_json(f"truth/run-{cell.run}/{cell.name}.json", present)
         records += [
             judge(
-                world.scenario,
-                world.dataset,
+                plan,
                 cell,
                 attack,
+                checksum=world.dataset.checksum,
                 scores=None if attack in failed else scores[attack],
                 present=present,
                 reason=failed.get(attack, ""),

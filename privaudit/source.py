@@ -7,9 +7,15 @@ file. What that code imports from elsewhere is not in the digest.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from importlib.metadata import packages_distributions as owners
+from functools import lru_cache
+from importlib.metadata import (
+    Distribution,
+    PackageNotFoundError,
+    distribution,
+    packages_distributions,
+)
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,12 +49,18 @@ def source_of_package(package: str, owner: Distribution | None = None) -> Source
 
 
 def _owner(top: str) -> Distribution | None:
-    for name in owners().get(top, []):
+    for name in _owners().get(top, []):
         try:
             return distribution(name)
         except PackageNotFoundError:  # half uninstalled
             continue
     return None
+
+
+@lru_cache(maxsize=1)
+def _owners() -> Mapping[str, list[str]]:
+    """Looked up once: it takes a third of a second."""
+    return packages_distributions()
 
 
 def _digest(package: str) -> str:

@@ -27,8 +27,8 @@ class OwnRecords:
 
     Attributes:
         samples: inputs and class indices.
-        kind: ``image`` (uint8 [N, H, W]), ``text`` (whole numbers [N, L]), ``table`` ([N, F]) or
-            ``other`` (floats of any other shape).
+        kind: ``image`` (uint8 [N, H, W] or [N, H, W, C], C 1 or 3), ``text`` (whole numbers
+            [N, L]), ``table`` ([N, F]) or ``other`` (floats of any other shape).
         properties: name -> [N] int8, 1 present, 0 absent, -1 unknown.
         groups: [N] whose record it is, or None.
     """
@@ -95,7 +95,7 @@ def _inputs(values: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
             f"'{INPUTS}' has shape {list(values.shape)}, expected [N, ...] and no 0",
             where=str(path),
         )
-    if values.dtype == np.uint8 and values.ndim == 3:
+    if values.dtype == np.uint8 and checks.has_dimensions(values, "image"):
         return values, "image"
     if values.dtype.kind in "iu" and values.ndim == 2:
         if int(values.min()) < 0 or int(values.max()) > np.iinfo(np.int32).max:
@@ -109,7 +109,8 @@ def _inputs(values: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
         raise UserError(
             f"'{INPUTS}' holds {values.dtype} of shape {list(values.shape)}",
             where=str(path),
-            remedy="floats as the model takes them, uint8 [N, H, W], or token ids [N, L]",
+            remedy="floats as the model takes them, uint8 images [N, H, W] or [N, H, W, C] with C "
+            "1 or 3, or token ids [N, L]",
         )
     with np.errstate(over="ignore"):
         numbers = np.ascontiguousarray(values, dtype=np.float32)

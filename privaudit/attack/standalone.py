@@ -278,12 +278,11 @@ def _refuse_unless_bundled(model: object, where: str) -> None:
 
 def _engine(records: OwnRecords, model: str, options: Mapping[str, Any]) -> Engine:
     inputs = records.samples.inputs
-    shape = InputShape(
-        kind=records.kind,
+    shape = InputShape.of(
+        records.kind,
+        tuple(inputs.shape),
         num_classes=int(records.samples.labels.max()) + 1,
-        side=inputs.shape[1] if records.kind == "image" else 0,
         vocabulary_size=int(inputs.max()) + 1 if records.kind == "text" else 0,
-        features=inputs.shape[1] if records.kind == "table" else 0,
     )
     return Engine(build_model(model, options, shape, Seed(0)))
 

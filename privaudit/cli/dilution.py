@@ -75,6 +75,7 @@ def dilution(
         dilution_curves,
         measure_dilution,
     )
+    from privaudit.experiment.each_value import with_each_value
     from privaudit.experiment.folder import RunFolder
     from privaudit.report.dilution import (
         answers,
@@ -85,7 +86,7 @@ def dilution(
     )
     from privaudit.scenario.load import load_scenario
 
-    resolved = load_scenario(scenario, assignments or [])
+    resolved = with_each_value(load_scenario(scenario, assignments or []), data_dir)
     folder_path = folder_of("dilution", resolved.name, out, resume=resume)
     check_harmless_threshold(threshold)
     with resumable(folder_path):

@@ -24,6 +24,11 @@ from privaudit.cli.scenarios import print_dry_run
 from privaudit.cli.terminal import Bars
 from privaudit.errors import UserError
 
+KEEP = (
+    "Keep the head elsewhere (a mail to yourself will do): only with it can "
+    "'privaudit verify RUN --head HEAD' show that nobody, you included, made the run again since."
+)
+
 
 @app.command()
 def run(
@@ -83,6 +88,7 @@ def run(
     privaudit run table1 --dry-run                  what would it take?
     """
     from privaudit.audit import run_audit
+    from privaudit.experiment.each_value import with_each_value
     from privaudit.experiment.folder import RunFolder
     from privaudit.ledger.place import Place
     from privaudit.scenario.load import load_scenario
@@ -101,7 +107,7 @@ def run(
             overrides.append(f"runs={seeds}")
         if no_ledger:
             overrides.append("ledger.enabled=false")
-        resolved = load_scenario(scenario or "quickstart", overrides)
+        resolved = with_each_value(load_scenario(scenario or "quickstart", overrides), data_dir)
         folder_path = out or Path("runs") / f"{resolved.name}-{timestamp()}"
     place = Place(rpc, keystore, password_file, contract, confirmations)
     place.refuse_without(resolved.ledger.enabled)
@@ -128,15 +134,23 @@ def run(
 
 
 def _print_result(folder: Any, as_json: bool, quiet: bool) -> None:
+    from privaudit.ledger.files import noted_head
     from privaudit.report.content import read_content, training_summary
     from privaudit.report.notes import footnotes
     from privaudit.report.tables import render
 
     content = read_content(folder)
+    head = noted_head(folder)
     page = folder.file("report", "index.html")
     if as_json:
         cells = json.loads(render(content.cells, "json"))
-        typer.echo(json.dumps({"run": str(folder.path), "report": str(page), "cells": cells}))
+        found = {
+            "run": str(folder.path),
+            "report": str(page),
+            "head": head,
+            "keep": KEEP * bool(head),
+        }
+        typer.echo(json.dumps(found | {"cells": cells}))
         return
     if quiet:
         typer.echo(render(content.cells, "github"))
@@ -148,3 +162,5 @@ def _print_result(folder: Any, as_json: bool, quiet: bool) -> None:
     for note in footnotes(content.scenario, content.cells, content.remarks):
         typer.echo(f"- {note}")
     typer.echo(f"\nrun:    {folder.path}\nreport: {page}")
+    if head:
+        typer.echo(f"head:   {head}\n{KEEP}")

@@ -40,9 +40,10 @@ def new(
     if file.suffix != ".toml":
         raise UserError(f"'{file}' does not end in .toml", where="FILE", remedy="name it so")
     stem = re.sub(r"[^a-z0-9-]", "-", file.stem.lower()).strip("-")[:40]
-    named = [f'name="{stem}"'] if stem else []
+    title = stem.replace("-", " ").capitalize()
+    named = [f'name="{stem}"', f'title="{title}"'] if stem else []
     scenario = load_scenario(source, [*named, *(assignments or [])])
-    text = commented_toml(scenario, str(file))
+    text = commented_toml(_beside(scenario, file), str(file))
     try:
         with file.open("x", encoding="utf-8") as stream:
             try:
@@ -58,19 +59,48 @@ def new(
     typer.echo(file)
 
 
+def _beside(scenario: Scenario, file: Path) -> Scenario:
+    """The scenario as it stands in this file: data below its folder are named from there."""
+    from privaudit.scenario.schema import DataSection
+
+    path = scenario.data.options.get("path")
+    folder = file.absolute().parent
+    if not (isinstance(path, str) and Path(path).is_relative_to(folder)):
+        return scenario
+    options = scenario.data.options | {"path": str(Path(path).relative_to(folder))}
+    data = DataSection.model_validate({"name": scenario.data.name, **options})
+    return scenario.model_copy(update={"data": data})
+
+
 def print_dry_run(
     scenario: Scenario, out: Path, data_dir: Path | None, workers: int | None, as_json: bool
 ) -> None:
-    """The resolved scenario and an estimate of what it would take; nothing is written."""
+    """The resolved scenario, what the data became, and what it would take; nothing is written."""
+    from privaudit.data.files import default_data_dir
     from privaudit.estimate import estimate, estimate_lines
+    from privaudit.experiment.data_sheet import describe_data
+    from privaudit.experiment.world import load_world
+    from privaudit.report.data import column_table, data_rows
+    from privaudit.report.tables import as_text
     from privaudit.scenario.write import as_toml
 
     found = estimate(scenario, out, data_dir=data_dir, workers=workers)
+    data = describe_data(load_world(scenario.model_dump_json(), data_dir or default_data_dir()))
     if as_json:
-        document = {"scenario": scenario.model_dump(mode="json"), "estimate": asdict(found)}
+        document = {
+            "scenario": scenario.model_dump(mode="json"),
+            "data": data,
+            "estimate": asdict(found),
+        }
         typer.echo(json.dumps(document, indent=1))
         return
     typer.echo(as_toml(scenario))
+    typer.echo("# The data:")
+    for what, how in data_rows(data):
+        typer.echo(f"# - {what}: {how}")
+    if data["columns"]:
+        table = as_text(column_table(data), "github")
+        typer.echo("#\n" + "\n".join(f"# {line}" for line in table.splitlines()) + "\n#")
     typer.echo("# An estimate, from a few steps timed now; nothing was written:")
     for line in estimate_lines(found):
         typer.echo(f"# - {line}")

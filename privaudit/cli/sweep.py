@@ -58,13 +58,14 @@ def sweep(
     privaudit sweep glyphs --over federation.rounds=0,2,8
     privaudit sweep quickstart --over 'audit.rules=["largest"],["random"]'
     """
+    from privaudit.experiment.each_value import with_each_value
     from privaudit.experiment.folder import RunFolder
     from privaudit.report.sweep import sweep_json, sweep_notes, sweep_table, write_sweep
     from privaudit.scenario.load import load_sweep
     from privaudit.sweep import measure_sweep, read_sweep
 
     overrides = [*(assignments or []), *([] if seeds is None else [f"runs={seeds}"])]
-    resolved = load_sweep(scenario, overrides, over)
+    resolved = with_each_value(load_sweep(scenario, overrides, over), data_dir)
     folder_path = folder_of("sweep", resolved.name, out, resume=resume)
     with resumable(folder_path):
         measure_sweep(

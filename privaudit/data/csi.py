@@ -1,13 +1,12 @@
-r"""CLiPS Stylometry Investigation corpus: Dutch reviews, with their authors' gender and region.
+"""CLiPS Stylometry Investigation corpus: Dutch reviews, with their authors' gender and region.
 
 Source: Verhoeven & Daelemans, LREC 2014; used by Melis et al., IEEE S&P 2019 (1,412 reviews; the
 release that can be had holds 1,298 by 590 authors).
 
-Tokens: maximal runs of Unicode letters and digits (``[^\W_]+``) of the lower-cased text; the tag
-``*PROPNAME*`` of the column without product names so becomes ``propname``. The vocabulary holds
-the padding (id 0), the unknown word (id 1) and then the most frequent tokens of the whole corpus,
-ties in alphabetical order; a text is cut after ``length`` tokens or padded at its end. Length 300
-is that of Melis et al.; tokenisation and vocabulary size are not stated there and are ours.
+Tokens and vocabulary: :mod:`privaudit.data.text`; the tag ``*PROPNAME*`` of the column without
+product names so becomes ``propname``. A text is cut after ``length`` tokens or padded at its end.
+Length 300 is that of Melis et al.; tokenisation and vocabulary size are not stated there and are
+ours.
 
 Properties: ``gender`` 1 = female; ``region`` 1 = Antwerpen (856 of 1,298 reviews); ``veracity``
 1 = truthful; ``sentiment`` 1 = positive, only where it is not the task.
@@ -15,9 +14,6 @@ Properties: ``gender`` 1 = female; ``region`` 1 = Antwerpen (856 of 1,298 review
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -29,11 +25,8 @@ from privaudit.data import sources
 from privaudit.data.dataset import Dataset
 from privaudit.data.files import sha256_of
 from privaudit.data.options import Options
+from privaudit.data.text import build_vocabulary, encode, tokens_of
 from privaudit.randomness import Seed
-
-TOKEN = re.compile(r"[^\W_]+")
-PADDING, UNKNOWN_WORD = "<pad>", "<unknown>"
-UNKNOWN_ID = 1
 
 PRESENT = {
     "gender": "Female",
@@ -81,7 +74,7 @@ def load(options: CsiOptions, data_dir: Path, seed: Seed) -> Dataset:
     del seed
     path = sources.CSI.locate(data_dir)
     table = pd.read_csv(path, keep_default_na=False, dtype=str)
-    texts = [TOKEN.findall(text.lower()) for text in table[options.text]]
+    texts = [tokens_of(text) for text in table[options.text]]
     vocabulary = build_vocabulary(texts, options.vocabulary)
     classes = CLASSES[options.task]
     return Dataset(
@@ -101,23 +94,6 @@ def load(options: CsiOptions, data_dir: Path, seed: Seed) -> Dataset:
         vocabulary=vocabulary,
         notes=_notes(options, texts),
     )
-
-
-def build_vocabulary(texts: Iterable[list[str]], size: int) -> tuple[str, ...]:
-    """At most ``size`` entries: padding, unknown word, then tokens by falling frequency."""
-    counts = Counter(token for text in texts for token in text)
-    ranked = sorted(counts, key=lambda token: (-counts[token], token))
-    return (PADDING, UNKNOWN_WORD, *ranked[: size - 2])
-
-
-def encode(texts: list[list[str]], vocabulary: tuple[str, ...], length: int) -> np.ndarray:
-    """Token ids [texts, length] int32, cut or padded (0) at the end."""
-    ids = {token: i for i, token in enumerate(vocabulary)}
-    inputs = np.zeros((len(texts), length), dtype=np.int32)
-    for row, text in zip(inputs, texts, strict=True):
-        kept = text[:length]
-        row[: len(kept)] = [ids.get(token, UNKNOWN_ID) for token in kept]
-    return inputs
 
 
 def _notes(options: CsiOptions, texts: list[list[str]]) -> tuple[str, ...]:

@@ -12,13 +12,33 @@ Kind = Literal["image", "text", "table"]
 UNKNOWN = -1
 """Value of a property that a record does not state; such records stay out of its experiments."""
 
+Role = Literal["number", "category", "text", "image", "label", "property", "group", "dropped"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column of the user's table, or an array of their archive, became.
+
+    Attributes:
+        name: as in the file.
+        role: what it is used as.
+        inputs: how many numbers of a record's input it became.
+        detail: e.g. how many values it has, or why it was dropped.
+    """
+
+    name: str
+    role: Role
+    inputs: int = 0
+    detail: str = ""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Records with a task label, private binary properties and the group each belongs to.
 
-    Shapes: N records; ``inputs`` is [N, H, W] uint8 for images (0..255), [N, L] int32 token ids for
-    text (0 = padding), [N, F] float32 for tables (already encoded and scaled).
+    Shapes: N records; ``inputs`` is [N, H, W] or [N, H, W, C] uint8 for images (0..255; C is 1 or
+    3), [N, L] int32 token ids for text (0 = padding), [N, F] float32 for tables (already encoded
+    and scaled).
 
     Attributes:
         name: loader name, e.g. ``"glyphs"``.
@@ -32,6 +52,8 @@ class Dataset:
         checksum: sha256 (hex) of the source file, or of the generated arrays.
         vocabulary: for text, the token of each id (index 0 is the padding); else empty.
         notes: sentences for the report, e.g. about unknown values or confounding.
+        file: base name of the user's own file; empty for a data set by name.
+        columns: what each column or array of that file became.
     """
 
     name: str
@@ -45,6 +67,8 @@ class Dataset:
     checksum: str
     vocabulary: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    file: str = ""
+    columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
         records = len(self.inputs)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from privaudit.data.dataset import UNKNOWN
+from privaudit.data.missing import states_nothing
 from privaudit.errors import UserError, unknown_name
 
 CLASS_LIMIT = 1_000
@@ -21,10 +22,12 @@ NAMES_SHOWN = 40
 
 
 def user_file(path: str) -> Path:
-    """The path of a readable, non-empty file; relative to the working folder, ``~`` expanded."""
+    """The path of a readable, non-empty file, ``~`` expanded."""
     file = Path(path).expanduser()
     if not file.exists():
-        raise UserError(f"no file {file}", remedy=f"looked for in {Path.cwd()}")
+        raise UserError(
+            f"no file {file}", remedy="a path in a scenario starts at the scenario's own folder"
+        )
     if file.is_dir():
         raise UserError(f"{file} is a folder", remedy="name a file")
     if not file.stat().st_size:
@@ -51,6 +54,13 @@ def checked_length(values: np.ndarray, records: int, name: str, path: Path) -> n
     return values
 
 
+def has_dimensions(values: np.ndarray, kind: str) -> bool:
+    """Whether an array has the shape of inputs: [N, H, W], [N, H, W, 1 or 3], [N, L] or [N, F]."""
+    if kind == "image" and values.ndim == 4:
+        return bool(values.size) and values.shape[3] in (1, 3)
+    return bool(values.size) and values.ndim == (3 if kind == "image" else 2)
+
+
 def refuse_missing(bad: np.ndarray, name: str, path: Path, *, remedy: str | None = None) -> None:
     """Raise if any entry of the [N] booleans ``bad`` is set: says the column and how many."""
     count = int(bad.sum())
@@ -65,9 +75,7 @@ def refuse_missing(bad: np.ndarray, name: str, path: Path, *, remedy: str | None
 
 def as_classes(values: np.ndarray, name: str, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     """Class indices [N] int64 and class names from whole numbers or strings, in sorted order."""
-    if values.dtype.kind not in INTEGERS + TEXTS:
-        _refuse_type(values, name, path, "whole numbers or strings")
-    classes, labels = np.unique(values, return_inverse=True)
+    classes, labels = np.unique(_named(values, name, path), return_inverse=True)
     if not 2 <= len(classes) <= CLASS_LIMIT:
         raise UserError(
             f"'{name}' has {len(classes)} distinct values, which cannot be the classes of a task",
@@ -79,24 +87,39 @@ def as_classes(values: np.ndarray, name: str, path: Path) -> tuple[np.ndarray, t
 
 def as_groups(values: np.ndarray, name: str, path: Path) -> np.ndarray:
     """Group ids [N] int64: the distinct whole numbers or strings, numbered in sorted order."""
-    if values.dtype.kind not in INTEGERS + TEXTS:
+    return np.unique(_named(values, name, path), return_inverse=True)[1].astype(np.int64)
+
+
+def _named(values: np.ndarray, name: str, path: Path) -> np.ndarray:
+    """Whole numbers as they are; strings without blanks around them, all of them stated."""
+    if values.dtype.kind in INTEGERS:
+        return values
+    if values.dtype.kind not in TEXTS:
         _refuse_type(values, name, path, "whole numbers or strings")
-    return np.unique(values, return_inverse=True)[1].astype(np.int64)
+    refuse_missing(states_nothing(values), name, path)
+    return np.char.strip(values)
 
 
 def as_property(values: np.ndarray, name: str, path: Path) -> np.ndarray:
-    """A property [N] int8 from 1 (present), 0 (absent), -1 (unknown); both 1 and 0 must occur."""
-    if values.dtype.kind not in NUMBERS:
+    """A property [N] int8: 1 (present), 0 (absent), -1 (unknown); both 1 and 0 must occur.
+
+    Numbers, booleans, or strings of these; NaN and strings that state nothing are unknown.
+    """
+    numbers = values
+    if values.dtype.kind in TEXTS:
+        numbers = np.array([_as_number(text) for text in values])
+    elif values.dtype.kind not in NUMBERS:
         _refuse_type(values, name, path, "1, 0 and -1")
-    refuse_missing(~np.isfinite(values), name, path, remedy="mark an unknown value by -1")
-    strange = values[~np.isin(values, (UNKNOWN, 0, 1))]
+    if numbers.dtype.kind == "f":
+        numbers = np.where(np.isnan(numbers), float(UNKNOWN), numbers)
+    strange = values[~np.isin(numbers, (UNKNOWN, 0, 1))]
     if len(strange):
         raise UserError(
             f"property '{name}' is not binary: {len(strange)} values such as {strange[0]}",
             where=str(path),
             remedy="1 present, 0 absent, -1 unknown",
         )
-    known = set(values[values != UNKNOWN].tolist())
+    known = set(numbers[numbers != UNKNOWN].tolist())
     if known != {0, 1}:
         only = ", ".join(str(int(value)) for value in known) or "unknown"
         raise UserError(
@@ -104,7 +127,20 @@ def as_property(values: np.ndarray, name: str, path: Path) -> np.ndarray:
             where=str(path),
             remedy="an experiment needs records with and without it",
         )
-    return values.astype(np.int8)
+    return numbers.astype(np.int8)
+
+
+def _as_number(text: str) -> float:
+    """What a string says of a property; infinite where it says neither 1, 0, -1 nor nothing."""
+    if states_nothing([text])[0]:
+        return float(UNKNOWN)
+    said = {"true": 1.0, "false": 0.0}.get(text.strip().lower())
+    if said is not None:
+        return said
+    try:
+        return float(text)
+    except ValueError:
+        return float("inf")
 
 
 def as_table(values: np.ndarray, names: Sequence[str], path: Path) -> np.ndarray:

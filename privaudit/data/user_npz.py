@@ -5,11 +5,11 @@ In a scenario::
     [data]
     name = "npz"
     path = "mine.npz"
-    kind = "image"              # image: uint8 [N, H, W]; text: token ids [N, L], 0 = padding;
-    inputs = "x"                # table: numbers [N, F], already scaled
+    kind = "image"              # image: uint8 [N, H, W] or [N, H, W, C], C 1 or 3; text: token
+    inputs = "x"                # ids [N, L], 0 = padding; table: numbers [N, F], already scaled
     labels = "y"                # whole numbers or strings, one class each
     groups = "writer"           # optional, whole numbers or strings
-    properties = {left_handed = "left"}   # name -> array of 1 present, 0 absent, -1 unknown
+    properties = {left_handed = "left"}   # name -> array of 1 present, 0 absent, -1 or NaN unknown
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy as np
 from pydantic import Field
 
 from privaudit.data import user_checks as checks
-from privaudit.data.archive import read_arrays
-from privaudit.data.dataset import Dataset, Kind
+from privaudit.data.archive import array_names, read_arrays
+from privaudit.data.dataset import Column, Dataset, Kind, Role
 from privaudit.data.files import sha256_of
 from privaudit.data.options import Options
 from privaudit.errors import UserError
@@ -29,7 +29,11 @@ from privaudit.randomness import Seed
 
 VOCABULARY_LIMIT = 1_000_000
 
-DIMENSIONS = {"image": "[N, H, W]", "text": "[N, L]", "table": "[N, F]"}
+DIMENSIONS = {
+    "image": "[N, H, W] or [N, H, W, C], C 1 or 3",
+    "text": "[N, L]",
+    "table": "[N, F]",
+}
 
 
 class NpzOptions(Options):
@@ -81,15 +85,32 @@ def load(options: NpzOptions, data_dir: Path, seed: Seed) -> Dataset:
         group_kind=options.groups or "",
         checksum=sha256_of(path),
         vocabulary=_vocabulary(inputs) if options.kind == "text" else (),
+        file=path.name,
+        columns=_columns(options, inputs, path),
     )
+
+
+def _columns(options: NpzOptions, inputs: np.ndarray, path: Path) -> tuple[Column, ...]:
+    """What each array of the file became."""
+    role: Role = "number" if options.kind == "table" else options.kind
+    shape = f"[N, {', '.join(map(str, inputs.shape[1:]))}]"
+    used = {
+        options.inputs: Column(options.inputs, role, inputs[0].size, shape),
+        options.labels: Column(options.labels, "label"),
+    }
+    if options.groups:
+        used[options.groups] = Column(options.groups, "group")
+    for name, array in options.properties.items():
+        used.setdefault(array, Column(array, "property", 0, f"property {name}"))
+    return tuple(used.get(n, Column(n, "dropped", 0, "not named")) for n in array_names(path))
 
 
 def _inputs(values: np.ndarray, options: NpzOptions, path: Path) -> np.ndarray:
     """The inputs in the type of their kind, once shape and values are right."""
-    expected = DIMENSIONS[options.kind]
-    if values.ndim != expected.count(",") + 1 or not values.size:
+    if not checks.has_dimensions(values, options.kind):
         raise UserError(
-            f"'{options.inputs}' has shape {list(values.shape)}, expected {expected} and no 0",
+            f"'{options.inputs}' has shape {list(values.shape)}, expected "
+            f"{DIMENSIONS[options.kind]} and no 0",
             where=str(path),
         )
     if options.kind == "image":

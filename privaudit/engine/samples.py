@@ -45,7 +45,11 @@ class LocalUpdate:
 
 
 def prepare(inputs: Tensor) -> Tensor:
-    """A batch as the models take it: byte images [b, H, W] become [b, 1, H, W] in 0..1."""
+    """A batch as the models take it: byte images become [b, C, H, W] in 0..1.
+
+    They are stored as [b, H, W] (then C is 1) or [b, H, W, C].
+    """
     if inputs.dtype == torch.uint8:
-        return inputs.unsqueeze(1).float().div_(255.0)
+        first = inputs.unsqueeze(1) if inputs.dim() == 3 else inputs.permute(0, 3, 1, 2)
+        return first.contiguous().float().div_(255.0)
     return inputs.long() if inputs.dtype == torch.int32 else inputs

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
-from functools import lru_cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from privaudit.data.dataset import Dataset
 from privaudit.evaluation.records import Metric, Record
 from privaudit.experiment.cells import Cell
-from privaudit.scenario.schema import Scenario
+from privaudit.experiment.plan import Plan
 from privaudit.statistics.intervals import (
     Interval,
     accuracy_interval,
@@ -31,31 +25,46 @@ THRESHOLD = 0.0
 
 
 def judge(
-    scenario: Scenario,
-    dataset: Dataset,
+    plan: Plan,
     cell: Cell,
     attack: str,
     *,
+    checksum: str,
     scores: list[float] | None,
     present: list[bool] | None,
     reason: str = "",
     holdings: Holdings | None = None,
 ) -> Record:
-    """The record of one attack on one cell; without scores it is a failed one with its reason."""
+    """The record of one attack on one cell; without scores it is a failed one with its reason.
+
+    Args:
+        plan: of the run.
+        cell: what was attacked.
+        attack: name of the attack.
+        checksum: of the data set.
+        scores: [T], one per audited round.
+        present: [T], the ground truth.
+        reason: why there are no scores.
+        holdings: what the target draws from.
+    """
+    scenario = plan.scenario
     identity: dict[str, Any] = {
-        "scenario": scenario.name,
-        "configuration": scenario.model_dump(mode="json"),
-        "dataset": {"name": dataset.name, "checksum": dataset.checksum},
-        "versions": versions(),
-        "commit": commit(),
+        "scenario": scenario["name"],
+        "configuration": scenario,
+        "dataset": {"name": plan.dataset.name, "checksum": checksum},
+        "model_source": plan.model.model_dump(),
+        "attack_source": plan.attacks[attack].model_dump(),
+        "versions": plan.versions,
+        "commit": plan.commit,
+        "dirty": plan.dirty,
         "run": cell.run,
-        "seed": scenario.seed,
+        "seed": scenario["seed"],
         "property": cell.property,
         "rule": cell.rule,
         "fraction": cell.fraction,
         "participants": cell.participants,
         "attack": attack,
-        "view": scenario.audit.threat_model,
+        "view": scenario["audit"]["threat_model"],
         "holdings": holdings,
     }
     if scores is None or present is None:
@@ -90,25 +99,3 @@ def _metric(interval: Interval | None) -> Metric | None:
         n=interval.n_rounds,
         method=interval.method,
     )
-
-
-@lru_cache(maxsize=1)
-def versions() -> dict[str, str]:
-    """Of Python and of every package a number depends on."""
-    packages = ("privaudit", "torch", "numpy", "scipy", "scikit-learn")
-    return {"python": platform.python_version()} | {name: version(name) for name in packages}
-
-
-@lru_cache(maxsize=1)
-def commit() -> str | None:
-    """The commit of the source tree this package runs from; None outside a checkout."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()

@@ -35,6 +35,10 @@ class Record(BaseModel):
         dataset: name and checksum.
         versions: of Python, torch, privaudit, ...
         commit: of the source tree, null outside a checkout.
+        dirty: whether that tree had changes that are in no commit; null where it is not known.
+        model_source: distribution, version and source digest of the model's code; empty in records
+            of before plans were kept.
+        attack_source: the same of the attack's code.
         run: 0-based federation run; ``seed`` is the root seed of the scenario.
         property: private property that was inferred.
         rule: sharing rule, ``all`` at fraction 1.
@@ -57,6 +61,9 @@ class Record(BaseModel):
     dataset: dict[str, str]
     versions: dict[str, str]
     commit: str | None
+    dirty: bool | None = None
+    model_source: dict[str, str] = {}
+    attack_source: dict[str, str] = {}
     run: int
     seed: int
     property: str

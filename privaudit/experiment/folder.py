@@ -11,6 +11,7 @@
     scores/run-0/CELL.json   what the attacks made of it
     records.jsonl            scores joined with the truth: the result
     remarks.json             what a reader must know of the model; for most: []
+    data.json                what the data are, in counts (privaudit.experiment.data_sheet)
     layers.jsonl             which layer the property can be told from
     timings.jsonl            seconds; apart from the records, which are the same bytes every time
     report/                  table, figures and page, made from the records

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from privaudit.experiment.attacking import attack_cells
 from privaudit.experiment.cells import Cell, cells_for_layers, trace_folder
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.observing import keep_evidence, observe_cells
+from privaudit.experiment.plan import Plan, make_plan, refuse_changes
 from privaudit.experiment.training import train_run
 from privaudit.experiment.world import World, load_world
 from privaudit.scenario.schema import Scenario
@@ -28,22 +30,40 @@ TRACKER = "joblib.externals.loky.backend.resource_tracker"
 
 @dataclass(frozen=True)
 class Job:
-    """What every task of a run is given; a worker process loads the world once and keeps it."""
+    """What every task of a run is given; a worker process loads the world once and keeps it.
+
+    ``plan`` is the run's, as JSON: a process that starts while the run goes on refuses to compute
+    from other data or with other code.
+    """
 
     scenario_json: str
     data_dir: Path | None
     folder: Path
     device: str = "cpu"
+    plan: str = ""
 
     def world(self) -> World:
         """The scenario with its data."""
         tune_process()
+        if self.plan:
+            _check_inputs(self)
+        return self._loaded()
+
+    def _loaded(self) -> World:
         return load_world(self.scenario_json, self.data_dir, self.device)
 
     @property
     def attacks(self) -> list[str]:
         """Of the scenario."""
         return Scenario.model_validate_json(self.scenario_json).audit.attacks
+
+
+@lru_cache(maxsize=1)
+def _check_inputs(job: Job) -> None:
+    """Once in every process: what it has loaded is what was planned."""
+    plan, world = Plan.model_validate_json(job.plan), job._loaded()
+    now = make_plan(world.scenario, world.dataset, device=job.device)
+    refuse_changes(plan, now, where=str(job.folder))
 
 
 @dataclass(frozen=True)

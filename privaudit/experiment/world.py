@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -90,21 +91,26 @@ class World:
     def deal(self, run: int) -> Deal:
         """Who holds which records in this run."""
         if run not in self._dealt:
-            self._dealt[run] = self._deal(run)
+            self._dealt[run] = self.deal_for(run, self.scenario.audit.properties)
         return self._dealt[run]
 
     @cached_property
     def _dealt(self) -> dict[int, Deal]:
         return {}
 
-    def _deal(self, run: int) -> Deal:
+    def deal_for(self, run: int, properties: Sequence[str]) -> Deal:
+        """Who would hold which records if these properties were audited.
+
+        Raises:
+            UserError: some role would hold too few records of one of them.
+        """
         federation, audit = self.scenario.federation, self.scenario.audit
         return assign(
             self.dataset,
             federation.plan,
             train_participants=federation.participants,
             audit_participants=self.scenario.participants,
-            properties=audit.properties,
+            properties=properties,
             batch_size=audit.batch_size,
             others=audit.others,
             seed=self.run_seed(run).child("partition"),
@@ -217,10 +223,9 @@ def _check_model_takes_data(world: World) -> tuple[str, ...]:
 
 def input_shape(dataset: Dataset) -> InputShape:
     """The public facts of a data set that a model is built from."""
-    return InputShape(
-        kind=dataset.kind,
+    return InputShape.of(
+        dataset.kind,
+        dataset.inputs.shape,
         num_classes=dataset.num_classes,
-        side=dataset.inputs.shape[1] if dataset.kind == "image" else 0,
         vocabulary_size=len(dataset.vocabulary),
-        features=dataset.inputs.shape[1] if dataset.kind == "table" else 0,
     )

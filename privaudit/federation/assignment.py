@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from privaudit.data.dataset import Dataset
 from privaudit.errors import UserError
-from privaudit.federation.partition import Partition, PartitionPlan, make_partition
+from privaudit.federation.partition import (
+    Partition,
+    PartitionPlan,
+    UnevenDealError,
+    make_partition,
+)
 from privaudit.federation.schedule import Others, property_pools
 from privaudit.randomness import Seed
 
 ATTEMPTS = 50
-"""A deal by groups is drawn anew this often until the roles hold what the experiment needs."""
+"""A deal is drawn anew this often until everybody holds what the experiment needs."""
+
+LARGER_ALPHAS = (0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Tried in this order where none can be dealt, to name one that can."""
 
 
 @dataclass(frozen=True)
@@ -46,23 +54,60 @@ def assign(
     """Partitions for training and for the audited rounds, both from one order of the records.
 
     Where few groups carry a property (18 left-handed writers, say), a random deal by groups may
-    leave the target without any; such a deal is drawn again, from the next child of ``seed``. The
-    condition looks only at how many records of each value the roles hold.
+    leave the target without any, and a Dirichlet deal of small concentration leaves some client
+    without a record; such a deal is drawn again, from the next child of ``seed``. The condition
+    looks only at how many records of each value everybody holds.
 
     Raises:
-        UserError: the last deal's reason, when no deal of :data:`ATTEMPTS` would do.
+        UserError: the last deal's reason, when no deal of :data:`ATTEMPTS` would do; for
+            ``dirichlet`` with the smallest concentration that would.
     """
-    attempts = ATTEMPTS if plan.kind == "by-group" else 1
-    for attempt in range(attempts):
+
+    def dealt(plan: PartitionPlan, attempt: int) -> Deal:
         child = seed.child("deal", attempt)
         training, largest = (
             make_partition(dataset, participants, plan, child)
             for participants in (train_participants, max(audit_participants))
         )
-        try:
-            for name in properties:
-                property_pools(dataset, largest, name, batch_size, others)
-            return Deal(training, largest)
-        except UserError as error:
-            reason = error
-    raise reason
+        for name in properties:
+            property_pools(dataset, largest, name, batch_size, others)
+        return Deal(training, largest)
+
+    def first_of(plan: PartitionPlan, attempts: int) -> Deal:
+        for attempt in range(attempts):
+            try:
+                return dealt(plan, attempt)
+            except UnevenDealError as error:
+                reason = error
+        raise reason
+
+    if plan.kind == "iid":
+        return dealt(plan, 0)
+    try:
+        return first_of(plan, ATTEMPTS)
+    except UnevenDealError as reason:
+        if plan.kind != "dirichlet":
+            raise
+        raise _too_uneven(plan, reason, _larger_alpha(plan, first_of)) from None
+
+
+def _larger_alpha(plan: PartitionPlan, first_of: Callable[[PartitionPlan, int], Deal]) -> str:
+    """The smallest concentration above the plan's that can be dealt, in words."""
+    for alpha in LARGER_ALPHAS:
+        if alpha > plan.dirichlet_alpha:
+            try:
+                first_of(replace(plan, dirichlet_alpha=alpha), ATTEMPTS)
+            except UnevenDealError:
+                continue
+            return f"{alpha:g} can be dealt"
+    return "no larger one helps"
+
+
+def _too_uneven(plan: PartitionPlan, reason: UserError, other: str) -> UserError:
+    return UserError(
+        f"with dirichlet_alpha {plan.dirichlet_alpha:g} none of {ATTEMPTS} deals gave everybody "
+        f"enough; in the last, {reason.what}",
+        where="federation.dirichlet_alpha",
+        remedy=f"{other}; or use a smaller audit.batch_size, fewer participants, others = "
+        "'natural' or more data",
+    )

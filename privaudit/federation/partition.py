@@ -22,6 +22,10 @@ ADVERSARY, TARGET = 0, 1
 """Client ids of the two roles; every other client is an honest bystander."""
 
 
+class UnevenDealError(UserError):
+    """Somebody holds too little in this deal; in another everybody may hold enough."""
+
+
 @dataclass(frozen=True)
 class PartitionPlan:
     """How to split: kind, shares of the records (None = an equal part), Dirichlet concentration."""
@@ -52,6 +56,7 @@ def make_partition(
     Raises:
         UserError: K < 2, shares that leave nothing, more clients than records or groups, or
             ``by-group`` on a data set without groups.
+        UnevenDealError: a client would hold nothing in this deal.
     """
     if participants < 2:
         raise UserError(
@@ -78,7 +83,7 @@ def make_partition(
         clients = _deal(rest, shares)
     for number, part in enumerate(clients):
         if not len(part):
-            raise UserError(
+            raise UnevenDealError(
                 f"client {number} of {participants} would hold no record of '{dataset.name}' "
                 f"({len(dataset)} records)",
                 where="participants",

@@ -16,7 +16,7 @@ import numpy as np
 
 from privaudit.data.dataset import Dataset
 from privaudit.errors import UserError
-from privaudit.federation.partition import ADVERSARY, TARGET, Partition
+from privaudit.federation.partition import ADVERSARY, TARGET, Partition, UnevenDealError
 
 Others = Literal["without", "natural"]
 Schedule = Literal["single-batch", "dataset"]
@@ -37,8 +37,9 @@ def property_pools(
     """Split each client's records by the property; records that do not state it are left out.
 
     Raises:
-        UserError: a value is missing, or adversary, target or (``others = "without"``) a bystander
-            holds too few records of it for one batch.
+        UserError: a value is missing.
+        UnevenDealError: adversary, target or (``others = "without"``) a bystander holds too few
+            records of it for one batch.
     """
     values = dataset.properties[name]
     known = values[values >= 0]
@@ -62,7 +63,7 @@ def property_pools(
 
 def _need(held: int, batch_size: int, who: str, what: str, name: str) -> None:
     if held < batch_size:
-        raise UserError(
+        raise UnevenDealError(
             f"{who} holds {held} records {what} property '{name}', one batch needs {batch_size}",
             where="audit",
             remedy="use a smaller audit.batch_size, fewer participants or more data",

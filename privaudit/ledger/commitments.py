@@ -7,6 +7,7 @@ import hmac
 import os
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 
 from privaudit.errors import UserError
 from privaudit.experiment.folder import RunFolder
@@ -16,6 +17,7 @@ from privaudit.ledger.hashes import Hashes, MerkleTree
 from privaudit.scenario.schema import Scenario
 
 SECRET = "ledger/secret"
+OWNER_ONLY = 0o600
 
 
 def is_rooted(page: Page) -> bool:
@@ -76,16 +78,42 @@ def property_salt(scenario: Scenario, secret: bytes) -> bytes:
 
 
 def read_secret(folder: RunFolder) -> bytes:
-    """The run's 32 secret bytes, drawn on first use: salts are made of them."""
+    """The run's 32 secret bytes: salts are made of them.
+
+    Raises:
+        UserError: there are none, or they are not such bytes.
+    """
     file = folder.file(SECRET)
-    if not file.is_file():
-        folder.write_text(SECRET, secrets.token_hex(32) + "\n")
-        with file.open("rb+") as stream:
-            os.fsync(stream.fileno())  # commitments made with a lost secret could not be repeated
     try:
         return bytes.fromhex(file.read_text(encoding="ascii"))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise UserError("not the secret of a run", where=str(file)) from error
+
+
+def own_secret(folder: RunFolder) -> bytes:
+    """The same for the run itself: drawn on first use, and for its owner's eyes alone.
+
+    A secret that others may read, as those of earlier versions, is closed to them.
+    """
+    file = folder.file(SECRET)
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f"{file.name}.partial")
+        partial.unlink(missing_ok=True)
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
+        with os.fdopen(handle, "w", encoding="ascii") as stream:
+            stream.write(secrets.token_hex(32) + "\n")
+            stream.flush()
+            os.fsync(handle)  # commitments made with a lost secret could not be repeated
+        partial.replace(file)
+    if is_open_to_others(file):
+        file.chmod(OWNER_ONLY)
+    return read_secret(folder)
+
+
+def is_open_to_others(file: Path) -> bool:
+    """Whether anybody but the owner may read or write a file; never on Windows."""
+    return os.name == "posix" and bool(file.stat().st_mode & 0o077)
 
 
 def salt_of(secret: bytes, purpose: str) -> bytes:

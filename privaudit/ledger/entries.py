@@ -10,6 +10,7 @@ import pandas as pd
 
 from privaudit.evaluation.cells import TableCell
 from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.plan import PLAN
 from privaudit.ledger.abi import Event
 from privaudit.ledger.client import AuditEntry
 from privaudit.scenario.schema import Scenario
@@ -30,9 +31,14 @@ MILLION = 1_000_000
 FULL = 10_000
 
 
+def plan_file(folder: RunFolder) -> str:
+    """``plan.json``, or ``scenario.json`` for a run of before plans were kept."""
+    return PLAN if folder.file(PLAN).is_file() else "scenario.json"
+
+
 def plan_hash(folder: RunFolder) -> bytes:
-    """SHA-256 of ``scenario.json``: what will be measured, stated before it is."""
-    return hashlib.sha256(folder.file("scenario.json").read_bytes()).digest()
+    """SHA-256 of the plan: what will be measured, on what and by whose code, before it is."""
+    return hashlib.sha256(folder.file(plan_file(folder)).read_bytes()).digest()
 
 
 def metric_codes(scenario: Scenario) -> dict[tuple[str, str], int]:
@@ -140,10 +146,10 @@ def audit_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame([shown_audit(row) for row in rows]).fillna("")
 
 
-def audit_facts(plan: str, rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+def audit_facts(file: str, plan: str, rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     """(what, value): what the ledger has of an audit when its report is written."""
     return [
-        ("Plan, SHA-256 of scenario.json", f"{plan} (registered before the first round)"),
+        (f"Plan, SHA-256 of {file}", f"{plan} (registered before the first round)"),
         ("Results, SHA-256 of records.jsonl", f"{rows[0]['sha256']} ({len(rows)} entries)"),
     ]
 

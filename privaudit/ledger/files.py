@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,11 @@ WITH_THE_RUN = frozenset(
     for name in ("audits.jsonl", "book.jsonl", "claims.jsonl", "secret", "setup.json")
 )
 """Files of the ledger folder that are complete when the manifest is written."""
-UNLISTED = frozenset({".lock", MANIFEST, SEAL})
-PASSING = ("-wal", "-shm", ".lock")
-"""Endings of files that databases and locks leave behind while in use."""
+AFTER_THE_RUN = frozenset(f"{LEDGER}{name}" for name in ("journal.sqlite", "timings.jsonl"))
+"""Files of the ledger folder that the seal lists; there are no others."""
+LOCKS = frozenset({".lock", f"{LEDGER}ledger.lock"})
+"""What keeps a second writer out; empty, and left behind."""
+UNLISTED = LOCKS | {MANIFEST, SEAL}
 
 
 def write_manifest(folder: RunFolder) -> bytes:
@@ -81,6 +85,11 @@ def read_seal(folder: RunFolder) -> tuple[dict[str, str], dict[str, Any]]:
     return _hashes(content, file), dict(content["ledger"])
 
 
+def noted_head(folder: RunFolder) -> str:
+    """The head of the audit chain that a finished run ended with; empty without a ledger."""
+    return str(read_seal(folder)[1].get("audit_head") or "") if is_sealed(folder) else ""
+
+
 def has_manifest(folder: RunFolder) -> bool:
     """Whether everything was computed and the report written."""
     return folder.file(MANIFEST).is_file()
@@ -101,13 +110,58 @@ def run_files(folder: RunFolder) -> Iterator[str]:
 def ledger_files(folder: RunFolder) -> Iterator[str]:
     """What the seal lists besides the manifest, sorted."""
     for name in all_files(folder.path):
-        if name.startswith(LEDGER) and name not in WITH_THE_RUN and not name.endswith(PASSING):
+        if name.startswith(LEDGER) and name not in WITH_THE_RUN | LOCKS:
             yield name
 
 
 def all_files(path: Path) -> list[str]:
-    """Every file below a folder, with ``/`` between the parts, sorted."""
-    return sorted(f.relative_to(path).as_posix() for f in path.rglob("*") if f.is_file())
+    """Every plain file below a folder, with ``/`` between the parts, sorted."""
+    return sorted(name for name, entry in _entries(path) if entry.is_file(follow_symlinks=False))
+
+
+def oddities(path: Path) -> list[tuple[str, str]]:
+    """(name, what it is) of all below a folder that no run leaves there: links, pipes, empty
+    folders, locks with something in them.
+    """
+    found = [(name, _oddity(name, entry)) for name, entry in _entries(path)]
+    return sorted((name, what) for name, what in found if what)
+
+
+def unreadable(path: Path) -> list[str]:
+    """Names of what is neither a plain file nor a folder: to read it may never end."""
+    return sorted(
+        name
+        for name, entry in _entries(path)
+        if not entry.is_file(follow_symlinks=False) and not entry.is_dir(follow_symlinks=False)
+    )
+
+
+def _entries(path: Path, before: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Everything below a folder, links not followed; a folder before what it holds."""
+    with os.scandir(path) as found:
+        for entry in found:
+            name = f"{before}{entry.name}"
+            yield name, entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from _entries(path / entry.name, f"{name}/")
+
+
+def _oddity(name: str, entry: os.DirEntry[str]) -> str:
+    about = entry.stat(follow_symlinks=False)
+    if stat.S_ISDIR(about.st_mode):
+        return "" if any(os.scandir(entry.path)) else "an empty folder, which no run leaves"
+    if stat.S_ISREG(about.st_mode):
+        if about.st_nlink > 1:
+            return "a hard link: the same file has another name elsewhere"
+        return "a lock, and not empty" if name in LOCKS and about.st_size else ""
+    kinds = {
+        stat.S_IFLNK: "a symbolic link",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFBLK: "a device",
+        stat.S_IFCHR: "a device",
+    }
+    return f"{kinds.get(stat.S_IFMT(about.st_mode), 'no plain file')}, not a file of the run"
 
 
 def differences(

@@ -101,14 +101,16 @@ class Journal:
     Args:
         folder: the ledger's folder; must exist.
         read_only: change nothing, not even beside the file.
+        alone: with ``read_only``: the one file counts, a log beside it does not. For a run that
+            ended, which leaves none; after a crash the log holds the last actions.
 
     Raises:
         LedgerError: there is no journal (read only), or it is damaged or of another version.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+    def __init__(self, folder: Path, *, read_only: bool = False, alone: bool = False) -> None:
         self.path = folder / FILE
-        self._store = Store(self.path, SCHEMA, read_only=read_only)
+        self._store = Store(self.path, SCHEMA, read_only=read_only, alone=alone)
         if self.pins().get("version") != VERSION:
             self._store.close()
             raise LedgerError("not a ledger journal of this version", where=str(self.path))

@@ -82,15 +82,20 @@ def open_ledger(
     )
 
 
-def view_ledger(folder: Path, *, rpc: str | None = None) -> LedgerView:
+def view_ledger(folder: Path, *, rpc: str | None = None, alone: bool = False) -> LedgerView:
     """Open the ledger in a folder to read: no keys, no lock, nothing written.
 
     An embedded chain is made again by replaying the journal, and compared with it.
 
+    Args:
+        folder: holds the journal.
+        rpc: URL of a JSON-RPC node; None for the embedded chain.
+        alone: of a run that ended: nothing beside the journal's one file is looked at.
+
     Raises:
         LedgerError: as :func:`open_ledger`; replay gives something else than the journal says.
     """
-    journal = Journal(folder, read_only=True)
+    journal = Journal(folder, read_only=True, alone=alone)
     try:
         pins = journal.pins()
         if "contract" not in pins:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
+from privaudit.errors import UserError
 from privaudit.evaluation.cells import table_cells
 from privaudit.evaluation.records import parse_records
 from privaudit.experiment.cells import cells_of
@@ -25,8 +26,8 @@ from privaudit.ledger.commitments import (
     commitment_leaves,
     commitments_of,
     is_rooted,
+    own_secret,
     property_salt,
-    read_secret,
     reward_salt,
     reward_tree,
 )
@@ -111,7 +112,7 @@ class RunLedger:
         self._folder = folder
         self._scenario = scenario
         self._client = client
-        self._secret = read_secret(folder)
+        self._secret = own_secret(folder)
         self._addresses: dict[int, str] = {}
         self.seconds: dict[str, float] = {}
         self.facts: dict[str, Any] = {}
@@ -122,8 +123,14 @@ class RunLedger:
         client, plan = self._client, plan_hash(self._folder)
         setup = self._remembered_setup()
         known = client.journal.intent(f"plan/{plan.hex()}") is not None
-        if known or not client.plan(plan).block_number:
-            client.register_plan(plan)
+        if not known and client.plan(plan).block_number:
+            raise UserError(
+                f"the contract {client.address} has this very plan already, of another run",
+                where="--contract",
+                remedy="results are recorded once under a plan: use another seed (--set seed=...) "
+                "or another contract",
+            )
+        client.register_plan(plan)
         client.fund(whole_budget(self._scenario))
         if setup["register"]:
             client.register([self._address(number) for number in setup["register"]])

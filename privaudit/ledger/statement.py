@@ -19,7 +19,7 @@ from privaudit.ledger import artefact
 from privaudit.ledger.abi import Interface
 from privaudit.ledger.book import Page, read_book
 from privaudit.ledger.commitments import property_salt, read_secret
-from privaudit.ledger.entries import audit_rows, audit_table
+from privaudit.ledger.entries import audit_rows, audit_table, plan_file
 from privaudit.ledger.files import is_sealed, read_seal
 from privaudit.ledger.journal import Journal
 from privaudit.ledger.tables import (
@@ -47,6 +47,7 @@ class Statement:
 
     rule: str
     pages: Sequence[Page]
+    plan_file: str
     plans: Sequence[str]
     audits: Sequence[dict[str, Any]]
     facts: dict[str, Any]
@@ -68,7 +69,7 @@ class Statement:
         parts = [rewards_summary(self.pages, self.rule), _table(client_table(self.pages)), NOTE]
         parts += ["Rounds", _table(round_table(self.pages))]
         for plan in self.plans:
-            parts.append(f"Audit plan (SHA-256 of scenario.json): {plan}")
+            parts.append(f"Audit plan (SHA-256 of {self.plan_file}): {plan}")
         parts += ["Audit entries", _table(audit_table(self.audits))]
         where = [f"{name}: {self.facts[key]}" for key, name in SHOWN.items() if self.facts.get(key)]
         return "\n\n".join([*parts, "\n".join(where)]).rstrip()
@@ -83,7 +84,7 @@ def read_statement(folder: RunFolder) -> Statement:
     scenario = folder.scenario()
     if not scenario.ledger.enabled:
         raise UserError("this run was made without a ledger", where=str(folder.path))
-    journal = Journal(folder.file("ledger"), read_only=True)
+    journal = Journal(folder.file("ledger"), read_only=True, alone=is_sealed(folder))
     try:
         interface = Interface(artefact.load().abi)
         logs = [log for _, receipt, _ in journal.receipts() for log in receipt.logs]
@@ -93,6 +94,7 @@ def read_statement(folder: RunFolder) -> Statement:
     return Statement(
         rule=scenario.ledger.reward,
         pages=read_book(folder),
+        plan_file=plan_file(folder),
         plans=[e.args["plan_hash"].hex() for e in events if e.name == "PlanRegistered"],
         audits=audit_rows(events, scenario, property_salt(scenario, read_secret(folder))),
         facts=read_seal(folder)[1] if is_sealed(folder) else {},

@@ -19,15 +19,18 @@ class Store:
         path: the file; its folder must exist.
         schema: statements that make a new one.
         read_only: change nothing, not even beside the file.
+        alone: with ``read_only``: what lies beside the file is not looked at, whoever put it there.
 
     Raises:
         LedgerError: there is no file (read only), or it is no database.
     """
 
-    def __init__(self, path: Path, schema: str, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, schema: str, *, read_only: bool = False, alone: bool = False
+    ) -> None:
         self.path = path
         with self._guarded():
-            self.db = self._read() if read_only else self._write(schema)
+            self.db = self._read(alone) if read_only else self._write(schema)
             (verdict,) = self.db.execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok":
             self.db.close()
@@ -78,11 +81,11 @@ class Store:
             _flush_folder(self.path.parent)
         return db
 
-    def _read(self) -> sqlite3.Connection:
+    def _read(self, alone: bool) -> sqlite3.Connection:
         if not self.path.exists():
             raise LedgerError("there is no ledger journal", where=str(self.path))
         # After a crash there is a log beside the file, and SQLite must be let at both.
-        left_over = self.path.with_name(self.path.name + "-wal").exists()
+        left_over = not alone and self.path.with_name(self.path.name + "-wal").exists()
         mode = "mode=ro" if left_over else "mode=ro&immutable=1"
         uri = f"{self.path.resolve().as_uri()}?{mode}"
         return sqlite3.connect(uri, uri=True, isolation_level=None)

@@ -12,10 +12,12 @@ from tabulate import tabulate
 
 from privaudit.errors import UserError
 from privaudit.experiment.folder import RunFolder
-from privaudit.ledger import verify_files
+from privaudit.ledger import verify_files, verify_records
+from privaudit.ledger.commitments import SECRET, is_open_to_others
 from privaudit.ledger.errors import RpcError
-from privaudit.ledger.files import MANIFEST, SEAL, read_seal
+from privaudit.ledger.files import MANIFEST, SEAL, read_seal, unreadable
 from privaudit.ledger.verify_files import Subject
+from privaudit.ledger.verify_report import check_report
 
 SHOWN = 20
 """Problems printed per check."""
@@ -38,10 +40,21 @@ class Check:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All checks of a run, and where its ledger is (empty without one)."""
+    """All checks of a run.
+
+    Attributes:
+        checks: every one, made or not.
+        kind: of the ledger, by the plan: ``embedded``, ``rpc`` or ``none``.
+        facts: where the ledger is, by the seal; empty where that is not to be read.
+        head: the head that was noted elsewhere and given.
+        notes: what is not wrong, and good to know.
+    """
 
     checks: tuple[Check, ...]
+    kind: str
     facts: dict[str, Any]
+    head: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -63,6 +76,8 @@ class Verdict:
                 }
                 for check in self.checks
             ],
+            "notes": list(self.notes),
+            "conclusion": conclusion(self),
         }
 
 
@@ -78,14 +93,29 @@ FILE_CHECKS: tuple[tuple[str, str, Callable[[Subject], list[str]]], ...] = (
         verify_files.check_seal,
     ),
     (
+        "inputs",
+        "plan and scenario are of each other, and of the data in the records",
+        verify_records.check_inputs,
+    ),
+    (
+        "truth",
+        "it follows from the scenario and the data; it is taken from no file",
+        verify_records.check_truth,
+    ),
+    (
         "records",
-        "they repeat the scenario, the attacks' scores and the ground truth",
-        verify_files.check_records,
+        "every one, with its metrics, follows from plan, scores and truth",
+        verify_records.check_records,
     ),
     (
         "layers",
         "one finite score for every round and layer, beside the ground truth",
-        verify_files.check_layers,
+        verify_records.check_layers,
+    ),
+    (
+        "report",
+        "every page, table and figure is what the records give, to the byte",
+        check_report,
     ),
     (
         "models",
@@ -103,19 +133,21 @@ FILE_CHECKS: tuple[tuple[str, str, Callable[[Subject], list[str]]], ...] = (
         verify_files.check_book,
     ),
 )
-NEED_EVIDENCE = ("models", "traces", "rewards")
-LEDGER_CHECKS = (
-    ("journal", "it is the chain's: replayed, or compared, transaction by transaction"),
-    ("rounds", "models, commitments and verdicts on the ledger are those of the files"),
-    ("payments", "the ledger paid what the book says, and no wei is missing"),
-    ("plan", "what would be measured was on the ledger before the first round"),
-    ("results", "the ledger has every cell of the table and the hash of every file"),
-    ("head", "the hash chain over plan and results ends in the ledger's head"),
-)
+NEED_EVIDENCE = ("models", "rewards")
+LEDGER_CHECKS = {
+    "journal": "it is the chain's: replayed, or compared, transaction by transaction",
+    "rounds": "models, commitments and verdicts on the ledger are those of the files",
+    "payments": "the ledger paid what the book says, and no wei is missing",
+    "plan": "what would be measured was on the ledger before the first round",
+    "results": "the ledger has every cell of the table and the hash of every file",
+    "head": "the hash chain over plan and results ends in the ledger's head",
+}
 
 
 def verify_run(path: Path, *, rpc: str | None = None, head: str | None = None) -> Verdict:
     """Make every check; a check that cannot be carried out has failed.
+
+    Whether there is a ledger, and of which kind, is what scenario and plan say.
 
     Args:
         path: the run folder.
@@ -128,20 +160,49 @@ def verify_run(path: Path, *, rpc: str | None = None, head: str | None = None) -
     if not any((path / name).is_file() for name in ("scenario.json", MANIFEST, SEAL)):
         raise UserError("no run folder (no scenario.json)", where=str(path))
     run = Subject(RunFolder(path))
-    facts = _facts(run)
-    without = facts.get("kind") == "none"
-    if facts and not without:
-        _right_chain(facts, rpc)
+    reason = _not_to_be_read(run)
+    kind = "" if reason else _kind(run)
+    if kind:
+        _right_chain(kind, rpc)
     checks = []
     for name, meaning, function in FILE_CHECKS:
-        why = _not_applicable(run, name, without)
+        why = _not_applicable(run, name, kind) if kind else _not_made(name, reason)
         problems = () if why else _problems(lambda f=function: f(run))  # type: ignore[misc]
         checks.append(Check(name, meaning, problems, why))
-    if without:
-        checks += [Check(*about, skipped="the run was made without") for about in LEDGER_CHECKS]
+    notes = _notes(run, kind) if kind else []
+    if kind in ("embedded", "rpc"):
+        more, about_head = _ledger_checks(run, rpc, head)
+        checks, notes = checks + more, about_head + notes
     else:
-        checks += _ledger_checks(run, rpc, head)
-    return Verdict(tuple(checks), facts)
+        checks += _without_ledger(kind, head)
+    return Verdict(tuple(checks), kind, _facts(run) if kind else {}, head, tuple(notes))
+
+
+def _not_to_be_read(run: Subject) -> str:
+    """Why nothing is read: somebody put a link or a pipe where files are."""
+    try:
+        found = unreadable(run.folder.path)
+    except OSError as error:
+        found = [str(error)]
+    return f"nothing is read where there are links or pipes ({found[0]})" if found else ""
+
+
+def _kind(run: Subject) -> str:
+    """Of the ledger; empty without a plan. The seal has no say: whoever forges a run writes it."""
+    try:
+        planned = run.plan.ledger
+        if run.scenario.ledger.enabled and planned == "none":
+            return "embedded"
+        return planned if run.scenario.ledger.enabled else "none"
+    except UserError:
+        return ""
+
+
+def _not_made(name: str, reason: str) -> str:
+    """Why a check is not made of a run that has no plan, or whose files are better not read."""
+    if reason:
+        return "" if name == "files" else reason
+    return "" if name in ("files", "seal", "inputs") else "there is no plan to hold it against"
 
 
 def _facts(run: Subject) -> dict[str, Any]:
@@ -151,45 +212,80 @@ def _facts(run: Subject) -> dict[str, Any]:
         return {}  # the check of the seal says so
 
 
-def _right_chain(facts: dict[str, Any], rpc: str | None) -> None:
-    if facts["kind"] == "rpc" and rpc is None:
+def _right_chain(kind: str, rpc: str | None) -> None:
+    if kind == "rpc" and rpc is None:
         raise UserError(
             "the ledger of this run is on a JSON-RPC chain",
             where="--rpc",
             remedy="give the URL of one of its nodes",
         )
-    if facts["kind"] == "embedded" and rpc is not None:
+    if kind == "embedded" and rpc is not None:
         raise UserError(
             "the ledger of this run is in its folder", where="--rpc", remedy="leave it out"
         )
 
 
-def _not_applicable(run: Subject, name: str, without: bool) -> str:
-    if without and name in NEED_EVIDENCE:
+def _not_applicable(run: Subject, name: str, kind: str) -> str:
+    if kind == "none" and name in NEED_EVIDENCE:
         return "the run was made without a ledger"
-    return "traces were not kept" if name == "traces" and not _keeps_traces(run) else ""
+    if name == "report" and not run.same_code:
+        return f"made by another version: {_version(run)}"
+    return "traces were not kept" if name == "traces" and not run.scenario.audit.keep_traces else ""
 
 
-def _keeps_traces(run: Subject) -> bool:
-    try:
-        return run.scenario.audit.keep_traces
-    except UserError:
-        return True  # the checks that need the scenario say so
+def _version(run: Subject) -> str:
+    plan = run.plan
+    return f"privaudit {plan.audit.version}, commit {plan.commit or 'unknown'}"
 
 
-def _ledger_checks(run: Subject, rpc: str | None, head: str | None) -> list[Check]:
+def _notes(run: Subject, kind: str) -> list[str]:
+    notes = []
+    if not run.same_code:
+        notes.append(
+            f"The run was made by other code or packages than these ({_version(run)}): metrics and "
+            "report were not computed again. That version verifies them, too."
+        )
+    if run.plan.dirty:
+        notes.append("The code it was made with had changes that are in no commit.")
+    secret = run.folder.file(SECRET)
+    if kind != "none" and secret.is_file() and is_open_to_others(secret):
+        notes.append(
+            f"{SECRET} can be read by others on this machine (chmod 600): whoever has it can "
+            "confirm a guess at a client's delta."
+        )
+    return notes
+
+
+def _without_ledger(kind: str, head: str | None) -> list[Check]:
+    if not kind:
+        return [Check(*about, skipped="not before the above") for about in LEDGER_CHECKS.items()]
+    wrong = ("--head: the run was made without a ledger, which has no head",) if head else ()
+    return [
+        Check(name, meaning, wrong if name == "head" else (), "the run was made without")
+        for name, meaning in LEDGER_CHECKS.items()
+    ]
+
+
+def _not_looked_at(name: str, meaning: str, *, head: str | None) -> Check:
+    wrong = ("--head: there is no ledger to hold it against",) if head and name == "head" else ()
+    return Check(name, meaning, wrong, "no ledger to look at")
+
+
+def _ledger_checks(
+    run: Subject, rpc: str | None, head: str | None
+) -> tuple[list[Check], list[str]]:
     # The chain library takes a second to import.
     from privaudit.ledger import verify_chain
     from privaudit.ledger.opening import view_ledger
 
-    (first, meaning), *others = LEDGER_CHECKS
+    (first, meaning), *others = LEDGER_CHECKS.items()
     try:
-        ledger = view_ledger(run.folder.file("ledger"), rpc=rpc)
+        ledger = view_ledger(run.folder.file("ledger"), rpc=rpc, alone=True)
     except RpcError:
         raise
     except Exception as error:  # bytes that were flipped in a database may raise anything
         checks = [Check(first, meaning, (_say(error),))]
-        return checks + [Check(*about, skipped="no ledger to look at") for about in others]
+        return checks + [_not_looked_at(*about, head=head) for about in others], []
     with ledger:
         subject = verify_chain.LedgerSubject(run, ledger)
         functions: Sequence[Callable[[], list[str]]] = (
@@ -200,10 +296,12 @@ def _ledger_checks(run: Subject, rpc: str | None, head: str | None) -> list[Chec
             lambda: verify_chain.check_results(subject),
             lambda: verify_chain.check_head(subject, head),
         )
-        return [
+        checks = [
             Check(name, about, _problems(function))
-            for (name, about), function in zip(LEDGER_CHECKS, functions, strict=True)
+            for (name, about), function in zip(LEDGER_CHECKS.items(), functions, strict=True)
         ]
+        note = "" if any(c.problems for c in checks) else verify_chain.head_note(subject, head)
+        return checks, [note] if note else []
 
 
 def _problems(check: Callable[[], list[str]]) -> tuple[str, ...]:
@@ -233,8 +331,22 @@ def verdict_text(verdict: Verdict) -> str:
             more = len(check.problems) - SHOWN
             shown += [f"  and {more} more"] if more > 0 else []
             parts.append("\n".join([f"{check.name}:", *shown]))
-    parts.append(textwrap.fill(conclusion(verdict), 100))
+    parts += [textwrap.fill(text, 100) for text in [*verdict.notes, conclusion(verdict)]]
     return "\n\n".join(parts)
+
+
+FILES_AGREE = (
+    "Verified: the files agree with one another and with their hashes; ground truth, records, "
+    "metrics and layers follow from scenario, data and scores."
+)
+NOT_PROVEN = (
+    "Not proven: that a number is true. The ledger shows who said what and when; it saw hashes, "
+    "not training."
+)
+LEAKS = (
+    "The ledger itself leaks: who took part is public, and rewards in proportion to samples "
+    "disclose data-set sizes."
+)
 
 
 def conclusion(verdict: Verdict) -> str:
@@ -242,26 +354,38 @@ def conclusion(verdict: Verdict) -> str:
     if not verdict.holds:
         names = ", ".join(check.name for check in verdict.checks if check.problems)
         return f"Not verified: {names}. Nothing is proven about this run."
-    kind = verdict.facts["kind"]
-    if kind == "none":
+    if verdict.kind == "none":
         return (
-            "Verified: the files agree with one another and with their hashes. The run was made "
-            "without a ledger, so nothing is proven about when it was made, by whom, or that it "
-            "was not made again until the numbers pleased."
+            f"{FILES_AGREE} The run was made without a ledger, so nothing is proven about when it "
+            "was made, by whom, that its scores are the attacks', or that it was not made again "
+            "until the numbers pleased."
         )
-    where = (
-        "The ledger is a chain in the run folder, which whoever ran it can rewrite as a whole: the "
-        "proof is as good as a copy of the journal or of the head kept elsewhere "
-        f"(privaudit verify --head {verdict.facts['audit_head']})."
-        if kind == "embedded"
-        else f"The ledger is the contract {verdict.facts['contract']} on chain "
-        f"{verdict.facts['chain_id']}; the proof is as good as that chain."
-    )
+    if verdict.kind == "rpc":
+        facts = verdict.facts
+        return (
+            "Verified. Proven: the plan was registered before the first round; which results were "
+            "recorded, by which account and in which order, and that nothing else was recorded "
+            "under this plan; that records, traces, evidence, scores and report have not changed "
+            "since; that every client was paid by the stated rule, the passive adversary like "
+            f"everybody else. {NOT_PROVEN} The ledger is the contract {facts['contract']} on chain "
+            f"{facts['chain_id']}: the proof is as good as that chain, and it is about the run you "
+            f"mean if that is the contract you were told of. {LEAKS}"
+        )
+    if verdict.head:
+        return (
+            "Verified against the head you kept. Proven: plan, results, order, rewards and every "
+            "file of the run are those the head was noted for; nothing was changed since it was. "
+            "Not proven: who made the run, or when before you got the head: the keys of an "
+            "embedded chain follow from the seed, so anybody can compute them and its times are "
+            f"whatever its writer said. {NOT_PROVEN} {LEAKS}"
+        )
     return (
-        "Verified. Proven: the plan was registered before the first round; which results were "
-        "recorded, by whom and in which order; that records, traces, evidence, scores and report "
-        "have not changed since; that every client was paid by the stated rule, the passive "
-        "adversary like everybody else. Not proven: that a number is true. The ledger shows who "
-        "said what and when; it saw hashes, not training. " + where + " The ledger itself leaks: "
-        "who took part is public, and rewards in proportion to samples disclose data-set sizes."
+        f"{FILES_AGREE} They agree with the ledger in the run folder, too: plan before results, "
+        "rewards by the stated rule. Not proven: who made the run, when, in which order, or that "
+        "these are the first results. The ledger is an embedded chain; its keys follow from the "
+        "seed, so whoever has this folder can compute them and write the whole ledger again, with "
+        "other scores and earlier times, and this check would say the same. Only a head that was "
+        "kept elsewhere since the run ended shows that nobody did: privaudit verify --head HEAD. "
+        f"Here the head is {verdict.facts['audit_head']}; a head taken from this folder proves "
+        f"nothing. {NOT_PROVEN} {LEAKS}"
     )

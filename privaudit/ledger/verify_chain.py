@@ -22,7 +22,14 @@ from privaudit.ledger.commitments import (
     read_secret,
     reward_tree,
 )
-from privaudit.ledger.entries import AUDITS, audit_rows, entries_of, files_entry, plan_hash
+from privaudit.ledger.entries import (
+    AUDITS,
+    audit_rows,
+    entries_of,
+    files_entry,
+    plan_file,
+    plan_hash,
+)
 from privaudit.ledger.files import SEAL, manifest_sha256, read_manifest, read_seal
 from privaudit.ledger.hashes import MerkleTree, tag, words
 from privaudit.ledger.recording import SETUP
@@ -69,6 +76,30 @@ class LedgerSubject:
         if not self.run.folder.file(SECRET).is_file():
             raise FileNotFoundError(f"{SECRET}: missing")
         return read_secret(self.run.folder)
+
+    @cached_property
+    def plan_hash(self) -> bytes:
+        """Of the run's own plan."""
+        return plan_hash(self.run.folder)
+
+    @cached_property
+    def batches(self) -> list[Any]:
+        """Every batch of audit entries on the contract, whoever's it is."""
+        return self.ledger.batches()
+
+    @cached_property
+    def audits(self) -> list[Any]:
+        """Every audit entry on the contract."""
+        return self.ledger.audits()
+
+    @cached_property
+    def own_entries(self) -> set[int]:
+        """Index of the first entry of every batch that this run recorded, by its journal."""
+        return {event.args["first_index"] for event in self.of("AuditsRecorded")}
+
+    def is_own(self, batch: Any) -> bool:
+        """Whether this run recorded a batch, under its plan."""
+        return batch.first_index in self.own_entries and batch.plan_hash == self.plan_hash
 
     @property
     def alone(self) -> bool:
@@ -161,27 +192,52 @@ def check_money(subject: LedgerSubject) -> list[str]:
 
 def check_plan(subject: LedgerSubject) -> list[str]:
     """What would be measured was on the ledger before the first round, and before any result."""
-    plan = subject.ledger.plan(plan_hash(subject.run.folder))
+    file, plan = plan_file(subject.run.folder), subject.ledger.plan(subject.plan_hash)
     if not plan.block_number:
-        return ["scenario.json: its hash was never registered as a plan"]
+        return [f"{file}: its hash was never registered as a plan"]
     first = min((page.number for page in subject.run.book), default=plan.round_count)
     wrong = []
     if plan.round_count > first:
-        wrong.append("scenario.json: the plan was registered after the first round was opened")
+        wrong.append(f"{file}: the plan was registered after the first round was opened")
     recorded = [e.args["link"] for e in subject.of("AuditsRecorded")]
     if any(link <= plan.link for link in recorded):
-        wrong.append("scenario.json: the plan was registered after results were recorded")
-    return wrong
+        wrong.append(f"{file}: the plan was registered after results were recorded")
+    others = [e.args["plan_hash"] for e in subject.of("PlanRegistered")]
+    return wrong + [
+        f"another plan was registered by this run: {other.hex()}"
+        for other in others
+        if other != subject.plan_hash
+    ]
 
 
 def check_results(subject: LedgerSubject) -> list[str]:
-    """The ledger has every cell of the table, computed again, and the hashes of the files."""
+    """The ledger has every cell of the table, computed again, and the hashes of the files.
+
+    Everything that the contract has under the plan is compared, whoever recorded it.
+    """
     run, scenario = subject.run, subject.run.scenario
     if not run.book:
         return []
     recorded: dict[bytes, list[Any]] = {}
-    for event in subject.of("AuditsRecorded"):
-        recorded.setdefault(event.args["records_sha256"], []).extend(event.args["entries"])
+    wrong = []
+    for number, batch in enumerate(subject.batches):
+        entries = subject.audits[batch.first_index : batch.first_index + batch.count]
+        own = batch.first_index in subject.own_entries
+        if own and batch.plan_hash != subject.plan_hash:
+            wrong.append(f"batch {number} was recorded under another plan: {batch.plan_hash.hex()}")
+        if not own and batch.plan_hash == subject.plan_hash:
+            wrong.append(
+                f"batch {number} on the contract was recorded under this plan, and not by this "
+                f"run: {batch.count} entries of a file with SHA-256 {batch.records_sha256.hex()}"
+            )
+        if not own:
+            continue
+        recorded.setdefault(batch.records_sha256, []).extend(audit.entry for audit in entries)
+        wrong += [
+            f"entry {index} of this run was superseded by entry {audit.superseded_by}"
+            for index, audit in enumerate(entries, start=batch.first_index)
+            if audit.superseded
+        ]
     expected = {
         RECORDS: (
             hashlib.sha256(run.folder.file(RECORDS).read_bytes()).digest(),
@@ -192,12 +248,11 @@ def check_results(subject: LedgerSubject) -> list[str]:
             [files_entry(len(read_manifest(run.folder)), scenario)],
         ),
     }
-    wrong = []
-    for name, (digest, entries) in expected.items():
+    for name, (digest, expected_entries) in expected.items():
         found = recorded.pop(digest, None)
         if found is None:
             wrong.append(f"{name}: its hash is not on the ledger")
-        elif [tuple(entry) for entry in found] != [tuple(entry) for entry in entries]:
+        elif [tuple(entry) for entry in found] != [tuple(entry) for entry in expected_entries]:
             wrong.append(f"{name}: the audit entries on the ledger are not those it gives")
     wrong += _shown_entries(subject)
     return wrong + [f"results of another file are recorded: {digest.hex()}" for digest in recorded]
@@ -217,16 +272,74 @@ def _shown_entries(subject: LedgerSubject) -> list[str]:
 
 
 def check_head(subject: LedgerSubject, noted: str | None = None) -> list[str]:
-    """The hash chain over plans and results, computed again, ends in the ledger's head."""
-    heads = list(audit_heads(subject.ledger))
+    """The hash chain over plans and results, computed again, ends in the ledger's head.
+
+    A head that was noted vouches for what came before it. So it must be one after all links of this
+    run; what may follow are plans and results of others.
+    """
+    heads = [head.hex() for head in audit_heads(subject.ledger)]
     wrong = []
-    if heads[-1] != subject.ledger.audit_head():
-        wrong.append(f"{JOURNAL}: the audit chain computed again ends in {heads[-1].hex()}")
+    if heads[-1] != subject.ledger.audit_head().hex():
+        wrong.append(f"{JOURNAL}: the audit chain computed again ends in {heads[-1]}")
     _, facts = read_seal(subject.run.folder)
+    own, against = own_links(subject)
     for where, value in ((SEAL, str(facts.get("audit_head"))), ("--head", noted)):
-        if value is not None and value.removeprefix("0x").lower() not in {h.hex() for h in heads}:
+        if value is None:
+            continue
+        if plain(value) not in heads:
             wrong.append(f"{where}: {value} is no head of this ledger's audit chain")
+            continue
+        link = heads.index(plain(value))
+        later = [number for number in own if number > link]
+        if later:
+            wrong.append(
+                f"{where}: {value} is the head after {link} of {len(heads) - 1} links; this run's "
+                f"own {_numbers(later)} came later, and for those it does not vouch"
+            )
+        changed = [number for number in against if number > link]
+        if changed:
+            wrong.append(
+                f"{where}: after {value} this run's results were changed on the ledger, by "
+                f"{_numbers(changed)}"
+            )
     return wrong
+
+
+def head_note(subject: LedgerSubject, noted: str | None) -> str:
+    """Whether the noted head, or else the seal's, is the last one, and how many links follow."""
+    heads = [head.hex() for head in audit_heads(subject.ledger)]
+    value = noted or str(read_seal(subject.run.folder)[1].get("audit_head"))
+    if plain(value) not in heads:
+        return ""
+    where, later = "--head" if noted else SEAL, len(heads) - 1 - heads.index(plain(value))
+    if not later:
+        return f"The head of {where} is the ledger's last: no link follows."
+    follow = "1 link follows" if later == 1 else f"{later} links follow"
+    return f"The head of {where} is not the ledger's last: {follow} it."
+
+
+def own_links(subject: LedgerSubject) -> tuple[list[int], list[int]]:
+    """Links of this run (plan, results), and links that bear on it and are not its own."""
+    own = [subject.ledger.plan(subject.plan_hash).link]
+    own += [batch.link for batch in subject.batches if subject.is_own(batch)]
+    against = [
+        batch.link
+        for batch in subject.batches
+        if batch.plan_hash == subject.plan_hash and not subject.is_own(batch)
+    ]
+    for batch in filter(subject.is_own, subject.batches):
+        entries = subject.audits[batch.first_index : batch.first_index + batch.count]
+        against += [audit.superseded_link for audit in entries if audit.superseded]
+    return own, against
+
+
+def plain(head: str) -> str:
+    """A head as it is compared: small letters, no ``0x``."""
+    return head.strip().lower().removeprefix("0x")
+
+
+def _numbers(links: list[int]) -> str:
+    return f"link{'s' if len(links) > 1 else ''} {', '.join(map(str, links))}"
 
 
 def audit_heads(ledger: LedgerView) -> Iterator[bytes]:

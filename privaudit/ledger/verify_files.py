@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, product
 
-import numpy as np
 from safetensors.torch import load_file
 
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell, table_cells
-from privaudit.evaluation.layers import LAYERS, LayerScores, read_layers, sizes_of
 from privaudit.evaluation.records import Record, parse_records
-from privaudit.experiment.cells import Cell
+from privaudit.experiment.cells import Cell, cells_of
 from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.plan import Plan, fingerprint, own_source, read_plan, versions
+from privaudit.experiment.presence import presence
 from privaudit.federation.partition import ADVERSARY
 from privaudit.ledger.book import BOOK, Page, cell_evidence, pages, read_book, training_evidence
 from privaudit.ledger.evidence import RoundEvidence, digest
 from privaudit.ledger.files import (
+    AFTER_THE_RUN,
     MANIFEST,
     SEAL,
     differences,
     is_sealed,
     ledger_files,
+    oddities,
     read_manifest,
     read_seal,
     run_files,
@@ -32,6 +34,7 @@ from privaudit.observation.trace import Trace
 from privaudit.scenario.schema import Scenario
 
 RECORDS = "records.jsonl"
+SEALED = AFTER_THE_RUN | {MANIFEST}
 
 
 class Subject:
@@ -46,10 +49,40 @@ class Subject:
         return self.folder.scenario()
 
     @cached_property
+    def plan(self) -> Plan:
+        """What was planned."""
+        return read_plan(self.folder)
+
+    @cached_property
+    def same_code(self) -> bool:
+        """Whether this is the code, and these the versions, that the run was made with."""
+        return self.plan.audit.digest == own_source().digest and self.plan.versions == versions()
+
+    @cached_property
     def records(self) -> list[Record]:
         """The records."""
         where = str(self.folder.file(RECORDS))
         return parse_records(self.folder.read_lines(RECORDS), where=where)
+
+    @cached_property
+    def checksum(self) -> str:
+        """Of the data: the one whose fingerprint was planned.
+
+        Raises:
+            UserError: the records are of other data.
+        """
+        for record in self.records:
+            if fingerprint(record.dataset.get("checksum", "")) == self.plan.dataset.fingerprint:
+                return record.dataset["checksum"]
+        raise UserError(f"{RECORDS}: not of the data that was planned")
+
+    def presence(self, cell: Cell) -> list[bool]:
+        """The ground truth of a cell, computed again."""
+        return [bool(p) for p in presence(self.scenario, self.checksum, cell)]
+
+    def is_scored(self, cell: Cell) -> bool:
+        """Whether the attacks have scores for it."""
+        return self.folder.file("scores", *place_of(cell)).is_file()
 
     @cached_property
     def cells(self) -> list[TableCell]:
@@ -71,11 +104,16 @@ class Subject:
         ]
 
 
+def place_of(cell: Cell) -> tuple[str, str]:
+    """Folder and name of a cell's file below ``scores`` and ``truth``."""
+    return f"run-{cell.run}", f"{cell.name}.json"
+
+
 def check_manifest(subject: Subject) -> list[str]:
     """Every file of the run has the hash the manifest gives it; none is missing, none new."""
     folder = subject.folder
     wrong = differences(folder, read_manifest(folder), run_files(folder))
-    return [f"{name}: {what}" for name, what in wrong]
+    return [f"{name}: {what}" for name, what in [*wrong, *oddities(folder.path)]]
 
 
 def check_seal(subject: Subject) -> list[str]:
@@ -86,56 +124,8 @@ def check_seal(subject: Subject) -> list[str]:
     listed, _ = read_seal(folder)
     present = [MANIFEST] if folder.file(MANIFEST).is_file() else []
     wrong = differences(folder, listed, [*present, *ledger_files(folder)])
+    wrong += [(name, "no file of a ledger") for name in sorted(listed.keys() - SEALED)]
     return [f"{name}: {what}" for name, what in wrong]
-
-
-def check_records(subject: Subject) -> list[str]:
-    """Records repeat the scenario, the attacks' scores and the ground truth, and nothing else."""
-    resolved, wrong = subject.scenario.model_dump(mode="json"), []
-    for number, record in enumerate(subject.records, start=1):
-        name = f"run-{record.run}/{_cell_of(record).name}.json"
-        if record.configuration != resolved:
-            wrong.append(f"{RECORDS}: line {number} is of another scenario than scenario.json")
-        if record.status != "ok":
-            continue
-        if subject.folder.read_json(f"scores/{name}").get(record.attack) != record.scores:
-            wrong.append(f"scores/{name}: not the scores of {RECORDS} line {number}")
-        if subject.folder.read_json(f"truth/{name}") != record.present:
-            wrong.append(f"truth/{name}: not the truth of {RECORDS} line {number}")
-    return wrong
-
-
-def check_layers(subject: Subject) -> list[str]:
-    """Each line is of a cell of the run: its truth, its rounds, the layers its trace has.
-
-    The scores themselves are of an adversary that learned from its own records: who has the data
-    gets them by running the scenario again, files alone do not give them. A run of before they were
-    measured has none; that the file was not removed the manifest says.
-    """
-    folder = subject.folder
-    found: dict[tuple[int, str], list[LayerScores]] = {}
-    for row in read_layers(folder):
-        cell = Cell(row.run, row.property, row.rule, row.fraction, row.participants)
-        found.setdefault((row.run, cell.name), []).append(row)
-    wrong = []
-    for (run, name), rows in found.items():
-        truth = folder.read_json(f"truth/run-{run}/{name}.json")
-        scored = [row for row in rows if row.scores or row.present]
-        if any(row.present != truth for row in scored):
-            wrong.append(f"{LAYERS}: run {run}, {name}: not the ground truth")
-        elif any(
-            len(row.scores) != len(truth) or not np.isfinite(row.scores).all() for row in scored
-        ):
-            wrong.append(f"{LAYERS}: run {run}, {name}: not one finite score for every round")
-        elif subject.scenario.audit.keep_traces:
-            layout = Trace.open(folder.file("traces", f"run-{run}", name)).layout
-            if {row.layer: row.parameters for row in rows} != sizes_of(layout):
-                wrong.append(f"{LAYERS}: run {run}, {name}: not the layers of its trace")
-    return wrong
-
-
-def _one_each(scores: list[float], rounds: int) -> bool:
-    return len(scores) == rounds and bool(np.isfinite(scores).all())
 
 
 def check_models(subject: Subject) -> list[str]:
@@ -157,13 +147,18 @@ def check_models(subject: Subject) -> list[str]:
 
 
 def check_traces(subject: Subject) -> list[str]:
-    """What the adversary saw is what the federation did: models, averages, its own deltas."""
+    """What the adversary saw is what the federation did: models, averages, its own deltas.
+
+    Without evidence: each trace has all its rounds, from the model that training led to.
+    """
     if not subject.scenario.audit.keep_traces:
         return []
     wrong = []
-    for cell in subject.audited:
+    compare = _trace_differences if subject.plan.ledger != "none" else _trace_outline
+    cells = [c for c in cells_of(subject.scenario) if subject.is_scored(c)]
+    for cell in (f"run-{c.run}/{c.name}" for c in cells):
         try:
-            wrong += list(_trace_differences(subject, cell))
+            wrong += list(compare(subject, cell))
         except UserError as error:
             wrong.append(f"traces/{cell}: {error}")
     return wrong
@@ -171,7 +166,11 @@ def check_traces(subject: Subject) -> list[str]:
 
 def check_book(subject: Subject) -> list[str]:
     """The book follows from the evidence by the reward rule; no round pays more than its budget."""
-    ledger = subject.scenario.ledger
+    ledger, scenario = subject.scenario.ledger, subject.scenario
+    scored = [cell for cell in cells_of(scenario) if subject.is_scored(cell)]
+    trained = product(range(scenario.runs), range(scenario.federation.rounds))
+    due = [f"training/run-{run}/round-{number}" for run, number in trained]
+    due += [f"audit/run-{cell.run}/{cell.name}" for cell in scored]
     numbers = {page.label: page.number for page in subject.book}
     expected = list(pages(subject.folder, ledger, numbers))
     wrong = [
@@ -179,6 +178,7 @@ def check_book(subject: Subject) -> list[str]:
         for page, again in zip(subject.book, expected, strict=True)
         if page != again
     ]
+    wrong += [f"{BOOK}: '{label}' is missing" for label in due if label not in numbers]
     wrong += [
         f"{BOOK}: '{page.label}' pays {page.paid} wei out of a budget of {page.budget}"
         for page in subject.book
@@ -193,6 +193,16 @@ def _broken_links(name: str, rounds: list[RoundEvidence]) -> list[str]:
         for earlier, later in pairwise(rounds)
         if earlier.after != later.before
     ]
+
+
+def _trace_outline(subject: Subject, cell: str) -> Iterator[str]:
+    trace = Trace.open(subject.folder.file("traces", cell))
+    if not trace.whole or len(trace) != subject.scenario.audit.rounds:
+        yield f"traces/{cell}: {len(trace)} rounds of {subject.scenario.audit.rounds}"
+    training = f"training/{cell.partition('/')[0]}.safetensors"
+    first = next(iter(trace))
+    if digest(first.before) != digest(load_file(subject.folder.file(training))["parameters"]):
+        yield f"traces/{cell}: does not start from {training}"
 
 
 def _trace_differences(subject: Subject, cell: str) -> Iterator[str]:
@@ -223,7 +233,3 @@ def _trace_differences(subject: Subject, cell: str) -> Iterator[str]:
             if found != expected:
                 file = f"traces/{cell}/round-{seen.round:06d}.safetensors"
                 yield f"{file}: {what} is not that of the evidence"
-
-
-def _cell_of(record: Record) -> Cell:
-    return Cell(record.run, record.property, record.rule, record.fraction, record.participants)

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from privaudit.audit import run_audit
+from privaudit.data.user_checks import has_dimensions
 from privaudit.errors import UserError, unknown_name
 from privaudit.experiment.world import load_world
 from privaudit.library.result import Result
@@ -42,13 +44,15 @@ def audit_model(
     """Train a federation of this model on these data, listen to it, and say what leaked.
 
     Args:
-        inputs: [N, H, W] uint8 images, [N, L] token ids of texts (0 = padding), or [N, F] numbers.
+        inputs: [N, H, W] or [N, H, W, C] uint8 images (C 1 or 3), [N, L] token ids of texts (0 =
+            padding), or [N, F] numbers; arrays, tensors or data frames.
         labels: [N] whole numbers or strings, the main task.
-        properties: name -> [N] private property: 1 or True present, 0 or False absent, -1 unknown.
+        properties: name -> [N] private property: 1 or True present, 0 or False absent; -1, NaN, NA
+            and what is masked are unknown.
         model: a module class defined at the top level of a module or notebook, or its name
             ``"package.module:Class"``, or a bundled model; None = the bundled one for this kind of
-            data. Of ``num_classes``, ``side``, ``vocabulary_size``, ``features``
-            it is given those its constructor names.
+            data. Of ``num_classes``, ``height``, ``width``, ``in_channels``, ``side`` (of square
+            images), ``vocabulary_size`` and ``features`` it is given those its constructor names.
         model_options: further arguments of the constructor.
         groups: [N] natural client (writer, hospital) of each record.
         kind: ``image``, ``text`` or ``table``; None = seen from ``inputs``.
@@ -113,33 +117,60 @@ def _arrays(
     given = {"inputs": inputs, "labels": labels}
     given |= {f"property.{name}": values for name, values in properties.items()}
     given |= {} if groups is None else {"groups": groups}
-    arrays = {}
-    for name, values in given.items():
-        try:
-            arrays[name] = np.asarray(values)
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise UserError(f"not an array: {error}", where=name) from error
-        if arrays[name].dtype == object:  # a column of a data frame holds its texts like this
-            arrays[name] = _without_objects(arrays[name], name)
-    return arrays
+    return {name: _array(values, name) for name, values in given.items()}
 
 
-def _without_objects(values: np.ndarray, name: str) -> np.ndarray:
-    if values.ndim == 1 and all(isinstance(value, str) for value in values):
-        return values.astype(str)
+def _array(values: ArrayLike, name: str) -> np.ndarray:
+    """Numbers or texts; what is masked or NA is NaN or an empty text in a property, else refused.
+
+    Columns of a data frame hold texts, and numbers that may be NA, as Python objects.
+    """
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"not an array: {error}", where=name) from error
+    missing = np.array(np.ma.getmaskarray(values)) if np.ma.isMaskedArray(values) else None
+    if array.dtype == object:
+        missing = np.asarray(pd.isna(array)) if missing is None else missing | pd.isna(array)
+        array = _without_objects(array, missing, name)
+    if missing is None or not missing.any():
+        return array
+    if not name.startswith("property."):
+        first = int(missing.reshape(len(missing), -1).any(axis=1).argmax()) + 1
+        raise UserError(
+            f"{int(missing.sum())} missing values (the first in record {first})",
+            where=name,
+            remedy="fill them in or leave these records out",
+        )
+    return (
+        np.where(missing, "", array)
+        if array.dtype.kind == "U"
+        else np.where(missing, np.nan, array.astype(float))
+    )
+
+
+def _without_objects(values: np.ndarray, missing: np.ndarray, name: str) -> np.ndarray:
+    """Texts, or numbers and booleans; 0 or "" where missing."""
+    known = values[~missing]
+    if values.ndim == 1 and all(isinstance(value, str) for value in known):
+        return np.where(missing, "", values).astype(str)
+    if all(isinstance(value, int | float | np.number | np.bool_) for value in known):
+        numbers = np.where(missing, 0, values).astype(float)
+        whole = all(isinstance(value, int | np.integer | np.bool_) for value in known)
+        return numbers.astype(np.int64) if whole else numbers
     raise UserError("holds Python objects, not numbers or texts", where=name)
 
 
 def _kind(inputs: np.ndarray) -> str:
-    if inputs.ndim == 3 and inputs.dtype == np.uint8:
+    if inputs.dtype == np.uint8 and has_dimensions(inputs, "image"):
         return "image"
     if inputs.ndim == 2 and inputs.dtype.kind == "f":
         return "table"
     raise UserError(
         f"cannot tell what {inputs.dtype} of shape {list(inputs.shape)} holds",
         where="inputs",
-        remedy="images are [N, H, W] uint8; for [N, L] or [N, F] whole numbers say kind='text' or "
-        "kind='table'",
+        remedy="images are [N, H, W] or [N, H, W, C] uint8, C 1 or 3; for [N, L] or [N, F] whole "
+        "numbers say kind='text' or kind='table'",
     )
 
 

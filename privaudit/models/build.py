@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,16 +33,44 @@ class InputShape:
     Attributes:
         kind: ``image``, ``text`` or ``table``.
         num_classes: classes of the main task.
-        side: side of an image (0 otherwise).
+        height: of an image, in pixels (0 otherwise).
+        width: of an image, in pixels (0 otherwise).
+        in_channels: of an image, 1 or 3 (0 otherwise).
         vocabulary_size: token ids of a text (0 otherwise).
         features: columns of a table (0 otherwise).
     """
 
     kind: str
     num_classes: int
-    side: int = 0
+    height: int = 0
+    width: int = 0
+    in_channels: int = 0
     vocabulary_size: int = 0
     features: int = 0
+
+    @classmethod
+    def of(
+        cls, kind: str, inputs: tuple[int, ...], *, num_classes: int, vocabulary_size: int = 0
+    ) -> InputShape:
+        """From the kind of data and the shape of its inputs, records included."""
+        if kind == "image":
+            height, width, in_channels = (*inputs[1:], 1)[:3]
+            return cls(kind, num_classes, height, width, in_channels)
+        features = inputs[1] if kind == "table" else 0
+        return cls(kind, num_classes, vocabulary_size=vocabulary_size, features=features)
+
+    def facts(self) -> dict[str, int]:
+        """What a constructor may ask for by name; ``side`` only where an image is square."""
+        facts = {
+            "num_classes": self.num_classes,
+            "height": self.height,
+            "width": self.width,
+            "in_channels": self.in_channels,
+            "side": self.height if self.height == self.width else 0,
+            "vocabulary_size": self.vocabulary_size,
+            "features": self.features,
+        }
+        return {name: value for name, value in facts.items() if value}
 
 
 def check_model(name: str, kind: str) -> None:
@@ -80,8 +108,9 @@ def model_source(name: str) -> Source:
 def build_model(name: str, options: Mapping[str, Any], shape: InputShape, seed: Seed) -> nn.Module:
     """The model ``name`` with its options, its initial weights drawn from ``seed``.
 
-    A class of the user's own receives its options and, of ``num_classes``, ``side``,
-    ``vocabulary_size`` and ``features``, those its constructor names.
+    A class of the user's own receives its options and, of ``num_classes``, ``height``, ``width``,
+    ``in_channels``, ``side`` (of square images), ``vocabulary_size`` and ``features``, those its
+    constructor names.
 
     Raises:
         UserError: unknown model, wrong kind of data, or options the constructor does not take.
@@ -105,22 +134,13 @@ def build_model(name: str, options: Mapping[str, Any], shape: InputShape, seed: 
 
 def model_arguments(name: str, options: Mapping[str, Any], shape: InputShape) -> dict[str, Any]:
     """What the constructor of the model ``name`` is given: its options, and facts of the data."""
-    return {**_facts_for(_class_of(name), shape), **options}
+    taken = inspect.signature(_class_of(name)).parameters
+    facts = {fact: value for fact, value in shape.facts().items() if fact in taken}
+    return {**facts, **options}
 
 
 def _class_of(name: str) -> type[nn.Module]:
     return _load_class(name) if ":" in name else MODELS[name][1]
-
-
-def _facts_for(model_class: Callable[..., Any], shape: InputShape) -> dict[str, int]:
-    taken = inspect.signature(model_class).parameters
-    facts = {
-        "num_classes": shape.num_classes,
-        "side": shape.side,
-        "vocabulary_size": shape.vocabulary_size,
-        "features": shape.features,
-    }
-    return {name: value for name, value in facts.items() if name in taken and value}
 
 
 def _load_class(path: str) -> type[nn.Module]:

@@ -1,4 +1,4 @@
-"""A convolutional network for 28x28 images."""
+"""A convolutional network for small images."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ class ImageCNN(nn.Module):
 
     Args:
         num_classes: width of the output.
-        channels: output channels of each convolution; every one halves the side (28, 14, 7 ...).
+        channels: output channels of each convolution; every one halves the sides (28, 14, 7 ...).
         hidden: width of the dense layer before the output.
-        side: height and width of an image.
+        height: of an image, in pixels.
+        width: of an image, in pixels.
+        in_channels: of an image; 1 for grey, 3 for colour.
 
     Raises:
         ValueError: more convolutions than the image has halves.
@@ -33,21 +35,23 @@ class ImageCNN(nn.Module):
         num_classes: int,
         channels: Sequence[int] = (32, 64),
         hidden: int = 128,
-        side: int = 28,
+        height: int = 28,
+        width: int = 28,
+        in_channels: int = 1,
     ) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList()
-        previous = 1
-        for width in channels:
-            self.convolutions.append(nn.Conv2d(previous, width, 3, padding=1))
-            previous, side = width, side // 2
-        if side < 1:
+        previous = in_channels
+        for maps in channels:
+            self.convolutions.append(nn.Conv2d(previous, maps, 3, padding=1))
+            previous, height, width = maps, height // 2, width // 2
+        if min(height, width) < 1:
             raise ValueError(f"{len(channels)} poolings leave nothing of the image")
-        self.hidden = nn.Linear(previous * side * side, hidden)
+        self.hidden = nn.Linear(previous * height * width, hidden)
         self.output = nn.Linear(hidden, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits [b, num_classes] of images [b, 1, side, side]."""
+        """Logits [b, num_classes] of images [b, in_channels, height, width]."""
         maps = images
         for convolution in self.convolutions:
             # Max-pooling is several times faster on a CPU with the channels innermost.

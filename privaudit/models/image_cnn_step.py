@@ -2,7 +2,7 @@
 
 What it does otherwise than autograd (docs/performance.md has the gain):
 
-- the first convolution has one input channel: a product of small windows of the images;
+- the first convolution has few input channels: a product of small windows of the images;
 - of the outputs in a pooling window only the largest has a slope: weight gradients are weighted
   sums of the windows that won, a quarter of the work of a product;
 - several small batches go through the layers together, and only their weight gradients are taken
@@ -56,7 +56,8 @@ class ImageCNNStep(Stepper):
     def gradients(self, samples: Samples, batches: Sequence[np.ndarray], out: Tensor) -> None:
         """As :meth:`Stepper.gradients`; small batches share a pass through the layers."""
         sizes = [len(batch) for batch in batches]
-        record = len(self.parameters[0]) * samples.inputs[0].numel()
+        height, width = samples.inputs.shape[1:3]
+        record = len(self.parameters[0]) * height * width
         for first, last in _shared_passes(sizes, TOGETHER // record):
             inputs, labels = samples.batch(np.concatenate(batches[first:last]), self.device)
             self.backward(inputs, labels, sizes[first:last], out[first:last])
@@ -73,7 +74,7 @@ class ImageCNNStep(Stepper):
         """Mean gradients of consecutive batches, into the rows of ``out`` [len(sizes), P].
 
         Args:
-            inputs: [b, 1, side, side].
+            inputs: [b, C, H, W].
             labels: [b].
             sizes: records of each batch; they sum to b.
 
@@ -162,20 +163,21 @@ def _shared_passes(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]
 
 
 def _first_convolution(images: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Windows of images [b, 1, H, W] and the maps without bias [b, O, h, 4 w].
+    """Windows of images [b, C, H, W] and the maps without bias [b, O, h, 4 w].
 
-    A window is 3 x 4 pixels, what two neighbours of a line see: their outputs are one product with
-    12 x 2 O weights, a shape that matrix products like better than 9 x O. Each place of the pooled
-    map has two windows; its four outputs lie side by side.
+    A window is C x 3 x 4 pixels, what two neighbours of a line see: their outputs are one product
+    with 12 C x 2 O weights, a shape that matrix products like better than 9 C x O. Each place of
+    the pooled map has two windows; its four outputs lie side by side.
     """
-    b, _, height, width = images.shape
-    padded = functional.pad(images.squeeze(1), (1, 1, 1, 1)).flatten(1)
-    windows = padded.index_select(1, _pixels(height, width)).view(-1, 12)
-    both = weight.new_zeros(3, 4, 2, len(weight))
-    kernel = weight.permute(2, 3, 1, 0).squeeze(2)  # [3, 3, O]
-    both[:, :3, 0] = kernel
-    both[:, 1:, 1] = kernel
-    maps = windows @ both.view(12, -1)
+    b, channels, height, width = images.shape
+    padded = functional.pad(images, (1, 1, 1, 1)).flatten(1)
+    pixels = _pixels(channels, height, width)
+    windows = padded.index_select(1, pixels).view(-1, 12 * channels)
+    both = weight.new_zeros(channels, 3, 4, 2, len(weight))
+    kernel = weight.permute(1, 2, 3, 0)  # [C, 3, 3, O]
+    both[:, :, :3, 0] = kernel
+    both[:, :, 1:, 1] = kernel
+    maps = windows @ both.view(12 * channels, -1)
     return windows, maps.view(b, height // 2, -1, len(weight)).permute(0, 3, 1, 2)
 
 
@@ -188,17 +190,17 @@ def _first_weights(
     each = 2 * slope.shape[2] * slope.shape[3]
     for row, span in zip(rows, spans, strict=True):
         some = slice(span.start * each, span.stop * each)
-        both = (layer.inputs[some].T @ flat[some]).view(3, 4, 2, -1)
-        row.copy_((both[:, :3, 0] + both[:, 1:, 1]).permute(2, 0, 1).unsqueeze(1))
+        both = (layer.inputs[some].T @ flat[some]).view(row.shape[1], 3, 4, 2, -1)
+        row.copy_((both[:, :, :3, 0] + both[:, :, 1:, 1]).permute(3, 0, 1, 2))
 
 
 @cache
-def _pixels(height: int, width: int) -> Tensor:
+def _pixels(channels: int, height: int, width: int) -> Tensor:
     """Where in a flat padded image the pixels of each window are, place after place."""
     wide = width + 2
-    shape = (height // 2, width // 2, 2, 3, 4)
-    places = torch.arange((height + 2) * wide)
-    return places.as_strided(shape, (2 * wide, 2, wide, wide, 1)).flatten()
+    shape = (height // 2, width // 2, 2, channels, 3, 4)
+    places = torch.arange(channels * (height + 2) * wide)
+    return places.as_strided(shape, (2 * wide, 2, wide, (height + 2) * wide, wide, 1)).flatten()
 
 
 def _weights(

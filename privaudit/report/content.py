@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.layers import read_layers
 from privaudit.evaluation.records import Record, parse_records
+from privaudit.experiment.data_sheet import DATA
 from privaudit.experiment.folder import REMARKS, RunFolder
+from privaudit.experiment.plan import PLAN
 from privaudit.experiment.training import training_rows
 from privaudit.ledger.book import Page, read_book
-from privaudit.ledger.entries import AUDITS
-from privaudit.ledger.files import file_sha256
+from privaudit.ledger.entries import AUDITS, plan_file, plan_hash
 from privaudit.report.layers import LayerCell, layer_cells
 from privaudit.scenario.schema import Scenario
 
@@ -30,10 +31,13 @@ class Content:
         training: metrics of every round of ordinary training, of every run.
         timings: seconds by stage.
         book: rounds of the ledger; empty without a ledger.
-        scenario_sha256: of ``scenario.json``; the ledger has it as the audit plan.
+        plan_file: name of the file that the ledger has as the audit plan.
+        plan_sha256: its SHA-256.
         layers: one per layer of the model and property; empty where they were not measured.
         audits: entries of the records as the ledger took them; empty without a ledger.
         remarks: what a reader must know of the model; most have none.
+        data: counts of the data set and of what the roles hold
+            (:func:`privaudit.experiment.data_sheet.describe_data`).
     """
 
     scenario: Scenario
@@ -42,10 +46,12 @@ class Content:
     training: Sequence[dict[str, Any]] = ()
     timings: Sequence[dict[str, Any]] = ()
     book: Sequence[Page] = ()
-    scenario_sha256: str = ""
+    plan_file: str = PLAN
+    plan_sha256: str = ""
     layers: Sequence[LayerCell] = ()
     audits: Sequence[dict[str, Any]] = ()
     remarks: Sequence[str] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -76,10 +82,12 @@ def read_content(folder: RunFolder) -> Content:
         training_rows(folder, scenario.runs),
         folder.read_lines("timings.jsonl"),
         read_book(folder),
-        file_sha256(folder.file("scenario.json")),
+        plan_file(folder),
+        plan_hash(folder).hex(),
         layer_cells(read_layers(folder), records),
         folder.read_lines(AUDITS) if folder.file(AUDITS).is_file() else (),
         folder.read_json(REMARKS) if folder.file(REMARKS).is_file() else (),
+        folder.read_json(DATA) if folder.file(DATA).is_file() else {},
     )
 
 

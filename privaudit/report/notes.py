@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from privaudit.evaluation.cells import TableCell
 from privaudit.report.published import published_gaps
@@ -208,10 +209,15 @@ def assumptions(scenario: Scenario) -> list[tuple[str, str]]:
         ("Parameters of the audited rounds", _trajectory(scenario)),
         ("When the property is there", _schedule(scenario)),
         ("Other clients", _others(scenario)),
-        ("Data", f"{scenario.data.name}, dealt by partition '{federation.partition}'"),
+        ("Data", f"{_data_named(scenario)}, dealt by partition '{federation.partition}'"),
         ("Training", training),
     ]
     return [*rows, ("Defences", defence)] if (defence := _defences(scenario)) else rows
+
+
+def _data_named(scenario: Scenario) -> str:
+    path = scenario.data.options.get("path")
+    return f"{scenario.data.name}, file {Path(path).name}" if path else scenario.data.name
 
 
 def _trajectory(scenario: Scenario) -> str:

@@ -11,6 +11,7 @@ from privaudit.ledger.entries import AUDITS_NOTE, audit_facts, audit_table
 from privaudit.ledger.tables import NOTE, client_table, rewards_summary
 from privaudit.report import notes, provenance, tables
 from privaudit.report.content import Content, training_lines
+from privaudit.report.data import column_table, data_rows
 from privaudit.report.drawings import Drawing, inline
 from privaudit.report.html import Row, Rows, frame_rows, render_page
 from privaudit.report.layers import NOTE as LAYERS_NOTE
@@ -21,6 +22,7 @@ from privaudit.report.verdict import basis, comparisons, verdicts
 SECTIONS = (
     ("verdict", "Verdict"),
     ("assumed", "What was assumed"),
+    ("data", "The data"),
     ("accuracy", "Inference accuracy"),
     ("layers", "Which layer leaks"),
     ("figures", "Figures"),
@@ -34,7 +36,7 @@ SECTIONS = (
 def page(content: Content, figures: Sequence[Drawing]) -> str:
     """The report as HTML."""
     scenario, cells, layers = content.scenario, content.cells, content.layers
-    absent = {"layers": not layers, "figures": not figures}
+    absent = {"layers": not layers, "figures": not figures, "data": not content.data}
     return render_page(
         "report.html.j2",
         title=content.title,
@@ -44,6 +46,8 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         comparisons=comparisons(cells),
         basis=basis(scenario, cells),
         assumptions=notes.assumptions(scenario),
+        data=data_rows(content.data),
+        columns=frame_rows(column_table(content.data)) if content.data.get("columns") else None,
         table=wide_rows(cells),
         reading=notes.reading(scenario),
         source=scenario.report.published_source,
@@ -58,7 +62,9 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         rewards_note=NOTE,
         clients=frame_rows(client_table(content.book)) if content.book else None,
         audits=_audits(content),
-        audit_facts=audit_facts(content.scenario_sha256, content.audits) if content.audits else [],
+        audit_facts=audit_facts(content.plan_file, content.plan_sha256, content.audits)
+        if content.audits
+        else [],
         audits_note=AUDITS_NOTE,
         statistics=notes.statistics(scenario, cells),
         metrics=frame_rows(tables.metrics_table(cells), headers=1),

@@ -12,6 +12,7 @@ from privaudit.ledger.entries import AUDITS_NOTE, audit_facts, audit_table
 from privaudit.ledger.tables import NOTE, client_rows, client_table, rewards_summary
 from privaudit.report import notes, provenance, tables
 from privaudit.report.content import Content, training_lines
+from privaudit.report.data import column_table, data_rows
 from privaudit.report.drawings import Drawing
 from privaudit.report.layers import NOTE as LAYERS_NOTE
 from privaudit.report.layers import layer_rows, layer_sentences, layer_table
@@ -30,6 +31,7 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
         *(markdown_text(line) for line in [*comparisons(cells), *basis(scenario, cells)]),
         "## What was assumed",
         _pairs(notes.assumptions(scenario)),
+        *_data(content),
         "## Inference accuracy",
         tables.render(cells, "markdown"),
         _bullets([*notes.reading(scenario), *notes.published_notes(scenario, cells)]),
@@ -86,6 +88,7 @@ def report_json(content: Content) -> str:
         "comparisons": comparisons(cells),
         "basis": basis(scenario, cells),
         "assumptions": dict(notes.assumptions(scenario)),
+        "data": dict(content.data) or None,
         "cells": json.loads(tables.render(cells, "json")),
         "published_source": scenario.report.published_source,
         "published_outside": published_gaps(scenario, cells),
@@ -103,6 +106,17 @@ def report_json(content: Content) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def _data(content: Content) -> list[str]:
+    if not content.data:
+        return []
+    columns = column_table(content.data)
+    return [
+        "## The data",
+        _pairs(data_rows(content.data)),
+        *([_table(columns)] if len(columns) else []),
+    ]
+
+
 def _layers(content: Content) -> list[str]:
     if not content.layers:
         return []
@@ -113,7 +127,7 @@ def _layers(content: Content) -> list[str]:
 def _audits(content: Content) -> list[str]:
     if not content.audits:
         return []
-    facts = _pairs(audit_facts(content.scenario_sha256, content.audits))
+    facts = _pairs(audit_facts(content.plan_file, content.plan_sha256, content.audits))
     return ["### Audit entries", facts, _table(audit_table(content.audits)), AUDITS_NOTE]
 
 

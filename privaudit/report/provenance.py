@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from privaudit.evaluation.records import Record
+from privaudit.experiment.plan import PLAN
 from privaudit.report.content import Content
 from privaudit.scenario.load import bundled, load_scenario
 from privaudit.scenario.schema import Scenario
@@ -26,7 +27,9 @@ FILES = (
     ("../records.jsonl", "the records: scores and ground truth of every cell and run"),
     ("../layers.jsonl", "scores from each layer alone"),
     ("../scenario.toml", "the scenario, every setting included, to run again"),
-    ("../scenario.json", "the same, as its SHA-256 is taken"),
+    ("../scenario.json", "the same as JSON"),
+    ("../plan.json", "the plan: scenario, data, versions, whose code"),
+    ("../data.json", "the data in counts, and what each column became"),
     ("../timings.jsonl", "seconds"),
     ("../manifest.json", "SHA-256 of every file of the run"),
 )
@@ -35,7 +38,12 @@ FILES = (
 def files_beside(content: Content) -> list[tuple[str, str]]:
     """(path relative to the report, what it is)."""
     paid = [("rewards.csv", "payments by ledger round and client")] if content.book else []
-    return [*FILES[:6], *paid, *FILES[6:]]
+    kept = [
+        (name, what)
+        for name, what in FILES[6:]
+        if name != f"../{PLAN}" or content.plan_file == PLAN
+    ]
+    return [*FILES[:6], *paid, *kept]
 
 
 def command(scenario: Scenario) -> str:
@@ -62,7 +70,7 @@ def facts(content: Content) -> list[tuple[str, str]]:
         ("Scenario", content.scenario.name),
         ("Root seed", str(content.scenario.seed)),
         *record_facts(content.records),
-        ("scenario.json, SHA-256", content.scenario_sha256),
+        (f"{content.plan_file}, SHA-256", content.plan_sha256),
     ]
 
 
@@ -72,14 +80,33 @@ def record_facts(records: Sequence[Record]) -> list[tuple[str, str]]:
     for record in records:
         for name, version in record.versions.items():
             versions.setdefault(name, set()).add(version)
-    commits = sorted({record.commit or "none (not run from a checkout)" for record in records})
+    commits = sorted({_commit(record) for record in records})
+    code = {(f"Code of attack '{r.attack}'", _origin(r.attack_source)) for r in records}
+    code |= {("Code of the model", _origin(r.model_source)) for r in records}
     data = sorted({(r.dataset.get("name", "?"), r.dataset.get("checksum", "?")) for r in records})
     shown = ", ".join(f"{name} {' / '.join(sorted(v))}" for name, v in versions.items())
     return [
         ("Versions", shown),
         ("Git commit", ", ".join(commits)),
+        *((what, origin) for what, origin in sorted(code) if origin),
         *((f"Data set '{name}', SHA-256", checksum) for name, checksum in data),
     ]
+
+
+def _commit(record: Record) -> str:
+    if record.commit is None:
+        return "none (not run from a checkout)"
+    return (
+        f"{record.commit} (with changes that are in no commit)" if record.dirty else record.commit
+    )
+
+
+def _origin(source: dict[str, str]) -> str:
+    """Whose code it is; empty for a record of before that was kept."""
+    if not source:
+        return ""
+    owner = f"{source['distribution']} {source['version']}".strip() or "no distribution"
+    return f"{owner}, SHA-256 {source['digest']}"
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -16,6 +16,7 @@ __all__ = [
     "Content",
     "footnotes",
     "read_content",
+    "render_report",
     "training_summary",
     "write_report",
 ]
@@ -23,15 +24,22 @@ __all__ = [
 
 def write_report(folder: RunFolder) -> None:
     """Write all forms of the report; the same records give the same bytes."""
+    for name, text in render_report(folder).items():
+        folder.write_text(name, text)
+
+
+def render_report(folder: RunFolder) -> dict[str, str]:
+    """Name of every file of the report -> its text."""
     content = read_content(folder)
     figures = drawings(content)
-    for drawing in figures:
-        folder.write_text(f"report/figures/{drawing.name}.svg", drawing.svg)
-    folder.write_text("report/table.csv", tables.render(content.cells, "csv"))
-    folder.write_text("report/table.md", plain.table_markdown(content))
-    folder.write_text("report/table.tex", plain.table_latex(content))
-    folder.write_text("report/report.md", plain.report_markdown(content, figures))
-    folder.write_text("report/report.json", plain.report_json(content))
-    folder.write_text("report/index.html", page(content, figures))
+    files = {f"report/figures/{drawing.name}.svg": drawing.svg for drawing in figures} | {
+        "report/table.csv": tables.render(content.cells, "csv"),
+        "report/table.md": plain.table_markdown(content),
+        "report/table.tex": plain.table_latex(content),
+        "report/report.md": plain.report_markdown(content, figures),
+        "report/report.json": plain.report_json(content),
+        "report/index.html": page(content, figures),
+    }
     if content.book:
-        folder.write_text("report/rewards.csv", payments_csv(content.book))
+        files["report/rewards.csv"] = payments_csv(content.book)
+    return files

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import math
+import os
 import reprlib
 import tomllib
 from collections.abc import Sequence
@@ -36,14 +37,19 @@ def bundled() -> dict[str, Path]:
 def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> Scenario:
     """Read a bundled scenario by name, or a ``.toml`` file by path, and apply the overrides.
 
+    A relative ``data.path`` becomes absolute: in a file it starts at the file's folder, in an
+    override at the working folder.
+
     Raises:
         UserError: no such scenario, not TOML, unknown key (with the nearest match), value out of
             range, or an override that is not ``key=value``.
     """
     file = _find(name_or_path)
     table = _read(file)
+    _anchor(table, file.parent)
     for override in overrides:
         _apply(table, override)
+    _anchor(table, Path())
     return check_scenario(table, where=file.name)
 
 
@@ -67,6 +73,7 @@ def load_sweep(
         values = [_parse_value(part) for part in _at_commas(text)]
         table = scenario.model_dump(mode="json")
         table["sweep"] = {"key": key.strip(), "values": values}
+        _anchor(table, Path())
         scenario = check_scenario(table, where="--over")
     if scenario.sweep is None:
         raise UserError(
@@ -177,13 +184,31 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > MAX_BYTES:
             raise UserError(f"larger than {MAX_BYTES} bytes", where=str(file))
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except UserError:
         raise
     except (OSError, ValueError, RecursionError) as error:  # bytes, syntax, numbers, nesting
         raise UserError(
             f"not a readable TOML file: {error}", where=str(file), remedy="correct the file"
         ) from error
+
+
+def _anchor(table: dict[str, Any], folder: Path) -> None:
+    """Make a relative path of the data, or of a sweep over data, one from this folder."""
+    data, sweep = table.get("data"), table.get("sweep")
+    if isinstance(data, dict) and isinstance(data.get("path"), str):
+        data["path"] = _absolute(data["path"], folder)
+    if isinstance(sweep, dict) and sweep.get("key") == "data.path":
+        values = sweep.get("values")
+        if isinstance(values, list):
+            sweep["values"] = [_absolute(v, folder) if isinstance(v, str) else v for v in values]
+
+
+def _absolute(path: str, folder: Path) -> str:
+    try:
+        return os.path.abspath(folder / Path(path).expanduser())
+    except (ValueError, RuntimeError):  # no path, or a home nobody has: refused when it is opened
+        return path
 
 
 def _apply(table: dict[str, Any], override: str) -> None:

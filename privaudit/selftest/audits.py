@@ -21,11 +21,13 @@ from privaudit.experiment.cells import Cell, cells_of, trace_folder
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.holdings import holdings_of
 from privaudit.experiment.observing import observe_cells
+from privaudit.experiment.plan import Plan, make_plan
 from privaudit.experiment.training import train_run
 from privaudit.experiment.world import World
 from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
 from privaudit.selftest.world import KnownWorld
+from privaudit.source import source_of_package
 from privaudit.statistics.runs import RunScores
 
 Attacks = Sequence[type[Attack]]
@@ -60,6 +62,8 @@ def audit(world: KnownWorld, seed: Seed, attacks: Attacks) -> Audited:
     """One audit from data to table cell, in a folder that is removed afterwards."""
     scenario = world.scenario(seed, [attack.name for attack in attacks])
     made = World(scenario, world.dataset(seed))
+    sources = {a.name: source_of_package(a.__module__.partition(".")[0]) for a in attacks}
+    plan = make_plan(scenario, made.dataset, attacks=sources)
     with (
         TemporaryDirectory(prefix="privaudit-self-test-") as place,
         RunFolder.create(Path(place) / "run", scenario, resume=False) as folder,
@@ -68,13 +72,15 @@ def audit(world: KnownWorld, seed: Seed, attacks: Attacks) -> Audited:
         records = [
             record.model_copy(update={"holdings": held[cell.run, cell.property, cell.participants]})
             for cell in cells_of(scenario)
-            for record in _cell(made, folder, cell, attacks)
+            for record in _cell(made, plan, folder, cell, attacks)
         ]
     runs = {attack.name: _runs(records, attack.name) for attack in attacks}
     return Audited({cell.attack: cell for cell in table_cells(records)}, runs)
 
 
-def _cell(world: World, folder: RunFolder, cell: Cell, attacks: Attacks) -> Iterator[Record]:
+def _cell(
+    world: World, plan: Plan, folder: RunFolder, cell: Cell, attacks: Attacks
+) -> Iterator[Record]:
     train_run(world, folder, cell.run)
     observe_cells(world, folder, [cell])
     view = Trace.open(trace_folder(folder, cell)).view()
@@ -85,7 +91,12 @@ def _cell(world: World, folder: RunFolder, cell: Cell, attacks: Attacks) -> Iter
     for attack in made:
         scores = [float(score) for score in attack.score()]
         yield judge(
-            world.scenario, world.dataset, cell, attack.name, scores=scores, present=present
+            plan,
+            cell,
+            attack.name,
+            checksum=world.dataset.checksum,
+            scores=scores,
+            present=present,
         )
 
 

@@ -25,6 +25,7 @@ LAYERS = [
     ["evaluation"],
     ["ledger"],
     ["report"],
+    ["ledger.verification", "ledger.verify_report"],
     ["audit", "inventory", "memory", "selftest", "doctor", "trial"],
     ["library", "estimate"],
     ["dilution", "sweep"],

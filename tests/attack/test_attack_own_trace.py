@@ -14,8 +14,11 @@ from ledger_runs import run_command
 from torch import Tensor, nn
 
 import privaudit
+from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.layout import Layout
+from privaudit.models.build import InputShape, build_model
 from privaudit.observation.trace import TraceWriter
+from privaudit.randomness import Seed
 
 MODEL = "small_models:Dense"
 ROUNDS, BATCH, LR = 40, 16, 0.1
@@ -205,6 +208,39 @@ def test_options_of_an_attack_are_printed_and_can_be_set(
     }.items():
         assert message in refused(place, capsys, *given, "--attack-option", wrong)
     assert "at least 19" in refused(place, capsys, *given, "--references", "5")
+
+
+def test_colour_images_are_attacked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The bundled CNN on pictures of 8 x 6 pixels in three colours."""
+    rng = np.random.default_rng(3)
+
+    def shots(secret: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        images = rng.integers(0, 100, (len(secret), 8, 6, 3)).astype(np.uint8)
+        images[:, :, :, 0] += (150 * secret[:, None, None]).astype(np.uint8)
+        return images, rng.integers(0, 2, len(secret))
+
+    shape = InputShape("image", num_classes=2, height=8, width=6, in_channels=3)
+    engine = Engine(build_model("cnn", {"channels": [3], "hidden": 5}, shape, Seed(1)))
+    weights = engine.initial
+    facts = {"lr": LR, "batch_size": BATCH, "others": "without"}
+    with TraceWriter(tmp_path / "trace", weights, engine.layout, about=facts) as trace:
+        for present in PRESENT:
+            secrets = [rng.integers(0, 2, BATCH), np.full(BATCH, int(present))]
+            held = [Samples.of(*shots(secret)) for secret in secrets]
+            grads = [engine.gradients(weights, one, [np.arange(BATCH)], Seed(0))[0] for one in held]
+            deltas = [-LR * gradient for gradient in grads]
+            mean = (deltas[0] + deltas[1]) / 2
+            trace.append(mean, deltas[0], own_weight=0.5, participants=2)
+            weights = weights + mean
+    secret = np.arange(240) % 2
+    images, labels = shots(secret)
+    np.savez(tmp_path / "mine.npz", inputs=images, labels=labels, secret=secret)
+    given = ["--auxiliary", str(tmp_path / "mine.npz"), "--model", "cnn"]
+    given += ["--option", "channels=[3]", "--option", "hidden=5", "--json"]
+    assert run_command("attack", str(tmp_path / "trace"), *given) == 0
+    [row] = json.loads(capsys.readouterr().out)["scores"]
+    scores = np.array(row["scores"])
+    assert privaudit.evaluate(scores[PRESENT], scores[~PRESENT]).auc.value > 0.9
 
 
 ROWS = np.zeros((6, 5), dtype=np.float32)

@@ -74,17 +74,24 @@ def test_without_its_node_it_cannot_be_verified(
     assert "JSON-RPC chain" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_another_run_can_use_the_same_contract(
-    on_node: Path, place: list[str], tmp_path: Path, seed: int
+def test_another_run_can_use_the_same_contract_but_not_the_same_plan(
+    on_node: Path, place: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of the same plan (seed 1), which is registered already, or of another."""
-    contract = read_seal(RunFolder(on_node))[1]["contract"]
+    facts = read_seal(RunFolder(on_node))[1]
+    options = ["--contract", facts["contract"], "--workers", "1"]
+    capsys.readouterr()
+    assert run_command("run", *RUN, *options, "--out", str(tmp_path / "same"), *place) == 2
+    assert "has this very plan already" in capsys.readouterr().err
     out = tmp_path / "second"
-    options = ["--contract", contract, "--set", f"seed={seed}", "--workers", "1"]
-    assert run_command("run", *RUN, *options, "--out", str(out), *place) == 0
-    for run in (on_node, out):
+    more = ["--set", "seed=2"]
+    assert run_command("run", *RUN, *options, *more, "--out", str(out), *place) == 0
+    for run, said in ((on_node, "not the ledger's last: 3 links follow"), (out, "no link follows")):
+        capsys.readouterr()
         assert run_command("verify", str(run), *place[:2]) == 0
+        assert said in " ".join(capsys.readouterr().out.split())
+    noted = ["--head", facts["audit_head"]]
+    assert run_command("verify", str(on_node), *place[:2], *noted) == 0
+    assert run_command("verify", str(out), *place[:2], *noted) == 1  # it came before that run
 
 
 def test_a_contract_with_other_code_is_refused(

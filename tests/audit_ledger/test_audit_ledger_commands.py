@@ -12,6 +12,7 @@ from ledger_runs import SMALL, run_command
 
 from privaudit.experiment.folder import RunFolder
 from privaudit.ledger.accounts import PASSWORD_VARIABLE, create_keystore
+from privaudit.ledger.files import noted_head
 
 RUN = [part for value in SMALL for part in ("--set", value)]
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody answers
@@ -79,6 +80,21 @@ def test_writing_the_report_again_keeps_the_run_verified(
     assert run_command("report", str(copied.path)) == 0
     assert run_command("verify", str(copied.path)) == 0
     assert "Not verified" not in capsys.readouterr().out
+
+
+def test_a_run_ends_with_the_head_to_keep(
+    copied: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = noted_head(copied)
+    again = ("run", "--resume", str(copied.path))  # it is finished: only the result is printed
+    assert run_command(*again) == 0
+    assert f"head:   {head}\nKeep the head elsewhere" in capsys.readouterr().out
+    assert run_command(*again, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["head"] == head
+    assert "Keep the head elsewhere" in said["keep"]
+    assert run_command(*again, "--quiet") == 0
+    assert head not in capsys.readouterr().out
 
 
 def test_verify_exits_1_and_says_what(

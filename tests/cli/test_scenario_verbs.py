@@ -36,7 +36,7 @@ def test_new_writes_a_scenario_that_loads(
     assert said(capsys, "new") == "scenario.toml\n"
     assert said(capsys, "new", "My Own.toml", "--from", "letters") == "My Own.toml\n"
     mine = load_scenario("My Own.toml")
-    assert mine == load_scenario("letters").model_copy(update={"name": "my-own"})
+    assert mine == load_scenario("letters").model_copy(update={"name": "my-own", "title": "My own"})
     assert load_scenario("./scenario.toml").name == "scenario"
     assert sorted(p.name for p in elsewhere.iterdir()) == ["My Own.toml", "scenario.toml"]
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from privaudit.data import user_csv
+from privaudit.data import csv_table
 from privaudit.data.dataset import Dataset
 from privaudit.data.registry import check_options, load_dataset
 from privaudit.errors import UserError
@@ -51,9 +51,9 @@ def test_a_table(tmp_path: Path) -> None:
 
 
 def test_inputs_can_be_chosen(tmp_path: Path) -> None:
-    assert load(tmp_path, numeric=["age"]).inputs.shape == (4, 1)
-    chosen = load(tmp_path, numeric=["age"], categorical=["smokes"])
-    assert chosen.inputs.shape == (4, 4)
+    assert load(tmp_path, drop=["ward"]).inputs.shape == (4, 1)
+    chosen = load(tmp_path, categorical=["age", "smokes"], drop=["ward"])
+    assert chosen.inputs.shape == (4, 4 + 3)
     assert "leak of an input: smoker" in chosen.notes[0]
 
 
@@ -88,15 +88,23 @@ def test_present_may_be_a_number_or_a_list(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        (TABLE.replace("40", ""), {}, "column 'age' has 1 missing .*first in record 2"),
+        (
+            TABLE.replace("40", ""),
+            {},
+            "column 'age' has 1 missing .*first in record 2.*list it in drop",
+        ),
         (TABLE.replace("40", "NaN"), {}, "column 'age' has 1 missing"),
-        (TABLE.replace("40", "inf"), {}, "column 'age' has 1 missing or non-finite"),
-        (TABLE.replace("40", "1e200"), {}, "column 'age' has 1 missing or non-finite"),
-        (TABLE.replace("40", "old"), {"numeric": ["age"]}, "column 'age' has 1 missing"),
+        (
+            TABLE.replace("40", "inf"),
+            {},
+            "column 'age' has 1 cells that are no finite .* 'inf' in line 3",
+        ),
+        (TABLE.replace("40", "1e200"), {}, "'age' has 1 cells that are no finite .* '1e200'"),
+        (TABLE.replace("40", "old"), {"numeric": ["age"]}, "'age' has 1 cells .* 'old' in line 3"),
         (TABLE.replace("bad", ""), {}, "column 'outcome' has 2 missing"),
         (TABLE.replace("bad", "good"), {}, "'outcome' has 1 distinct values"),
         (TABLE.replace("south", ""), {}, "column 'hospital' has 1 missing"),
-        (TABLE.replace("yes", "no"), {}, "column 'smokes' never holds yes.*it holds no, \\?"),
+        (TABLE.replace("yes", "no"), {}, "column 'smokes' never holds yes; it holds no: name"),
         (TABLE.replace("no,", "yes,"), {}, r"'smoker' has one value only \(1\)"),
         (TABLE.replace("ward", "age"), {}, "columns occur twice: age"),
         (TABLE + "70,a\n", {}, "record 5 has 2 cells, the header line 5"),
@@ -106,7 +114,9 @@ def test_present_may_be_a_number_or_a_list(tmp_path: Path) -> None:
         (TABLE, {"label": "outcom"}, "unknown column 'outcom'; did you mean 'outcome'"),
         (TABLE, {"group": "clinic"}, "unknown column 'clinic'.*known: age"),
         (TABLE, {"numeric": ["wage"]}, "unknown column 'wage'; did you mean 'age'"),
-        (TABLE, {"numeric": []}, "0 columns make inputs of 0 numbers"),
+        (TABLE, {"drop": ["age", "ward"]}, "0 columns make inputs of 0 numbers"),
+        (TABLE, {"drop": ["age"], "numeric": ["age"]}, "column 'age' is listed twice"),
+        (TABLE, {"encoding": "klingon"}, "unknown encoding 'klingon'"),
         (TABLE, {"categorical": ["outcome"]}, "the label 'outcome' is among the inputs"),
         (b"\xff\xfe\x00garbage", {}, "is not a table in UTF-8"),
         (b"\x00\x01\x02\n\x03", {}, "is not a table in UTF-8"),
@@ -123,17 +133,19 @@ def test_unusable_tables_are_named(
 
 
 def test_too_many_categories_are_refused(tmp_path: Path) -> None:
-    rows = "\n".join(f"{i},name{i},yes,{i % 2},x" for i in range(1_001))
-    text = f"age,ward,smokes,outcome,hospital\n{rows}\n1,a,no,1,x\n"
-    with pytest.raises(UserError, match="column 'ward' has 1002 categories"):
+    rows = "\n".join(f"{i % 90},name{i},yes,{i % 2},x" for i in range(1_001))
+    text = f"age,ward,smokes,outcome,hospital\n{rows}\n1,name1,no,1,x\n"
+    with pytest.raises(UserError, match=r"'ward' would become 1001 inputs.*more than 100 must be"):
         load(tmp_path, text)
+    with pytest.raises(UserError, match="column 'ward' has 1001 categories; at most 1000"):
+        load(tmp_path, text, categorical=["ward"])
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"path": "x.csv"}, "option 'label' is missing"),
-        ({"properties": {"p": {"column": "c"}}}, "option 'properties.p.present' is missing"),
+        ({"properties": {"p": {"column": "c"}}}, "properties.p.*say either present = .* or each"),
         (
             {"properties": {"p": {"column": "c", "present": "1", "colour": "x"}}},
             "unknown option 'properties.p.colour'",
@@ -156,7 +168,7 @@ def test_unusable_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for broken in (packed[:-9], b"not gzip", packed[:20] + b"\x00" * 30 + packed[50:]):
         with pytest.raises(UserError, match="cannot read"):
             load(tmp_path, broken, name="mine.csv.gz")
-    monkeypatch.setattr(user_csv, "TEXT_LIMIT", 50)
+    monkeypatch.setattr(csv_table, "TEXT_LIMIT", 50)
     with pytest.raises(UserError, match="more than 50 bytes"):
         load(tmp_path, packed, name="mine.csv.gz")
 

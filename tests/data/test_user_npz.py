@@ -80,6 +80,34 @@ def test_booleans_and_floats_are_properties_too(write: Callable[..., Path]) -> N
     assert load(write(is_bold=known.astype(float))).properties["bold"].tolist() == [1, 0] * 6
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.0, 0.0, np.nan] * 4,
+        ["1", "0", "NA"] * 4,
+        [" true", "False ", ""] * 4,
+        ["1.0", "0.0", "?"] * 4,
+    ],
+)
+def test_what_states_nothing_is_unknown(values: list[Any], write: Callable[..., Path]) -> None:
+    assert load(write(is_bold=np.array(values))).properties["bold"].tolist() == [1, 0, -1] * 4
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (4, 6, 3)])
+def test_images_of_every_shape(shape: tuple[int, ...], write: Callable[..., Path]) -> None:
+    pictures = np.arange(RECORDS * np.prod(shape)).reshape(RECORDS, *shape).astype(np.uint8)
+    dataset = load(write(inputs=pictures))
+    assert np.array_equal(dataset.inputs, pictures)
+    [image] = [column for column in dataset.columns if column.role == "image"]
+    assert (image.name, image.inputs) == ("inputs", np.prod(shape))
+    assert {c.name: c.role for c in dataset.columns} == {
+        "inputs": "image",
+        "labels": "label",
+        "is_bold": "property",
+        "writer": "group",
+    }
+
+
 WITH_NAN = np.ones((RECORDS, 3))
 WITH_NAN[2, 1] = np.nan
 WITH_NAN[5, 1] = np.inf
@@ -108,8 +136,11 @@ WITH_NAN[5, 1] = np.inf
         ({"is_bold": np.arange(RECORDS)}, {}, "'is_bold' is not binary: 10 values such as 2"),
         ({"is_bold": np.ones(RECORDS, int)}, {}, r"'is_bold' has one value only \(1\)"),
         ({"is_bold": np.full(RECORDS, -1)}, {}, r"'is_bold' has one value only \(unknown\)"),
-        ({"is_bold": WITH_NAN[:, 1]}, {}, "'is_bold' has 2 missing .* unknown value by -1"),
-        ({"is_bold": np.array(["y", "n"] * 6)}, {}, "'is_bold' holds <U1, not 1, 0 and -1"),
+        ({"is_bold": WITH_NAN[:, 1]}, {}, "'is_bold' is not binary: 1 values such as inf"),
+        ({"is_bold": np.array(["y", "n"] * 6)}, {}, "'is_bold' is not binary: 12 values such as y"),
+        ({"labels": np.array(["no", "N/A"] * 6)}, {}, "'labels' has 6 missing"),
+        ({"writer": np.array(["ann", " ? "] * 6)}, {}, "'writer' has 6 missing"),
+        ({"inputs": np.zeros((RECORDS, 4, 4, 2), np.uint8)}, {}, r"expected .* C 1 or 3"),
         ({"writer": WITH_NAN[:, 1]}, {}, "'writer' has 2 missing"),
     ],
 )

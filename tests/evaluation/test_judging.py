@@ -16,6 +16,7 @@ from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.judge import METRICS, judge
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.cells import Cell, cells_of
+from privaudit.experiment.plan import make_plan
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import Scenario
 
@@ -51,10 +52,10 @@ def record(
 ) -> Record:
     rule = "all" if fraction == 1.0 else "largest"
     return judge(
-        scenario(**audit),
-        DATA,
+        make_plan(scenario(**audit), DATA),
         Cell(run, name, rule, fraction, 5),
         attack,
+        checksum=DATA.checksum,
         scores=None if scores is None else list(scores),
         present=None if present is None else list(present),
         reason=reason,

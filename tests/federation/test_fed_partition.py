@@ -255,3 +255,45 @@ def test_what_no_deal_can_give_is_refused() -> None:
             others="without",
             seed=Seed(1),
         )
+
+
+def test_an_uneven_dirichlet_deal_is_dealt_again() -> None:
+    dataset = table(400)
+    plan = PartitionPlan("dirichlet", dirichlet_alpha=0.3)
+    how = {
+        "train_participants": 5,
+        "audit_participants": [5],
+        "properties": ["secret"],
+        "batch_size": 5,
+        "others": "without",
+    }
+    failed = 0
+    for number in range(12):
+        with contextlib.suppress(UserError):
+            make_partition(dataset, 5, plan, Seed(number).child("deal", 0))
+            failed -= 1
+        failed += 1
+        dealt = assign(dataset, plan, seed=Seed(number), **how)  # type: ignore[arg-type]
+        again = assign(dataset, plan, seed=Seed(number), **how)  # type: ignore[arg-type]
+        assert all(map(np.array_equal, dealt.largest.clients, again.largest.clients))
+        secret = dataset.properties["secret"]
+        assert min((secret[held] == 0).sum() for held in dealt.largest.clients) >= 5
+    assert failed, "no first deal fails: the test shows nothing"
+
+
+def test_a_dirichlet_deal_that_nobody_can_make_says_what_to_change() -> None:
+    dataset = table(3000)
+    how = {
+        "train_participants": 10,
+        "audit_participants": [10],
+        "properties": ["secret"],
+        "batch_size": 32,
+        "others": "without",
+        "seed": Seed(1),
+    }
+    plan = PartitionPlan("dirichlet", dirichlet_alpha=0.1)
+    with pytest.raises(UserError, match=r"dirichlet_alpha 0.1 none of 50 deals") as refusal:
+        assign(dataset, plan, **how)  # type: ignore[arg-type]
+    words = str(refusal.value).split("; ")
+    [alpha] = [float(w.split()[0]) for w in words if w.endswith("can be dealt")]
+    assign(dataset, PartitionPlan("dirichlet", dirichlet_alpha=alpha), **how)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import torch
 from small_models import Dense, dense_engine
 
 import privaudit
+from privaudit.data.user_checks import as_property
+from privaudit.library import own
 
 ROOT = Path(__file__).resolve().parents[2]
 RNG = np.random.default_rng(1)
@@ -86,7 +89,13 @@ def test_no_run_there(tmp_path: Path) -> None:
         ({"inputs": ROWS, "kind": "audio"}, "kind"),
         ({"inputs": np.where(ROWS > 3, np.nan, ROWS)}, "missing or non-finite"),
         ({"inputs": [[1, 2], [3]]}, "inputs: not an array"),
-        ({"inputs": np.array([[None, 1]])}, "inputs: holds Python objects"),
+        ({"inputs": np.array([[{}, 1]])}, "inputs: holds Python objects"),
+        ({"inputs": pd.DataFrame(ROWS).mask(ROWS > 3).convert_dtypes()}, "inputs: .* missing"),
+        ({"inputs": np.ma.masked_greater(ROWS, 3)}, "inputs: .* missing values"),
+        ({"labels": np.ma.masked_equal(LABELS, 2)}, "labels: .* missing values"),
+        ({"labels": pd.Series(LABELS.astype(str)).mask(LABELS == 2)}, "labels: .* missing values"),
+        ({"groups": pd.array([None] * 400, dtype="Int64")}, "groups.* 400 missing"),
+        ({"inputs": np.zeros((400, 3, 8, 8), np.uint8)}, "images are .* C 1 or 3"),
         ({"labels": LABELS[:9]}, r"'labels' has shape \[9\], expected \[400\]"),
         ({"labels": np.zeros(400, int)}, "1 distinct values"),
         ({"properties": {}}, "properties: name at least one"),
@@ -136,6 +145,52 @@ def test_texts_tensors_and_frames_are_taken(tmp_path: Path) -> None:
         **SMALL,
     )
     assert len(result.table()) == 1
+
+
+def pictures() -> np.ndarray:
+    """[400, 9, 6, 3] colour pictures; the secret is in the red of one corner, the class in blue."""
+    found = RNG.integers(0, 120, (400, 9, 6, 3)).astype(np.uint8)
+    found[:, :4, :3, 0] += (120 * SECRET[:, None, None]).astype(np.uint8)
+    found[:, 5:, :, 2] += (60 * LABELS[:, None, None]).astype(np.uint8)
+    return found
+
+
+def test_colour_pictures_that_are_not_square(tmp_path: Path) -> None:
+    result = privaudit.audit_model(
+        pictures(),
+        LABELS,
+        properties={"secret": pd.Series(SECRET).astype("boolean").mask(LABELS == 9)},
+        model_options={"channels": [4], "hidden": 8},
+        folder=tmp_path / "mine",
+        **SMALL,
+    )
+    [row] = result.table().to_dict("records")
+    assert row["failed_runs"] == 0
+    assert row["auc"] > 0.8
+    image = json.loads((result.path / "data.json").read_text())["columns"][0]
+    assert (image["role"], image["detail"]) == ("image", "[N, 9, 6, 3]")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Series(SECRET).astype("boolean").mask(LABELS == 0),
+        pd.Series(SECRET).astype("Int64").mask(LABELS == 0),
+        pd.Series(SECRET.astype(float)).mask(LABELS == 0),
+        pd.Series(SECRET.astype(str)).mask(LABELS == 0),
+        np.ma.masked_where(LABELS == 0, SECRET),
+        np.ma.masked_where(LABELS == 0, SECRET.astype(bool)),
+        [
+            None if label == 0 else bool(secret)
+            for secret, label in zip(SECRET, LABELS, strict=True)
+        ],
+    ],
+    ids=["boolean", "Int64", "float", "text", "masked", "masked bool", "list"],
+)
+def test_what_is_na_or_masked_is_unknown(values: Any) -> None:
+    arrays = own._arrays(ROWS, LABELS, {"secret": values}, None)
+    found = as_property(arrays["property.secret"], "secret", Path("mine.npz"))
+    assert np.array_equal(found, np.where(LABELS == 0, -1, SECRET))
 
 
 def code_blocks() -> list[str]:

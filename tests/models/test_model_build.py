@@ -14,7 +14,7 @@ from privaudit.errors import UserError
 from privaudit.models.build import MODELS, InputShape, build_model, check_model
 from privaudit.randomness import Seed
 
-IMAGE = InputShape("image", num_classes=4, side=12)
+IMAGE = InputShape("image", num_classes=4, height=12, width=12, in_channels=1)
 TEXT = InputShape("text", num_classes=2, vocabulary_size=50)
 TABLE = InputShape("table", num_classes=3, features=6)
 FITTING = {"cnn": IMAGE, "text-cnn": TEXT, "mlp": TABLE}
@@ -80,6 +80,19 @@ def test_initial_weights_come_from_the_seed_alone(name: str) -> None:
 def test_own_class_gets_the_facts_it_names_and_its_options() -> None:
     model = build_model("own_models:Own", {"width": 5}, TABLE, Seed(1))
     assert model.layer.weight.shape == (5, 6)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "facts"),
+    [
+        ((9, 28, 20), {"height": 28, "width": 20, "in_channels": 1}),
+        ((9, 12, 12, 3), {"height": 12, "width": 12, "in_channels": 3, "side": 12}),
+    ],
+)
+def test_an_image_has_a_side_only_if_it_is_square(
+    inputs: tuple[int, ...], facts: dict[str, int]
+) -> None:
+    assert InputShape.of("image", inputs, num_classes=4).facts() == {"num_classes": 4} | facts
 
 
 @pytest.mark.usefixtures("own_package")

@@ -42,12 +42,15 @@ def textbook_cnn(model: ImageCNN, images: Tensor) -> Tensor:
     return model.output(functional.relu(model.hidden(maps.flatten(1))))
 
 
-@pytest.mark.parametrize(("channels", "side"), [((2,), 28), ((3, 5), 28), ((2, 3, 4), 9)])
+@pytest.mark.parametrize(
+    ("channels", "shape"), [((2,), (1, 28, 28)), ((3, 5), (3, 28, 20)), ((2, 3, 4), (1, 9, 9))]
+)
 def test_image_cnn_pools_before_relu_and_it_makes_no_difference(
-    channels: tuple[int, ...], side: int
+    channels: tuple[int, ...], shape: tuple[int, int, int]
 ) -> None:
-    model = seeded(ImageCNN, num_classes=4, channels=channels, hidden=6, side=side).double()
-    images = torch.from_numpy(np.random.default_rng(0).random((3, 1, side, side)))
+    sides = dict(zip(("in_channels", "height", "width"), shape, strict=True))
+    model = seeded(ImageCNN, num_classes=4, channels=channels, hidden=6, **sides).double()
+    images = torch.from_numpy(np.random.default_rng(0).random((3, *shape)))
     expected, found = textbook_cnn(model, images), model(images)
     torch.testing.assert_close(found, expected, **FLOAT64)
     for reference, gradient in zip(*both(model, expected, found), strict=True):

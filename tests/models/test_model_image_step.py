@@ -13,6 +13,7 @@ from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.layout import Layout
 from privaudit.engine.stepper import Stepper, stepper_for
 from privaudit.models import image_cnn_step
+from privaudit.models.build import InputShape
 from privaudit.models.image_cnn import ImageCNN
 from privaudit.models.image_cnn_step import ImageCNNStep
 from privaudit.randomness import Seed
@@ -42,8 +43,10 @@ def autograd(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[Tensor, 
     return loss.detach(), torch.cat([part.flatten() for part in parts])
 
 
-def records(rng: np.random.Generator, count: int, side: int, classes: int) -> tuple[Tensor, Tensor]:
-    inputs = torch.from_numpy(rng.standard_normal((count, 1, side, side)))
+def records(
+    rng: np.random.Generator, count: int, shape: tuple[int, int, int], classes: int
+) -> tuple[Tensor, Tensor]:
+    inputs = torch.from_numpy(rng.standard_normal((count, *shape)))
     return inputs, torch.from_numpy(rng.integers(classes, size=count))
 
 
@@ -51,16 +54,22 @@ def records(rng: np.random.Generator, count: int, side: int, classes: int) -> tu
 @given(
     seed=st.integers(0, 2**32 - 1),
     channels=st.lists(st.integers(1, 5), min_size=1, max_size=3),
-    side=st.integers(8, 13),
+    shape=st.tuples(st.sampled_from([1, 3]), st.integers(8, 13), st.integers(8, 13)),
     hidden=st.integers(1, 6),
     classes=st.integers(2, 5),
     sizes=st.lists(st.integers(1, 6), min_size=1, max_size=5),
 )
 def test_gradients_of_every_shape_are_autograds(
-    seed: int, channels: list[int], side: int, hidden: int, classes: int, sizes: list[int]
+    seed: int,
+    channels: list[int],
+    shape: tuple[int, int, int],
+    hidden: int,
+    classes: int,
+    sizes: list[int],
 ) -> None:
-    model = built(num_classes=classes, channels=channels, side=side, hidden=hidden)
-    inputs, labels = records(np.random.default_rng(seed), sum(sizes), side, classes)
+    sides = dict(zip(("in_channels", "height", "width"), shape, strict=True))
+    model = built(num_classes=classes, channels=channels, hidden=hidden, **sides)
+    inputs, labels = records(np.random.default_rng(seed), sum(sizes), shape, classes)
     stepper = lean(model)
     out = torch.full((len(sizes), stepper.layout.size), torch.nan, dtype=torch.float64)
     loss, correct = stepper.backward(inputs, labels, sizes, out)
@@ -71,14 +80,16 @@ def test_gradients_of_every_shape_are_autograds(
     assert int(correct) == int((model(inputs).argmax(1) == labels).sum())
 
 
-@pytest.fixture(scope="module")
-def bundled() -> tuple[Engine, Engine, Samples]:
+@pytest.fixture(scope="module", params=[(28, 28), (28, 20, 3)], ids=["grey", "colour"])
+def bundled(request: pytest.FixtureRequest) -> tuple[Engine, Engine, Samples]:
     """The engine as it comes, one on plain autograd, and glyph-like records with blank margins."""
     rng = np.random.default_rng(1)
-    pictures = rng.integers(256, size=(200, 28, 28), dtype=np.uint8)
+    pictures = rng.integers(256, size=(200, *request.param), dtype=np.uint8)
     pictures[:, :6] = pictures[:, -6:] = 0
     samples = Samples.of(pictures, rng.integers(47, size=200))
-    fast, slow = (Engine(built(torch.float32, num_classes=47)) for _ in range(2))
+    shape = InputShape.of("image", pictures.shape, num_classes=47).facts()
+    shape.pop("side", None)
+    fast, slow = (Engine(built(torch.float32, **shape)) for _ in range(2))
     slow._stepper = Stepper(slow.model, slow.layout, CPU)
     return fast, slow, samples
 
@@ -137,13 +148,13 @@ class Descendant(ImageCNN):
 
 
 def hooked() -> nn.Module:
-    model = built(num_classes=3, channels=[2], side=8)
+    model = built(num_classes=3, channels=[2], height=8, width=8)
     model.hidden.register_forward_hook(lambda module, inputs, output: output * 2)
     return model
 
 
 def frozen() -> nn.Module:
-    model = built(num_classes=3, channels=[2], side=8)
+    model = built(num_classes=3, channels=[2], height=8, width=8)
     model.hidden.bias.requires_grad_(False)
     return model
 
@@ -152,20 +163,20 @@ def swapped() -> nn.Module:
     class Other(nn.Linear):
         pass
 
-    model = built(num_classes=3, channels=[2], side=8)
+    model = built(num_classes=3, channels=[2], height=8, width=8)
     model.output = Other(128, 3)
     return model
 
 
 def patched() -> nn.Module:
-    model = built(num_classes=3, channels=[2], side=8)
+    model = built(num_classes=3, channels=[2], height=8, width=8)
     model.forward = lambda images: images.flatten(1)[:, :3]
     return model
 
 
 @pytest.mark.parametrize(
     "build",
-    [lambda: Descendant(3, [2], side=8), hooked, frozen, swapped, patched],
+    [lambda: Descendant(3, [2], height=8, width=8), hooked, frozen, swapped, patched],
     ids=["subclass", "hooked", "frozen", "swapped", "patched"],
 )
 def test_a_model_that_was_changed_gets_plain_autograd(build: object) -> None:

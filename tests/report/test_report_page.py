@@ -68,6 +68,32 @@ def test_the_page_is_valid_and_stands_alone() -> None:
     assert "@media print" in text
 
 
+def test_what_columns_are_called_does_no_harm() -> None:
+    made = audited()
+    count = {"present": 3, "absent": 4, "unknown": 1}
+    held = [{"records": 8, "properties": {HOSTILE: count}}]
+    data = {
+        "name": "csv",
+        "file": f"{HOSTILE}.csv",
+        "kind": "table",
+        "records": 8,
+        "input_shape": [2],
+        "columns": [{"name": HOSTILE, "role": "dropped", "inputs": 0, "detail": HOSTILE}],
+        "classes": [[HOSTILE, 3], ["b", 5]],
+        "groups": None,
+        "group_kind": "",
+        "properties": {HOSTILE: count | {"left_out": "not asked for"}},
+        "test_records": [1, 2],
+        "holdings": {"target": held, "adversary": held},
+        "notes": [HOSTILE],
+    }
+    text, seen = shown(content(made, data=data))
+    assert seen.problems == []
+    assert "<script>" not in text
+    assert "Held out to test the model" in text
+    assert "1 to 2 records" in text
+
+
 def test_the_same_content_gives_the_same_bytes() -> None:
     first, second = (shown(whole()) for _ in range(2))
     assert first[0] == second[0]
@@ -141,7 +167,7 @@ def test_no_ledger_is_said() -> None:
 def test_audit_entries_stand_on_the_page() -> None:
     made = whole()
     _, seen = shown(made)
-    assert f"{made.scenario_sha256} (registered before the first round)" in seen.text
+    assert f"{made.plan_sha256} (registered before the first round)" in seen.text
     assert f"{'d' * 64} (2 entries)" in seen.text
     assert "0.800 [0.700, 0.900]" in seen.text
     assert "failed" in seen.text

@@ -17,6 +17,7 @@ from privaudit.evaluation.judge import judge
 from privaudit.evaluation.records import Record
 from privaudit.experiment.cells import Cell, cells_of
 from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.plan import make_plan
 from privaudit.report.tables import (
     FORMATS,
     LONG,
@@ -62,7 +63,7 @@ def records(made: Scenario, *, all_failed: bool = False) -> list[Record]:
     """Every cell of the grid; ``smoker`` at 10 %, rule random, fails in both runs, and one other
     run of ``age`` at 100 %.
     """
-    found = []
+    found, plan = [], make_plan(made, DATA)
     for number, cell in enumerate(cells_of(made)):
         broken = all_failed or _is_broken(cell)
         rng = np.random.default_rng(number)
@@ -72,10 +73,10 @@ def records(made: Scenario, *, all_failed: bool = False) -> list[Record]:
             scores = (rng.standard_normal(12) + shift * np.array(present)).tolist()
             found.append(
                 judge(
-                    made,
-                    DATA,
+                    plan,
                     cell,
                     attack,
+                    checksum=DATA.checksum,
                     scores=None if broken else scores,
                     present=None if broken else present,
                     reason=REASON if broken else "",

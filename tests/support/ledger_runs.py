@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from privaudit.experiment.folder import RunFolder
-from privaudit.ledger.files import read_seal, write_manifest, write_seal
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import Scenario
 
@@ -35,13 +34,6 @@ def copy_of(finished: Path, to: Path) -> RunFolder:
     """A copy of a run, to damage."""
     shutil.copytree(finished, to)
     return RunFolder(to)
-
-
-def reseal(folder: RunFolder) -> None:
-    """What a forger does who knows about manifest and seal: hash everything again."""
-    _, facts = read_seal(folder)
-    write_manifest(folder)
-    write_seal(folder, facts)
 
 
 def run_command(*arguments: str) -> int:

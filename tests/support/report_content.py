@@ -86,7 +86,7 @@ def content(made: Scenario, **parts: Any) -> Content:
         for cell in cells_of(made)
         for attack in made.audit.attacks
     ]
-    return Content(made, records, table_cells(records), scenario_sha256="f" * 64, **parts)
+    return Content(made, records, table_cells(records), plan_sha256="f" * 64, **parts)
 
 
 def layer_scores(made: Scenario) -> list[LayerScores]:

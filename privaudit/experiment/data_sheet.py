@@ -1,0 +1,75 @@
+"""What the data of a run are, in counts: computed once, for dry run, report and ``data.json``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from privaudit.data.dataset import UNKNOWN, Dataset
+from privaudit.experiment.each_value import why_not_dealt
+from privaudit.experiment.world import World
+from privaudit.federation.partition import ADVERSARY, TARGET
+
+DATA = "data.json"
+ROLES = {"target": TARGET, "adversary": ADVERSARY}
+
+
+def describe_data(world: World) -> dict[str, Any]:
+    """Counts of the data set and of what the two roles hold, as JSON takes them.
+
+    Keys: ``name``, ``file`` (base name, empty for a data set by name), ``sha256``, ``kind``,
+    ``records``, ``input_shape`` (of one record), ``columns`` (of the user's file: name, role,
+    inputs, detail), ``classes`` (pairs of class and records), ``groups``, ``group_kind``,
+    ``properties`` (name -> present, absent, unknown, and why it is left out of the audit, empty
+    where it is not), ``test_records`` (one number per run), ``holdings`` (role -> one entry per
+    run: records, and of each audited property present, absent, unknown), ``notes``.
+    """
+    dataset, audited = world.dataset, world.scenario.audit.properties
+    deals = [world.deal(run).largest for run in range(world.scenario.runs)]
+    counts = np.bincount(dataset.labels, minlength=dataset.num_classes)
+    return {
+        "name": dataset.name,
+        "file": dataset.file,
+        "sha256": dataset.checksum,
+        "kind": dataset.kind,
+        "records": len(dataset),
+        "input_shape": list(dataset.inputs.shape[1:]),
+        "columns": [asdict(column) for column in dataset.columns],
+        "classes": [[n, int(c)] for n, c in zip(dataset.class_names, counts, strict=True)],
+        "groups": None if dataset.groups is None else len(np.unique(dataset.groups)),
+        "group_kind": dataset.group_kind,
+        "properties": {
+            name: _counts(values) | {"left_out": _left_out(world, name)}
+            for name, values in dataset.properties.items()
+        },
+        "test_records": [len(deal.test) for deal in deals],
+        "holdings": {
+            role: [_held(dataset, deal.clients[client], audited) for deal in deals]
+            for role, client in ROLES.items()
+        },
+        "notes": list(dataset.notes),
+    }
+
+
+def _left_out(world: World, name: str) -> str:
+    if name in world.scenario.audit.properties:
+        return ""
+    rare = why_not_dealt(world, name) if world.dataset.columns else ""  # of the user's own data
+    return rare or "not asked for"
+
+
+def _held(dataset: Dataset, records: np.ndarray, audited: list[str]) -> dict[str, Any]:
+    return {
+        "records": len(records),
+        "properties": {name: _counts(dataset.properties[name][records]) for name in audited},
+    }
+
+
+def _counts(values: np.ndarray) -> dict[str, int]:
+    return {
+        "present": int((values == 1).sum()),
+        "absent": int((values == 0).sum()),
+        "unknown": int((values == UNKNOWN).sum()),
+    }
