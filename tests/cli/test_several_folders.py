@@ -35,7 +35,7 @@ def test_tables_in_every_format(
     kind: str, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts = {name: said(capsys, "table", str(folders[kind]), "--format", name) for name in FORMATS}
-    head = "batch_size=16" if kind == "sweep" else "4 honest"
+    head = "batch_size=16" if kind == "sweep" else "honest clients"
     for name in ("github", "markdown", "html"):
         assert head in texts[name].replace("\\_", "_"), name
     assert r"\toprule" in texts["latex"]
