@@ -8,35 +8,29 @@ be run again from what the one before left, and an interrupted run goes on where
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from privaudit.data.files import default_data_dir
 from privaudit.errors import UserError
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.layers import LAYERS, measure_layers
 from privaudit.evaluation.records import Record
+from privaudit.experiment import tasks
 from privaudit.experiment.cells import Cell, cells_of, groups_of
 from privaudit.experiment.data_sheet import DATA, describe_data
+from privaudit.experiment.executors.here import Here
+from privaudit.experiment.executors.local import Local
+from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.folder import REMARKS, RunFolder
 from privaudit.experiment.holdings import holdings_of
 from privaudit.experiment.plan import Plan, keep_plan, make_plan
-from privaudit.experiment.tasks import (
-    Job,
-    Outcome,
-    audit_task,
-    default_workers,
-    in_processes,
-    scores_file,
-    training_task,
-)
-from privaudit.experiment.training import time_rounds, trained_parameters
-from privaudit.experiment.world import World, check_world, load_world
+from privaudit.experiment.tasks import Job, Outcome, default_workers, scores_file
+from privaudit.experiment.training import trained_parameters
+from privaudit.experiment.world import World, load_world
 from privaudit.ledger.files import has_manifest, is_sealed, write_manifest
 from privaudit.ledger.none import WithoutLedger, without_ledger
 from privaudit.ledger.place import Place
@@ -51,6 +45,8 @@ if TYPE_CHECKING:
     from privaudit.ledger.recording import RunLedger
 
 T = TypeVar("T")
+
+MOST_WORKERS = 1024
 
 
 class Progress(Protocol):
@@ -78,6 +74,7 @@ def run_audit(
     progress: Progress | None = None,
     place: Place | None = None,
     device: str = "cpu",
+    executor: Executor | None = None,
 ) -> RunFolder:
     """Run a scenario and leave everything it produced in ``out``.
 
@@ -91,34 +88,47 @@ def run_audit(
         place: the chain of the reward ledger; None = one of its own, in the run folder.
         device: where models are computed: ``cpu``, ``cuda``, ``cuda:1``; results agree up to
             rounding.
+        executor: who runs models, training and attacks; None = worker processes of this call, or,
+            with one worker and no chain of ``place``, this process.
 
     Raises:
         UserError: the scenario cannot be run on this data or is a sweep, the folder or the chain
-            cannot be used, or what the run depends on has changed since it began.
+            cannot be used, or what the run depends on has changed since it began; a
+            ``MachineError`` where the same run can go on with ``resume``.
     """
     refuse_sweep(scenario)
     show = progress or Silent()
     workers = number_of_workers(workers, most=len(cells_of(scenario)))
-    folder_path = Path(os.path.abspath(out))  # unlike resolve(), no error for a loop of links
-    job = Job(scenario.model_dump_json(), data_dir or default_data_dir(), folder_path, device)
-    world = load_world(job.scenario_json, job.data_dir, device)
-    remarks = check_world(world)
-    check_memory(world, workers)
+    job = Job.of(scenario, data_dir, out, device)
     place = place or Place()
-    accounts = place.accounts() if scenario.ledger.enabled else None
-    if scenario.ledger.enabled and not resume:  # a run that goes on has its own say about chains
-        place.check_reachable()
-    with RunFolder.create(out, scenario, resume=resume) as folder:
-        on_node = place.rpc is not None
-        plan = make_plan(scenario, world.dataset, device=device, on_node=on_node)
-        job = replace(job, plan=keep_plan(folder, plan).model_dump_json())
-        if not is_sealed(folder):
-            with _ledger(folder, scenario, place, accounts) as ledger:
-                if not has_manifest(folder):
-                    folder.write_json(REMARKS, list(remarks))
-                    _compute(world, folder, job, ledger, workers, show)
-                ledger.conclude()
+    with executor_for(executor, workers, holds_keys=place.rpc is not None) as runner:
+        world = load_world(job.scenario_json, job.data_dir, device)
+        remarks = tasks.check(runner, job)
+        check_memory(runner, job, workers)
+        accounts = place.accounts() if scenario.ledger.enabled else None
+        if scenario.ledger.enabled and not resume:  # one that goes on has its own say about chains
+            place.check_reachable()
+        with RunFolder.create(out, scenario, resume=resume) as folder:
+            on_node = place.rpc is not None
+            plan = make_plan(scenario, world.dataset, device=device, on_node=on_node)
+            job = replace(job, plan=keep_plan(folder, plan).model_dump_json())
+            if not is_sealed(folder):
+                with _ledger(folder, scenario, place, accounts) as ledger:
+                    if not has_manifest(folder):
+                        folder.write_json(REMARKS, remarks)
+                        _compute(world, folder, job, ledger, runner, workers, show)
+                    ledger.conclude()
     return folder
+
+
+def executor_for(
+    given: Executor | None, workers: int | None, *, holds_keys: bool = False
+) -> AbstractContextManager[Executor]:
+    """The executor given, or one of our own; other people's code never runs where keys are."""
+    if given is not None:
+        return nullcontext(given)
+    alone = (workers or default_workers()) == 1 and not holds_keys
+    return nullcontext(Here()) if alone else Local()
 
 
 def number_of_workers(asked: int | None, *, most: int) -> int:
@@ -131,6 +141,8 @@ def number_of_workers(asked: int | None, *, most: int) -> int:
         return min(default_workers(), most)
     if asked < 1:
         raise UserError(f"workers must be at least 1, got {asked}", where="--workers")
+    if asked > MOST_WORKERS:
+        raise UserError(f"workers must be at most {MOST_WORKERS}, got {asked}", where="--workers")
     if asked > most:
         raise UserError(
             f"{asked} workers, but only {most} cells to share out",
@@ -149,6 +161,7 @@ def run_audits(
     resume: bool = False,
     progress: Progress | None = None,
     device: str = "cpu",
+    executor: Executor | None = None,
 ) -> None:
     """Run several scenarios one after the other, each in the folder of its name below ``out``.
 
@@ -160,21 +173,24 @@ def run_audits(
         resume: go on with what was interrupted; what was not begun is begun.
         progress: shows how far each stage is.
         device: where models are computed.
+        executor: who runs models, training and attacks.
 
     Raises:
         UserError: as :func:`run_audit`.
     """
-    for name, plan in plans.items():
-        folder = out / name
-        run_audit(
-            plan,
-            folder,
-            data_dir=data_dir,
-            workers=workers,
-            resume=resume and (folder / "scenario.json").exists(),
-            progress=progress,
-            device=device,
-        )
+    with executor_for(executor, workers) as runner:
+        for name, plan in plans.items():
+            folder = out / name
+            run_audit(
+                plan,
+                folder,
+                data_dir=data_dir,
+                workers=workers,
+                resume=resume and (folder / "scenario.json").exists(),
+                progress=progress,
+                device=device,
+                executor=runner,
+            )
 
 
 def _compute(
@@ -182,15 +198,16 @@ def _compute(
     folder: RunFolder,
     job: Job,
     ledger: RunLedger | WithoutLedger,
+    executor: Executor,
     workers: int,
     show: Progress,
 ) -> None:
     """From data to report; the manifest, written last, says that all of it is there."""
     folder.write_text("scenario.toml", resolved_toml(world.scenario))
     if not ledger.has_results:  # what is on the ledger stays as it is
-        _measure(world, folder, job, ledger, workers, show)
+        _measure(world, folder, job, ledger, executor, workers, show)
     ledger.record_results()
-    layers = measure_layers(job, folder, world.scenario, workers=workers)
+    layers = measure_layers(job, world.scenario, executor, workers=workers)
     folder.write_lines(LAYERS, [layer.model_dump(mode="json") for layer in layers])
     if not world.scenario.audit.keep_traces:
         shutil.rmtree(folder.file("traces"), ignore_errors=True)
@@ -205,21 +222,23 @@ def _measure(
     folder: RunFolder,
     job: Job,
     ledger: RunLedger | WithoutLedger,
+    executor: Executor,
     workers: int,
     show: Progress,
 ) -> None:
     """From data to records."""
     scenario = world.scenario
-    trained = in_processes(training_task, job, range(scenario.runs), workers=workers)
+    trained = tasks.train(executor, job, range(scenario.runs), workers=workers)
     training = list(show.track(trained, stage="training", total=scenario.runs))
     ledger.record_training(show)
 
     cells = cells_of(scenario)
-    audited = in_processes(audit_task, job, groups_of(scenario, workers), workers=workers)
+    audited = tasks.audit(executor, job, groups_of(scenario, workers), workers=workers)
     outcomes = list(show.track(audited, stage="audit", total=len(cells)))
     ledger.record_cells(show)
 
-    _write_timings(world, folder, [*training, *outcomes])
+    devices = tasks.time_devices(executor, job, scenario.report.devices)
+    _write_timings(folder, [*training, *outcomes], devices)
     plan = Plan.model_validate_json(job.plan)
     records = _records(world, plan, folder, cells, outcomes)
     folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
@@ -269,13 +288,14 @@ def _records(
     return records
 
 
-def _write_timings(world: World, folder: RunFolder, outcomes: list[Outcome]) -> None:
+def _write_timings(
+    folder: RunFolder, outcomes: list[Outcome], devices: list[dict[str, Any]]
+) -> None:
     rows = [
         {"stage": "audit", "run": o.task.run, "cell": o.task.name, "seconds": o.seconds}
         if isinstance(o.task, Cell)
         else {"stage": "training", "run": o.task, "seconds": o.seconds}
         for o in outcomes
     ]
-    devices = world.scenario.report.devices
-    rows += [{"stage": "devices"} | row for row in time_rounds(world, devices)]
+    rows += [{"stage": "devices"} | row for row in devices]
     folder.write_lines("timings.jsonl", rows)

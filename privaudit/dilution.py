@@ -20,6 +20,7 @@ import numpy as np
 from privaudit.audit import Progress, run_audits
 from privaudit.errors import UserError
 from privaudit.evaluation.records import Record, parse_records
+from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.folder import RunFolder
 from privaudit.randomness import Seed
 from privaudit.scenario.load import check_scenario
@@ -129,6 +130,7 @@ def measure_dilution(
     resume: bool = False,
     progress: Progress | None = None,
     device: str = "cpu",
+    executor: Executor | None = None,
 ) -> None:
     """Run the scenario at every K for both attackers and leave two run folders below ``out``.
 
@@ -144,6 +146,7 @@ def measure_dilution(
         resume: go on with an interrupted measurement.
         progress: shows how far each stage is.
         device: where models are computed.
+        executor: who runs models, training and attacks, as in :func:`run_audit`.
 
     Raises:
         UserError: participants not increasing or below 2, fewer than two runs, no control runs.
@@ -157,6 +160,7 @@ def measure_dilution(
         resume=resume,
         progress=progress,
         device=device,
+        executor=executor,
     )
 
 

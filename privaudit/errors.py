@@ -29,6 +29,25 @@ class UserError(ValueError):
         super().__init__(" ".join("; ".join(parts).split()))
 
 
+class MachineError(UserError):
+    """Memory, a disk or somebody else ended what was going on: it can go on from where it was.
+
+    Args:
+        fewer_workers: going on with one worker may help.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        remedy: str | None = None,
+        fewer_workers: bool = False,
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.fewer_workers = fewer_workers
+
+
 def unknown_name(
     kind: str, value: str, known: Iterable[str], *, where: str | None = None
 ) -> UserError:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from privaudit.doctor.machine import free_memory
 from privaudit.errors import UserError
+from privaudit.experiment.executors.protocol import Executor
+from privaudit.experiment.tasks import Job
 from privaudit.experiment.world import World
 
 PROCESS = 200e6
 """Bytes of a process with torch and scikit-learn loaded and nothing done (measured: 210 to 280)."""
 
 
-def check_memory(world: World, workers: int) -> None:
+def check_memory(executor: Executor, job: Job, workers: int) -> None:
     """Refuse a run that cannot fit, before anything is trained or written.
 
     Raises:
         UserError: the least it takes, what is free, and what to lower.
     """
+    list(executor.each(memory_task, job, [workers]))
+
+
+def memory_task(job: Job, workers: int) -> None:
+    """The same where the model may be built."""
+    world = job.world()
     free, least = free_memory(), least_memory(world) * workers
     if free is not None and least > free:
         shadows, size = world.scenario.audit.shadows, world.engine(0).layout.size

@@ -7,6 +7,7 @@ file. What that code imports from elsewhere is not in the digest.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,7 +30,8 @@ class Source:
     Attributes:
         distribution: name of the installed distribution; empty for a file that nobody installed.
         version: of the distribution; empty likewise.
-        digest: SHA-256, in hex, over the names and bytes of its files, sorted by name.
+        digest: SHA-256, in hex, over the names and bytes of its files, sorted by name; empty for
+            code that lies in no file.
     """
 
     distribution: str
@@ -64,16 +66,25 @@ def _owners() -> Mapping[str, list[str]]:
 
 
 def _digest(package: str) -> str:
-    spec = find_spec(package)
+    """Empty for what was typed in, in a notebook or a prompt: it lies in no file."""
+    files: list[tuple[str, Path]] = []
+    try:
+        spec = find_spec(package)
+    except ValueError:  # a script: it runs as ``__main__`` and was found by no finder
+        script = getattr(sys.modules[package], "__file__", None)
+        return _digest_of([(Path(script).name, Path(script))]) if script else ""
     if spec is None:
         raise ImportError(f"no module named '{package}'")
-    files: list[tuple[str, Path]] = []
     for place in spec.submodule_search_locations or []:
         root = Path(place)
         found = (f for f in root.rglob("*") if f.suffix in SUFFIXES and f.is_file())
         files += [(file.relative_to(root).as_posix(), file) for file in found]
     if not spec.submodule_search_locations and spec.origin:
         files = [(Path(spec.origin).name, Path(spec.origin))]
+    return _digest_of(files)
+
+
+def _digest_of(files: list[tuple[str, Path]]) -> str:
     digest = hashlib.sha256()
     for name, file in sorted(files):
         digest.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())

@@ -15,15 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.audit import Progress, number_of_workers, run_audits
-from privaudit.data.files import default_data_dir
+from privaudit.audit import Progress, executor_for, number_of_workers, run_audits
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell, one_family, table_cells
 from privaudit.evaluation.records import parse_records
+from privaudit.experiment import tasks
 from privaudit.experiment.cells import cells_of
+from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.tasks import Job
 from privaudit.experiment.training import training_rows
-from privaudit.experiment.world import check_world, load_world
 from privaudit.scenario.load import variants
 from privaudit.scenario.schema import Scenario
 from privaudit.scenario.write import resolved_toml
@@ -80,6 +81,7 @@ def measure_sweep(
     resume: bool = False,
     progress: Progress | None = None,
     device: str = "cpu",
+    executor: Executor | None = None,
 ) -> None:
     """Run the scenario once per value of its ``[sweep]`` and leave the run folders below ``out``.
 
@@ -93,6 +95,7 @@ def measure_sweep(
         resume: go on with an interrupted sweep of this scenario.
         progress: shows how far each stage is.
         device: where models are computed.
+        executor: who runs models, training and attacks, as in :func:`run_audit`.
 
     Raises:
         UserError: a value cannot be run, or the folder cannot be used.
@@ -107,19 +110,21 @@ def measure_sweep(
             where=str(out),
             remedy="choose another --out, or go on with --resume",
         )
-    for plan in plans.values():
-        check_world(load_world(plan.model_dump_json(), data_dir or default_data_dir(), device))
-    with RunFolder.create(out, scenario, resume=resume) as folder:
-        folder.write_text("scenario.toml", resolved_toml(scenario))
-        run_audits(
-            plans,
-            out,
-            data_dir=data_dir,
-            workers=workers,
-            resume=resume,
-            progress=progress,
-            device=device,
-        )
+    with executor_for(executor, workers) as runner:
+        for plan in plans.values():
+            tasks.check(runner, Job.of(plan, data_dir, out, device))
+        with RunFolder.create(out, scenario, resume=resume) as folder:
+            folder.write_text("scenario.toml", resolved_toml(scenario))
+            run_audits(
+                plans,
+                out,
+                data_dir=data_dir,
+                workers=workers,
+                resume=resume,
+                progress=progress,
+                device=device,
+                executor=runner,
+            )
 
 
 def read_sweep(out: Path) -> Sweep:

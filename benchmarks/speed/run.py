@@ -5,7 +5,8 @@
 Each variant runs in a process of its own (one thread), in turn with the others, and medians over
 repeats are compared. Per core: work per second of processor time, which a busy machine disturbs
 less than wall time; on two cores: wall time. ``ratio`` is ours divided by the line's variant,
-unless the line says otherwise. Writes speed.md, speed.csv and figures to ``--out``.
+unless the line says otherwise. Writes speed.md, speed.csv and figures to ``--out``. A part that
+cannot be measured, as its data set is missing, is a line that says so, and exit code 1.
 """
 
 from __future__ import annotations
@@ -76,18 +77,44 @@ def main() -> None:
         ),
     }
     rows: list[Row] = []
+    text, failed = "", False
     started = time.perf_counter()
     for part in options.only:
         print(f"{part} ...", file=sys.stderr, flush=True)
-        rows += work[part]()
-    text = "\n".join([*_about(time.perf_counter() - started, quick), "", table(rows), ""])
+        found, reason = measure(part, work[part])
+        rows += found
+        if reason:
+            failed = True
+            print(f"{part}: not measured: {reason}", file=sys.stderr, flush=True)
+        text = "\n".join([*_about(time.perf_counter() - started, quick), "", table(rows), ""])
+        if options.out:  # after each part: what was measured is kept, whatever comes
+            keep(rows, text, options.out)
     print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "speed.md").write_text(f"# Speed\n\n{text}")
-        pd.DataFrame(map(asdict, rows)).to_csv(options.out / "speed.csv", index=False)
-        for kind in [kind for kind in sections.SCALES if kind in options.only]:
-            draw(rows, kind, options.out / f"{kind}.svg")
+    if failed:
+        sys.exit(1)
+
+
+def measure(part: str, work: Callable[[], list[Row]]) -> tuple[list[Row], str]:
+    """The rows of a part; or a row that says so, and why, where it cannot be measured.
+
+    A data set may be missing (``PRIVAUDIT_DATA``): that is no reason to lose the other parts.
+    """
+    try:
+        return work(), ""
+    except (Exception, SystemExit) as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        reason = lines[-1] if lines else type(error).__name__
+        return [Row(part, "all of it", None, "", note=reason)], reason
+
+
+def keep(rows: list[Row], text: str, out: Path) -> None:
+    """Table, rows and figures of what is measured so far."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "speed.md").write_text(f"# Speed\n\n{text}")
+    pd.DataFrame(map(asdict, rows)).to_csv(out / "speed.csv", index=False)
+    for kind, (part, *_) in sections.SCALES.items():
+        if any(row.part == part and row.value is not None for row in rows):
+            draw(rows, kind, out / f"{kind}.svg")
 
 
 def table(rows: list[Row]) -> str:

@@ -26,6 +26,9 @@ from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
+MOST_SHADOWS = 10_000
+"""Of a kind and round: more than that is a slip of the keyboard."""
+
 
 @dataclass(frozen=True, eq=False)
 class AuxiliaryData:

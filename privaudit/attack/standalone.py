@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from privaudit.attack.adversary import Adversary, AuxiliaryData
+from privaudit.attack.adversary import MOST_SHADOWS, Adversary, AuxiliaryData
 from privaudit.attack.apart import score_apart
 from privaudit.attack.auxiliary import OwnRecords, read_own_records
 from privaudit.attack.reference import LEAST, MadeUp, Standing, halves_of, made_up
@@ -202,8 +202,8 @@ def open_case(
         UserError: something cannot be read; a rule is missing or impossible; the model is not the
             one whose parameters the trace holds, or does not take the records.
     """
-    if shadows < 2:
-        raise UserError(f"must be at least 2, got {shadows}", where="--shadows")
+    if not 2 <= shadows <= MOST_SHADOWS:
+        raise UserError(f"must be 2 to {MOST_SHADOWS}, got {shadows}", where="--shadows")
     if not 0 <= seed < 2**63:
         raise UserError(f"must be in 0 to 2**63 - 1, got {seed}", where="--seed")
     if references and references < LEAST:

@@ -19,7 +19,7 @@ from privaudit.cli.options import (
     scenario_names,
     whole_numbers,
 )
-from privaudit.cli.several import folder_of, resumable, tell
+from privaudit.cli.several import folder_of, tell, worker_processes
 from privaudit.cli.terminal import Bars
 
 
@@ -89,7 +89,7 @@ def dilution(
     resolved = with_each_value(load_scenario(scenario, assignments or []), data_dir)
     folder_path = folder_of("dilution", resolved.name, out, resume=resume)
     check_harmless_threshold(threshold)
-    with resumable(folder_path):
+    with worker_processes(folder_path) as executor:
         measure_dilution(
             resolved,
             folder_path,
@@ -102,6 +102,7 @@ def dilution(
             resume=resume,
             progress=Bars(quiet=quiet),
             device=device,
+            executor=executor,
         )
     curves = dilution_curves(folder_path, threshold=threshold)
     write_dilution(RunFolder(folder_path), curves, threshold=threshold)

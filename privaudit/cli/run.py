@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from privaudit.cli.app import app, interrupted
+from privaudit.cli.app import app
 from privaudit.cli.options import (
     Assignments,
     DataDir,
@@ -20,6 +20,7 @@ from privaudit.cli.options import (
     scenario_names,
     timestamp,
 )
+from privaudit.cli.resume import resumable
 from privaudit.cli.scenarios import print_dry_run
 from privaudit.cli.terminal import Bars
 from privaudit.errors import UserError
@@ -71,7 +72,8 @@ def run(
         typer.Option("--contract", help="With --rpc: a deployed ledger (default: deploys one)."),
     ] = None,
     confirmations: Annotated[
-        int, typer.Option("--confirmations", min=1, help="Blocks until something is final.")
+        int,
+        typer.Option("--confirmations", min=1, max=10_000, help="Blocks until something is final."),
     ] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would take; write nothing.")
@@ -89,6 +91,7 @@ def run(
     """
     from privaudit.audit import run_audit
     from privaudit.experiment.each_value import with_each_value
+    from privaudit.experiment.executors.local import Local
     from privaudit.experiment.folder import RunFolder
     from privaudit.ledger.place import Place
     from privaudit.scenario.load import load_scenario
@@ -114,7 +117,15 @@ def run(
     if dry_run:
         print_dry_run(resolved, folder_path, data_dir, workers, as_json)
         return
-    try:
+    go_on = f"privaudit run --resume {folder_path}"
+    with (
+        resumable(
+            go_on,
+            fewer_workers=f"{go_on} --workers 1",
+            begun=(folder_path / "scenario.json").is_file,
+        ),
+        Local() as executor,
+    ):
         folder = run_audit(
             resolved,
             folder_path,
@@ -124,13 +135,22 @@ def run(
             progress=Bars(quiet=quiet),
             device=device,
             place=place,
-        )
-    except KeyboardInterrupt:
-        begun = (folder_path / "scenario.json").is_file()
-        interrupted(
-            f"; go on with: privaudit run --resume {folder_path}" if begun else ", nothing begun"
+            executor=executor,
         )
     _print_result(folder, as_json, quiet)
+    _refuse_without_scores(folder)
+
+
+def _refuse_without_scores(folder: Any) -> None:
+    """Exit code 1 where nothing was measured, whatever failed; the table has said why."""
+    from privaudit.report.content import read_content
+
+    if any(cell.auc for cell in read_content(folder).cells):
+        return
+    kept = folder.file("failures")
+    where = f"; tracebacks: {kept}" if kept.is_dir() else ""
+    typer.echo(f"privaudit: no cell has scores{where}", err=True)
+    raise typer.Exit(1)
 
 
 def _print_result(folder: Any, as_json: bool, quiet: bool) -> None:

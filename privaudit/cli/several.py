@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from privaudit.cli.app import interrupted
 from privaudit.cli.options import timestamp
+from privaudit.cli.resume import resumable
 from privaudit.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from privaudit.experiment.executors.protocol import Executor
 
 
 def kind_of(path: Path) -> str:
@@ -61,12 +63,13 @@ def folder_of(verb: str, name: str, out: Path | None, *, resume: bool) -> Path:
 
 
 @contextmanager
-def resumable(folder: Path) -> Iterator[None]:
-    """Say how to go on when interrupted."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        interrupted(f"; go on with the same command, --out {folder} --resume")
+def worker_processes(folder: Path) -> Iterator[Executor]:
+    """Who computes; whatever interrupts them says how to go on."""
+    from privaudit.experiment.executors.local import Local
+
+    again = f"the same command, --out {folder} --resume"
+    with resumable(again, fewer_workers=f"{again} --workers 1"), Local() as executor:
+        yield executor
 
 
 def tell(table: pd.DataFrame, notes: Iterable[str], page: Path, *, quiet: bool) -> None:

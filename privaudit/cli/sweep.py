@@ -18,7 +18,7 @@ from privaudit.cli.options import (
     Workers,
     scenario_names,
 )
-from privaudit.cli.several import folder_of, resumable, tell
+from privaudit.cli.several import folder_of, tell, worker_processes
 from privaudit.cli.terminal import Bars
 
 
@@ -67,7 +67,7 @@ def sweep(
     overrides = [*(assignments or []), *([] if seeds is None else [f"runs={seeds}"])]
     resolved = with_each_value(load_sweep(scenario, overrides, over), data_dir)
     folder_path = folder_of("sweep", resolved.name, out, resume=resume)
-    with resumable(folder_path):
+    with worker_processes(folder_path) as executor:
         measure_sweep(
             resolved,
             folder_path,
@@ -76,6 +76,7 @@ def sweep(
             resume=resume,
             progress=Bars(quiet=quiet),
             device=device,
+            executor=executor,
         )
     found = read_sweep(folder_path)
     write_sweep(RunFolder(folder_path), found)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 from contextlib import suppress
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEEP = 1 << 30
 
@@ -38,6 +40,20 @@ def tune_process(threads: int = 1) -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, _KEEP)
     except (OSError, AttributeError):  # not glibc: slower, nothing else
         return
+
+
+def die_with(parent: int) -> None:
+    """Let this process be killed the moment its parent is gone, however the parent went.
+
+    Only Linux does that; elsewhere a process finds out by the end of the pipe it reads from.
+
+    Args:
+        parent: its process id, as the parent says: it may be gone by now.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
 
 
 class KeptMemory:

@@ -18,7 +18,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed, parallel_config
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.attack.adversary import Adversary
@@ -26,8 +25,9 @@ from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
 from privaudit.experiment.attacking import adversary_of
 from privaudit.experiment.cells import Cell, cells_for_layers, trace_folder
+from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.folder import RunFolder
-from privaudit.experiment.tasks import Job
+from privaudit.experiment.tasks import Job, whole
 from privaudit.observation.trace import Trace
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
@@ -87,14 +87,18 @@ class LayerScores(BaseModel):
 
 
 def measure_layers(
-    job: Job, folder: RunFolder, scenario: Scenario, *, workers: int
+    job: Job, scenario: Scenario, executor: Executor, *, workers: int
 ) -> list[LayerScores]:
-    """The layers of every cell of :func:`cells_for_layers` whose trace is there, in their order."""
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        found = Parallel(n_jobs=workers)(
-            delayed(_of_cell)(job, folder, cell) for cell in cells_for_layers(scenario)
-        )
-    return [row for rows in found for row in rows]
+    """The layers of every cell of :func:`cells_for_layers` whose trace is there, in their order.
+
+    Raises:
+        MachineError: a worker process did not live to the end.
+    """
+    cells = cells_for_layers(scenario)
+    found: dict[Cell, list[LayerScores]] = {}
+    for cell, rows in executor.each(layers_task, job, cells, workers=workers):
+        found[cell] = whole(rows, f"layers of {cell.name}")
+    return [row for cell in cells for row in found[cell]]
 
 
 def signal_by_layer(
@@ -224,8 +228,9 @@ def read_layers(folder: RunFolder) -> list[LayerScores]:
     return parse_layers(folder.read_lines(LAYERS), where=str(folder.file(LAYERS)))
 
 
-def _of_cell(job: Job, folder: RunFolder, cell: Cell) -> list[LayerScores]:
+def layers_task(job: Job, cell: Cell) -> list[LayerScores]:
     """Nothing for a cell that failed: its table cell says why."""
+    folder = RunFolder(job.folder)
     key, place = (cell.run, cell.property), (f"run-{cell.run}", f"{cell.name}.json")
     if not folder.file("scores", *place).is_file():
         return []

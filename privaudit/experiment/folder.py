@@ -3,6 +3,7 @@
 ::
 
     scenario.json            the resolved scenario
+    plan.json                what the results depend on: data, versions, whose code
     scenario.toml            the same, to run again: ``privaudit run RUN/scenario.toml``
     training/run-0.*         parameters after ordinary training, metrics of every round
     traces/run-0/CELL/       what the adversary saw (docs/trace.md)
@@ -28,6 +29,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from privaudit.engine.files import write_whole
 from privaudit.errors import UserError
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import Scenario
@@ -97,9 +99,7 @@ class RunFolder:
         """Write a file so that it is there whole or not at all."""
         file = self.path / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(file.name + ".partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(file)
+        write_whole(file, lambda partial: partial.write_text(text, encoding="utf-8"))
         return file
 
     def write_json(self, name: str, value: Any) -> Path:

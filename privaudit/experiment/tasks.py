@@ -1,31 +1,33 @@
-"""Units of work for worker processes: small arguments in, seconds and failure out."""
+"""Units of work for an executor: small arguments in, seconds and failure out."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed, parallel_config
-
 from privaudit.attack.scoring import MODEL, Failure, failure_of
+from privaudit.data.files import default_data_dir
 from privaudit.engine.process import tune_process
-from privaudit.errors import UserError
+from privaudit.errors import MachineError, UserError
 from privaudit.experiment.attacking import attack_cells
 from privaudit.experiment.cells import Cell, cells_for_layers, trace_folder
+from privaudit.experiment.executors.protocol import Executor, Vanished
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.observing import keep_evidence, observe_cells
 from privaudit.experiment.plan import Plan, make_plan, refuse_changes
-from privaudit.experiment.training import train_run
-from privaudit.experiment.world import World, load_world
+from privaudit.experiment.training import time_rounds, train_run
+from privaudit.experiment.world import World, check_world, load_world
 from privaudit.scenario.schema import Scenario
 
-TRACKER = "joblib.externals.loky.backend.resource_tracker"
+OF_THE_MACHINE = (OSError, MemoryError)
+"""What is wrong for all cells: it ends the run, which can go on from there."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,12 @@ class Job:
     folder: Path
     device: str = "cpu"
     plan: str = ""
+
+    @classmethod
+    def of(cls, scenario: Scenario, data_dir: Path | None, folder: Path, device: str) -> Job:
+        """What to give all tasks of a scenario; the folder need not be there yet."""
+        place = Path(os.path.abspath(folder))  # unlike resolve(), no error for a loop of links
+        return cls(scenario.model_dump_json(), data_dir or default_data_dir(), place, device)
 
     def world(self) -> World:
         """The scenario with its data."""
@@ -79,6 +87,14 @@ class Outcome:
     failures: dict[str, str] = field(default_factory=dict)
 
 
+# --------------------------------------------------------------------- what a worker is told to do
+
+
+def check_task(job: Job, _: int) -> list[str]:
+    """Everything a user can get wrong, before anything is written (:func:`.world.check_world`)."""
+    return list(check_world(job.world()))
+
+
 def training_task(job: Job, run: int) -> list[Outcome]:
     """Stage 1 for one run. A failure here ends the whole run: nothing can follow it.
 
@@ -88,8 +104,9 @@ def training_task(job: Job, run: int) -> list[Outcome]:
     started = time.perf_counter()
     folder = RunFolder(job.folder)
     try:
-        train_run(job.world(), folder, run)
-    except (UserError, OSError):
+        with _memory_errors():
+            train_run(job.world(), folder, run)
+    except (UserError, KeyboardInterrupt, *OF_THE_MACHINE):
         raise
     except BaseException as error:
         failure = failure_of(MODEL, error)
@@ -137,8 +154,9 @@ def _observe_and_attack(
     """
     attacks = world.scenario.audit.attacks
     try:
-        evidence = observe_cells(world, folder, cells)
-    except OSError:
+        with _memory_errors():
+            evidence = observe_cells(world, folder, cells)
+    except (KeyboardInterrupt, *OF_THE_MACHINE):
         raise
     except BaseException as error:
         failed = failure_of(MODEL, error)
@@ -165,19 +183,64 @@ def _scored(folder: RunFolder, cell: Cell, attacks: Sequence[str]) -> bool:
     return folder.file(file).is_file() and set(folder.read_json(file)) == set(attacks)
 
 
-def in_processes(
-    task: Callable[..., list[Outcome]], job: Job, items: Iterable[Any], *, workers: int
-) -> Iterator[Outcome]:
-    """Run ``task(job, item)`` for each item on ``workers`` processes; outcomes as they come.
+def devices_task(job: Job, devices: Sequence[int]) -> list[dict[str, Any]]:
+    """Seconds of a round by number of devices (:func:`.training.time_rounds`)."""
+    return time_rounds(job.world(), list(devices))
 
-    One worker stays in this process.
+
+# ------------------------------------------------------------------------- how a run has it done
+
+
+def check(executor: Executor, job: Job) -> list[str]:
+    """What a reader must know of the model; see :func:`check_task` for the errors."""
+    return _only(executor.each(check_task, job, [0]), "checking model and attacks")
+
+
+def train(executor: Executor, job: Job, runs: Iterable[int], *, workers: int) -> Iterator[Outcome]:
+    """Stage 1 of all runs; outcomes as they come."""
+    for run, result in executor.each(training_task, job, runs, workers=workers):
+        yield from whole(result, f"run {run}")
+
+
+def audit(
+    executor: Executor, job: Job, groups: Iterable[Sequence[Cell]], *, workers: int
+) -> Iterator[Outcome]:
+    """Stages 2 and 3 of all cells; outcomes as they come.
+
+    Where a process vanishes, the model or something of ours ended it, as attacks run in one of
+    their own: its cells without scores have failed.
     """
-    # Interrupted, the pool's helper process would print after the one line that matters.
-    os.environ.setdefault("PYTHONWARNINGS", f"ignore::UserWarning:{TRACKER}")
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        pool = Parallel(n_jobs=workers, return_as="generator_unordered")
-        for outcomes in pool(delayed(task)(job, item) for item in items):
-            yield from outcomes
+    folder = RunFolder(job.folder)
+    for cells, result in executor.each(audit_task, job, groups, workers=workers):
+        if not isinstance(result, Vanished):
+            yield from result
+            continue
+        _refuse_killed(result)
+        for cell in cells:
+            scored = _scored(folder, cell, job.attacks)
+            failed = {} if scored else dict.fromkeys(job.attacks, f"the model failed: {result}")
+            yield Outcome(cell, 0.0, failed)
+
+
+def time_devices(executor: Executor, job: Job, devices: Sequence[int]) -> list[dict[str, Any]]:
+    """Rows of timings.jsonl, one per device number and round; none for no devices."""
+    if not devices:
+        return []
+    return _only(executor.each(devices_task, job, [devices]), "timing devices")
+
+
+def whole(result: Any, what: str) -> Any:
+    """What a task returned, if its process lived to return it.
+
+    Raises:
+        UserError: it did not; ``what`` it was for.
+    """
+    if isinstance(result, Vanished):
+        _refuse_killed(result)
+        raise UserError(
+            str(result), where=what, remedy="find out why with the model and its attacks alone"
+        )
+    return result
 
 
 def default_workers() -> int:
@@ -186,6 +249,36 @@ def default_workers() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS
         return os.cpu_count() or 1
+
+
+def _only(results: Iterator[tuple[Any, Any]], what: str) -> Any:
+    ((_, result),) = results
+    return whole(result, what)
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Call it by one name when there is no memory left; torch has names of its own."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(str(error)) from error
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):
+            raise
+        raise MemoryError(str(error)) from error
+
+
+def _refuse_killed(vanished: Vanished) -> None:
+    if vanished.killed:
+        raise MachineError(
+            "a worker process was killed from outside, as the system does when memory runs out "
+            f"({vanished})",
+            remedy="use fewer workers, or free memory",
+            fewer_workers=True,
+        )
 
 
 def _keep_traceback(folder: RunFolder, name: str, text: str) -> Path:

@@ -8,10 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.files import write_tensors, write_whole
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.world import World
 from privaudit.federation.phases import train
@@ -46,9 +47,10 @@ def train_run(world: World, folder: RunFolder, run: int) -> None:
     folder.write_lines(f"training/run-{run}.timings.jsonl", seconds)
     if ledger.enabled:
         folder.write_lines(f"evidence/run-{run}/training.jsonl", evidence.rows())
-    partial = _parameters_file(folder, run).with_suffix(".partial")
-    save_file({"parameters": parameters}, partial)
-    partial.replace(_parameters_file(folder, run))
+    write_whole(
+        _parameters_file(folder, run),
+        lambda partial: write_tensors(partial, {"parameters": parameters}),
+    )
 
 
 def trained_parameters(folder: RunFolder, run: int) -> Tensor:

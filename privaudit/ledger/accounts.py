@@ -10,8 +10,9 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import rlp
 from eth_account import Account
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_keys.datatypes import PrivateKey
@@ -21,9 +22,12 @@ from hexbytes import HexBytes
 
 from .chain import Call, Fees, Signed
 from .errors import LedgerError
+from .keyfile import read_key
+from .password import PASSWORD_VARIABLE, take_password
 
 ROLES = ("admin", "coordinator", "auditor")
-PASSWORD_VARIABLE = "PRIVAUDIT_KEYSTORE_PASSWORD"
+LIST = 0xC0
+"""A type-0 transaction is an RLP list, which begins with this byte or a greater one."""
 
 
 class Accounts(Protocol):
@@ -91,23 +95,12 @@ class KeystoreAccounts:
 
     def _decrypt(self, file: Path) -> PrivateKey:
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-            if "crypto" not in {str(key).lower() for key in content}:
-                raise TypeError
+            return read_key(file, self._password)
         except FileNotFoundError:
             raise LedgerError(
                 f"no keystore file '{file.name}'",
                 where=str(self._folder),
                 remedy=f"the keystore needs {', '.join(f'{role}.json' for role in ROLES)}",
-            ) from None
-        except (OSError, ValueError, TypeError):
-            raise LedgerError("not an encrypted keystore file", where=str(file)) from None
-        try:
-            return PrivateKey(bytes(Account.decrypt(content, self._password)))
-        except (ValueError, KeyError, TypeError) as error:
-            wrong = "MAC" in str(error)
-            raise LedgerError(
-                "wrong keystore password" if wrong else "damaged keystore file", where=str(file)
             ) from None
 
 
@@ -167,7 +160,7 @@ def read_password(file: Path | None = None) -> str:
         except (OSError, UnicodeDecodeError):
             raise LedgerError("the password file cannot be read", where=str(file)) from None
     else:
-        password = os.environ.get(PASSWORD_VARIABLE, "")
+        password = take_password()
         if not password and sys.stdin is not None and sys.stdin.isatty():
             password = getpass.getpass("Keystore password: ")
     if not password:
@@ -180,17 +173,18 @@ def read_password(file: Path | None = None) -> str:
 
 
 def sign(key: PrivateKey, chain_id: int, call: Call, nonce: int, fees: Fees) -> Signed:
-    """Sign a type-2 (EIP-1559) transaction; the same arguments give the same bytes."""
-    fields = {
-        "type": 2,
+    """Sign a transaction, of type 2 (EIP-1559) or 0; the same arguments give the same bytes."""
+    fields: dict[str, Any] = {
         "chainId": chain_id,
         "nonce": nonce,
-        "maxFeePerGas": fees.most,
-        "maxPriorityFeePerGas": fees.tip,
         "gas": call.gas,
         "value": call.value,
         "data": call.data,
     }
+    if fees.legacy:
+        fields |= {"gasPrice": fees.most}
+    else:
+        fields |= {"type": 2, "maxFeePerGas": fees.most, "maxPriorityFeePerGas": fees.tip}
     if call.to is not None:
         fields["to"] = call.to
     raw = bytes(Account.sign_transaction(fields, key.to_bytes()).raw_transaction)
@@ -199,7 +193,7 @@ def sign(key: PrivateKey, chain_id: int, call: Call, nonce: int, fees: Fees) -> 
 
 def unsign(raw: bytes, sender: str) -> Signed:
     """What signed bytes of this module say; the sender is not recovered but taken on trust."""
-    fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+    fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict() if raw[0] < LIST else _type_0(raw)
     to = bytes(fields["to"])
     call = Call(
         sender=sender,
@@ -208,5 +202,15 @@ def unsign(raw: bytes, sender: str) -> Signed:
         value=int(fields["value"]),
         gas=int(fields["gas"]),
     )
-    fees = Fees(most=int(fields["maxFeePerGas"]), tip=int(fields["maxPriorityFeePerGas"]))
+    most, tip = int(fields["maxFeePerGas"]), int(fields["maxPriorityFeePerGas"])
+    fees = Fees(most=most, tip=tip, legacy=raw[0] >= LIST)
     return Signed(raw=raw, call=call, nonce=int(fields["nonce"]), fees=fees)
+
+
+def _type_0(raw: bytes) -> dict[str, Any]:
+    """The fields of a type-0 transaction, its one price as both fees."""
+    nonce, price, gas, to, value, data, *_ = rlp.decode(raw)
+    fields: dict[str, Any] = {"to": to, "data": data}
+    numbers = {"nonce": nonce, "gas": gas, "value": value}
+    numbers |= {"maxFeePerGas": price, "maxPriorityFeePerGas": price}
+    return fields | {name: int.from_bytes(number, "big") for name, number in numbers.items()}

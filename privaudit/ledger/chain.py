@@ -27,10 +27,14 @@ class Block:
 
 @dataclass(frozen=True)
 class Fees:
-    """EIP-1559 fees in wei per gas: ``most`` is the limit, ``tip`` goes to the block's proposer."""
+    """Fees in wei per gas: ``most`` is the limit, ``tip`` goes to the block's proposer (EIP-1559).
+
+    On a chain without a base fee (``legacy``) both are the one gas price of a type-0 transaction.
+    """
 
     most: int
     tip: int
+    legacy: bool = False
 
 
 @dataclass(frozen=True)

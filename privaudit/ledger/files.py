@@ -35,7 +35,13 @@ UNLISTED = LOCKS | {MANIFEST, SEAL}
 
 
 def write_manifest(folder: RunFolder) -> bytes:
-    """List every file of the run; the SHA-256 of the list itself is returned (32 bytes)."""
+    """List every file of the run; the SHA-256 of the list itself is returned (32 bytes).
+
+    Empty folders, as a cell that failed may leave, go first.
+    """
+    for place, _, _ in os.walk(folder.path, topdown=False):
+        if not os.listdir(place):
+            os.rmdir(place)
     files = {name: file_sha256(folder.file(name)) for name in run_files(folder)}
     folder.write_json(MANIFEST, {"format": "privaudit-manifest", "version": 1, "sha256": files})
     return manifest_sha256(folder)
@@ -149,7 +155,7 @@ def _entries(path: Path, before: str = "") -> Iterator[tuple[str, os.DirEntry[st
 def _oddity(name: str, entry: os.DirEntry[str]) -> str:
     about = entry.stat(follow_symlinks=False)
     if stat.S_ISDIR(about.st_mode):
-        return "" if any(os.scandir(entry.path)) else "an empty folder, which no run leaves"
+        return "" if os.listdir(entry.path) else "an empty folder, which no run leaves"
     if stat.S_ISREG(about.st_mode):
         if about.st_nlink > 1:
             return "a hard link: the same file has another name elsewhere"

@@ -9,7 +9,7 @@ from eth_utils.address import to_checksum_address
 
 from .abi import revert_reason
 from .chain import Block, Call, Fees, Log, Receipt, Signed
-from .errors import LedgerError, Reverted, RpcError
+from .errors import Reverted, RpcError
 from .transport import Refusal, Transport
 
 DEFAULT_TIP = 10**9
@@ -113,10 +113,14 @@ class RpcChain:
         return self._parse(self._receipt, found)
 
     def fees(self) -> Fees:
-        """Twice the base fee, so that six full blocks in a row do not price us out, and a tip."""
+        """Twice the base fee, so that six full blocks in a row do not price us out, and a tip.
+
+        Where there is no base fee, the gas price that the node asks for.
+        """
         head = self._ask("eth_getBlockByNumber", "latest", False)
         if isinstance(head, dict) and "baseFeePerGas" not in head:
-            raise LedgerError("the chain has no EIP-1559 fees", where=self.name)
+            price = self._read(integer, "eth_gasPrice")
+            return Fees(most=price, tip=price, legacy=True)
         base = self._parse(block, head).base_fee
         try:
             tip = self._parse(integer, self._transport.request("eth_maxPriorityFeePerGas"))

@@ -25,6 +25,8 @@ BUMP = 1.125
 """What a replacement must offer at least, as a factor of the fees it replaces."""
 LOOKS = 3
 """How often in a row something bad must be seen to be believed; nodes behind one URL differ."""
+PRICED_AGAIN = 5
+"""How often a transaction that the node does not take is priced anew, as the base fee has risen."""
 REFUSED_AGAIN = 1.0
 """Seconds until a transaction that the node did not take is sent again."""
 
@@ -202,7 +204,7 @@ class Sender:
         """Wait until an action is mined; None if a foreign transaction has taken its nonce."""
         started = last_sent = last_bump = self._clock()
         pause = min(0.02, self._patience.poll)
-        taken = refused = 0
+        taken = refused = priced = 0
         while True:
             receipt = self.reconciler.collect(intent)
             if receipt is not None:
@@ -215,7 +217,11 @@ class Sender:
             if now - started > self._patience.mined or refused >= LOOKS:
                 raise LedgerError(self._verdict(intent, complaints), where=intent.key)
             out = self._refused(intent, complaints)
-            if now - last_bump > self._patience.stuck and not out:
+            if out and priced < PRICED_AGAIN and self._outpriced(intent):
+                complaints |= self._offer_more(intent)
+                priced += 1
+                last_sent = last_bump = now
+            elif now - last_bump > self._patience.stuck and not out:
                 complaints |= self._offer_more(intent)
                 last_sent = last_bump = now
             elif now - last_sent > min(self._patience.again, REFUSED_AGAIN if out else 1e9):
@@ -231,6 +237,11 @@ class Sender:
         complaint = complaints.get(entry.hash)
         return None if complaint is None or self._chain.knows(entry.hash) else complaint
 
+    def _outpriced(self, intent: Intent) -> bool:
+        """Whether the base fee has risen above what we offered."""
+        entry = self._journal.entries(intent.id)[-1]
+        return self._chain.head().base_fee > unsign(entry.raw, entry.sender).fees.most
+
     def _nonce_is_gone(self, intent: Intent) -> bool:
         entry = self._journal.entries(intent.id)[-1]
         return self._chain.nonce(entry.sender, self._confirmations - 1) > entry.nonce
@@ -243,6 +254,7 @@ class Sender:
         fees = Fees(
             most=max(now.most, int(old.fees.most * BUMP) + 1),
             tip=max(now.tip, int(old.fees.tip * BUMP) + 1),
+            legacy=now.legacy,
         )
         at_head = self._chain.nonce(entry.sender) == entry.nonce
         if not at_head or fees.most > self._patience.fee_limit:
@@ -263,6 +275,11 @@ class Sender:
                 f"transactions, ours is number {entry.nonce}, and what comes between is not ours"
             )
         complaint = self._refused(intent, complaints)
+        if complaint is not None and self._outpriced(intent):
+            return (
+                f"the chain's base fee has risen to {self._chain.head().base_fee / 1e9:g} gwei per "
+                f"gas, above our offer (limit {self._patience.fee_limit / 1e9:g}); run again later"
+            )
         if complaint is not None:
             return f"the node does not take the transaction: {complaint}"
         return f"not mined within {self._patience.mined:g} s; run again to go on waiting"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -49,7 +50,8 @@ class Store:
             try:
                 yield self.db
             except BaseException:
-                self.db.execute("ROLLBACK")
+                if self.db.in_transaction:  # a full disk has ended it already
+                    self.db.execute("ROLLBACK")
                 raise
             self.db.execute("COMMIT")
 
@@ -95,6 +97,8 @@ class Store:
         try:
             yield
         except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+                raise OSError(errno.ENOSPC, f"cannot be written: {error}", str(self.path)) from None
             text = f"the journal cannot be used: {error}"
             raise LedgerError(text, where=str(self.path)) from None
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:

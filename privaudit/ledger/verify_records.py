@@ -16,6 +16,7 @@ from privaudit.evaluation.layers import LAYERS, LayerScores, read_layers, sizes_
 from privaudit.evaluation.records import Record
 from privaudit.experiment.cells import Cell, cells_for_layers, cells_of
 from privaudit.experiment.plan import PLAN
+from privaudit.experiment.tasks import scores_file
 from privaudit.ledger.files import SEAL, all_files, is_sealed, read_seal
 from privaudit.ledger.verify_files import RECORDS, Subject, place_of
 from privaudit.observation.trace import Trace
@@ -72,10 +73,9 @@ def check_records(subject: Subject) -> list[str]:
         again = _judged(subject, cell, attack, record)
         differing = [name for name in Record.model_fields if _differ(subject, name, record, again)]
         if differing:
-            scores = f"scores/{place_of(cell)[0]}/{place_of(cell)[1]}"
             wrong.append(
                 f"{RECORDS}: line {number}: {', '.join(differing)} not as plan, ground truth and "
-                f"{scores} give"
+                f"{scores_file(cell)} give"
             )
     return wrong
 
@@ -88,7 +88,7 @@ def _judged(subject: Subject, cell: Cell, attack: str, record: Record) -> Record
     """
     scores: list[float] | None = None
     if subject.is_scored(cell):
-        scores = [float(s) for s in subject.folder.read_json(_scores(cell))[attack]]
+        scores = subject.folder.read_json(scores_file(cell)).get(attack)
     return judge(
         subject.plan,
         cell,
@@ -99,10 +99,6 @@ def _judged(subject: Subject, cell: Cell, attack: str, record: Record) -> Record
         reason="" if scores is not None else record.reason,
         holdings=record.holdings,
     )
-
-
-def _scores(cell: Cell) -> str:
-    return "/".join(("scores", *place_of(cell)))
 
 
 def _differ(subject: Subject, name: str, record: Record, again: Record) -> bool:

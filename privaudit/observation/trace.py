@@ -17,9 +17,10 @@ from typing import Any, Literal, Self
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from privaudit.engine.files import write_tensors, write_whole
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
 from privaudit.observation.manifest import LayoutRow, Manifest, read_manifest, round_file
@@ -125,17 +126,18 @@ class TraceWriter:
     def _save(
         self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None
     ) -> None:
-        partial = self._path / f"{name}.partial"
         # One entry: the library writes several in an order that changes from call to call.
         metadata = {"round": json.dumps(facts, sort_keys=True)} if facts else None
-        save_file(apart(tensors), partial, metadata=metadata)
-        self._digests[name] = _digest(partial)
-        partial.replace(self._path / name)
+
+        def write(partial: Path) -> None:
+            write_tensors(partial, apart(tensors), metadata)
+            self._digests[name] = _digest(partial)
+
+        write_whole(self._path / name, write)
 
     def _write_manifest(self, manifest: Manifest) -> None:
-        partial = self._path / "manifest.json.partial"
-        partial.write_text(manifest.model_dump_json(indent=1) + "\n")
-        partial.replace(self._path / "manifest.json")
+        text = manifest.model_dump_json(indent=1) + "\n"
+        write_whole(self._path / "manifest.json", lambda partial: partial.write_text(text))
 
 
 class Trace:

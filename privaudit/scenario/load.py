@@ -24,6 +24,9 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 """Tables within tables that an override may name; no setting lies deeper than four."""
 
+NUMBERS = ("int_type", "float_type")
+"""How pydantic calls a value that is no number."""
+
 IN_A_SWEEP = {"ledger.enabled": False, "audit.keep_traces": False, "report.devices": []}
 """What every audit of a sweep has in common, whatever the scenario says."""
 
@@ -279,7 +282,17 @@ def _explain(error: ValidationError, where: str) -> UserError:
     message = first["msg"].removeprefix("Value error, ")
     value = first.get("input")
     shown = f" (got {reprlib.repr(value)})" if not isinstance(value, dict | BaseModel) else ""
+    if first["type"] in NUMBERS and isinstance(value, str) and _is_number(value):
+        return UserError(f"{key}: {message}{shown}", where=where, remedy="leave out the quotes")
     return UserError(f"{key}: {message}{shown}" if key else message, where=where)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _fields_at(location: Sequence[str]) -> list[str]:

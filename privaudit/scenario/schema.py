@@ -7,6 +7,7 @@ with ``[sweep]`` is several, one per value of one key (:func:`privaudit.scenario
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from privaudit.attack.adversary import MOST_SHADOWS
 from privaudit.federation.partition import PartitionPlan
 from privaudit.federation.schedule import Others, Schedule
 from privaudit.federation.sharing import Sharing
@@ -61,21 +63,52 @@ def _by_fraction(published: dict[str, dict[str, float]]) -> dict[str, dict[str, 
     return published
 
 
-Fraction = Annotated[float, Field(gt=0, le=1)]
+def _not_tiny(value: float) -> float:
+    if 0 < value < LEAST:
+        raise ValueError(f"too close to 0, must be at least {LEAST:g}")
+    return value
+
+
+LEAST = 1e-9
+"""Of fractions, rates and norms that must be above 0: less is 0 to single precision or to count."""
+
+Above0 = AfterValidator(_not_tiny)
+Fraction = Annotated[float, Field(gt=0, le=1), Above0]
+Share = Annotated[float, Field(gt=0, lt=1), Above0]
 Rule = Annotated[str, AfterValidator(_known_rule)]
-Participants = Annotated[int, Field(ge=2)]
+
+# Bounds that no experiment reaches and every slip of the keyboard passes. What a machine has memory
+# for is asked when the model is known (privaudit.memory).
+Participants = Annotated[int, Field(ge=2, le=100_000)]
+Rounds = Annotated[int, Field(le=1_000_000)]
+Runs = Annotated[int, Field(le=10_000)]
+Steps = Annotated[int, Field(ge=1, le=100_000)]
+BatchSize = Annotated[int, Field(ge=1, le=1_000_000)]
+Rate = Annotated[float, Field(gt=0, le=1e30), Above0]
+Norm = Annotated[float, Field(gt=0, le=1e12), Above0]
+MOST_VALUES = 1000
+"""In a list."""
+SomeValues = Field(min_length=1, max_length=MOST_VALUES)
+MOST_CELLS = 100_000
+"""In the whole grid of a scenario."""
 
 
 class Section(BaseModel):
-    """A table of the scenario file: unknown keys are refused."""
+    """A table of the scenario file: unknown keys are refused, and no text is taken for a number."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class DataSection(BaseModel):
-    """``[data]``: the loader's name; every other key is an option of that loader."""
+    """``[data]``: the loader's name; every other key is an option of that loader (docs/data.md).
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    A relative ``path`` starts at the scenario file's folder, with ``--set`` at the working folder.
+
+    Attributes:
+        name: a data set of ``privaudit list``; ``csv`` and ``npz`` read files of your own.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     name: str = "glyphs"
 
@@ -88,7 +121,7 @@ class DataSection(BaseModel):
 class ModelSection(BaseModel):
     """``[model]``: a bundled model or ``package.module:Class``; other keys are its arguments."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     name: str = "cnn"
 
@@ -107,7 +140,8 @@ class FederationSection(Section):
         protocol: ``fedavg`` (local epochs) or ``fedsgd`` (one batch, one step, no momentum).
         cohort: clients per round, drawn anew each round; null = all.
         partition: how records are dealt: ``iid``, ``by-group``, ``dirichlet``.
-        dirichlet_alpha: concentration; smaller = more uneven classes.
+        dirichlet_alpha: concentration; smaller = more uneven classes. A deal that leaves somebody
+            too little is drawn again, up to 50 times.
         test_share: share of the records held out for test accuracy.
         adversary_share: share of the rest that is the adversary's; null = an equal part (of the
             largest audited federation).
@@ -124,21 +158,21 @@ class FederationSection(Section):
     """
 
     participants: Participants = 5
-    rounds: int = Field(10, ge=0)
+    rounds: Rounds = Field(10, ge=0)
     protocol: Literal["fedavg", "fedsgd"] = "fedavg"
-    cohort: int | None = Field(None, ge=1)
+    cohort: Annotated[int, Field(ge=1, le=100_000)] | None = None
     partition: Literal["iid", "by-group", "dirichlet"] = "iid"
-    dirichlet_alpha: float = Field(0.5, gt=0)
-    test_share: float = Field(0.15, gt=0, lt=1)
-    adversary_share: float | None = Field(None, gt=0, lt=1)
-    target_share: float | None = Field(None, gt=0, lt=1)
-    local_epochs: int = Field(1, ge=1)
-    batch_size: int = Field(32, ge=1)
-    lr: float = Field(0.1, gt=0)
+    dirichlet_alpha: Annotated[float, Field(gt=0, le=1e6), Above0] = 0.5
+    test_share: Share = 0.15
+    adversary_share: Share | None = None
+    target_share: Share | None = None
+    local_epochs: Steps = 1
+    batch_size: BatchSize = 32
+    lr: Rate = 0.1
     momentum: float = Field(0.0, ge=0, lt=1)
-    norm_bound: float | None = Field(None, gt=0)
-    clip_norm: float | None = Field(None, gt=0)
-    noise: float = Field(0.0, ge=0)
+    norm_bound: Norm | None = None
+    clip_norm: Norm | None = None
+    noise: float = Field(0.0, ge=0, le=1e12)
     sharing_rule: Rule = "all"
     shared_fraction: Fraction = 1.0
 
@@ -175,7 +209,8 @@ class AuditSection(Section):
     """``[audit]``: the rounds the adversary listens to, for every cell of the grid.
 
     Attributes:
-        properties: private properties to infer; each must have both values.
+        properties: private properties to infer; each must have both values. The name of one with
+            ``each = true`` in ``[data]`` stands for all its values that can be dealt.
         fractions: shared fractions, each in (0, 1].
         rules: sharing rules, crossed with the fractions.
         participants: numbers of participants; empty = ``federation.participants``. A smaller
@@ -202,19 +237,21 @@ class AuditSection(Section):
         keep_traces: keep the traces in the run folder after scoring.
     """
 
-    properties: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
-    fractions: Annotated[list[Fraction], Field(min_length=1), AfterValidator(_distinct)] = [
+    properties: Annotated[list[str], SomeValues, AfterValidator(_distinct)]
+    fractions: Annotated[list[Fraction], SomeValues, AfterValidator(_distinct)] = [
         0.1,
         0.5,
         1.0,
     ]
-    rules: Annotated[list[Rule], Field(min_length=1), AfterValidator(_distinct)] = ["largest"]
-    participants: Annotated[list[Participants], AfterValidator(_ascending)] = []
-    rounds: int = Field(60, ge=4)
+    rules: Annotated[list[Rule], SomeValues, AfterValidator(_distinct)] = ["largest"]
+    participants: Annotated[
+        list[Participants], Field(max_length=MOST_VALUES), AfterValidator(_ascending)
+    ] = []
+    rounds: Rounds = Field(60, ge=4)
     protocol: Literal["fedavg", "fedsgd"] = "fedsgd"
-    local_steps: int = Field(1, ge=1)
-    batch_size: int = Field(32, ge=1)
-    lr: float | None = Field(None, gt=0)
+    local_steps: Steps = 1
+    batch_size: BatchSize = 32
+    lr: Rate | None = None
     momentum: float = Field(0.0, ge=0, lt=1)
     schedule: Schedule = "single-batch"
     property_share: Fraction = 1.0
@@ -222,10 +259,11 @@ class AuditSection(Section):
     trajectory: Literal["common", "own"] = "common"
     auxiliary_overlap: float = Field(0.0, ge=0, le=1)
     threat_model: Literal["participant", "server"] = "participant"
-    shadows: int = Field(8, ge=2)
-    attacks: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)] = [
+    shadows: int = Field(8, ge=2, le=MOST_SHADOWS)
+    attacks: Annotated[list[str], SomeValues, AfterValidator(_distinct)] = [
         "melis-rf",
         "linear",
+        "magnitude-stack",
     ]
     trace_precision: Literal["single", "half"] = "single"
     keep_traces: bool = True
@@ -278,7 +316,11 @@ class ReportSection(Section):
     ] = {}
     published_source: str = ""
     notes: list[str] = []
-    devices: Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(_ascending)] = []
+    devices: Annotated[
+        list[Annotated[int, Field(ge=1, le=100_000)]],
+        Field(max_length=MOST_VALUES),
+        AfterValidator(_ascending),
+    ] = []
 
 
 NOT_SWEPT = ("sweep", "name", "title", "seed", "ledger", "report")
@@ -329,7 +371,7 @@ class Scenario(Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
     title: str = ""
     seed: int = Field(1, ge=0, lt=2**63)
-    runs: int = Field(3, ge=1)
+    runs: Runs = Field(3, ge=1)
     data: DataSection = DataSection()
     model: ModelSection = ModelSection()
     federation: FederationSection = FederationSection()
@@ -364,6 +406,23 @@ class Scenario(Section):
     def _budget_divides(self) -> Scenario:
         if self.ledger.enabled:
             check_budget(self.ledger.reward, self.ledger.budget, self.cohorts)
+        return self
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Scenario:
+        audit = self.audit
+        lists: tuple[list[Any], ...] = (
+            audit.properties,
+            audit.rules,
+            audit.fractions,
+            self.participants,
+        )
+        cells = self.runs * math.prod(map(len, lists))
+        if cells > MOST_CELLS:
+            raise ValueError(
+                f"{cells:,} cells (runs x properties x rules x fractions x participants), "
+                f"more than {MOST_CELLS:,}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ import importlib
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -57,6 +58,22 @@ def test_every_module_of_a_package_counts(place: Path) -> None:
     assert digest("netz_package:Net") == first
     (deep / "layers.py").rename(deep / "layer.py")
     assert digest("netz_package:Net") != first
+
+
+@pytest.mark.parametrize("in_a_file", [True, False])
+def test_a_script_or_a_notebook_is_its_one_file(
+    place: Path, monkeypatch: pytest.MonkeyPatch, in_a_file: bool
+) -> None:
+    """It runs as ``__main__``, which no finder finds."""
+    script = ModuleType("__main__")
+    if in_a_file:
+        script.__file__ = str(place / "script.py")
+        (place / "script.py").write_text("A = 1\n")
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    first = digest("__main__:Net")
+    assert len(first) == (64 if in_a_file else 0)
+    (place / "script.py").write_text("A = 2\n")
+    assert (digest("__main__:Net") != first) is in_a_file
 
 
 @pytest.mark.parametrize("name", ["nett", "no_such_module:Net", ":Net"])

@@ -218,7 +218,10 @@ def test_resume_computes_what_is_missing_and_only_that(
     lost.unlink()
     untouched = {p: p.stat().st_mtime_ns for p in [kept, *(copy / "training").iterdir()]}
     text = said(capsys, "run", "--resume", str(copy), "--workers", "1")
-    assert text == finished.stdout.replace(str(finished.path), str(copy))
+    again, before = text.splitlines(), finished.stdout.replace(str(finished.path), str(copy))
+    changed = [line for line in again if line not in before.splitlines()]
+    assert len(again) == len(before.splitlines())
+    assert all(line.startswith("head:") for line in changed), "timings are in the manifest"
     assert records_of(copy) == finished.records()
     assert contents(copy / "scores") == contents(finished.path / "scores")
     assert {p: p.stat().st_mtime_ns for p in untouched} == untouched
@@ -230,7 +233,10 @@ def test_resuming_a_finished_run_changes_nothing(
     copy = tmp_path / "copy"
     shutil.copytree(finished.path, copy)
     text = said(capsys, "run", "--resume", str(copy))
-    assert text == finished.stdout.replace(str(finished.path), str(copy))
+    again, before = text.splitlines(), finished.stdout.replace(str(finished.path), str(copy))
+    changed = [line for line in again if line not in before.splitlines()]
+    assert len(again) == len(before.splitlines())
+    assert all(line.startswith("head:") for line in changed), "timings are in the manifest"
     assert contents(copy) == contents(finished.path)
 
 

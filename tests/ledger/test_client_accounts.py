@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import subprocess
 import sys
+import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eth_account import Account
 
 from privaudit.ledger import accounts as module
 from privaudit.ledger.accounts import (
-    PASSWORD_VARIABLE,
     ROLES,
     EmbeddedAccounts,
     KeystoreAccounts,
@@ -24,6 +27,8 @@ from privaudit.ledger.accounts import (
 )
 from privaudit.ledger.chain import Call, Fees
 from privaudit.ledger.errors import LedgerError
+from privaudit.ledger.keyfile import read_key
+from privaudit.ledger.password import PASSWORD_VARIABLE
 
 PASSWORD = "correct horse"
 CHEAP = 2
@@ -93,10 +98,96 @@ def test_file_that_is_no_keystore(keystore: Path, tmp_path: Path, content: str) 
     for role in ROLES:
         (tmp_path / f"{role}.json").write_text((keystore / f"{role}.json").read_text())
     (tmp_path / "auditor.json").write_bytes(content.encode("latin-1"))
-    with pytest.raises(
-        LedgerError, match=r"auditor.json: (not an encrypted|damaged) keystore file"
-    ):
+    told = r"auditor.json: (not an encrypted keystore file|damaged keystore file|is of version)"
+    with pytest.raises(LedgerError, match=told):
         KeystoreAccounts(tmp_path, PASSWORD)
+
+
+def written(folder: Path, change: dict[str, Any], *, password: str, encoding: str = "utf-8") -> Any:
+    """A key file as another tool might write it, opened with PASSWORD; the address it is of."""
+    account = Account.create()
+    content = Account.encrypt(account.key, password, iterations=CHEAP)
+    content["crypto"]["kdfparams"] |= change.pop("kdfparams", {})
+    text = json.dumps({**content, **change})
+    (folder / "key.json").write_bytes(text.encode(encoding))
+    return account.address
+
+
+@pytest.mark.parametrize(
+    ("change", "encoding"),
+    [
+        ({"version": "3"}, "utf-8"),
+        ({"name": "", "meta": "{}"}, "utf-8"),
+        ({"address": ""}, "utf-8"),
+        ({}, "utf-8-sig"),
+        ({}, "utf-16"),
+    ],
+)
+def test_key_files_of_other_tools(tmp_path: Path, change: dict[str, Any], encoding: str) -> None:
+    made = written(tmp_path, change, password=PASSWORD, encoding=encoding)
+    assert read_key(tmp_path / "key.json", PASSWORD).public_key.to_checksum_address() == made
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"version": 1}, "version 1, .* geth account update"),
+        ({"version": "1"}, "version 1, "),
+        ({"version": 4}, "of a validator"),
+        ({"version": None}, "is of version None, not 3"),
+        ({"version": {"x": 1}}, "is of version"),
+        ({"address": "00" * 20}, "says it is of account 0+ and holds the key of 0x"),
+        ({"kdfparams": {"n": 2**30}}, "more memory or time"),
+        ({"kdfparams": {"n": 2**18, "p": 2**30}}, "more memory or time"),
+        ({"kdfparams": {"n": "many"}}, "damaged"),
+        ({"kdfparams": {"n": 5}}, "damaged"),
+        ({"kdfparams": {"dklen": 1}}, "damaged"),
+        ({"crypto": []}, "not an encrypted"),
+        ({"crypto": {"kdf": "pbkdf2", "kdfparams": {"c": 10**12, "dklen": 32}}}, "more memory"),
+    ],
+)
+def test_key_files_that_are_refused_in_one_line(
+    tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    written(tmp_path, change, password=PASSWORD)
+    with pytest.raises(LedgerError, match=rf"key\.json: .*{told}") as raised:
+        read_key(tmp_path / "key.json", PASSWORD)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("stored", ["NFC", "NFD", "NFKC", "NFKD"])
+def test_a_password_is_the_same_however_its_letters_are_composed(
+    tmp_path: Path, stored: Any
+) -> None:
+    typed = "p\u00e4ss \ufb01le"  # an umlaut in one piece, and a ligature
+    made = written(tmp_path, {}, password=unicodedata.normalize(stored, typed))
+    for form in ("NFC", "NFD"):
+        key = read_key(tmp_path / "key.json", unicodedata.normalize(form, typed))
+        assert key.public_key.to_checksum_address() == made
+    with pytest.raises(LedgerError, match="wrong keystore password"):
+        read_key(tmp_path / "key.json", "pass file")
+
+
+def test_nobody_finds_the_password_in_the_environment_after_us() -> None:
+    """Neither a child nor whoever reads what the system shows of the process."""
+    program = (
+        "import os, pathlib, subprocess, sys\n"
+        "from privaudit.ledger.password import hide_password, take_password\n"
+        "hide_password()\n"
+        "left = subprocess.run([sys.executable, '-c', 'import os; print(dict(os.environ))'],\n"
+        "                      capture_output=True, text=True).stdout\n"
+        "shown = pathlib.Path('/proc/self/environ')\n"
+        "print('tell' in left, shown.exists() and b'tell' in shown.read_bytes(),\n"
+        "      take_password(), repr(take_password()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {PASSWORD_VARIABLE: "tell-nobody"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["False", "False", "tell-nobody", "''"]
 
 
 def test_missing_file_says_which_are_needed(tmp_path: Path) -> None:
@@ -144,11 +235,12 @@ def test_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("to", [None, "0x" + "11" * 20])
-def test_signed_bytes_say_what_was_signed(to: str | None) -> None:
+@pytest.mark.parametrize("fees", [Fees(most=9, tip=2), Fees(most=9, tip=9, legacy=True)])
+def test_signed_bytes_say_what_was_signed(to: str | None, fees: Fees) -> None:
     key = EmbeddedAccounts().key("admin")
     sender = key.public_key.to_checksum_address()
     call = Call(sender=sender, to=to, data=b"\x01\x02", value=5, gas=90_000)
-    signed = sign(key, 17, call, 3, Fees(most=9, tip=2))
-    assert sign(key, 17, call, 3, Fees(most=9, tip=2)).raw == signed.raw
+    signed = sign(key, 17, call, 3, fees)
+    assert sign(key, 17, call, 3, fees).raw == signed.raw
     assert unsign(signed.raw, sender) == signed
     assert Account.recover_transaction(signed.raw) == sender

@@ -282,6 +282,57 @@ def test_never_mined_and_waited_for_later(connect: Connect, node: Node) -> None:
         assert ledger.money()["treasury"] == 11
 
 
+def test_a_chain_without_a_base_fee_is_paid_by_gas_price(node: Node, tmp_path: Path) -> None:
+    sent = []
+
+    def old(request: Request) -> Answer:
+        if request["method"] == "eth_sendRawTransaction":
+            sent.append(request["params"][0][:4])
+        status, body = forward(node.url, request) or (500, b"")
+        return status, body.replace(b'"baseFeePerGas"', b'"unknownToUs"')
+
+    with serving(old) as url:
+        settings = {"accounts": TestAccounts(), "patience": Patience(**FAST)}
+        with open_ledger(tmp_path / "ledger", rpc=url, **settings) as ledger:
+            play(ledger)
+            ledger.finish()
+            assert_paid_once(ledger)
+    assert sent
+    assert all(int(start, 16) >= 0xC0 for start in sent)
+
+
+def test_a_base_fee_that_jumps_before_sending_is_priced_again(connect: Connect, node: Node) -> None:
+    with connect() as ledger:
+        simulate = ledger.chain.simulate
+
+        def and_jump(signed: Any) -> None:
+            simulate(signed)
+            node.rpc("anvil_setNextBlockBaseFeePerGas", hex(50 * 10**9))
+            node.rpc("evm_mine")  # what was signed is by now worth less than the base fee
+            ledger.chain.simulate = simulate
+
+        ledger.chain.simulate = and_jump
+        ledger.fund(5)
+        entries = ledger.journal.entries(ledger.journal.intents()[-1].id)
+        offers = [unsign(entry.raw, entry.sender).fees.most for entry in entries]
+        assert len(offers) == 2
+        assert offers[0] < 50 * 10**9 <= offers[1]
+
+
+def test_a_base_fee_beyond_the_limit_is_told(connect: Connect, node: Node) -> None:
+    with connect(patience={"mined": 5.0, "fee_limit": 20 * 10**9}) as ledger:
+        simulate = ledger.chain.simulate
+
+        def and_jump(signed: Any) -> None:
+            simulate(signed)
+            node.rpc("anvil_setNextBlockBaseFeePerGas", hex(50 * 10**9))
+            node.rpc("evm_mine")
+
+        ledger.chain.simulate = and_jump
+        with pytest.raises(LedgerError, match=r"base fee has risen to .* gwei .* \(limit 20\)"):
+            ledger.fund(5)
+
+
 def test_node_that_takes_nothing(connect: Connect, node: Node, monkeypatch: Any) -> None:
     monkeypatch.setattr(sender, "REFUSED_AGAIN", 0.02)
     with connect() as ledger:

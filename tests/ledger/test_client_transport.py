@@ -10,7 +10,7 @@ import pytest
 from anvil_node import free_port
 from stub_node import Answer, Request, error, result, serving, slow
 
-from privaudit.ledger.chain import Call
+from privaudit.ledger.chain import Call, Fees
 from privaudit.ledger.errors import LedgerError, Reverted, RpcError
 from privaudit.ledger.rpc import RpcChain
 from privaudit.ledger.transport import LONGEST_PAUSE, Refusal, Transport
@@ -188,9 +188,8 @@ def test_fees() -> None:
     for made in chain({"eth_maxPriorityFeePerGas": error(-32601, "no such method")}):
         assert made.fees().tip == 10**9
     old = {key: value for key, value in BLOCK.items() if key != "baseFeePerGas"}
-    for made in chain({"eth_getBlockByNumber": result(old)}):
-        with pytest.raises(LedgerError, match="no EIP-1559 fees"):
-            made.fees()
+    for made in chain({"eth_getBlockByNumber": result(old), "eth_gasPrice": result("0x9")}):
+        assert made.fees() == Fees(most=9, tip=9, legacy=True)
 
 
 def test_complaint_of_a_node_is_passed_on_not_raised() -> None:

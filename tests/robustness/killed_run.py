@@ -1,8 +1,8 @@
-"""Runs that are killed again and again: ``killed_run.py FOLDER KILLS SEED``.
+"""Runs that are ended again and again: ``killed_run.py FOLDER KILLS SEED``.
 
-``privaudit run`` in processes of its own (forked: the imports are paid once), each killed by
-SIGKILL at a random moment and resumed by the next; one whole run beside them, and one interrupted
-by SIGINT. Prints one JSON document.
+``privaudit run`` in processes of its own (forked: the imports are paid once) with two worker
+processes each, ended at a random moment by Ctrl-C, SIGTERM, SIGKILL, or a SIGKILL to one of its
+workers, and resumed by the next; one whole run beside them. Prints one JSON document.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ from privaudit.scenario.load import load_scenario
 LOADED = (_audit, _recording)
 """Imported before the first fork."""
 
+WAYS = ("SIGINT", "SIGTERM", "SIGKILL", "worker")
+PATIENCE = 10.0
+"""Seconds until processes whose parent is gone must be gone, too."""
+
 
 def start(out: Path) -> int:
     """A child that runs, or resumes, the run in ``out``; its process id."""
@@ -44,7 +48,7 @@ def start(out: Path) -> int:
     for stream, name in ((1, "out"), (2, "err")):
         file = os.open(f"{out}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, stream)
-    sys.argv = ["privaudit", "run", *more, "--workers", "1"]
+    sys.argv = ["privaudit", "run", *more, "--workers", "2"]
     code = 1
     try:
         main()
@@ -58,27 +62,47 @@ def wait(process: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
-def killed_after(process: int, seconds: float, how: signal.Signals) -> int:
-    """Exit code of a child that is sent a signal after a time, if it still lives."""
+def below(process: int) -> list[int]:
+    """Its children and theirs, those that are gone but not yet waited for left out."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state, parent, *_ = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if state != "Z":
+                parents[int(entry.name)] = int(parent)
+    found = [child for child, parent in parents.items() if parent == process]
+    return found + [grandchild for child in found for grandchild in below(child)]
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def ended(process: int, seconds: float, way: str, rng: random.Random) -> tuple[int, list[int]]:
+    """Exit code of a child that is ended after a time, if it still lives, and who is left of it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found, status = os.waitpid(process, os.WNOHANG)
         if found:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), []
         time.sleep(0.005)
-    os.kill(process, how)
-    return wait(process)
-
-
-def interrupted_at_work(process: int, sign: Path) -> int:
-    """Exit code of a child that is sent SIGINT as soon as this folder is there."""
-    while not sign.is_dir():
-        found, status = os.waitpid(process, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005)
-    os.kill(process, signal.SIGINT)
-    return wait(process)
+    workers = below(process)
+    if way == "worker":
+        if workers:
+            os.kill(rng.choice(workers), signal.SIGKILL)
+    else:
+        os.kill(process, signal.Signals[way])
+    code = wait(process)
+    end = time.monotonic() + PATIENCE
+    while any(map(alive, workers)) and time.monotonic() < end:
+        time.sleep(0.02)
+    return code, [worker for worker in workers if alive(worker)]
 
 
 def story(folder: Path, kills: int, seed: int) -> dict[str, object]:
@@ -88,23 +112,18 @@ def story(folder: Path, kills: int, seed: int) -> dict[str, object]:
     codes = [wait(start(folder / "whole"))]
     whole = time.monotonic() - started
     rng = random.Random(seed)
-    runs, ended = [folder / "killed-0"], []
-    while ended.count(-signal.SIGKILL) < kills and len(ended) < 4 * kills:
-        seconds = rng.uniform(0.02, 0.3) * whole
-        ended.append(killed_after(start(runs[-1]), seconds, signal.SIGKILL))
-        if ended[-1] == 0:
+    runs, attempts = [folder / "killed-0"], []
+    while len(attempts) < 3 * kills and sum(code != 0 for _, code, *_ in attempts) < kills:
+        way = WAYS[len(attempts) % len(WAYS)]
+        code, orphans = ended(start(runs[-1]), rng.uniform(0.05, 0.9) * whole, way, rng)
+        attempts.append((way, code, len(orphans), Path(f"{runs[-1]}.err").read_text()))
+        if code == 0:
             runs.append(folder / f"killed-{len(runs)}")
     codes.append(wait(start(runs[-1])))
-    stopped = folder / "stopped"
-    interrupted = interrupted_at_work(start(stopped), stopped / "traces")
-    told = Path(f"{stopped}.err").read_text()
-    codes.append(wait(start(stopped)))
     return {
         "codes": codes,
-        "ended": ended,
+        "attempts": attempts,
         "runs": [run.name for run in runs],
-        "interrupted": interrupted,
-        "told": told,
         "seconds": [whole, time.monotonic() - started],
     }
 

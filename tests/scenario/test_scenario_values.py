@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from privaudit.errors import UserError
 from privaudit.experiment.cells import cells_of
 from privaudit.scenario.load import load_scenario
-from privaudit.scenario.schema import Scenario
+from privaudit.scenario.schema import AuditSection, Scenario
 
 
 def as_json(scenario: Scenario) -> str:
@@ -32,7 +32,7 @@ def as_json(scenario: Scenario) -> str:
         ('report.published.bold."0.1"=1.5', "published"),
         ("title=\udcff", "title: not a text in UTF-8"),
         ("model.\udcff=1", "not a text in UTF-8"),
-        ("seed=" + "9" * 5000, "seed: Unable to parse"),
+        ("seed=" + "9" * 5000, "seed: Input should be a valid integer"),
         ("audit.fractions=" + "[" * 5000, "audit.fractions: Input should be a valid list"),
         ("model" + ".a" * 5000 + "=1", "nested too deeply"),
     ],
@@ -42,6 +42,48 @@ def test_values_without_a_json_form_are_refused(override: str, message: str) -> 
         load_scenario("quickstart", [override])
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400 or "nested" in message
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ('federation.rounds="4"', r"valid integer \(got '4'\); leave out the quotes"),
+        ('audit.fractions=["0.1"]', r"valid number \(got '0.1'\); leave out the quotes"),
+        ("audit.fractions=[true]", "valid number"),
+        ("audit.rounds=4.0", "valid integer"),
+        ("runs=true", "valid integer"),
+        ("ledger.enabled=1", "valid boolean"),
+        ("name=5", "valid string"),
+        ("seed=1.0", "valid integer"),
+        ("audit.fractions=[1e-320]", "too close to 0, must be at least 1e-09"),
+        ("federation.lr=1e-320", "too close to 0"),
+        ("federation.rounds=9223372036854775807", "less than or equal to 1000000"),
+        ("audit.rounds=1000000000000", "less than or equal to 1000000"),
+        ("audit.shadows=99999999999", "less than or equal to 10000"),
+        ("runs=1000000000000", "less than or equal to 10000"),
+        ("federation.participants=1000000000000", "less than"),
+        ("federation.batch_size=1000000000000", "less than"),
+        ("audit.local_steps=1000000000000", "less than"),
+    ],
+)
+def test_no_value_is_taken_for_another_and_none_is_boundless(override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        load_scenario("quickstart", [override])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_grid_without_end_is_refused() -> None:
+    with pytest.raises(UserError, match=r"180,000 cells .* more than 100,000"):
+        load_scenario("quickstart", ["runs=10000", "audit.participants=[2, 3]"])
+
+
+def test_whole_numbers_are_numbers() -> None:
+    scenario = load_scenario("quickstart", ["audit.fractions=[1]", "federation.lr=1"])
+    assert (scenario.audit.fractions, scenario.federation.lr) == ([1.0], 1.0)
+
+
+def test_the_strongest_attack_is_among_the_default_ones() -> None:
+    assert "magnitude-stack" in AuditSection(properties=["bold"]).attacks
 
 
 @pytest.mark.parametrize(

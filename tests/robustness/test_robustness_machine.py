@@ -1,0 +1,148 @@
+"""What the machine does to a run: full disks, no memory, processes that vanish. One line each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ledger_runs import SMALL, small_scenario
+
+from privaudit.cli.resume import resumable
+from privaudit.errors import MachineError, UserError
+from privaudit.experiment import tasks
+from privaudit.experiment.cells import cells_of, groups_of
+from privaudit.experiment.executors.protocol import Vanished
+from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.tasks import Job
+
+TINY = (*SMALL, "audit.fractions=[1.0]", 'audit.attacks=["linear"]', "ledger.enabled=false")
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+from privaudit.cli import main
+main()
+"""
+
+
+def run(place: Path, *arguments: str, most_bytes: int = -1) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own, whose files may not grow beyond a size."""
+    return subprocess.run(
+        [sys.executable, "-c", LIMITED, str(most_bytes), "run", *arguments, "--quiet"],
+        cwd=place,
+        env=os.environ | {"NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limits")
+def test_a_disk_that_is_full_in_a_trace_is_one_line_and_the_run_goes_on(tmp_path: Path) -> None:
+    sets = [part for value in TINY for part in ("--set", value)]
+    size = small_scenario_parameters(*TINY) * 4
+    full = run(tmp_path, "--out", "out", "--workers", "1", *sets, most_bytes=round(1.5 * size))
+    assert full.returncode == 2
+    told = "safetensors: File too large; make room on the disk, then go on with: privaudit run --r"
+    assert full.stderr.count("\n") == 1, full.stderr
+    assert "/traces/" in full.stderr
+    assert told in full.stderr
+    assert not [*tmp_path.rglob("*.partial")]
+    again = run(tmp_path, "--resume", "out")
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "out" / "records.jsonl").is_file()
+
+
+def small_scenario_parameters(*settings: str) -> int:
+    scenario = small_scenario(*settings)
+    return int(Job.of(scenario, None, Path("out"), "cpu").world().engine(0).layout.size)
+
+
+def test_a_model_that_ends_its_process_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "odd_models.py").write_text(
+        "import os\n"
+        "from torch import nn\n"
+        "class Ends(nn.Module):\n"
+        "    def __init__(self, num_classes, side):\n"
+        "        super().__init__()\n"
+        "        self.layer = nn.Linear(side * side, num_classes)\n"
+        "    def forward(self, inputs):\n"
+        "        if len(inputs) > 2:  # not in the check, which takes two records\n"
+        "            os._exit(0)\n"
+        "        return self.layer(inputs.flatten(1).float())\n"
+    )
+    sets = [part for value in TINY if "model" not in value for part in ("--set", value)]
+    sets += ["--set", "model={name='odd_models:Ends'}"]
+    done = run(tmp_path, "--out", "out", "--workers", "1", *sets)
+    assert done.returncode == 2, done.stdout
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "run 0: its process ended with exit code 0" in done.stderr
+
+
+class Ending:
+    """An executor whose processes end the same way in every task."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def each(
+        self, task: Any, job: Any, items: Iterable[Any], *, workers: int = 1
+    ) -> Iterator[tuple[Any, Any]]:
+        for item in items:
+            yield item, Vanished(self.code)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job.of(small_scenario("ledger.enabled=false"), None, tmp_path / "run", "cpu")
+
+
+def test_cells_whose_process_vanishes_have_failed_but_for_those_that_were_done(job: Job) -> None:
+    scenario = small_scenario("ledger.enabled=false")
+    done, *others = cells_of(scenario)
+    RunFolder(job.folder).write_json(f"scores/run-0/{done.name}.json", {"melis-rf": [1.0]})
+    outcomes = tasks.audit(Ending(-11), job, groups_of(scenario, 1), workers=1)
+    assert {o.task: o.failure for o in outcomes} == {
+        done: "",
+        **dict.fromkeys(others, "the model failed: its process ended by SIGSEGV"),
+    }
+
+
+def test_a_process_killed_from_outside_ends_the_run(job: Job) -> None:
+    groups = groups_of(small_scenario("ledger.enabled=false"), 1)
+    for call in (
+        lambda: list(tasks.audit(Ending(-9), job, groups, workers=1)),
+        lambda: list(tasks.train(Ending(-9), job, [0], workers=1)),
+    ):
+        with pytest.raises(MachineError, match=r"killed from outside.*memory.*use fewer workers"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MachineError("gone", fewer_workers=True), "gone; go on with: again --workers 1"),
+        (MachineError("gone"), "gone; go on with: again"),
+        (MemoryError("1 GB"), "not enough memory; use fewer workers: again --workers 1"),
+        (OSError(28, "No space left", "a/b"), "a/b: No space left; make room on the disk, then go"),
+        (OSError(5, "I/O error", "a/b"), "a/b: I/O error; go on with: again"),
+        (UserError("as it is"), "as it is"),
+    ],
+)
+def test_what_the_machine_ends_says_how_to_go_on(error: Exception, line: str) -> None:
+    with (
+        pytest.raises(UserError) as raised,
+        resumable("again", fewer_workers="again --workers 1"),
+    ):
+        raise error
+    assert str(raised.value).startswith(line)
+    with (
+        pytest.raises(type(error)),
+        resumable("again", fewer_workers="again", begun=lambda: False),
+    ):
+        raise error
