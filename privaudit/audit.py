@@ -26,8 +26,10 @@ from privaudit.experiment.executors.here import Here
 from privaudit.experiment.executors.local import Local
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.folder import REMARKS, RunFolder
+from privaudit.experiment.holdings import holdings_of
 from privaudit.experiment.plan import Plan, keep_plan, make_plan
 from privaudit.experiment.tasks import Job, Outcome, default_workers, scores_file
+from privaudit.experiment.training import trained_parameters
 from privaudit.experiment.world import World, load_world
 from privaudit.ledger.files import has_manifest, is_sealed, write_manifest
 from privaudit.ledger.none import WithoutLedger, without_ledger
@@ -205,7 +207,7 @@ def _compute(
     if not ledger.has_results:  # what is on the ledger stays as it is
         _measure(world, folder, job, ledger, executor, workers, show)
     ledger.record_results()
-    layers = measure_layers(folder, world.scenario, executor, workers=workers)
+    layers = measure_layers(job, world.scenario, executor, workers=workers)
     folder.write_lines(LAYERS, [layer.model_dump(mode="json") for layer in layers])
     if not world.scenario.audit.keep_traces:
         shutil.rmtree(folder.file("traces"), ignore_errors=True)
@@ -261,6 +263,7 @@ def _records(
     """
     failures = {outcome.task: outcome.failures for outcome in outcomes}
     attacks = world.scenario.audit.attacks
+    held = holdings_of(world, lambda run: trained_parameters(folder, run))
     records = []
     for cell in cells:
         failed = failures[cell]
@@ -278,6 +281,7 @@ def _records(
                 scores=None if attack in failed else scores[attack],
                 present=present,
                 reason=failed.get(attack, ""),
+                holdings=held[cell.run, cell.property, cell.participants],
             )
             for attack in attacks
         ]

@@ -17,7 +17,7 @@ import numpy as np
 
 from privaudit.audit import Progress, executor_for, number_of_workers, run_audits
 from privaudit.errors import UserError
-from privaudit.evaluation.cells import TableCell, table_cells
+from privaudit.evaluation.cells import TableCell, one_family, table_cells
 from privaudit.evaluation.records import parse_records
 from privaudit.experiment import tasks
 from privaudit.experiment.cells import cells_of
@@ -28,7 +28,6 @@ from privaudit.experiment.training import training_rows
 from privaudit.scenario.load import variants
 from privaudit.scenario.schema import Scenario
 from privaudit.scenario.write import resolved_toml
-from privaudit.statistics.multiplicity import adjusted_p_values
 
 
 @dataclass(frozen=True)
@@ -141,12 +140,9 @@ def read_sweep(out: Path) -> Sweep:
         _point(value, out, name)
         for value, name in zip(scenario.sweep.values, _plans(scenario), strict=True)
     ]
-    adjusted = iter(adjusted_p_values([cell.p_value for p in points for cell in p.cells]))
-    family = [
-        replace(p, cells=tuple(replace(cell, q_value=next(adjusted)) for cell in p.cells))
-        for p in points
-    ]
-    return Sweep(scenario, scenario.sweep.key, tuple(family))
+    family = iter(one_family(cell for point in points for cell in point.cells))
+    points = [replace(p, cells=tuple(next(family) for _ in p.cells)) for p in points]
+    return Sweep(scenario, scenario.sweep.key, tuple(points))
 
 
 def value_text(value: Any) -> str:

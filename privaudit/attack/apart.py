@@ -6,8 +6,9 @@ looking around in memory - frames, the garbage collector, ``os.environ`` - finds
 system can, it also cannot open files but those of Python and its packages (:mod:`.confine`).
 
 Observations are sent to it one round at a time, in pickles; scores and failures come back as lines
-of JSON. When it vanishes (``os._exit``, a crash in C, killed for memory), the attack that was
-running is named, and the others are run again in a new one.
+of JSON. When it vanishes (``os._exit``, a crash in C), the attack that was running is named, and
+the others are run again in a new one. Killed from outside, as for lack of memory, it ends the run,
+which can go on from there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,7 @@ import cloudpickle
 import numpy as np
 import torch
 
+from privaudit.attack.confine import readable
 from privaudit.attack.scoring import (
     MODEL,
     Failure,
@@ -37,6 +40,7 @@ from privaudit.attack.scoring import (
     called,
     in_step,
 )
+from privaudit.errors import MachineError
 from privaudit.observation.views import Observation
 
 KEPT = (
@@ -50,7 +54,9 @@ KEPT = (
 PROGRAM = """
 import os, pickle, sys
 requests = os.fdopen(os.dup(0), "rb")
-sys.path[:] = pickle.load(requests)
+sys.path[:], places = pickle.load(requests)
+from privaudit.attack.confine import confine
+confine(places)
 from privaudit.attack.server import serve
 serve(requests)
 """
@@ -91,17 +97,19 @@ def _without(hearing: Hearing, gone: dict[str, Failure]) -> Hearing:
 class Process:
     """The process for attacks; it serves one request after the other until its input ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: list[str], places: list[str]) -> None:
         self.owner = os.getpid()
+        self.made_for = path, places
         self._folder = tempfile.mkdtemp(prefix="attacks-")
+        environment = {k: v for k, v in os.environ.items() if k.upper().startswith(KEPT)}
         self._process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={k: v for k, v in os.environ.items() if k.upper().startswith(KEPT)},
+            env=environment | {"TMPDIR": self._folder},
             cwd=self._folder,
         )
-        self._send(_path())
+        self._send((path, [*places, self._folder]))
 
     @property
     def alive(self) -> bool:
@@ -124,6 +132,13 @@ class Process:
             return answer.found
         code = self._process.wait()
         self.end()
+        if -code == getattr(signal, "SIGKILL", 0):  # no code of its own ends in this way
+            raise MachineError(
+                f"the process for attacks was killed from outside while {called(answer.at)} ran, "
+                "as the system does when memory runs out",
+                remedy="use fewer workers, or free memory",
+                fewer_workers=True,
+            )
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         return answer.at, Failure(f"{called(answer.at)} failed: it ended its process ({how})")
 
@@ -140,7 +155,6 @@ class Process:
         self, hearings: Sequence[Hearing], views: Sequence[Iterable[Observation]]
     ) -> None:
         with _no_pipe():  # a process that has ended is found by its answer
-            self._send(_path())
             self._input.write(cloudpickle.dumps(list(hearings)))
             for observations in in_step(views):
                 self._send([o and packed(o) for o in observations])
@@ -194,25 +208,25 @@ class _no_pipe:  # noqa: N801
         return kind is not None and issubclass(kind, BrokenPipeError)
 
 
-def _path() -> list[str]:
-    """Where modules are imported from, wherever that process stands."""
-    return [entry or os.getcwd() for entry in sys.path]
-
-
 _latest: list[Process] = []
 
 
 def _process() -> Process:
-    """The one of this process; it is started when it is first asked, or has ended."""
-    if not _latest or not _latest[0].alive:
-        _latest[:] = [Process()]
+    """The one of this process; a new one where it has ended, or could not import what we can."""
+    path = [entry or os.getcwd() for entry in sys.path]
+    needed = path, readable(path)
+    if _latest and not (_latest[0].alive and _latest[0].made_for == needed):
+        _end()
+    if not _latest:
+        _latest.append(Process(*needed))
     return _latest[0]
 
 
 @atexit.register
 def _end() -> None:
-    for process in _latest:
-        if process.owner == os.getpid():
+    while _latest:
+        process = _latest.pop()
+        if process.owner == os.getpid():  # not the one of a parent that this process is a fork of
             process.end()
 
 

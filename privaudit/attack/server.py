@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
 import json
 import os
 import pickle
 import shutil
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -37,14 +35,11 @@ def serve(requests: IO[bytes]) -> None:
     tune_process()
     while True:
         try:
-            path: list[str] = pickle.load(requests)
+            hearings: list[Hearing] = pickle.load(requests)
         except EOFError:
             os.chdir("/")
             shutil.rmtree(own_folder, ignore_errors=True)
             return
-        sys.path[:] = path
-        importlib.invalidate_caches()
-        hearings: list[Hearing] = pickle.load(requests)
         told = [""]
 
         def at(name: str, told: list[str] = told) -> None:

@@ -138,6 +138,19 @@ def run(
             executor=executor,
         )
     _print_result(folder, as_json, quiet)
+    _refuse_without_scores(folder)
+
+
+def _refuse_without_scores(folder: Any) -> None:
+    """Exit code 1 where nothing was measured, whatever failed; the table has said why."""
+    from privaudit.report.content import read_content
+
+    if any(cell.auc for cell in read_content(folder).cells):
+        return
+    kept = folder.file("failures")
+    where = f"; tracebacks: {kept}" if kept.is_dir() else ""
+    typer.echo(f"privaudit: no cell has scores{where}", err=True)
+    raise typer.Exit(1)
 
 
 def _print_result(folder: Any, as_json: bool, quiet: bool) -> None:

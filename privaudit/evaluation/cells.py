@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,13 +12,18 @@ import numpy as np
 from privaudit.evaluation.judge import METRICS, measure
 from privaudit.evaluation.records import Record
 from privaudit.randomness import Seed
-from privaudit.statistics.intervals import Interval
-from privaudit.statistics.multiplicity import adjusted_p_values
-from privaudit.statistics.permutation import permutation_p_value
-from privaudit.statistics.power import detectable_auc
+from privaudit.statistics.intervals import Interval, auc_interval
+from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores
-
-SIGNIFICANT, CHANCE = 0.05, 0.5
+from privaudit.statistics.told import (
+    SIGNIFICANT,
+    Design,
+    adjusted,
+    against_chance,
+    design_of,
+    is_told,
+    smallest_told,
+)
 
 
 @dataclass(frozen=True)
@@ -27,10 +33,17 @@ class TableCell:
     Attributes:
         runs: federation runs with scores.
         failures: reasons of the runs without.
+        silent: runs whose scores are all the same.
         metrics: name -> interval over runs; None where not estimable.
-        p_value: permutation test against chance, one-sided.
-        q_value: the same, adjusted over the cells of the table (Benjamini-Hochberg).
-        detectable: smallest AUC this cell would have told from 0.5 (80 % power, one-sided 5 %).
+        p_value: test against chance, one-sided (:mod:`privaudit.statistics.told`).
+        permutation_p: of the permutation test alone, which allows for no finite pools.
+        q_value: ``p_value`` adjusted over the cells of the table.
+        detectable: smallest AUC that would have been told in 80 of 100 audits if this cell alone
+            leaked; None = not even a perfect attack.
+        detectable_if_all: likewise if all cells of the table did.
+        at_least: lower limit of the AUC, corrected for choosing among the cells of the property.
+        design: what the test had to work with; None when every run failed.
+        holdings: of the first run's target; None where nobody wrote them down.
         published: the published AUC, where the scenario reproduces one.
     """
 
@@ -48,6 +61,12 @@ class TableCell:
     q_value: float | None
     detectable: float | None
     published: float | None
+    silent: int = 0
+    permutation_p: float | None = None
+    detectable_if_all: float | None = None
+    at_least: float | None = None
+    design: Design | None = None
+    holdings: Holdings | None = None
 
     @cached_property
     def auc(self) -> Interval | None:
@@ -56,16 +75,8 @@ class TableCell:
 
     @cached_property
     def told(self) -> bool:
-        """Whether the attack told the property from chance: what a star says.
-
-        Above chance at a false discovery rate of 5 % over the table, *and* with an interval above
-        0.5. The permutation test takes rounds to be exchangeable; a target with few records is a
-        little off chance in the same direction in all rounds of a run, which only the interval,
-        over runs, takes into account (docs/statistics.md).
-        """
-        if self.auc is None or self.q_value is None:
-            return False
-        return self.q_value < SIGNIFICANT and self.auc.low > CHANCE
+        """Whether the attack told the property from chance: what a star says."""
+        return is_told(self.q_value)
 
 
 Key = tuple[str, str, float, int, str]
@@ -83,12 +94,29 @@ def table_cells(records: Sequence[Record]) -> list[TableCell]:
             record.attack,
         )
         groups.setdefault(key, []).append(record)
-    cells = [_cell(key, group) for key, group in groups.items()]
-    adjusted = adjusted_p_values([cell.p_value for cell in cells])
-    return [replace(cell, q_value=q) for cell, q in zip(cells, adjusted, strict=True)]
+    among = Counter(
+        name for (name, *_), group in groups.items() if any(r.status == "ok" for r in group)
+    )
+    return one_family(_cell(key, group, among[key[0]]) for key, group in groups.items())
 
 
-def _cell(key: Key, records: Sequence[Record]) -> TableCell:
+def one_family(cells: Iterable[TableCell]) -> list[TableCell]:
+    """The same cells, with what depends on how many stand in one table: q-values and power."""
+    cells = list(cells)
+    tested = sum(cell.p_value is not None for cell in cells)
+    q_values = adjusted([cell.p_value for cell in cells])
+    return [
+        replace(
+            cell,
+            q_value=q,
+            detectable=smallest_told(cell.design, cells=tested) if cell.design else None,
+            detectable_if_all=smallest_told(cell.design) if cell.design else None,
+        )
+        for cell, q in zip(cells, q_values, strict=True)
+    ]
+
+
+def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
     name, rule, fraction, participants, attack = key
     # Sums and random permutations go through the runs in turn: in their own order, whatever order
     # the records came in.
@@ -98,6 +126,9 @@ def _cell(key: Key, records: Sequence[Record]) -> TableCell:
     first = records[0]
     published = first.configuration["report"]["published"].get(name, {})
     rng = Seed(first.seed).generator("permutation", *(str(part) for part in key))
+    design = design_of(runs, [r.holdings for r in good]) if runs else None
+    test = against_chance(runs, design, rng) if design else None
+    tau = design.tau or 0.0 if design else 0.0
     return TableCell(
         property=name,
         rule=rule,
@@ -108,9 +139,17 @@ def _cell(key: Key, records: Sequence[Record]) -> TableCell:
         runs=len(good),
         rounds=sum(len(r.scores) for r in good),
         failures=tuple(r.reason for r in records if r.status == "failed"),
-        metrics={m: measure(runs, m) if runs else None for m in METRICS},
-        p_value=permutation_p_value(runs, rng) if runs else None,
+        metrics={m: measure(runs, m, tau=tau) if runs else None for m in METRICS},
+        p_value=test.p_value if test else None,
         q_value=None,
-        detectable=detectable_auc(runs) if runs else None,
+        detectable=None,
         published=next((v for f, v in published.items() if float(f) == fraction), None),
+        silent=sum(bool(np.ptp(run.scores) == 0) for run in runs),
+        permutation_p=test.permutation if test else None,
+        # One-sided at 5 % over all that one chooses among: two-sided twice that.
+        at_least=auc_interval(runs, level=1 - 2 * SIGNIFICANT / among, tau=tau).low
+        if runs
+        else None,
+        design=design,
+        holdings=next((r.holdings for r in good), None),
     )

@@ -16,6 +16,7 @@ from privaudit.statistics.intervals import (
     auc_interval,
     tpr_at_fpr_interval,
 )
+from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores
 
 METRICS = ("auc", "accuracy", "advantage", "tpr_at_10_fpr", "tpr_at_1_fpr")
@@ -32,6 +33,7 @@ def judge(
     scores: list[float] | None,
     present: list[bool] | None,
     reason: str = "",
+    holdings: Holdings | None = None,
 ) -> Record:
     """The record of one attack on one cell; without scores it is a failed one with its reason.
 
@@ -43,6 +45,7 @@ def judge(
         scores: [T], one per audited round.
         present: [T], the ground truth.
         reason: why there are no scores.
+        holdings: what the target draws from.
     """
     scenario = plan.scenario
     identity: dict[str, Any] = {
@@ -62,6 +65,7 @@ def judge(
         "participants": cell.participants,
         "attack": attack,
         "view": scenario["audit"]["threat_model"],
+        "holdings": holdings,
     }
     if scores is None or present is None:
         return Record(**identity, status="failed", reason=reason)
@@ -71,10 +75,13 @@ def judge(
     return Record(**identity, status="ok", metrics=metrics, scores=scores, present=present)
 
 
-def measure(runs: list[RunScores], name: str) -> Interval | None:
-    """One metric over runs, with its interval; None where it is not estimable."""
+def measure(runs: list[RunScores], name: str, *, tau: float = 0.0) -> Interval | None:
+    """One metric over runs, with its interval; None where it is not estimable.
+
+    The interval of the AUC allows for finite pools of that ``tau``.
+    """
     if name == "auc":
-        return auc_interval(runs)
+        return auc_interval(runs, tau=tau)
     if name == "accuracy":
         return accuracy_interval(runs, THRESHOLD)
     if name == "advantage":

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.errors import UserError
+from privaudit.statistics.pools import Holdings
 
 
 class Metric(BaseModel):
@@ -50,6 +51,7 @@ class Record(BaseModel):
         metrics: by name; null where this run alone does not allow one.
         scores: [T], one per audited round.
         present: [T], the ground truth.
+        holdings: what the target drew from; null in records of before it was written down.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -76,6 +78,7 @@ class Record(BaseModel):
     metrics: dict[str, Metric | None] = {}
     scores: list[float] = []
     present: list[bool] = []
+    holdings: Holdings | None = None
 
 
 def parse_records(rows: list[dict[str, Any]], *, where: str) -> list[Record]:

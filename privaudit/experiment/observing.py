@@ -154,7 +154,7 @@ def _federations(world: World, taps: dict[Cell, Tap]) -> list[_Federation]:
             pools = property_pools(
                 world.dataset, partition, cell.property, audit.batch_size, audit.others
             )
-            seed = world.run_seed(cell.run).child("audit", cell.property)
+            seed = world.audit_seed(cell.run).child(cell.property)
             own_seed = seed.child("participants", cell.participants)
             present = world.presence(cell)
             found[key] = _Federation(phase, pools, seed, own_seed, present, [], {})
@@ -175,7 +175,7 @@ class _UsualRounds:
         self._engine, self._samples = engine, world.samples
         self._phase = world.audited_phase("all", 1.0, participants)
         self._partition = world.deal(run).training
-        self._seed = world.run_seed(run).child("audit", "trajectory")
+        self._seed = world.audit_seed(run).child("trajectory", "usual")
 
     def step(self, before: Tensor, number: int) -> Tensor:
         """[P], of round ``number`` at the parameters ``before``."""

@@ -54,6 +54,14 @@ class World:
         """The root of the adversary's and the attacks' randomness: it leads back to no other."""
         return self.run_seed(run).child("attacker").opaque(self.dataset.checksum)
 
+    def audit_seed(self, run: int) -> Seed:
+        """The root of what is drawn in audited rounds: batches, cohorts, noise, shared coordinates.
+
+        Nobody with a share of the records has the data set's checksum: a guessed scenario's seed
+        does not give an attacker the noise of the others, to take it off again.
+        """
+        return self.run_seed(run).child("audit").opaque(self.dataset.checksum)
+
     def presence(self, cell: Cell) -> np.ndarray:
         """The ground truth of a cell, [rounds] bool."""
         return presence(self.scenario, self.dataset.checksum, cell)

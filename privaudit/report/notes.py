@@ -8,6 +8,9 @@ from pathlib import Path
 from privaudit.evaluation.cells import TableCell
 from privaudit.report.published import published_gaps
 from privaudit.scenario.schema import Scenario
+from privaudit.statistics.pools import chance_auc
+from privaudit.statistics.runs import Unit
+from privaudit.statistics.told import SPREAD
 
 
 def footnotes(
@@ -25,6 +28,7 @@ def footnotes(
         f"{_others(scenario)}.",
         f"Auxiliary data of the adversary: {_auxiliary(scenario)}.",
         *power_note(cells),
+        *pool_notes(scenario, cells),
         *(f"Model: {remark}." for remark in remarks),
     ]
     return notes + published_notes(scenario, cells)
@@ -35,10 +39,10 @@ def reading(scenario: Scenario) -> list[str]:
     audit = scenario.audit
     return [
         f"AUC of telling {_what_is_told(audit.schedule)}, with its 95 % interval over federation "
-        "runs; a blind guess has 0.50. "
+        "runs of this data set, dealt anew; a blind guess has 0.50. "
         f"Runs: {scenario.runs}, of {audit.rounds} audited rounds each.",
-        "* = above chance at a false discovery rate of 5 % over the table (permutation test, "
-        "Benjamini-Hochberg), and the interval lies above 0.50.",
+        "* = told from chance: above 0.50 at a false discovery rate of 5 % over the table "
+        "(the larger p of permutation and pool test, Benjamini-Hochberg).",
     ]
 
 
@@ -50,17 +54,104 @@ def published_notes(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]
 
 
 def power_note(cells: Sequence[TableCell]) -> list[str]:
-    """What this many rounds could have seen; empty where not even a perfect attack."""
-    detectable = [cell.detectable for cell in cells if cell.detectable is not None]
-    if not detectable:
+    """The AUC that would have been starred, for the cell with the least power."""
+    cells = [cell for cell in cells if cell.design is not None]
+    if not cells:
         return []
+    alone = _largest([cell.detectable for cell in cells])
+    together = _largest([cell.detectable_if_all for cell in cells])
+    spread = (
+        f" (d' of runs deviating by {SPREAD:g})"
+        if any(c.design and c.design.unit is Unit.ROUND for c in cells)
+        else ""
+    )
+    if alone is None and together is None:
+        return ["Power: not even a perfect attack would have been starred reliably in every cell."]
+    start = "Would have been starred in 80 of 100 such audits"
+    if len(cells) == 1:
+        return [f"{start}: {_an_auc(alone)}{spread}."]
     return [
-        "Smallest AUC these n would have told from 0.50 in a single cell (80 % power, "
-        f"one-sided 5 %): {max(detectable):.2f}."
+        f"{start}, in every cell: {_an_auc(alone)} if it alone leaked, {_an_auc(together)} if all "
+        f"{len(cells)} cells did{spread}."
     ]
 
 
-def statistics(cells: Sequence[TableCell]) -> list[str]:
+def _an_auc(limit: float | None) -> str:
+    return "not even a perfect attack" if limit is None else f"an AUC of {limit:.2f}"
+
+
+def pool_notes(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
+    """By how much the target's finite records alone move an AUC, and whether a star allows for it.
+
+    Of the cell where that is most.
+    """
+    cells = [cell for cell in cells if cell.design is not None]
+    known = [
+        (cell.design.tau, cell) for cell in cells if cell.design and cell.design.tau is not None
+    ]
+    notes = []
+    if known:
+        notes.append(_pools(scenario, max(known, key=lambda pair: pair[0])[1], len(known) > 1))
+    if len(known) < len(cells):
+        which = "" if not known else f" in {len(cells) - len(known)} of {len(cells)} cells"
+        notes.append(
+            "The target's records with and without the property differ by chance, by the same in "
+            f"every round. By how much cannot be known here{which}: the records do not say what it "
+            "held. So stars rest on the permutation test alone, which takes rounds as "
+            "exchangeable; where the target holds a few hundred records, or those of a few people, "
+            "it is wrong more often than it says."
+        )
+    return notes
+
+
+def _pools(scenario: Scenario, cell: TableCell, several: bool) -> str:
+    design, held = cell.design, cell.holdings
+    assert design is not None
+    assert design.tau is not None
+    assert held is not None
+    most = f"AUC {chance_auc(design.tau):.2f}"
+    where = f" ('{cell.property}', K = {cell.participants}, where it is most)" if several else ""
+    people = ""
+    if held.groups is not None:
+        people = f"; they come from {held.groups[0]} and {held.groups[1]} groups, " + (
+            "of which the test knows nothing: how alike their records are was not to be measured"
+            if held.icc is None
+            else f"which explain {100 * held.icc:.0f} % of a record's variance"
+        )
+    if design.unit is Unit.RUN:
+        return (
+            "Runs deal the same records, so those with the property have something in common by "
+            f"chance: up to {most} in one data set of 20 (runs share {100 * held.overlap:.0f} % of "
+            f"the target's {held.present} + {held.absent} records{people}){where}; the test allows "
+            "for it."
+        )
+    return (
+        f"The target's {held.present} + {held.absent} records with and without the property differ "
+        f"by chance by up to {most} in one deal of 20 (tau {design.tau:.2f}; runs share "
+        f"{100 * held.overlap:.0f} % of its records{people}){where}; the test allows for it"
+        f"{_taking(scenario)}."
+    )
+
+
+def _taking(scenario: Scenario) -> str:
+    """What the allowance takes for granted and this scenario need not keep."""
+    federation, audit = scenario.federation, scenario.audit
+    parts = [
+        (federation.partition == "dirichlet", "clients as alike, which here they are not"),
+        (audit.local_steps > 1, "several local steps as one of a larger batch"),
+        (bool(federation.noise or federation.clip_norm), "deltas without clipping and noise"),
+    ]
+    taken = [what for applies, what in parts if applies]
+    return f", taking {' and '.join(taken)}" if taken else ""
+
+
+def _largest(limits: Sequence[float | None]) -> float | None:
+    """None if any is: not even a perfect attack, in that cell."""
+    known = [limit for limit in limits if limit is not None]
+    return max(known) if known and len(known) == len(limits) else None
+
+
+def statistics(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
     """n, intervals, multiplicity and power, in words."""
     runs = sorted({cell.runs for cell in cells})
     rounds = sorted({cell.rounds for cell in cells})
@@ -72,12 +163,15 @@ def statistics(cells: Sequence[TableCell]) -> list[str]:
         "are the unit of replication; rounds of one run are not independent.",
         f"Intervals: 95 %, {'; '.join(methods) or 'none'}. Not estimable: not enough rounds to "
         "resolve that false positive rate.",
-        f"Against chance: one-sided permutation test per cell; the p-values of {tested} cells are "
-        "adjusted together (Benjamini-Hochberg; starred: q below 0.05, interval above 0.50).",
-        *(power_note(cells) or ["Power: not even a perfect attack would have been told reliably."]),
+        "Against chance: per cell the larger one-sided p of a permutation test and of one that "
+        f"allows for the target's finite records; the p of {tested} cells are adjusted together "
+        "(Benjamini-Hochberg). Told, and starred: q below 0.05, nothing else.",
+        *power_note(cells),
+        *pool_notes(scenario, cells),
         *([f"Failed: {failed} of {len(cells)} cells have no result at all."] if failed else []),
-        "The verdict names the highest cell of each property, and the highest of several is "
-        "flattered by chance: read it with its row of the table.",
+        "The interval of the AUC is about this data set, dealt anew; of other data of its kind it "
+        "says less than it seems. The verdict's first cell is fixed beforehand; the highest of "
+        "several is flattered by chance, and its lower limit is corrected for that.",
     ]
 
 

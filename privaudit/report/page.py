@@ -42,7 +42,7 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         title=content.title,
         kicker="privaudit report",
         sections=[(id_, name) for id_, name in SECTIONS if not absent.get(id_)],
-        verdicts=verdicts(scenario, cells),
+        verdicts=verdicts(scenario, cells, content.training),
         comparisons=comparisons(cells),
         basis=basis(scenario, cells),
         assumptions=notes.assumptions(scenario),
@@ -66,7 +66,7 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         if content.audits
         else [],
         audits_note=AUDITS_NOTE,
-        statistics=notes.statistics(cells),
+        statistics=notes.statistics(scenario, cells),
         metrics=frame_rows(tables.metrics_table(cells), headers=1),
         command=provenance.command(scenario),
         facts=provenance.facts(content),

@@ -27,7 +27,7 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
     parts = [
         f"# {markdown_text(content.title)}",
         "## Verdict",
-        _bullets(f"{v.outcome}: {v.sentence}" for v in verdicts(scenario, cells)),
+        _bullets(f"{v.outcome}: {v.sentence}" for v in verdicts(scenario, cells, content.training)),
         *(markdown_text(line) for line in [*comparisons(cells), *basis(scenario, cells)]),
         "## What was assumed",
         _pairs(notes.assumptions(scenario)),
@@ -43,7 +43,7 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
         *_rewards(content),
         *_audits(content),
         "## Statistics",
-        _bullets(notes.statistics(cells)),
+        _bullets(notes.statistics(scenario, cells)),
         _table(tables.metrics_table(cells)),
         "## What this does not say",
         _bullets(notes.limits(scenario)),
@@ -83,7 +83,7 @@ def report_json(content: Content) -> str:
         "title": content.title,
         "verdicts": [
             {"property": v.property, "outcome": v.outcome, "sentence": v.sentence}
-            for v in verdicts(scenario, cells)
+            for v in verdicts(scenario, cells, content.training)
         ],
         "comparisons": comparisons(cells),
         "basis": basis(scenario, cells),
@@ -98,7 +98,7 @@ def report_json(content: Content) -> str:
         "layers_note": LAYERS_NOTE if content.layers else None,
         "rewards": client_rows(content.book) if content.book else None,
         "audit_entries": list(content.audits),
-        "statistics": notes.statistics(cells),
+        "statistics": notes.statistics(scenario, cells),
         "limits": notes.limits(scenario),
         "command": provenance.command(scenario),
         "provenance": dict(provenance.facts(content)),

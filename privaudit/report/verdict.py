@@ -1,28 +1,34 @@
 """The verdict in plain words: what can be told, by whom, how well; or what could have been.
 
-Pure functions of scenario and cells. The wording claims what the cells hold and no more: the best
-of several cells is called that, a cell without a star is never called safe, and intervals that
-overlap are no difference.
+Pure functions of what the run left. The wording claims what the cells hold and no more: the cell
+that heads it is fixed beforehand, the highest of several is corrected for having been chosen, a
+cell without a star is never called safe, intervals that overlap are no difference, and of a run in
+which something is wrong (:mod:`privaudit.report.troubles`) no leak is claimed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from privaudit.evaluation.cells import TableCell
 from privaudit.report.tables import interval_text
+from privaudit.report.troubles import troubles
 from privaudit.scenario.schema import Scenario
 
 HARMLESS = 0.6
-"""An AUC whose whole interval lies below this is called small (an equivalence claim)."""
+"""An AUC is near chance if its whole interval lies below this and above 1 minus this."""
 
 LEAK, NONE, UNKNOWN = "leak", "not told", "unknown"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One property: ``leak``, ``not told`` (from chance) or ``unknown``, and the sentence."""
+    """One property: ``leak``, ``not told`` (from chance) or ``unknown``, and the sentence.
+
+    ``cell`` is the one it is about; None where nothing was measured.
+    """
 
     property: str
     outcome: str
@@ -30,10 +36,34 @@ class Verdict:
     cell: TableCell | None = None
 
 
-def verdicts(scenario: Scenario, cells: Sequence[TableCell]) -> list[Verdict]:
-    """One per property, in the order of the table, about its strongest attack."""
+def verdicts(
+    scenario: Scenario, cells: Sequence[TableCell], training: Sequence[dict[str, Any]] = ()
+) -> list[Verdict]:
+    """One per property, in the order of the table.
+
+    ``training`` are the metrics of every round of ordinary training, of every run.
+    """
     names = dict.fromkeys([*scenario.audit.properties, *(cell.property for cell in cells)])
-    return [_verdict(scenario, n, [c for c in cells if c.property == n]) for n in names]
+    return [_verdict(scenario, n, [c for c in cells if c.property == n], training) for n in names]
+
+
+def headline(scenario: Scenario, cells: Sequence[TableCell]) -> TableCell | None:
+    """Of one property the cell fixed beforehand: most shared, smallest K, what is named first."""
+    audit = scenario.audit
+
+    def place(names: Sequence[str], name: str) -> int:
+        return names.index(name) if name in names else len(names)
+
+    return min(
+        cells,
+        key=lambda c: (
+            -c.fraction,
+            c.participants,
+            place(audit.rules, c.rule),
+            place(audit.attacks, c.attack),
+        ),
+        default=None,
+    )
 
 
 def strongest(cells: Sequence[TableCell]) -> TableCell | None:
@@ -79,20 +109,48 @@ def basis(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
     return lines
 
 
-def _verdict(scenario: Scenario, name: str, cells: Sequence[TableCell]) -> Verdict:
+def _verdict(
+    scenario: Scenario, name: str, cells: Sequence[TableCell], training: Sequence[dict[str, Any]]
+) -> Verdict:
     best = strongest(cells)
     if best is None:
         reasons = [reason for cell in cells for reason in cell.failures]
         why = f"every cell failed ({reasons[0]})" if reasons else "nothing was measured"
         return Verdict(name, UNKNOWN, f"Nothing can be said about '{name}': {why}.")
-    if best.told:
-        among = f"; the highest of {len(cells)} cells" if len(cells) > 1 else ""
+    wrong = troubles(name, cells, training)
+    if wrong:
         sentence = (
-            f"{_who(scenario)} can tell from one round whether {_what(scenario, name)}: "
-            f"AUC {interval_text(best.auc)} ({_setting(best)}{among})."
+            f"No leak of '{name}' is claimed: {'; '.join(wrong)}. The highest AUC was "
+            f"{interval_text(best.auc)} ({_setting(best)})."
         )
-        return Verdict(name, LEAK, sentence, best)
+        return Verdict(name, UNKNOWN, sentence, best)
+    first = headline(scenario, cells)
+    if any(cell.told for cell in cells) and first is not None:
+        can = f"{_who(scenario)} can tell from one round whether {_what(scenario, name)}"
+        return Verdict(name, LEAK, f"{can}: {_told(first, best, cells)}", best)
     return Verdict(name, NONE, _not_told(name, best, cells), best)
+
+
+def _told(first: TableCell, best: TableCell, cells: Sequence[TableCell]) -> str:
+    """The cell fixed beforehand with its plain interval, then the highest, corrected."""
+    fixed = f"AUC {interval_text(first.auc)} ({_setting(first)})"
+    if len(cells) == 1:
+        return f"{fixed}."
+    beforehand = "the cell fixed beforehand: most shared, fewest participants, first attack"
+    many = f"{len(cells)} cells"
+    least = "" if best.at_least is None else f"at least {best.at_least:.2f} "
+    corrected = f"{least}(corrected for choosing among {many})"
+    highest = "" if best.auc is None else f"AUC {best.auc.value:.2f}, {corrected}"
+    lost = sum(cell.auc is None for cell in cells)
+    missing = f" {lost} of {many} have no result." if lost else ""
+    if first is best:
+        return f"{fixed}; {beforehand}. It is the highest of {many}, too: {corrected}.{missing}"
+    chosen = f"the highest of {many}: {highest}; {_setting(best)}"
+    if first.told:
+        return f"{fixed}; {beforehand}. {_capital(chosen)}.{missing}"
+    failed = first.auc is None
+    other = "it failed" if failed else f"{fixed}, not told from chance"
+    return f"{chosen}. {_capital(beforehand)}: {other}.{missing}"
 
 
 def _not_told(name: str, best: TableCell, cells: Sequence[TableCell]) -> str:
@@ -103,27 +161,36 @@ def _not_told(name: str, best: TableCell, cells: Sequence[TableCell]) -> str:
         _could_have_seen(cells),
     ]
     known = [cell.auc for cell in cells if cell.auc is not None]
-    if len(known) == len(cells) and all(auc.high < HARMLESS for auc in known):
-        parts.append(f"every interval lies below {HARMLESS:.2f}")
+    if len(known) < len(cells):
+        parts.append(f"{len(cells) - len(known)} of them have no result")
+    elif all(auc.low > 1 - HARMLESS and auc.high < HARMLESS for auc in known):
+        parts.append(f"every interval lies between {1 - HARMLESS:.2f} and {HARMLESS:.2f}")
     if any(auc.high < 0.5 for auc in known):
         parts.append(
-            "one interval lies below 0.50, so an adversary that turns those scores round would do "
-            "better than chance"
+            "an interval lies wholly below 0.50: those scores carry information, and an adversary "
+            "that turns them round would do better than chance"
         )
     return "; ".join(parts) + "."
 
 
 def _could_have_seen(cells: Sequence[TableCell]) -> str:
-    limits = [cell.detectable for cell in cells if cell.auc is not None]
-    known = [limit for limit in limits if limit is not None]
-    if len(known) < len(limits):
+    alone = [cell.detectable for cell in cells if cell.auc is not None]
+    together = [cell.detectable_if_all for cell in cells if cell.auc is not None]
+    known = [limit for limit in alone if limit is not None]
+    if len(known) == len(alone):
+        all_ = [limit for limit in together if limit is not None]
+        also = f" ({max(all_):.2f} if all cells did)" if all_ and max(all_) < max(known) else ""
         return (
-            "so few rounds would have missed even a perfect attack: this is no evidence either way"
+            f"this does not say that nothing leaks, only that an AUC of {max(known):.2f} or more "
+            f"would have been starred in 80 of 100 such audits if it alone leaked{also}"
         )
     return (
-        f"this does not say that nothing leaks, only that an AUC of {max(known):.2f} or more would "
-        "have been seen in a single cell (80 % power, one-sided 5 %)"
+        "so few rounds or records would have missed even a perfect attack: no evidence either way"
     )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _who(scenario: Scenario) -> str:

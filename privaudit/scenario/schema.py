@@ -27,6 +27,7 @@ from privaudit.federation.schedule import Others, Schedule
 from privaudit.federation.sharing import Sharing
 from privaudit.federation.transforms import Transforms
 from privaudit.ledger.rewards import check_budget, rule_named
+from privaudit.observation.rules import MOST_RECORDS
 
 
 def _known_rule(rule: str) -> str:
@@ -100,7 +101,13 @@ class Section(BaseModel):
 
 
 class DataSection(BaseModel):
-    """``[data]``: the loader's name; every other key is an option of that loader."""
+    """``[data]``: the loader's name; every other key is an option of that loader (docs/data.md).
+
+    A relative ``path`` starts at the scenario file's folder, with ``--set`` at the working folder.
+
+    Attributes:
+        name: a data set of ``privaudit list``; ``csv`` and ``npz`` read files of your own.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -134,7 +141,8 @@ class FederationSection(Section):
         protocol: ``fedavg`` (local epochs) or ``fedsgd`` (one batch, one step, no momentum).
         cohort: clients per round, drawn anew each round; null = all.
         partition: how records are dealt: ``iid``, ``by-group``, ``dirichlet``.
-        dirichlet_alpha: concentration; smaller = more uneven classes.
+        dirichlet_alpha: concentration; smaller = more uneven classes. A deal that leaves somebody
+            too little is drawn again, up to 50 times.
         test_share: share of the records held out for test accuracy.
         adversary_share: share of the rest that is the adversary's; null = an equal part (of the
             largest audited federation).
@@ -202,7 +210,8 @@ class AuditSection(Section):
     """``[audit]``: the rounds the adversary listens to, for every cell of the grid.
 
     Attributes:
-        properties: private properties to infer; each must have both values.
+        properties: private properties to infer; each must have both values. The name of one with
+            ``each = true`` in ``[data]`` stands for all its values that can be dealt.
         fractions: shared fractions, each in (0, 1].
         rules: sharing rules, crossed with the fractions.
         participants: numbers of participants; empty = ``federation.participants``. A smaller
@@ -269,6 +278,11 @@ class AuditSection(Section):
         if "all" in self.rules and len(self.rules) > 1:
             raise ValueError(
                 "rule 'all' equals any rule at fraction 1.0: do not mix it with others"
+            )
+        if self.batch_size * self.local_steps > MOST_RECORDS:
+            raise ValueError(
+                f"batch_size x local_steps is {self.batch_size * self.local_steps:,} records a "
+                f"client and round, more than {MOST_RECORDS:,}"
             )
         if round(self.property_share * self.batch_size * self.local_steps) < 1:
             raise ValueError(

@@ -19,6 +19,7 @@ from privaudit.evaluation.records import Record
 from privaudit.experiment.attacking import adversary_of
 from privaudit.experiment.cells import Cell, cells_of, trace_folder
 from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.holdings import holdings_of
 from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.plan import Plan, make_plan
 from privaudit.experiment.training import train_run
@@ -67,8 +68,9 @@ def audit(world: KnownWorld, seed: Seed, attacks: Attacks) -> Audited:
         TemporaryDirectory(prefix="privaudit-self-test-") as place,
         RunFolder.create(Path(place) / "run", scenario, resume=False) as folder,
     ):
+        held = holdings_of(made)
         records = [
-            record
+            record.model_copy(update={"holdings": held[cell.run, cell.property, cell.participants]})
             for cell in cells_of(scenario)
             for record in _cell(made, plan, folder, cell, attacks)
         ]

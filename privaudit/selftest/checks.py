@@ -23,9 +23,7 @@ ERRORS = 3.0
 """Standard errors a measured number may be off."""
 WIDE = float(2 * ndtr(ERRORS) - 1)
 """Level of an interval that reaches as far: 99.7 %."""
-SIGNIFICANCE = 0.05
 COVERAGE = 0.95
-POWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -103,10 +101,9 @@ def _auc(name: str, found: Interval, expected: str, holds: bool) -> Check:
     )
 
 
-def flagged(audits: Sequence[Audited], attack: str) -> list[bool]:
-    """Which audits call the leak found: permutation p-value at most 5 %."""
-    values = [audited.cells[attack].p_value for audited in audits]
-    return [value is not None and value <= SIGNIFICANCE for value in values]
+def starred(audits: Sequence[Audited], attack: str) -> list[bool]:
+    """Which audits print a star: the attack is told from chance."""
+    return [audited.cells[attack].told for audited in audits]
 
 
 def covered(audits: Sequence[Audited], attack: str, truth: float) -> list[bool]:

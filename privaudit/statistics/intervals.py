@@ -8,7 +8,7 @@ percentile bootstrap over three runs that differ covers about 80 % where it says
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri
@@ -25,6 +25,7 @@ BETWEEN_SPREAD = 0.5
 OVER_RUNS = "hierarchical over runs"
 WITHIN_ONE_RUN = "within one run; says nothing about other runs"
 RUNS_AS_UNITS = "runs as units"
+ROUGH = "rough: fewer than 10 false alarms expected"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Interval:
         n_rounds: number of rounds in all of them.
         method: how the limits were found, in words for a table's note.
         level: nominal coverage.
+        rough: whether too few rounds stand behind the point of a curve it is taken at.
     """
 
     value: float
@@ -48,27 +50,37 @@ class Interval:
     n_rounds: int
     method: str
     level: float = 0.95
+    rough: bool = False
 
 
-def auc_interval(runs: Sequence[RunScores], *, level: float = 0.95) -> Interval:
+def auc_interval(runs: Sequence[RunScores], *, level: float = 0.95, tau: float = 0.0) -> Interval:
     """The AUC of a cell, :func:`privaudit.statistics.roc.mean_auc`, with its interval over runs.
 
-    With one run and labels on rounds the interval is about that run only, and ``method`` says so.
+    With ``tau`` the interval is about this data set, dealt anew; about other data of its kind it
+    says less. With one run and labels on rounds it is about that run only, and ``method`` says so.
+
+    Args:
+        runs: of the cell.
+        level: nominal coverage.
+        tau: deviation of a run's d' by which the target's records with and without the property
+            differ by chance (:mod:`privaudit.statistics.pools`). Labels on runs: not used, since
+            the runs, whose pools are others, are the units.
 
     Raises:
         ValueError: ``level`` outside (0, 1), or runs without both labels (see ``label_unit``).
     """
-    return _interval(runs, auc_evidence(runs), level)
+    return _interval(runs, auc_evidence(runs, tau), level)
 
 
-def auc_evidence(runs: Sequence[RunScores]) -> Evidence:
+def auc_evidence(runs: Sequence[RunScores], tau: float = 0.0) -> Evidence:
     """What the runs of a cell say about its AUC, for intervals and for fits over several cells."""
     if label_unit(runs) is Unit.RUN:
         value, size = _run_level_auc(runs)
         return Evidence(np.array([value]), np.array([size]), 0.0)
     rates = np.array([roc.auc(run.scores, run.present) for run in runs])
     # d' = sqrt(2) z for an AUC Phi(z).
-    return _evidence(rates, _auc_sizes(runs, rates), BETWEEN_SPREAD / np.sqrt(2))
+    sizes = _less_by_pools(rates, _auc_sizes(runs, rates), tau)
+    return _evidence(rates, sizes, BETWEEN_SPREAD / np.sqrt(2))
 
 
 def accuracy_interval(
@@ -115,16 +127,19 @@ def advantage_interval(
 def tpr_at_fpr_interval(
     runs: Sequence[RunScores], fpr: float, *, level: float = 0.95
 ) -> Interval | None:
-    """Mean over runs of the TPR at this FPR, with its interval.
+    """Mean over runs of the TPR where the expected FPR is ``fpr``, with its interval.
+
+    Where labels belong to runs, rounds are pooled over runs and runs are counted.
 
     Returns:
         ``None`` ("not estimable") where a run has too few rounds without the property to resolve
-        ``fpr``. Where labels belong to runs, rounds are pooled over runs and runs are counted.
+        ``fpr``; ``rough``, and its method says so, where it has few.
     """
     if label_unit(runs) is Unit.RUN:
-        if sum(run.n_absent > 0 for run in runs) * fpr < 1 - 1e-9:
-            return None
-    elif any(roc.tpr_at_fpr(run.scores, run.present, fpr) is None for run in runs):
+        fewest = sum(run.n_absent > 0 for run in runs)
+    else:
+        fewest = min(run.n_absent for run in runs)
+    if not roc.resolves(fewest, fpr):
         return None
 
     def rate(run: RunScores) -> float:
@@ -141,7 +156,10 @@ def tpr_at_fpr_interval(
         variance = binomial / n_present + slope**2 * fpr * (1 - fpr) / n_absent
         return float(binomial / variance)
 
-    return _rate_interval(runs, rate, size, BETWEEN_SPREAD, level)
+    found = _rate_interval(runs, rate, size, BETWEEN_SPREAD, level)
+    if roc.resolves(fewest, fpr, roc.ROUGH_FALSE_ALARMS):
+        return found
+    return replace(found, method=f"{found.method}; {ROUGH}", rough=True)
 
 
 def is_harmless(interval: Interval, threshold: float = 0.6) -> bool:
@@ -212,6 +230,18 @@ def _auc_sizes(runs: Sequence[RunScores], rates: FloatArray) -> FloatArray:
     inflation = max(1.0, observed / float(auc_variance(rates, n_present, n_absent).sum() or 1.0))
     # No distribution has a variance above theta (1 - theta) / min(n, m) (Birnbaum & Klose, 1957).
     return np.maximum(sizes / inflation, np.minimum(n_present, n_absent))
+
+
+def _less_by_pools(rates: FloatArray, sizes: FloatArray, tau: float) -> FloatArray:
+    """The sizes if each run's d' has the variance ``tau**2`` beside that from its rounds."""
+    if not tau:
+        return sizes
+    shrunk = (rates * sizes + 0.5) / (sizes + 1)
+    binomial = shrunk * (1 - shrunk)
+    slope = np.exp(-(ndtri(shrunk) ** 2)) / (4 * np.pi)  # (density / sqrt 2)^2
+    # Far out the slope underrates what a large tau does; no variance is above the binomial's.
+    pools = np.minimum(slope * tau**2, binomial)
+    return np.asarray(binomial / (binomial / sizes + pools))
 
 
 def _auc_size(rates: FloatArray, n_present: FloatArray, n_absent: FloatArray) -> FloatArray:

@@ -8,6 +8,7 @@ given how often each label occurs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from math import comb, prod
 
@@ -17,15 +18,31 @@ from scipy.stats import rankdata
 from privaudit.statistics.roc import pairwise_auc
 from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit
 
+PERMUTATIONS = 9_999
 MAX_EXACT = 20_000
 CHUNK_CELLS = 2_000_000
 ROUNDING = 1e-9
 
 
+@dataclass(frozen=True)
+class PermutationTest:
+    """A one-sided p-value, and the variance of the cell's AUC over the permutations."""
+
+    p_value: float
+    variance: float
+
+
 def permutation_p_value(
-    runs: Sequence[RunScores], rng: np.random.Generator, *, n_permutations: int = 9_999
+    runs: Sequence[RunScores], rng: np.random.Generator, *, n_permutations: int = PERMUTATIONS
 ) -> float:
-    """One-sided p-value of "the AUC of the cell is above 0.5".
+    """The p-value of :func:`permutation_test`."""
+    return permutation_test(runs, rng, n_permutations=n_permutations).p_value
+
+
+def permutation_test(
+    runs: Sequence[RunScores], rng: np.random.Generator, *, n_permutations: int = PERMUTATIONS
+) -> PermutationTest:
+    """One-sided test of "the AUC of the cell is above 0.5".
 
     The statistic is :func:`privaudit.statistics.roc.mean_auc`. If there are at most 20,000
     assignments, all are tried and the p-value is exact; otherwise
@@ -37,14 +54,18 @@ def permutation_p_value(
     """
     if n_permutations < 1:
         raise ValueError(f"n_permutations must be at least 1, got {n_permutations}")
-    if label_unit(runs) is Unit.RUN:
-        return _p_over_runs(runs, rng, n_permutations)
-    return _p_within_runs(runs, rng, n_permutations)
+    over = _over_runs if label_unit(runs) is Unit.RUN else _within_runs
+    null, observed, exact = over(runs, rng, n_permutations)
+    hits, tried = int(np.count_nonzero(null >= observed - ROUNDING)), null.size
+    p_value = hits / tried if exact else (1 + hits) / (1 + tried)
+    return PermutationTest(p_value, float(null.var()))
 
 
-def _p_within_runs(
-    runs: Sequence[RunScores], rng: np.random.Generator, n_permutations: int
-) -> float:
+Null = tuple[FloatArray, float, bool]
+"""Statistic under permuted labels, as observed, and whether every assignment was tried."""
+
+
+def _within_runs(runs: Sequence[RunScores], rng: np.random.Generator, n_permutations: int) -> Null:
     # The AUC of a run is its rank sum times a constant, plus a constant that drops out.
     weights = [rankdata(run.scores) / (len(runs) * run.n_present * run.n_absent) for run in runs]
     observed = sum(float(w[run.present].sum()) for w, run in zip(weights, runs, strict=True))
@@ -52,14 +73,14 @@ def _p_within_runs(
         null = np.zeros(1)
         for w, run in zip(weights, runs, strict=True):
             null = np.add.outer(null, _all_subset_sums(w, run.n_present)).ravel()
-        return float(np.mean(null >= observed - ROUNDING))
+        return null, observed, True
     null = np.zeros(n_permutations)
     for w, run in zip(weights, runs, strict=True):
         null += _random_subset_sums(w, run.n_present, n_permutations, rng)
-    return _p_from_draws(null, observed)
+    return null, observed, False
 
 
-def _p_over_runs(runs: Sequence[RunScores], rng: np.random.Generator, n_permutations: int) -> float:
+def _over_runs(runs: Sequence[RunScores], rng: np.random.Generator, n_permutations: int) -> Null:
     kernel = pairwise_auc(runs)
     labels = np.array([run.n_present > 0 for run in runs])
     n_present, n_runs = int(labels.sum()), len(runs)
@@ -74,15 +95,11 @@ def _p_over_runs(runs: Sequence[RunScores], rng: np.random.Generator, n_permutat
         assignments = np.zeros((comb(n_runs, n_present), n_runs))
         for row, chosen in enumerate(combinations(range(n_runs), n_present)):
             assignments[row, chosen] = 1.0
-        return float(np.mean(statistic(assignments) >= observed - ROUNDING))
+        return statistic(assignments), observed, True
     assignments = rng.permuted(
         np.broadcast_to(labels.astype(np.float64), (n_permutations, n_runs)), axis=1
     )
-    return _p_from_draws(statistic(assignments), observed)
-
-
-def _p_from_draws(null: FloatArray, observed: float) -> float:
-    return float((1 + np.count_nonzero(null >= observed - ROUNDING)) / (1 + null.size))
+    return statistic(assignments), observed, False
 
 
 def _all_subset_sums(weights: FloatArray, size: int) -> FloatArray:

@@ -81,28 +81,30 @@ def test_the_machinery_measures_what_is_there(document: dict[str, Any]) -> None:
 
 def test_every_check_says_what_it_expects(document: dict[str, Any]) -> None:
     fields = {"name", "expected", "measured", "n", "tolerance", "holds"}
-    assert len(document["checks"]) == 8
+    assert len(document["checks"]) == 10
     for check in document["checks"]:
         assert set(check) == fields
         assert all(check[field] != "" for field in fields)
     assert (document["audits"], document["seed"]) == (20, 1)
-    flagged = next(c for c in document["checks"] if c["name"] == "no leak: flagged at 5 %")
-    assert (flagged["n"], flagged["tolerance"]) == ("20 audits", "up to 19.6%")
+    by_name = {check["name"]: check for check in document["checks"]}
+    starred = by_name["no leak, 2000 records: starred"]
+    assert (starred["n"], starred["tolerance"]) == ("20 audits", "up to 19.6%")
+    assert by_name["no leak, 220 records: starred"]["n"] == "4 audits"
 
 
 def test_forty_audits_without_a_leak() -> None:
     """5 % of 40 is 2; three standard errors more are 6.1."""
     done = of(QUICK, 40, load_attack(selftest.CHEAP))
-    flagged, covered = selftest.null_checks(done, QUICK)
-    assert (flagged.n, flagged.tolerance) == ("40 audits", "up to 15.3%")
-    assert flagged.holds, flagged
+    starred, covered = selftest.null_checks(done, QUICK)
+    assert (starred.n, starred.tolerance) == ("40 audits", "up to 15.3%")
+    assert starred.holds, starred
     assert covered.holds, covered
 
 
 def test_a_peeking_attack_turns_the_verdict_red() -> None:
     peeked = of(QUICK, 8, Peeking)
-    flagged, covered = selftest.null_checks(peeked, QUICK, Peeking.name)
-    assert not flagged.holds, flagged
+    starred, covered = selftest.null_checks(peeked, QUICK, Peeking.name)
+    assert not starred.holds, starred
     assert not covered.holds, covered
 
 
@@ -179,7 +181,7 @@ def test_a_failure_shows_in_the_command(
     assert run_command("doctor", "--self-test", "--audits", "20", "--workers", "1") == 1
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert printed.out.count("FAILS") == 4
+    assert printed.out.count("FAILS") == 5
     assert "OSError: no space left" in printed.out
 
 

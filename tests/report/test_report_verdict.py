@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from report_content import cell, scenario
 
 from privaudit.evaluation.cells import TableCell
-from privaudit.report.verdict import basis, comparisons, strongest, verdicts
+from privaudit.report.verdict import basis, comparisons, headline, strongest, verdicts
+from privaudit.statistics.pools import Holdings
 
 
-def only(*cells: TableCell, **audit: object) -> tuple[str, str]:
+def only(
+    *cells: TableCell, training: list[dict[str, Any]] | None = None, **audit: object
+) -> tuple[str, str]:
     """Outcome and sentence of the one property."""
-    [found] = verdicts(scenario(**({"audit": audit} if audit else {})), cells)
+    made = scenario(**({"audit": audit} if audit else {}))
+    [found] = verdicts(made, cells, training or [])
     return found.outcome, found.sentence
 
 
@@ -25,11 +31,46 @@ def test_a_leak_names_attack_setting_and_n() -> None:
     )
 
 
-def test_the_best_of_several_is_called_that() -> None:
-    weak, strong = cell(auc=(0.7, 0.6, 0.8), fraction=0.1), cell(auc=(0.9, 0.8, 0.95))
-    _, sentence = only(weak, strong)
-    assert "AUC 0.90 [0.80, 0.95]" in sentence
-    assert sentence.endswith("; the highest of 2 cells).")
+def test_the_cell_fixed_beforehand_comes_first_and_the_highest_is_corrected() -> None:
+    first = cell(auc=(0.9, 0.8, 0.95))
+    chosen = cell(auc=(0.97, 0.9, 0.99), fraction=0.1, at_least=0.85)
+    outcome, sentence = only(chosen, first, attacks=["linear"])
+    assert outcome == "leak"
+    assert (
+        ": AUC 0.90 [0.80, 0.95] (linear, K = 5, 100 % shared, n = 3 runs, 120 rounds)" in sentence
+    )
+    assert sentence.endswith(
+        "; the cell fixed beforehand: most shared, fewest participants, first attack. The highest "
+        "of 2 cells: AUC 0.97, at least 0.85 (corrected for choosing among 2 cells); linear, "
+        "K = 5, 10 % shared, rule largest, n = 3 runs, 120 rounds."
+    )
+    same = cell(auc=(0.9, 0.8, 0.95), at_least=0.75)
+    assert only(same, cell(auc=(0.7, 0.6, 0.8), fraction=0.1))[1].endswith(
+        "It is the highest of 2 cells, too: at least 0.75 (corrected for choosing among 2 cells)."
+    )
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_the_cell_fixed_beforehand_is_named_where_only_another_was_told(lost: bool) -> None:
+    first = cell(auc=None, failures=("boom",)) if lost else cell(auc=(0.6, 0.4, 0.8), q=0.3)
+    outcome, sentence = only(first, cell(auc=(0.9, 0.8, 0.95), fraction=0.1, at_least=0.7))
+    assert outcome == "leak"
+    assert ": the highest of 2 cells: AUC 0.90, at least 0.70 (corrected" in sentence
+    assert ("it failed. 1 of 2 cells have no result." in sentence) == lost
+    assert ("AUC 0.60 [0.40, 0.80]" in sentence) == (not lost)
+
+
+def test_what_is_fixed_beforehand_does_not_depend_on_results() -> None:
+    made = scenario(audit={"attacks": ["melis-rf", "linear"], "fractions": [0.1, 1.0]})
+    cells = [
+        cell(fraction=f, participants=k, attack=a, auc=(0.5 + 0.1 * (f < 1), 0.4, 0.9))
+        for f in (0.1, 1.0)
+        for k in (5, 2)
+        for a in ("linear", "melis-rf")
+    ]
+    found = headline(made, cells)
+    assert found is not None
+    assert (found.fraction, found.participants, found.attack) == (1.0, 2, "melis-rf")
 
 
 def test_a_starred_cell_goes_before_a_higher_one_that_may_be_chance() -> None:
@@ -43,13 +84,13 @@ def test_the_rule_is_named_where_a_part_was_shared() -> None:
 
 
 def test_no_leak_says_what_would_have_been_seen() -> None:
-    outcome, sentence = only(cell(auc=(0.56, 0.42, 0.69), q=0.4, detectable=0.66))
+    outcome, sentence = only(cell(auc=(0.56, 0.42, 0.69), q=0.4, detectable=0.66, if_all=0.6))
     assert outcome == "not told"
     assert sentence == (
         "'bold' was not told from chance in the one cell measured: the highest AUC was "
         "0.56 [0.42, 0.69] (linear, K = 5, 100 % shared, n = 3 runs, 120 rounds); this does not "
-        "say that nothing leaks, only that an AUC of 0.66 or more would have been seen in a single "
-        "cell (80 % power, one-sided 5 %)."
+        "say that nothing leaks, only that an AUC of 0.66 or more would have been starred in 80 of "
+        "100 such audits if it alone leaked (0.60 if all cells did)."
     )
 
 
@@ -68,20 +109,70 @@ def test_the_weakest_power_of_the_cells_counts() -> None:
 
 def test_without_power_there_is_no_evidence_either_way() -> None:
     sentence = only(cell(auc=(0.5, 0.1, 0.9), q=1.0, detectable=None))[1]
-    assert "would have missed even a perfect attack: this is no evidence either way" in sentence
+    assert "would have missed even a perfect attack: no evidence either way" in sentence
 
 
-def test_intervals_below_the_threshold_are_said_to_be() -> None:
+def test_intervals_near_chance_are_said_to_be_on_both_sides() -> None:
     small, wide = cell(auc=(0.5, 0.45, 0.55), q=0.9), cell(auc=(0.5, 0.4, 0.7), q=0.9, attack="x")
-    assert "every interval lies below 0.60" in only(small)[1]
-    assert "every interval" not in only(small, wide)[1]
-    failed = cell(auc=None, failures=("boom",), attack="x")
-    assert "every interval" not in only(small, failed)[1]
+    near = "every interval lies between 0.40 and 0.60"
+    assert near in only(small)[1]
+    assert near not in only(small, wide)[1]
+    below = cell(auc=(0.32, 0.22, 0.45), q=1.0, attack="x")
+    assert "every interval" not in only(small, below)[1]
+    sentence = only(small, cell(auc=None, failures=("boom",), attack="x"))[1]
+    assert "every interval" not in sentence
+    assert "1 of them have no result" in sentence
 
 
 def test_scores_the_wrong_way_round_are_pointed_out() -> None:
-    assert "turns those scores round" in only(cell(auc=(0.2, 0.1, 0.4), q=1.0))[1]
-    assert "turns those scores round" not in only(cell(auc=(0.45, 0.3, 0.6), q=1.0))[1]
+    assert (
+        "wholly below 0.50: those scores carry information"
+        in only(cell(auc=(0.2, 0.1, 0.4), q=1.0))[1]
+    )
+    assert "wholly below" not in only(cell(auc=(0.45, 0.3, 0.6), q=1.0))[1]
+
+
+def rows(**last: Any) -> list[dict[str, Any]]:
+    """Training of two runs, the second one's last round as given."""
+    fine = {"test_loss": 1.0, "train_loss": 1.0, "test_accuracy": 0.5, "rejected": {}}
+    made = [fine | {"run": run, "round": number} for run in (0, 1) for number in (0, 1)]
+    return [*made[:-1], made[-1] | last]
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ({"test_loss": 179.9}, "diverged in 1 of 2 runs (in run 1 the test loss at its end is 180"),
+        ({"test_loss": None}, "the test loss at its end is not finite"),
+        ({"train_loss": None, "test_loss": 3.0}, "the training diverged in 1 of 2 runs"),
+        ({"rejected": {"2": "not finite"}}, "the training diverged in 1 of 2 runs"),
+    ],
+)
+def test_no_leak_is_claimed_from_a_federation_that_diverged(last: Any, said: str) -> None:
+    outcome, sentence = only(cell(auc=(1.0, 0.95, 1.0)), training=rows(**last))
+    assert outcome == "unknown"
+    assert sentence.startswith("No leak of 'bold' is claimed: the training diverged")
+    assert said in sentence
+    assert only(cell(auc=(1.0, 0.95, 1.0)), training=rows())[0] == "leak"
+    assert only(cell(), training=rows(rejected={"2": "norm above bound"}))[0] == "leak"
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (cell(holdings=Holdings(99, 99, 8, label_agreement=0.97)), "'bold' is almost the label"),
+        (cell(holdings=Holdings(1, 99, 1)), "the target holds a single record with it"),
+        (cell(holdings=Holdings(99, 1, 1)), "the target holds a single record without it"),
+        (cell(auc=(0.5, 0.4, 0.6), q=1.0, silent=3), "nothing was heard"),
+    ],
+)
+def test_no_leak_is_claimed_where_the_audit_is_about_something_else(
+    found: TableCell, said: str
+) -> None:
+    outcome, sentence = only(found)
+    assert outcome == "unknown"
+    assert said in sentence
+    assert only(cell(holdings=Holdings(99, 99, 8, label_agreement=0.8), silent=1))[0] == "leak"
 
 
 def test_failed_cells_are_unknown_with_their_reason() -> None:

@@ -14,6 +14,9 @@ from privaudit.report.content import Content
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import Scenario
 from privaudit.statistics.intervals import Interval
+from privaudit.statistics.pools import Holdings
+from privaudit.statistics.runs import Unit
+from privaudit.statistics.told import Design
 
 
 def cell(
@@ -27,6 +30,10 @@ def cell(
     attack: str = "linear",
     runs: int = 3,
     detectable: float | None = 0.66,
+    if_all: float | None = None,
+    at_least: float | None = None,
+    silent: int = 0,
+    holdings: Holdings | None = None,
     published: float | None = None,
     failures: tuple[str, ...] = (),
 ) -> TableCell:
@@ -48,6 +55,13 @@ def cell(
         q_value=q if auc else None,
         detectable=detectable if auc else None,
         published=published,
+        silent=silent,
+        detectable_if_all=if_all if auc else None,
+        at_least=at_least if auc else None,
+        design=Design(Unit.ROUND, (20,) * runs, (20,) * runs, holdings.tau if holdings else None)
+        if auc
+        else None,
+        holdings=holdings,
     )
 
 

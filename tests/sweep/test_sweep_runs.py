@@ -17,7 +17,7 @@ from privaudit.errors import UserError
 from privaudit.experiment.folder import RunFolder
 from privaudit.report.sweep import lines_of, sweep_figure, sweep_notes, sweep_table, write_sweep
 from privaudit.scenario.load import load_scenario
-from privaudit.statistics.multiplicity import adjusted_p_values
+from privaudit.statistics.told import adjusted
 from privaudit.sweep import read_sweep, value_text
 
 SCENARIO = """
@@ -133,7 +133,7 @@ def test_cells_are_those_of_the_runs_tested_together(place: Path) -> None:
             rows = list(csv.DictReader(file))
         assert [float(r["auc"]) for r in rows] == [c.auc.value for c in point.cells if c.auc]
     cells = [cell for point in sweep.points for cell in point.cells]
-    assert [c.q_value for c in cells] == adjusted_p_values([c.p_value for c in cells])
+    assert [c.q_value for c in cells] == adjusted([c.p_value for c in cells])
 
 
 def test_notes_say_what_was_varied(place: Path) -> None:
@@ -142,7 +142,7 @@ def test_notes_say_what_was_varied(place: Path) -> None:
     assert re.match(
         r"Main task, test accuracy .*: 2: \d\.\d\d \(\d\.\d\d to \d\.\d\d\)\.", notes[1]
     )
-    assert sum("Smallest AUC" in note for note in notes) == 1
+    assert sum("Would have been starred" in note for note in notes) == 1
 
 
 def test_json_and_csv_hold_everything(place: Path) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, get_type_hints
 
-from privaudit.errors import UserError
+from privaudit.errors import MachineError, UserError
 from privaudit.experiment.executors.environment import for_workers
 from privaudit.experiment.executors.protocol import Item, Result, TaskError, Vanished
 
@@ -176,6 +176,10 @@ def _raised(kind: str, content: Any) -> Exception:
     """The error that a task ended with, made anew from what is said of it."""
     if kind == "user":
         return UserError(content[0], where=content[1], remedy=content[2])
+    if kind == "machine":
+        return MachineError(
+            content[0], where=content[1], remedy=content[2], fewer_workers=content[3]
+        )
     if kind == "memory":
         return MemoryError(content)
     if kind == "system":

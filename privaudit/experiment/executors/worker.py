@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, get_type_hints
 from pydantic import TypeAdapter
 
 from privaudit.engine.process import die_with
-from privaudit.errors import UserError
+from privaudit.errors import MachineError, UserError
 
 LENGTH = struct.Struct("<Q")
 
@@ -56,6 +56,8 @@ def _carry_out(request: bytes) -> tuple[str, Any]:
         task, job, item = pickle.loads(request)
         returned = TypeAdapter(get_type_hints(task)["return"])
         return "done", returned.dump_python(task(job, item), mode="json")
+    except MachineError as error:
+        return "machine", [error.what, error.where, error.remedy, error.fewer_workers]
     except UserError as error:
         return "user", [error.what, error.where, error.remedy]
     except MemoryError as error:

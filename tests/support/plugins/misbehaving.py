@@ -76,7 +76,7 @@ class Boom(Honest):
             "short": np.zeros(n - 1),
             "column": np.zeros((n, 1)),
             "nan": np.full(n, np.nan),
-            "huge": np.full(n, 1e200) * 1e200,
+            "huge": np.full(n, -np.inf),
             "complex": np.zeros(n) * 1j,
             "generator": (0.0 for _ in range(n)),
         }

@@ -1,0 +1,256 @@
+"""How often are stars printed where nothing leaks, and where a leak is as large as power says?
+
+Settings are listed here, before anything runs. Without a leak, records have one number each that
+has nothing to do with the property; they are dealt anew for every run, and a round is the mean of a
+batch of the target's plus what the other clients add, as three attacks with correlated errors see
+it. With one, scores are normal. Told is decided by the pool test and Benjamini-Hochberg as in
+:mod:`privaudit.statistics.told`; the permutation test, which can only take stars away, is left out
+but for audits that go through real federations (``--federations``).
+
+Run with ``python benchmarks/statistics_told.py [--audits 1000] [--federations 40]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from itertools import product
+from math import sqrt
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+from scipy.stats import binomtest, false_discovery_control, rankdata
+from tabulate import tabulate
+
+from privaudit.attack.registry import load_attack
+from privaudit.randomness import Seed
+from privaudit.selftest.audits import audits
+from privaudit.selftest.world import KnownWorld
+from privaudit.statistics.intervals import auc_interval
+from privaudit.statistics.pools import Holdings
+from privaudit.statistics.runs import RunScores, Unit
+from privaudit.statistics.told import SIGNIFICANT, SPREAD, Design, smallest_told
+
+BATCH, ROUNDS, ATTACKS, ALIKE = 32, 40, 3, 0.8
+HELD, CLIENTS, RUNS = (110, 300, 1000, 4000), (2, 5, 17), (3, 10)
+GROUPS, ICC, PER_GROUP = (5, 10, 20), 0.1, 40
+"""Writers of each kind that a target holds; what of a record's variance they explain, if known."""
+POWER_SETTINGS = tuple(
+    product(
+        (3, 10), (40, 100), ((0, 0), (0.1, 0.2), (0.38, 0.2), (0.57, 0.2), (0.91, 0.5)), (1, 18)
+    )
+)
+FEDERATIONS = ((2, 110, 3), (5, 110, 3), (2, 300, 3))
+"""K, records of each kind, runs: through the real stages."""
+
+
+def mean_aucs(scores: np.ndarray, n: int) -> np.ndarray:
+    """[..., R] AUCs of the first ``n`` scores against the others of each run."""
+    m = scores.shape[-1] - n
+    sums = rankdata(scores, axis=-1)[..., :n].sum(axis=-1)
+    return np.asarray((sums - n * (n + 1) / 2) / (n * m))
+
+
+def told(p_values: np.ndarray) -> np.ndarray:
+    """[S, m] which cells of S tables are."""
+    return np.asarray(false_discovery_control(p_values, axis=1) < SIGNIFICANT)
+
+
+def record_values(rng: np.random.Generator, size: int, per_group: int, icc: float) -> np.ndarray:
+    """One number a record, of which its group explains the share ``icc``."""
+    own = rng.standard_normal(size)
+    if not per_group:
+        return own
+    shared = np.repeat(rng.standard_normal(-(-size // per_group)), per_group)[:size]
+    return np.asarray(sqrt(icc) * shared + sqrt(1 - icc) * own)
+
+
+def null_audit(
+    rng: np.random.Generator, clients: int, held: int, runs: int, per_group: int
+) -> tuple[np.ndarray, Design]:
+    """[attacks, R, T] scores of one audit, and what its test knows."""
+    everything = [record_values(rng, clients * held, per_group, ICC) for _ in range(2)]
+    unit = max(per_group, 1)
+    scores, taken = np.empty((runs, ROUNDS)), []
+    others = clients - 2
+    for run in range(runs):
+        pools = [
+            (rng.permutation(clients * held // unit)[: held // unit, None] * unit + np.arange(unit))
+            for _ in range(2)
+        ]
+        taken.append([np.bincount(p.ravel(), minlength=clients * held) for p in pools])
+        for label, pool in enumerate(pools):
+            mine = everything[label][pool.ravel()]
+            half = slice(label * ROUNDS // 2, (label + 1) * ROUNDS // 2)
+            batches = rng.random((ROUNDS // 2, held)).argpartition(BATCH, axis=1)[:, :BATCH]
+            scores[run, half] = mine[batches].mean(axis=1)
+    within = 1 / BATCH - 1 / held
+    scores += sqrt(others * within) * rng.standard_normal(scores.shape)
+    shared = np.tensordot(np.array(taken), np.array(taken), axes=([1, 2], [1, 2])) / (2 * held)
+    overlap = float((shared.sum() - runs) / (runs * (runs - 1)))
+    number = held // unit
+    holdings = Holdings(
+        held, held, BATCH, others=others, other_records=held if others else 0.0,
+        groups=(number, number) if per_group else None,
+        group_weight=2 / number if per_group else None, icc=ICC if per_group else 0.0,
+    )  # fmt: skip
+    half_rounds = (ROUNDS // 2,) * runs
+    # What an attack adds to the best statistic: its own errors, which here leave ALIKE of it.
+    error = sqrt((1 / ALIKE - 1) * within * (1 + others))
+    seen = scores + error * rng.standard_normal((ATTACKS, *scores.shape))
+    return seen, Design(Unit.ROUND, half_rounds, half_rounds, holdings.tau, overlap)
+
+
+def null_row(
+    rng: np.random.Generator, setting: tuple[int, int, int, int], count: int
+) -> tuple[int, int, int]:
+    """Of ``count`` audits: with a star, with a star by permutation alone, intervals holding 0.5."""
+    clients, held, runs, per_group = setting
+    starred = blind = covered = 0
+    present = np.arange(ROUNDS) >= ROUNDS // 2
+    for _ in range(count):
+        scores, design = null_audit(rng, clients, held, runs, per_group)
+        aucs = mean_aucs(scores[..., ::-1], ROUNDS // 2).mean(axis=1)
+        exchangeable = Design(Unit.ROUND, design.n_present, design.n_absent)
+        starred += bool(told(ndtr((0.5 - aucs) / design.null_error)[None]).any())
+        blind += bool(told(ndtr((0.5 - aucs) / exchangeable.null_error)[None]).any())
+        cell = [RunScores(run, present) for run in scores[0]]
+        limits = auc_interval(cell, tau=design.tau or 0.0)
+        covered += limits.low <= 0.5 <= limits.high
+    return starred, blind, covered
+
+
+def null_table(count: int, seed: Seed) -> str:
+    of_records = [(k, n, r, 0) for k, n, r in product(CLIENTS, HELD, RUNS)]
+    of_groups = [(k, g * PER_GROUP, r, PER_GROUP) for k, g, r in product(CLIENTS, GROUPS, RUNS)]
+    rows, found = [], []
+    for setting in [*of_records, *of_groups]:
+        counts = null_row(seed.generator("null", *setting), setting, count)
+        found.append(counts)
+        clients, held, runs, per_group = setting
+        p = binomtest(counts[0], count, 0.07, alternative="greater").pvalue
+        unit = f"{held // per_group} groups" if per_group else "records"
+        rows.append([clients, held, unit, runs, *(c / count for c in counts), p])
+    pooled = np.sum(found, axis=0) / (count * len(found))
+    worst = min(row[-1] for row in rows) * len(rows)
+    heads = [
+        "K",
+        "of each kind",
+        "unit",
+        "runs",
+        "starred",
+        "by permutation",
+        "holds .5",
+        "p > 7 %",
+    ]
+    return (
+        tabulate(rows, headers=heads, tablefmt="github", floatfmt=".3f")
+        + f"\n\n{count} audits of {ATTACKS} cells each. Pooled: starred {pooled[0]:.3f}, by "
+        f"permutation alone {pooled[1]:.3f}, intervals hold 0.5 {pooled[2]:.3f}; smallest p of a "
+        f"setting being above 7 %, times {len(rows)} (Holm): {min(worst, 1):.2f}."
+    )
+
+
+def simulated(
+    rng: np.random.Generator, design: Design, auc: float, count: int, spread: float
+) -> np.ndarray:
+    """[count] mean AUCs of normal scores about a true one."""
+    runs, n, tau = len(design.n_present), design.n_present[0], design.tau or 0.0
+    common = sqrt(design.overlap) * rng.standard_normal((count, 1))
+    d = tau * (common + sqrt(1 - design.overlap) * rng.standard_normal((count, runs)))
+    d += spread * rng.standard_normal((count, runs)) + ndtri(auc) * sqrt(2 + tau**2 + spread**2)
+    scores = rng.standard_normal((count, runs, 2 * n))
+    scores[..., :n] += d[..., None]
+    return np.asarray(mean_aucs(scores, n).mean(axis=1))
+
+
+def power_share(
+    rng: np.random.Generator, design: Design, auc: float, cells: int, count: int
+) -> float:
+    """Of ``count`` tables with one leaking cell of this AUC: where it is told."""
+    p_values = rng.random((count, cells))
+    found = simulated(rng, design, auc, count, SPREAD)
+    p_values[:, 0] = ndtr((0.5 - found) / design.null_error)
+    return float(told(p_values)[:, 0].mean())
+
+
+def power_table(count: int, seed: Seed) -> str:
+    rows, off = [], []
+    for runs, rounds, (tau, overlap), cells in POWER_SETTINGS:
+        half = (rounds // 2,) * runs
+        design = Design(Unit.ROUND, half, half, tau, overlap)
+        auc = smallest_told(design, cells=cells)
+        row = [runs, rounds, tau, overlap, cells]
+        if auc is None:
+            rows.append([*row, "none", "–"])
+            continue
+        rng = seed.generator("power", *(str(value) for value in row))
+        share = power_share(rng, design, auc, cells, count)
+        off.append(share - 0.8)
+        rows.append([*row, f"{auc:.3f}", f"{share:.3f}"])
+    heads = ["runs", "rounds", "tau", "overlap", "cells", "stated AUC", "starred"]
+    return (
+        tabulate(rows, headers=heads, tablefmt="github")
+        + f"\n\n{count} audits each, one cell leaking. {len(off)} settings with a statement: share "
+        f"starred minus 80 %: mean {np.mean(off):+.3f}, from {min(off):+.3f} to {max(off):+.3f}."
+    )
+
+
+def price_of_validity(count: int, seed: Seed) -> str:
+    """K = 5, R = 3, T = 40, 1,000 records of each kind, AUC .75: what allowing for pools costs."""
+    half, held = (20,) * 3, Holdings(1000, 1000, BATCH, others=3, other_records=1000)
+    blind, allowed = (Design(Unit.ROUND, half, half, tau, 0.2) for tau in (0.0, held.tau))
+    found = simulated(seed.generator("price"), allowed, 0.75, count, 0.0)
+    lines = []
+    for cells in (1, 18):
+        shares = [
+            float(np.mean(ndtr((0.5 - found) / design.null_error) < SIGNIFICANT / cells))
+            for design in (blind, allowed)
+        ]
+        lines.append(f"{cells} cells: {shares[0]:.3f} -> {shares[1]:.3f}")
+    return f"Power at AUC .75, rounds exchangeable -> pool test: {'; '.join(lines)}."
+
+
+def federations(count: int, seed: Seed, workers: int) -> str:
+    attack = load_attack("linear")
+    rows = []
+    for clients, held, runs in FEDERATIONS:
+        world = KnownWorld(
+            f"null-{clients}-{held}",
+            runs=runs,
+            rounds=ROUNDS,
+            participants=clients,
+            batch=BATCH,
+            records=2 * held,
+        )
+        cells = [
+            a.cells[attack.name] for a in audits(world, count, [attack], seed, workers=workers)
+        ]
+        starred = np.mean([c.told for c in cells])
+        alone = np.mean([(c.permutation_p or 1) < SIGNIFICANT for c in cells])
+        inside = np.mean([c.auc is not None and c.auc.low <= 0.5 <= c.auc.high for c in cells])
+        rows.append([clients, held, runs, starred, alone, inside])
+    heads = ["K", "of each kind", "runs", "starred", "by permutation", "holds .5"]
+    table = tabulate(rows, headers=heads, tablefmt="github", floatfmt=".3f")
+    return f"{table}\n\n{count} audits each through real federations, attack `linear`."
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description="stars where nothing leaks, and where something does"
+    )
+    parser.add_argument("--audits", type=int, default=1000, help="simulated audits per setting")
+    parser.add_argument("--federations", type=int, default=0, help="real ones per setting")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    seed = Seed(options.seed)
+    print(price_of_validity(20 * options.audits, seed), end="\n\n")
+    print(power_table(2 * options.audits, seed), end="\n\n")
+    print(null_table(options.audits, seed), end="\n\n")
+    if options.federations:
+        print(federations(options.federations, seed, options.workers))
+
+
+if __name__ == "__main__":
+    main()

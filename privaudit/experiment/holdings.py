@@ -1,0 +1,226 @@
+"""What the targets of a scenario draw from, so that a test can allow for their finite pools.
+
+Counts and overlaps come from the deals. Two more numbers say how alike records are, and depend on
+the model: how much of the variance of a record's score its group explains, and how the other
+clients' variance compares with the target's. They are measured where they can matter (there are
+groups; clients are not dealt alike), on gradients of single records at the trained parameters,
+projected on the direction that an adversary would learn: the difference of its own mean gradients
+with and without the property.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from privaudit.data.dataset import Dataset
+from privaudit.experiment.world import World
+from privaudit.federation.partition import ADVERSARY, TARGET
+from privaudit.federation.phases import AuditedPhase
+from privaudit.federation.schedule import PropertyPools, property_pools
+from privaudit.scenario.schema import Scenario
+from privaudit.statistics.pools import Holdings
+
+Key = tuple[int, str, int]
+"""Run, property, participants."""
+
+
+CHUNK = 64
+MOST_TARGET, MOST_OTHER, MOST_OTHERS, MOST_OWN = 400, 50, 8, 256
+"""Records of the target, of each other client; other clients; own records of each kind."""
+
+
+def holdings_of(
+    world: World, trained: Callable[[int], Tensor] | None = None
+) -> dict[Key, Holdings]:
+    """Of every run, property and number of participants.
+
+    Args:
+        world: the scenario with its data.
+        trained: run -> [P] parameters that the audited rounds start from; None = the initial ones.
+    """
+    found = dict(_each(world))
+    if world.dataset.groups is None and world.scenario.federation.partition == "iid":
+        return found
+    for run in range(world.scenario.runs):
+        parameters = trained(run) if trained else world.engine(run).initial
+        for name in world.scenario.audit.properties:
+            icc, ratio = _measured(world, run, name, parameters)
+            for participants in world.scenario.participants:
+                key = (run, name, participants)
+                found[key] = replace(found[key], icc=icc, other_variance=ratio)
+    return found
+
+
+def _each(world: World) -> Iterator[tuple[Key, Holdings]]:
+    scenario, dataset = world.scenario, world.dataset
+    audit = scenario.audit
+    for name in audit.properties:
+        pools = [
+            property_pools(dataset, world.deal(run).largest, name, audit.batch_size, audit.others)
+            for run in range(scenario.runs)
+        ]
+        weights = _weights(pools, len(dataset))
+        overlaps = _overlaps(weights @ weights.T)
+        grouped = None if dataset.groups is None else _by_group(weights, dataset.groups)
+        agreement = label_agreement(dataset, name)
+        for run, pool in enumerate(pools):
+            here, there = pool.present[TARGET], pool.absent[TARGET]
+            for participants in scenario.participants:
+                phase = world.audited_phase("all", 1.0, participants)
+                others, records = _others(scenario, phase, pool)
+                yield (
+                    (run, name, participants),
+                    Holdings(
+                        present=len(here),
+                        absent=len(there),
+                        batch=phase.batch_size * phase.local_steps,
+                        share=phase.property_share,
+                        others=others,
+                        other_records=records,
+                        overlap=overlaps[run],
+                        groups=_groups(dataset, here, there),
+                        group_weight=None if grouped is None else float(grouped[run]),
+                        label_agreement=agreement,
+                    ),
+                )
+
+
+def label_agreement(dataset: Dataset, name: str) -> float:
+    """How well the label alone tells a property: balanced accuracy of the best guess from it."""
+    values, labels = dataset.properties[name], dataset.labels
+    shares = [
+        np.bincount(labels[values == value], minlength=dataset.num_classes)
+        / (values == value).sum()
+        for value in (1, 0)
+    ]
+    return float(0.5 + np.abs(shares[0] - shares[1]).sum() / 4)
+
+
+def _weights(pools: list[PropertyPools], records: int) -> csr_array:
+    """[R, N] what each record counts in the difference of the means of a run's two pools."""
+    signed = [((p.present[TARGET], 1.0), (p.absent[TARGET], -1.0)) for p in pools]
+    parts = [(run, part, sign) for run, pair in enumerate(signed) for part, sign in pair]
+    data = np.concatenate([np.full(len(part), sign / len(part)) for _, part, sign in parts])
+    rows = np.concatenate([np.full(len(part), run) for run, part, _ in parts])
+    columns = np.concatenate([part for _, part, _ in parts])
+    return csr_array((data, (rows, columns)), shape=(len(pools), records))
+
+
+def _overlaps(products: csr_array) -> list[float]:
+    """For each run the mean correlation with the others; 0 where there are none."""
+    covariance = products.toarray()
+    deviation = np.sqrt(np.diag(covariance))
+    correlation = covariance / np.outer(deviation, deviation)
+    runs = len(correlation)
+    means = (correlation.sum(axis=1) - 1) / max(runs - 1, 1)
+    return [float(mean) for mean in np.clip(means, 0.0, 1.0)]
+
+
+def _by_group(weights: csr_array, groups: np.ndarray) -> np.ndarray:
+    """[R] variance of the pools' difference if the records of a group were all equal."""
+    _, group = np.unique(groups, return_inverse=True)
+    member = csr_array((np.ones(len(group)), (np.arange(len(group)), group)))
+    return np.asarray((weights @ member).power(2).sum(axis=1)).ravel()
+
+
+def _groups(dataset: Dataset, *parts: np.ndarray) -> tuple[int, int] | None:
+    if dataset.groups is None:
+        return None
+    here, there = (len(np.unique(dataset.groups[part])) for part in parts)
+    return here, there
+
+
+def _others(scenario: Scenario, phase: AuditedPhase, pools: PropertyPools) -> tuple[int, float]:
+    """How many other honest deltas are in what the adversary sees, and of how many records."""
+    inside = min(phase.cohort or phase.participants, phase.participants) - 2
+    if scenario.audit.threat_model == "server" or inside < 1:
+        return 0, 0.0
+    own = pools.absent if phase.others == "without" else pools.every
+    return inside, float(1 / np.mean([1 / len(part) for part in own[2 : phase.participants]]))
+
+
+def _measured(world: World, run: int, name: str, parameters: Tensor) -> tuple[float | None, float]:
+    """:func:`_alikeness`, or nothing where a model takes no single records or has diverged."""
+    try:
+        icc, ratio = _alikeness(world, run, name, parameters)
+    except (RuntimeError, ValueError):  # batch normalisation, for one
+        return None, 1.0
+    return icc, ratio
+
+
+def _alikeness(world: World, run: int, name: str, parameters: Tensor) -> tuple[float, float]:
+    """What a group explains of a target's record, and the others' variance in units of its own."""
+    audit, dataset, engine = world.scenario.audit, world.dataset, world.engine(run)
+    rng = world.run_seed(run).generator("alikeness", name)
+    seed = world.run_seed(run).child("alikeness", name)
+    pools = property_pools(dataset, world.deal(run).largest, name, audit.batch_size, audit.others)
+
+    def some(records: np.ndarray, most: int) -> np.ndarray:
+        return rng.permutation(records)[:most]
+
+    own = [some(pool[ADVERSARY], MOST_OWN) for pool in (pools.present, pools.absent)]
+    means = engine.gradients(parameters, world.samples, own, seed)
+    direction = (means[0] - means[1]).double()
+
+    def scores(records: np.ndarray) -> np.ndarray:
+        parts = np.array_split(records, range(CHUNK, len(records), CHUNK))
+        return np.concatenate(
+            [
+                (
+                    engine.gradients(
+                        parameters, world.samples, [r[None] for r in part], seed
+                    ).double()
+                    @ direction
+                ).numpy()
+                for part in parts
+            ]
+        )
+
+    held = [some(pool[TARGET], MOST_TARGET // 2) for pool in (pools.present, pools.absent)]
+    values = [scores(part) for part in held]
+    if not np.isfinite(np.concatenate(values)).all():
+        raise ValueError("gradients are not finite")
+    icc = 0.0
+    if dataset.groups is not None:
+        icc = intraclass(values, [dataset.groups[part] for part in held])
+    of_others = pools.absent if audit.others == "without" else pools.every
+    spreads: list[float] = [
+        scores(some(part, MOST_OTHER)).var(ddof=1)
+        for part in of_others[2 : 2 + MOST_OTHERS]
+        if len(part) > 1
+    ]
+    own_variance = float(np.mean([part.var(ddof=1) for part in values if len(part) > 1] or [0]))
+    if not spreads or own_variance <= 0 or not np.isfinite(spreads).all():
+        return icc, 1.0
+    return icc, float(np.mean(spreads)) / own_variance
+
+
+def intraclass(values: Sequence[np.ndarray], groups: Sequence[np.ndarray]) -> float:
+    """Share of the variance within a kind that groups explain, by analysis of variance, in [0, 1].
+
+    Args:
+        values: of each kind [n] numbers.
+        groups: of each kind [n] group of each.
+    """
+    between = within = 0.0
+    degrees, left, sizes, squares = 0, 0, 0, 0.0
+    for kind, group in zip(values, groups, strict=True):
+        _, where, counts = np.unique(group, return_inverse=True, return_counts=True)
+        means = np.bincount(where, kind) / counts
+        between += float((counts * (means - kind.mean()) ** 2).sum())
+        within += float(((kind - means[where]) ** 2).sum())
+        degrees += len(counts) - 1
+        left += len(kind) - len(counts)
+        sizes += len(kind)
+        squares += float((counts**2).sum()) / len(kind)
+    if degrees < 1 or left < 1:
+        return 0.0
+    typical = (sizes - squares) / degrees
+    mean_between, mean_within = between / degrees, within / left
+    total = mean_between + (typical - 1) * mean_within
+    return float(np.clip((mean_between - mean_within) / total, 0.0, 1.0)) if total > 0 else 0.0
