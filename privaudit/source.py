@@ -71,6 +71,8 @@ def _digest(package: str) -> str:
     try:
         spec = find_spec(package)
     except ValueError:  # a script: it runs as ``__main__`` and was found by no finder
+        if package not in sys.modules:
+            raise
         script = getattr(sys.modules[package], "__file__", None)
         return _digest_of([(Path(script).name, Path(script))]) if script else ""
     if spec is None:

@@ -21,7 +21,7 @@ from ledger_runs import small_scenario  # noqa: E402
 from privaudit.audit import run_audit  # noqa: E402
 from privaudit.experiment.folder import RunFolder  # noqa: E402
 from privaudit.ledger import verify_report  # noqa: E402
-from privaudit.ledger.accounts import PASSWORD_VARIABLE, create_keystore  # noqa: E402
+from privaudit.ledger.accounts import create_keystore  # noqa: E402
 from privaudit.ledger.files import all_files, file_sha256  # noqa: E402
 from privaudit.ledger.place import Place  # noqa: E402
 from privaudit.report import write  # noqa: E402
@@ -89,12 +89,12 @@ def node() -> Iterator[Node]:
 
 
 @pytest.fixture(scope="session")
-def place(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Place:
     folder = tmp_path_factory.mktemp("keys") / "keystore"
     node.fund(*create_keystore(folder, "secret words", cost=2).values())
-    os.environ[PASSWORD_VARIABLE] = "secret words"
-    yield Place(node.url, folder)
-    os.environ.pop(PASSWORD_VARIABLE, None)
+    password = folder.with_name("password")
+    password.write_text("secret words\n")
+    return Place(node.url, folder, password)
 
 
 @pytest.fixture(scope="session")
