@@ -207,7 +207,7 @@ def _compute(
     if not ledger.has_results:  # what is on the ledger stays as it is
         _measure(world, folder, job, ledger, executor, workers, show)
     ledger.record_results()
-    layers = measure_layers(folder, world.scenario, executor, workers=workers)
+    layers = measure_layers(job, world.scenario, executor, workers=workers)
     folder.write_lines(LAYERS, [layer.model_dump(mode="json") for layer in layers])
     if not world.scenario.audit.keep_traces:
         shutil.rmtree(folder.file("traces"), ignore_errors=True)

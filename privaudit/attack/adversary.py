@@ -183,7 +183,8 @@ class Adversary:
     def _deltas(self, observation: Observation, share: float | None, seed: Seed) -> Tensor:
         """[n, P] shadow deltas before clipping, noise and sharing; ``share`` None: any records."""
         rng = seed.generator("draw")
-        records = [self._draw(share, self._pools[i % 2], rng) for i in range(self.shadows)]
+        size = self.rules.batch_size * self.rules.local_steps
+        records = [draw_batch(share, size, self._pools[i % 2], rng) for i in range(self.shadows)]
         if self.rules.local_steps == 1:  # one SGD step: the delta is -lr times the gradient
             return self.engine.gradients(
                 observation.before, self.auxiliary.samples, records, seed
@@ -200,19 +201,6 @@ class Adversary:
             momentum=self.rules.momentum,
             seed=seed,
         ).delta
-
-    def _draw(
-        self, share: float | None, pools: dict[str, np.ndarray], rng: np.random.Generator
-    ) -> np.ndarray:
-        size = self.rules.batch_size * self.rules.local_steps
-        if share is None:
-            return _sample(pools["all"], size, rng)
-        with_property = round(share * size)
-        chosen = [
-            _sample(pools["present"], with_property, rng),
-            _sample(pools["absent"], size - with_property, rng),
-        ]
-        return rng.permutation(np.concatenate(chosen))
 
     @cached_property
     def _pools(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -234,7 +222,7 @@ class Adversary:
         """[N] 0 or 1; None unless each half holds a batch of either kind."""
         present, groups = self.auxiliary.present, self.auxiliary.groups
         units = np.arange(len(present)) if groups is None else groups
-        halves = _split_units(units, present, self.seed.generator("halves"))
+        halves = split_units(units, present, self.seed.generator("halves"))
         held = [np.sum((halves == h) & (present == v)) for h in (0, 1) for v in (0, 1)]
         return halves if min(held) >= self.rules.batch_size else None
 
@@ -245,7 +233,7 @@ def _trained_by(rules: Rules) -> dict[str, Any]:
     return rules.model_dump(exclude=sent | {"clip_norm", "noise", "norm_bound"})
 
 
-def _split_units(units: np.ndarray, present: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def split_units(units: np.ndarray, present: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """[N] half of each record: whole units, with and without the property dealt in turn."""
     names, of = np.unique(units, return_inverse=True)
     share = np.bincount(of, weights=present == 1) / np.bincount(of)
@@ -255,6 +243,23 @@ def _split_units(units: np.ndarray, present: np.ndarray, rng: np.random.Generato
     half[order] = np.arange(len(names)) % 2
     dealt: np.ndarray = half[of]
     return dealt
+
+
+def draw_batch(
+    share: float | None, size: int, pools: dict[str, np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
+    """[size] of the records in ``pools`` (``present``, ``absent``, ``all``).
+
+    ``share`` of them have the property; None: any records.
+    """
+    if share is None:
+        return _sample(pools["all"], size, rng)
+    with_property = round(share * size)
+    chosen = [
+        _sample(pools["present"], with_property, rng),
+        _sample(pools["absent"], size - with_property, rng),
+    ]
+    return rng.permutation(np.concatenate(chosen))
 
 
 def _sample(pool: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

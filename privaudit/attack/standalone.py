@@ -7,8 +7,9 @@ knew them; the user may state others, and must state what is needed and not ther
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,19 @@ import torch
 from privaudit.attack.adversary import MOST_SHADOWS, Adversary, AuxiliaryData
 from privaudit.attack.apart import score_apart
 from privaudit.attack.auxiliary import OwnRecords, read_own_records
+from privaudit.attack.reference import LEAST, MadeUp, Standing, halves_of, made_up
 from privaudit.attack.registry import load_attack
-from privaudit.attack.scoring import Failure, Hearing, Wanted
+from privaudit.attack.scoring import Failure, Hearing, Scores, Wanted
 from privaudit.engine.engine import Engine
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
 from privaudit.models.build import MODELS, InputShape, build_model
 from privaudit.observation.rules import Rules, Speaker, resolve_rules
 from privaudit.observation.trace import Trace
+from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
+
+Show = Callable[[Sequence[tuple[MadeUp, MadeUp]]], Iterable[tuple[MadeUp, MadeUp]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +46,8 @@ class Case:
         stated: rule -> ``trace``, ``option`` or ``default``: who said so.
         shadows: shadow batches of each kind per round.
         seed: of shadows and attacks.
+        options: attack -> its options, as far as given.
+        references: made-up federations of each kind beside a trace whose property stays; 0 = none.
     """
 
     trace: Trace
@@ -50,6 +57,50 @@ class Case:
     stated: dict[str, Speaker]
     shadows: int
     seed: Seed
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    references: int = 0
+
+    def standings(
+        self, name: str, attacks: Sequence[str], show: Show | None = None
+    ) -> tuple[dict[str, list[float]], dict[str, Standing]]:
+        """The scores, by attack, and where their sums stand among made-up federations.
+
+        For a property that stays (``rules.persistent``). The attacks learn from one half of the
+        records, for the other half is what the federations are made of.
+
+        Args:
+            name: of the property.
+            attacks: names.
+            show: wraps the federations, to show how far it is.
+
+        Raises:
+            UserError: as :meth:`scores`, or too few records for two halves.
+        """
+        own = self._own(name)
+        learned, kept = halves_of(own, self.rules.batch_size, self.seed.child("halves", name))
+        view = self.trace.view()
+        (found,) = self._scored(name, attacks, learned, [view])
+        totals: list[dict[str, tuple[float, float]]] = []
+        federations = made_up(
+            view,
+            self.engine,
+            kept,
+            self.rules,
+            self.seed.child("reference", name),
+            self.references,
+        )
+        for pair in show(federations) if show else federations:
+            without, present = self._scored(name, attacks, learned, pair)
+            totals.append({a: (sum(without[a]), sum(present[a])) for a in attacks})
+        standings = {
+            attack: Standing(
+                sum(found[attack]),
+                tuple(total[attack][0] for total in totals),
+                tuple(total[attack][1] for total in totals),
+            )
+            for attack in attacks
+        }
+        return found, standings
 
     def scores(self, name: str, attacks: Sequence[str]) -> dict[str, list[float]]:
         """Attack -> [T] scores, one per round: higher = property ``name`` more likely present.
@@ -57,20 +108,37 @@ class Case:
         Raises:
             UserError: an attack is unknown, needs to see more, or fails on this trace.
         """
-        view = self.trace.view()
+        (found,) = self._scored(name, attacks, self._own(name), [self.trace.view()])
+        return found
+
+    def _own(self, name: str) -> AuxiliaryData:
+        records = self.records
+        return AuxiliaryData(records.samples, records.properties[name], records.groups)
+
+    def _scored(
+        self,
+        name: str,
+        attacks: Sequence[str],
+        own: AuxiliaryData,
+        views: Sequence[Iterable[Observation]],
+    ) -> list[dict[str, list[float]]]:
+        """For each view, attack -> scores, by an adversary that learns from its ``own``."""
         for attack in attacks:
             self._refuse_unless_seen(attack)
         adversary = Adversary(
             engine=self.engine,
-            auxiliary=AuxiliaryData(
-                self.records.samples, self.records.properties[name], self.records.groups
-            ),
+            auxiliary=own,
             rules=self.rules,
             shadows=self.shadows,
             seed=self.seed.child("adversary", name),
         )
-        wanted = [Wanted(a, {}, self.seed.child("attack", a, name)) for a in attacks]
-        (found,) = score_apart([Hearing(adversary, tuple(wanted))], [view])
+        wanted = tuple(
+            Wanted(a, self.options.get(a, {}), self.seed.child("attack", a, name)) for a in attacks
+        )
+        found = score_apart([Hearing(adversary, wanted)] * len(views), views)
+        return [self._without_failures(scores) for scores in found]
+
+    def _without_failures(self, found: Mapping[str, Scores]) -> dict[str, list[float]]:
         scores: dict[str, list[float]] = {}
         for attack, result in found.items():
             if isinstance(result, Failure):
@@ -81,6 +149,15 @@ class Case:
                 )
             scores[attack] = result
         return scores
+
+    def settings(self, attack: str) -> dict[str, tuple[Any, Speaker]]:
+        """Option of an attack -> its value, and whether it was given or is the default."""
+        given = self.options.get(attack, {})
+        return {
+            name: (given[name], "option") if name in given else (parameter.default, "default")
+            for name, parameter in signature(load_attack(attack)).parameters.items()
+            if name != "seed"
+        }
 
     def _refuse_unless_seen(self, attack: str) -> None:
         needed = load_attack(attack).view
@@ -102,6 +179,8 @@ def open_case(
     rules: Mapping[str, Any] | None = None,
     shadows: int = 8,
     seed: int = 1,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    references: int = LEAST,
 ) -> Case:
     """Read a trace and the adversary's records, and check that the model fits both.
 
@@ -115,6 +194,9 @@ def open_case(
             they go before those in the trace.
         shadows: shadow batches with and without the property per round, each; at least 2.
         seed: of everything that is drawn.
+        options: attack -> its options.
+        references: made-up federations of each kind, at least :data:`LEAST`, where the property
+            stays; 0 = scores only.
 
     Raises:
         UserError: something cannot be read; a rule is missing or impossible; the model is not the
@@ -124,16 +206,31 @@ def open_case(
         raise UserError(f"must be 2 to {MOST_SHADOWS}, got {shadows}", where="--shadows")
     if not 0 <= seed < 2**63:
         raise UserError(f"must be in 0 to 2**63 - 1, got {seed}", where="--seed")
+    if references and references < LEAST:
+        raise UserError(
+            f"must be at least {LEAST}, got {references}",
+            where="--references",
+            remedy="0 gives scores without an answer",
+        )
     trace = Trace.open(trace_path)
     trace.check_digests()
     _check_rounds(trace)
     resolved, stated = _rules(trace, rules or {}, model, model_options or {})
     assert resolved.model is not None
+    if stated["persistent"] == "default":
+        raise UserError(
+            "the trace does not state whether the property stays or comes and goes",
+            where=str(trace.path / "manifest.json"),
+            remedy="say --set persistent=true if it is there in every round or in none (as with "
+            "data that stay), --set persistent=false if it comes and goes",
+        )
     records = read_own_records(auxiliary, properties)
     engine = _engine(records, resolved.model, resolved.model_options)
     _check_layout(engine.layout, trace)
     _check_gradient(engine, records, resolved.model)
-    return Case(trace, records, engine, resolved, stated, shadows, Seed(seed))
+    return Case(
+        trace, records, engine, resolved, stated, shadows, Seed(seed), options or {}, references
+    )
 
 
 def _check_rounds(trace: Trace) -> None:

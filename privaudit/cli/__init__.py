@@ -2,7 +2,8 @@
 
 One module per group of verbs, which registers them when it is imported.
 
-Exit codes: 0 done, 1 a check failed, 2 usage or input error (one line on stderr), 130 interrupted.
+Exit codes: 0 done, 1 a check failed, 2 usage or input error, a full disk or no memory (one line on
+stderr), 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP (one line that says how to go on).
 """
 
 from importlib import import_module

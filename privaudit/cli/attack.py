@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +14,16 @@ import typer
 from privaudit.cli.app import app
 from privaudit.cli.options import Json
 from privaudit.cli.terminal import Bars
-from privaudit.errors import UserError
+from privaudit.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from privaudit.attack.reference import Standing
     from privaudit.attack.standalone import Case
+
+Found = dict[str, dict[str, list[float]]]
+"""Property -> attack -> a score per round."""
 
 
 @app.command()
@@ -60,6 +66,22 @@ def attack(
             help="Rule of the federation, e.g. batch_size=32; goes before what the trace states.",
         ),
     ] = None,
+    attack_options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attack-option",
+            metavar="ATTACK.KEY=VALUE",
+            help="Option of an attack, e.g. magnitude-stack.share=0.2.",
+        ),
+    ] = None,
+    references: Annotated[
+        int,
+        typer.Option(
+            "--references",
+            help="Made-up federations of each kind to set the trace beside, where the property "
+            "stays; 0: scores only.",
+        ),
+    ] = 19,
     shadows: Annotated[
         int, typer.Option("--shadows", help="Shadow batches of each kind per round.")
     ] = 8,
@@ -69,17 +91,20 @@ def attack(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Score a trace that any trainer wrote: in which rounds was the property there?
+    """Score a trace that any trainer wrote: in which rounds, or at all, was the property there?
 
     \b
     privaudit attack my-trace --auxiliary mine.npz --model my_models:Net
     privaudit attack my-trace --auxiliary mine.npz --model my_models:Net \\
-        --property smoker --set lr=0.1 --set batch_size=32 --csv
+        --property smoker --set lr=0.1 --set persistent=true
 
-    No ground truth is needed: the scores say where the property looks present. See docs/trace.md
-    for the files.
+    No ground truth is needed. Of a property that comes and goes (persistent=false) the scores say
+    where it looks present; one that stays (persistent=true) gets yes, no or "cannot say" with
+    p-values. See docs/trace.md for the files.
     """
     from privaudit.attack.standalone import open_case
+
+    chosen = list(dict.fromkeys(attacks or ["magnitude-stack"]))
 
     case = open_case(
         trace,
@@ -90,19 +115,38 @@ def attack(
         rules=_pairs(rules, "--set"),
         shadows=shadows,
         seed=seed,
+        options=_of_attacks(attack_options, chosen),
+        references=references,
     )
     names = list(case.records.properties)
-    chosen = list(dict.fromkeys(attacks or ["magnitude-stack"]))
-    found = {
-        name: case.scores(name, chosen)
-        for name in Bars().track(names, stage="attack", total=len(names))
-    }
+    found: Found = {}
+    standings: dict[str, dict[str, Standing]] = {}
+    if case.rules.persistent and references:
+        for name in names:
+            show = partial(Bars().track, stage=name, total=references)
+            found[name], standings[name] = case.standings(name, chosen, show)
+    else:
+        for name in Bars().track(names, stage="attack", total=len(names)):
+            found[name] = case.scores(name, chosen)
     if as_json:
-        typer.echo(json.dumps(_document(case, found), indent=1))
+        typer.echo(json.dumps(_document(case, found, standings), indent=1))
     elif as_csv:
         typer.echo(_frame(found).to_csv(index=False, lineterminator="\n"), nl=False)
     else:
-        typer.echo(_text(case, found))
+        typer.echo(_text(case, found, standings))
+
+
+def _of_attacks(options: list[str] | None, attacks: list[str]) -> dict[str, dict[str, Any]]:
+    """Attack -> its options."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in _pairs(options, "--attack-option").items():
+        attack, dot, name = key.partition(".")
+        if not dot:
+            raise UserError(f"'{key}' is not attack.option", where="--attack-option")
+        if attack not in attacks:
+            raise unknown_name("attack", attack, attacks, where="--attack-option")
+        found.setdefault(attack, {})[name] = value
+    return found
 
 
 def _pairs(assignments: list[str] | None, flag: str) -> dict[str, Any]:
@@ -123,7 +167,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _frame(found: dict[str, dict[str, list[float]]]) -> pd.DataFrame:
+def _frame(found: Found) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
@@ -135,7 +179,9 @@ def _frame(found: dict[str, dict[str, list[float]]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _document(case: Case, found: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
+def _document(
+    case: Case, found: Found, standings: dict[str, dict[str, Standing]]
+) -> dict[str, Any]:
     return {
         "trace": str(case.trace.path),
         "whole": case.trace.whole,
@@ -147,23 +193,76 @@ def _document(case: Case, found: dict[str, dict[str, list[float]]]) -> dict[str,
             for name, by_attack in found.items()
             for attack, scores in by_attack.items()
         ],
+        "attack_options": {
+            attack: {key: {"value": value, "stated_by": who} for key, (value, who) in said.items()}
+            for attack in _attacks(found)
+            if (said := case.settings(attack))
+        },
+        "answers": [
+            {
+                "property": name,
+                "attack": attack,
+                "answer": standing.answer,
+                "p_without": standing.p_without,
+                "p_present": standing.p_present,
+                **asdict(standing),
+            }
+            for name, by_attack in standings.items()
+            for attack, standing in by_attack.items()
+        ],
     }
 
 
-def _text(case: Case, found: dict[str, dict[str, list[float]]]) -> str:
+def _attacks(found: Found) -> list[str]:
+    return list(dict.fromkeys(attack for by_attack in found.values() for attack in by_attack))
+
+
+def _text(case: Case, found: Found, standings: dict[str, dict[str, Standing]]) -> str:
     from tabulate import tabulate
 
     columns: dict[str, Any] = {"round": range(len(case.trace))}
     for name, by_attack in found.items():
         for attack, scores in by_attack.items():
             columns[f"{name} ({attack})"] = [f"{score:+.3f}" for score in scores]
+    table = tabulate(columns, headers="keys", tablefmt="github", disable_numparse=True)
+    lines = [
+        _standing_text(name, attack, standing)
+        for name, by_attack in standings.items()
+        for attack, standing in by_attack.items()
+    ]
+    if not case.rules.persistent:
+        lines.append("Higher = property more likely present; above 0 the attack says it was.")
+    elif standings:
+        lines.append(
+            "The property is taken to be there in every round or in none: single scores, and "
+            "whether they are above 0, say nothing; their sum does, beside made-up federations. "
+            "Assumed: the target holds about as many records as the adversary, of the same kind."
+        )
+    else:
+        lines.append(
+            "The property is taken to be there in every round or in none: higher sums speak for "
+            "it, but without made-up federations (--references) there is no answer."
+        )
+    if not case.trace.whole:
+        lines.append("The trace was cut off: scored up to its last whole round.")
     rules = case.rules.model_dump()
     said = ", ".join(f"{name} {value} ({case.stated[name]})" for name, value in rules.items())
-    cut = (
-        "" if case.trace.whole else "- The trace was cut off: scored up to its last whole round.\n"
-    )
+    lines.append(f"Rules of the federation, and who stated them: {said}.")
+    for attack in _attacks(found):
+        settings = case.settings(attack)
+        if settings:
+            options = ", ".join(f"{key} {value} ({who})" for key, (value, who) in settings.items())
+            lines.append(f"Options of {attack} (--attack-option {attack}.KEY=VALUE): {options}.")
+    return "\n".join([table, "", *(f"- {line}" for line in lines)])
+
+
+def _standing_text(name: str, attack: str, standing: Standing) -> str:
+    count = len(standing.without)
+    higher = sum(s >= standing.total for s in standing.without)
+    lower = sum(s <= standing.total for s in standing.present)
     return (
-        f"{tabulate(columns, headers='keys', tablefmt='github', disable_numparse=True)}\n\n"
-        "- Higher = property more likely present; above 0 the attack says it was.\n"
-        f"{cut}- Rules of the federation, and who stated them: {said}."
+        f"Is '{name}' there ({attack})? {standing.answer.capitalize()}. The scores add up to "
+        f"{standing.total:+.2f}; of {count} made-up federations without it {higher} reach that "
+        f"(p = {standing.p_without:.2g}), of {count} with it {lower} stay at or below it "
+        f"(p = {standing.p_present:.2g})."
     )

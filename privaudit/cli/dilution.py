@@ -35,7 +35,10 @@ def dilution(
         str, typer.Option("--participants", help="Numbers of participants K, increasing.")
     ] = "2,3,5,9,17,33",
     threshold: Annotated[
-        float, typer.Option("--threshold", help="AUC below which the attacker is harmless.")
+        float,
+        typer.Option(
+            "--threshold", help="AUC below which (and above 1 - which) the attacker is harmless."
+        ),
     ] = 0.6,
     out: Annotated[
         Path | None,
@@ -69,13 +72,18 @@ def dilution(
     """
     from privaudit.dilution import (
         check_harmless_threshold,
-        curve_json,
         dilution_curves,
         measure_dilution,
     )
     from privaudit.experiment.each_value import with_each_value
     from privaudit.experiment.folder import RunFolder
-    from privaudit.report.dilution import conclusions, dilution_table, write_dilution
+    from privaudit.report.dilution import (
+        answers,
+        conclusions,
+        dilution_json,
+        dilution_table,
+        write_dilution,
+    )
     from privaudit.scenario.load import load_scenario
 
     resolved = with_each_value(load_scenario(scenario, assignments or []), data_dir)
@@ -100,6 +108,7 @@ def dilution(
     write_dilution(RunFolder(folder_path), curves, threshold=threshold)
     page = folder_path / "report" / "index.html"
     if as_json:
-        typer.echo(json.dumps({"report": str(page), "curves": [curve_json(c) for c in curves]}))
+        typer.echo(json.dumps({"report": str(page), "curves": dilution_json(curves)}))
         return
-    tell(dilution_table(curves), conclusions(curves, threshold), page, quiet=quiet)
+    notes = [*answers(curves, threshold), *conclusions(curves, threshold)]
+    tell(dilution_table(curves), notes, page, quiet=quiet)

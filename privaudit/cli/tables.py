@@ -120,7 +120,7 @@ def _sweep(path: Path) -> Found:
 
 
 def _dilution(path: Path) -> Found:
-    from privaudit.dilution import curve_json, dilution_curves
+    from privaudit.dilution import dilution_curves
     from privaudit.experiment.folder import RunFolder
     from privaudit.report import dilution as said
 
@@ -132,6 +132,6 @@ def _dilution(path: Path) -> Found:
         frame=lambda: said.dilution_table(curves),
         notes=lambda: [*said.answers(curves, threshold), *said.conclusions(curves, threshold)],
         csv=lambda: said.dilution_csv(curves),
-        json=lambda: json.dumps([curve_json(curve) for curve in curves], allow_nan=False),
+        json=lambda: json.dumps(said.dilution_json(curves), allow_nan=False),
         write=lambda: said.write_dilution(RunFolder(path), curves, threshold=threshold),
     )

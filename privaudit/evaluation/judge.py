@@ -45,7 +45,7 @@ def judge(
         scores: [T], one per audited round.
         present: [T], the ground truth.
         reason: why there are no scores.
-        holdings: what the target drew from.
+        holdings: what the target draws from.
     """
     scenario = plan.scenario
     identity: dict[str, Any] = {

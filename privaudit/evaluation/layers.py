@@ -1,38 +1,38 @@
 """Which layer leaks: how well the property is told from the coordinates of one layer alone.
 
-This is a measurement of the evaluation, not an attack: it is shown in which of the *other* rounds
-of the same run the property was there. For each layer a ridge regression learns from all rounds but
-one with and one without the property, and scores those two; the score of a round is the mean over
-all its partners. Training sets are balanced and hold neither round, so that where there is nothing
-to see the AUC is 0.5 (A. Airola et al., An experimental comparison of cross-validation techniques
-for estimating the area under the ROC curve, Computational Statistics & Data Analysis 55, 2011: a
-single round left out makes it lower than that).
+By an adversary that learned from its own records. For each layer a ridge regression learns from
+labelled aggregates of the adversary's shadows (:mod:`privaudit.attack.adversary`), made at the very
+parameters of the rounds, and scores what was observed in each round. No label of an audited round
+is looked at: what learns from the labelled rounds of a run recognises the target's two finite pools
+of records and tells a coin flip from one layer at an AUC of .97 (2,000 rows, K = 5). Another run's
+labelled rounds are no help either, for its hidden units are others.
 
 It looks at the order of magnitude of every coordinate of the observed signal, which says what the
-records of the round switched on (docs/attacks.md). A layer of more than its share of
-:data:`MOST_COORDINATES` is represented by that many, evenly spaced.
+records of the round switched on (docs/attacks.md), centred in each round by that round's shadows. A
+layer of more than its share of :data:`MOST_COORDINATES` is represented by that many, evenly spaced.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from privaudit.attack.adversary import Adversary
 from privaudit.engine.layout import Layout
-from privaudit.engine.process import tune_process
 from privaudit.errors import UserError
+from privaudit.experiment.attacking import adversary_of
 from privaudit.experiment.cells import Cell, cells_for_layers, trace_folder
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.folder import RunFolder
-from privaudit.experiment.tasks import whole
+from privaudit.experiment.tasks import Job, whole
 from privaudit.observation.trace import Trace
 from privaudit.observation.views import Observation
+from privaudit.randomness import Seed
 from privaudit.scenario.schema import Scenario
-from privaudit.statistics.runs import BoolArray, FloatArray
+from privaudit.statistics.runs import FloatArray
 
 LAYERS = "layers.jsonl"
 ALL = "all layers"
@@ -46,6 +46,12 @@ RIDGE = 1.0
 
 MOST_COORDINATES, LEAST_COORDINATES = 65_536, 64
 """In all layers together; in each layer at least."""
+
+MOST_EXAMPLES = 640
+"""Labelled aggregates to learn from, of evenly spaced rounds: more would be held in memory."""
+
+CHUNK = 8192
+"""Coordinates whose products are added up at a time."""
 
 DIGITS = 6
 """Of a score; the last bits depend on how many threads added them up."""
@@ -81,7 +87,7 @@ class LayerScores(BaseModel):
 
 
 def measure_layers(
-    folder: RunFolder, scenario: Scenario, executor: Executor, *, workers: int
+    job: Job, scenario: Scenario, executor: Executor, *, workers: int
 ) -> list[LayerScores]:
     """The layers of every cell of :func:`cells_for_layers` whose trace is there, in their order.
 
@@ -90,38 +96,98 @@ def measure_layers(
     """
     cells = cells_for_layers(scenario)
     found: dict[Cell, list[LayerScores]] = {}
-    for cell, rows in executor.each(layers_task, folder.path, cells, workers=workers):
+    for cell, rows in executor.each(layers_task, job, cells, workers=workers):
         found[cell] = whole(rows, f"layers of {cell.name}")
     return [row for cell in cells for row in found[cell]]
 
 
 def signal_by_layer(
-    rounds: Iterable[Observation], present: Sequence[bool], layout: Layout
+    rounds: Iterable[Observation], adversary: Adversary, *, count: int, seed: Seed
 ) -> dict[str, FloatArray | None]:
     """Layer -> [T] scores, the last for :data:`ALL` of them; None where the signal is not finite.
 
     Args:
-        rounds: T observations; only their ``signal`` is looked at.
-        present: [T] the ground truth, at least two rounds of each kind.
-        layout: how the parameters lie in the signal.
-
-    Raises:
-        ValueError: fewer than two rounds of a kind.
+        rounds: T observations.
+        adversary: of their federation: its records and its rules.
+        count: T.
+        seed: of the bystanders that are added to shadows.
     """
-    truth = np.asarray(present, dtype=bool)
-    if min(truth.sum(), (~truth).sum()) < 2:
-        raise ValueError("needs two rounds of each kind: one to learn from, one to tell")
-    picked = coordinates_of(layout)
+    picked = coordinates_of(adversary.layout)
     every = np.concatenate(list(picked.values()))
-    seen = np.stack([observation.signal.numpy()[every] for observation in rounds])
-    if not np.isfinite(seen).all():
-        return dict.fromkeys([*picked, ALL])
-    np.abs(seen, out=seen)
-    np.power(seen, POWER, out=seen)
-    edges = np.cumsum([len(part) for part in picked.values()])[:-1]
-    kernels = dict(zip(picked, map(_kernel, np.split(seen, edges, axis=1)), strict=True))
-    kernels[ALL] = np.sum(list(kernels.values()), axis=0)  # as of all coordinates side by side
-    return {layer: pair_out_scores(kernel, truth) for layer, kernel in kernels.items()}
+    learned = _learned_rounds(count, 2 * adversary.shadows)
+    seen, examples, labels = [], [], []
+    for number, observation in enumerate(rounds):
+        shadow = adversary.shadow(observation)
+        made, label = shadow.aggregates(seed.generator("aggregates", observation.round))
+        own, theirs = _magnitudes(observation.signal.numpy()[every]), made.numpy()[:, every]
+        theirs = _magnitudes(theirs)
+        if not (np.isfinite(own).all() and np.isfinite(theirs).all()):
+            return dict.fromkeys([*picked, ALL])
+        centre = theirs.mean(axis=0)
+        seen.append(own - centre)
+        if number in learned:
+            examples.append(theirs - centre)
+            labels.append(label)
+    return _scores_by_layer(
+        np.concatenate(examples), np.concatenate(labels), np.stack(seen), picked
+    )
+
+
+def _learned_rounds(count: int, per_round: int) -> frozenset[int]:
+    """Which of the rounds are learned from: evenly spaced."""
+    most = max(1, MOST_EXAMPLES // per_round)
+    return frozenset(np.linspace(0, count - 1, min(count, most)).astype(int).tolist())
+
+
+def _magnitudes(values: np.ndarray) -> np.ndarray:
+    return np.asarray(np.abs(values) ** np.float32(POWER))
+
+
+def _scores_by_layer(
+    examples: np.ndarray, labels: np.ndarray, seen: np.ndarray, picked: dict[str, np.ndarray]
+) -> dict[str, FloatArray | None]:
+    """Layer -> [T] scores of a ridge regression on centred magnitudes.
+
+    Args:
+        examples: [n, D] shadow aggregates; scaled in place.
+        labels: [n] bool.
+        seen: [T, D] observed; scaled in place.
+        picked: layer -> its columns, in their order.
+    """
+    spread = examples.std(axis=0)
+    scale = np.where(spread > 0, spread, np.inf)  # what no shadow moves says nothing
+    examples /= scale
+    seen /= scale
+    target = np.where(labels, 1.0, -1.0)
+    edges = np.cumsum([0, *(len(part) for part in picked.values())])
+    products: list[tuple[FloatArray, FloatArray]] = []
+    found: dict[str, FloatArray | None] = {}
+    for name, start, stop in zip(picked, edges[:-1], edges[1:], strict=True):
+        products.append(_products(examples[:, start:stop], seen[:, start:stop]))
+        found[name] = _ridge(*products[-1], target)
+    # As of all coordinates side by side.
+    kernels, crosses = zip(*products, strict=True)
+    found[ALL] = _ridge(np.sum(kernels, axis=0), np.sum(crosses, axis=0), target)
+    return found
+
+
+def _products(examples: np.ndarray, seen: np.ndarray) -> tuple[FloatArray, FloatArray]:
+    """Inner products of the examples with one another [n, n] and with the rounds [T, n]."""
+    kernel = np.zeros((len(examples), len(examples)))
+    cross = np.zeros((len(seen), len(examples)))
+    for start in range(0, examples.shape[1], CHUNK):
+        part = examples[:, start : start + CHUNK].astype(np.float64)
+        kernel += part @ part.T
+        cross += seen[:, start : start + CHUNK].astype(np.float64) @ part.T
+    return kernel, cross
+
+
+def _ridge(kernel: FloatArray, cross: FloatArray, target: FloatArray) -> FloatArray:
+    strength = RIDGE * float(np.trace(kernel)) / len(kernel)
+    if strength <= 0:  # the layer never moved
+        return np.zeros(len(cross))
+    weights = np.linalg.solve(kernel + strength * np.eye(len(kernel)), target - target.mean())
+    return np.asarray(cross @ weights)
 
 
 def coordinates_of(layout: Layout) -> dict[str, np.ndarray]:
@@ -136,31 +202,6 @@ def coordinates_of(layout: Layout) -> dict[str, np.ndarray]:
         name: part[np.linspace(0, len(part) - 1, min(quota, len(part))).astype(np.int64)]
         for name, part in joined.items()
     }
-
-
-def pair_out_scores(kernel: FloatArray, present: BoolArray) -> FloatArray:
-    """[T] mean score of each round over all models that saw neither it nor one of the other kind.
-
-    Args:
-        kernel: [T, T] inner products of the centred rounds.
-        present: [T] labels, at least two of each kind.
-    """
-    rounds = len(present)
-    target = np.where(present, 1.0, -1.0)
-    strength = RIDGE * float(np.trace(kernel)) / rounds
-    if strength <= 0:  # the layer never moved
-        return np.zeros(rounds)
-    hat = np.linalg.solve(kernel + strength * np.eye(rounds), kernel).T + 1.0 / rounds
-    left = target - hat @ target
-    yes, no = np.flatnonzero(present), np.flatnonzero(~present)
-    # Deleted residuals of a pair: (I - H)_pair^-1 (residuals of the pair), a 2 x 2 system each.
-    a, d = 1.0 - hat[yes, yes][:, None], 1.0 - hat[no, no][None, :]
-    b, r, s = -hat[np.ix_(yes, no)], left[yes][:, None], left[no][None, :]
-    determinant = a * d - b * b
-    scores = np.empty(rounds)
-    scores[yes] = 1.0 - ((d * r - b * s) / determinant).mean(axis=1)
-    scores[no] = -1.0 - ((a * s - b * r) / determinant).mean(axis=0)
-    return scores
 
 
 def parse_layers(rows: Iterable[dict[str, Any]], *, where: str) -> list[LayerScores]:
@@ -187,22 +228,24 @@ def read_layers(folder: RunFolder) -> list[LayerScores]:
     return parse_layers(folder.read_lines(LAYERS), where=str(folder.file(LAYERS)))
 
 
-def layers_task(path: Path, cell: Cell) -> list[LayerScores]:
+def layers_task(job: Job, cell: Cell) -> list[LayerScores]:
     """Nothing for a cell that failed: its table cell says why."""
-    tune_process()
-    folder = RunFolder(path)
+    folder = RunFolder(job.folder)
     key, place = (cell.run, cell.property), (f"run-{cell.run}", f"{cell.name}.json")
     if not folder.file("scores", *place).is_file():
         return []
     path = trace_folder(folder, cell)
     if not path.is_dir():  # an earlier attempt of this run measured it and let it go
         return [row for row in read_layers(folder) if (row.run, row.property) == key]
-    trace = Trace.open(path)
+    world, trace = job.world(), Trace.open(path)
+    found = signal_by_layer(
+        trace.view(),
+        adversary_of(world, cell),
+        count=len(trace),
+        seed=world.attacker_seed(cell.run).child("layers", cell.name),
+    )
     present = folder.read_json("/".join(("truth", *place)))
-    sizes = {ALL: trace.layout.size}
-    for piece in trace.layout.slices:
-        name = piece.name.rpartition(".")[0] or piece.name
-        sizes[name] = sizes.get(name, 0) + piece.stop - piece.start
+    sizes = sizes_of(trace.layout)
     return [
         LayerScores(
             run=cell.run,
@@ -215,14 +258,14 @@ def layers_task(path: Path, cell: Cell) -> list[LayerScores]:
             scores=[] if scores is None else [round(float(s), DIGITS) for s in scores],
             present=[] if scores is None else present,
         )
-        for layer, scores in signal_by_layer(trace, present, trace.layout).items()
+        for layer, scores in found.items()
     ]
 
 
-def _kernel(rows: FloatArray) -> FloatArray:
-    """[T, T] inner products of the rows, standardised by coordinate; constant ones are left out."""
-    centred = rows - rows.mean(axis=0)
-    spread = centred.std(axis=0)
-    varies = spread > 0
-    scaled = (centred[:, varies] / spread[varies]).astype(np.float64)
-    return np.asarray(scaled @ scaled.T)
+def sizes_of(layout: Layout) -> dict[str, int]:
+    """Layer -> how many parameters it has, and :data:`ALL` of them together."""
+    sizes: dict[str, int] = {}
+    for piece in layout.slices:
+        name = piece.name.rpartition(".")[0] or piece.name
+        sizes[name] = sizes.get(name, 0) + piece.stop - piece.start
+    return sizes | {ALL: layout.size}

@@ -134,7 +134,7 @@ def audit_task(job: Job, cells: Sequence[Cell]) -> list[Outcome]:
             needed = cells_for_layers(world.scenario)
             for cell in (cell for cell in todo if cell not in needed):
                 shutil.rmtree(trace_folder(folder, cell), ignore_errors=True)
-    for cell, failed in failures.items():
+    for cell, failed in ((cell, failed) for cell, failed in failures.items() if failed):
         text = "\n".join(f"{f.reason}\n{f.traceback}" for f in dict.fromkeys(failed.values()))
         _keep_traceback(folder, f"run-{cell.run}/{cell.name}", text)
     seconds = (time.perf_counter() - started) / len(cells)

@@ -109,7 +109,7 @@ FILE_CHECKS: tuple[tuple[str, str, Callable[[Subject], list[str]]], ...] = (
     ),
     (
         "layers",
-        "what one layer alone tells follows from traces and ground truth",
+        "one finite score for every round and layer, beside the ground truth",
         verify_records.check_layers,
     ),
     (

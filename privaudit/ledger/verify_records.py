@@ -11,10 +11,8 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from privaudit.evaluation.judge import judge
-from privaudit.evaluation.layers import LAYERS, LayerScores, read_layers, signal_by_layer
+from privaudit.evaluation.layers import LAYERS, LayerScores, read_layers, sizes_of
 from privaudit.evaluation.records import Record
 from privaudit.experiment.cells import Cell, cells_for_layers, cells_of
 from privaudit.experiment.plan import PLAN
@@ -23,7 +21,6 @@ from privaudit.ledger.files import SEAL, all_files, is_sealed, read_seal
 from privaudit.ledger.verify_files import RECORDS, Subject, place_of
 from privaudit.observation.trace import Trace
 from privaudit.scenario.load import check_scenario
-from privaudit.statistics.runs import FloatArray
 
 TOML = "scenario.toml"
 
@@ -73,7 +70,7 @@ def check_records(subject: Subject) -> list[str]:
     if len(subject.records) != len(grid):
         wrong.append(f"{RECORDS}: {len(subject.records)} lines, the scenario gives {len(grid)}")
     for number, (record, (cell, attack)) in enumerate(zip(subject.records, grid, strict=False), 1):
-        again = _judged(subject, cell, attack, record.reason)
+        again = _judged(subject, cell, attack, record)
         differing = [name for name in Record.model_fields if _differ(subject, name, record, again)]
         if differing:
             wrong.append(
@@ -83,8 +80,12 @@ def check_records(subject: Subject) -> list[str]:
     return wrong
 
 
-def _judged(subject: Subject, cell: Cell, attack: str, reason: str) -> Record:
-    """The record computed again; one without scores failed, and has its own reason."""
+def _judged(subject: Subject, cell: Cell, attack: str, record: Record) -> Record:
+    """The record computed again.
+
+    What it says for itself is the reason of a failed one, and what its target held: that follows
+    from the data, which files alone do not have.
+    """
     scores: list[float] | None = None
     if subject.is_scored(cell):
         scores = subject.folder.read_json(scores_file(cell)).get(attack)
@@ -95,7 +96,8 @@ def _judged(subject: Subject, cell: Cell, attack: str, reason: str) -> Record:
         checksum=subject.checksum,
         scores=scores,
         present=subject.presence(cell),
-        reason="" if scores is not None else reason,
+        reason="" if scores is not None else record.reason,
+        holdings=record.holdings,
     )
 
 
@@ -126,7 +128,11 @@ def _strangers(subject: Subject, below: str, cells: list[Cell]) -> Iterator[str]
 
 
 def check_layers(subject: Subject) -> list[str]:
-    """The scores from each layer alone follow from the ground truth and, where kept, the trace."""
+    """Each line is of a cell of the run: its truth, its rounds, the layers its trace has.
+
+    The scores themselves are of an adversary that learned from its own records: who has the data
+    gets them by running the scenario again, files alone do not give them.
+    """
     found: dict[tuple[int, str], list[LayerScores]] = {}
     for row in read_layers(subject.folder):
         cell = Cell(row.run, row.property, row.rule, row.fraction, row.participants)
@@ -141,19 +147,17 @@ def check_layers(subject: Subject) -> list[str]:
         if (run, name) not in expected:
             continue
         truth = subject.presence(expected[run, name])
-        if any(row.scores and row.present != truth for row in rows):
+        scored = [row for row in rows if row.scores or row.present]
+        if any(row.present != truth for row in scored):
             wrong.append(f"{LAYERS}: run {run}, {name}: not the ground truth")
+        elif not all(_one_each(row.scores, len(truth)) for row in scored):
+            wrong.append(f"{LAYERS}: run {run}, {name}: not one finite score for every round")
         elif subject.scenario.audit.keep_traces:
-            trace = Trace.open(subject.folder.file("traces", f"run-{run}", name))
-            again = signal_by_layer(trace, truth, trace.layout)
-            same = {row.layer for row in rows} == set(again)
-            if not same or any(not _close(row.scores, again.get(row.layer)) for row in rows):
-                wrong.append(f"{LAYERS}: run {run}, {name}: not what its trace gives")
+            layout = Trace.open(subject.folder.file("traces", f"run-{run}", name)).layout
+            if {row.layer: row.parameters for row in rows} != sizes_of(layout):
+                wrong.append(f"{LAYERS}: run {run}, {name}: not the layers of its trace")
     return wrong
 
 
-def _close(scores: list[float], again: FloatArray | None) -> bool:
-    """Equal up to the rounding of another machine."""
-    if again is None or not scores:
-        return again is None and not scores
-    return len(scores) == len(again) and np.allclose(scores, again, rtol=1e-3, atol=1e-3)
+def _one_each(scores: list[float], rounds: int) -> bool:
+    return len(scores) == rounds and all(map(math.isfinite, scores))

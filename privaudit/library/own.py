@@ -158,7 +158,11 @@ def _without_objects(values: np.ndarray, missing: np.ndarray, name: str) -> np.n
         numbers = np.where(missing, 0, values).astype(float)
         whole = all(isinstance(value, int | np.integer | np.bool_) for value in known)
         return numbers.astype(np.int64) if whole else numbers
-    raise UserError("holds Python objects, not numbers or texts", where=name)
+    raise UserError(
+        "holds Python objects, not numbers or texts",
+        where=name,
+        remedy="encode texts as numbers, or write a .csv file: the csv loader encodes them",
+    )
 
 
 def _kind(inputs: np.ndarray) -> str:

@@ -105,6 +105,8 @@ def read_manifest(path: Path) -> Manifest:
     """
     file = path / "manifest.json"
     try:
+        if file.exists() and not file.is_file():  # a pipe would be waited for
+            raise OSError("not a file")
         return Manifest.model_validate_json(file.read_bytes())
     except OSError as error:
         raise UserError(

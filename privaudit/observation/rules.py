@@ -16,6 +16,9 @@ from privaudit.errors import UserError
 from privaudit.federation.sharing import Sharing
 from privaudit.federation.transforms import Transforms
 
+MOST_RECORDS = 10**7
+"""That a client may draw in one round."""
+
 
 class Rules(Options):
     """The rules of a federation: fields, ranges and defaults as their descriptions say.
@@ -34,8 +37,10 @@ class Rules(Options):
     participants: int = Field(ge=1, description="clients, the adversary included")
     cohort: int | None = Field(None, ge=1, description="clients in a round, where not all are")
     weights: list[float] | None = Field(None, description="of the clients, where not equal")
-    batch_size: int = Field(ge=1, description="records per batch, at least 1")
-    local_steps: int = Field(1, ge=1, description="batches per client and round, at least 1")
+    batch_size: int = Field(ge=1, le=10**6, description="records per batch, 1 to 1,000,000")
+    local_steps: int = Field(
+        1, ge=1, le=10**5, description="batches per client and round, 1 to 100,000"
+    )
     lr: float = Field(gt=0, allow_inf_nan=False, description="of the clients' SGD, above 0")
     momentum: float = Field(0.0, ge=0, lt=1, description="of the clients' SGD, in [0, 1)")
     sharing_rule: str = Field("all", description="which coordinates of a delta are shared")
@@ -60,6 +65,11 @@ class Rules(Options):
     @model_validator(mode="after")
     def _known_sharing(self) -> Self:
         Sharing(self.sharing_rule, self.shared_fraction)
+        if self.batch_size * self.local_steps > MOST_RECORDS:
+            raise ValueError(
+                f"batch_size x local_steps is {self.batch_size * self.local_steps:,} records a "
+                f"client and round, more than {MOST_RECORDS:,}"
+            )
         return self
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -249,7 +250,14 @@ class Trace:
                 target=self.manifest.target,
                 precision=torch.finfo(PRECISIONS[self.manifest.precision]).eps,
             )
-        except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        except (
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RuntimeError,
+        ) as error:
             raise UserError(
                 f"round {number} cannot be read: {error}",
                 where=str(file),
@@ -270,12 +278,14 @@ def _within(name: str, value: float, high: float) -> float:
 
 def _head_count(value: Any) -> int:
     if not isinstance(value, int) or not 1 <= value <= MAX_PARTICIPANTS:
-        raise ValueError(f"'participants' is {value!r}, not a whole number of at least 1")
+        raise ValueError(f"'participants' is {reprlib.repr(value)}, not 1 to {MAX_PARTICIPANTS:,}")
     return value
 
 
 def _load(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
+        if not file.is_file():  # a pipe would be waited for
+            raise OSError("not a file")
         tensors = load_file(file)
         with file.open("rb") as stream:
             header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))

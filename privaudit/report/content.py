@@ -84,7 +84,7 @@ def read_content(folder: RunFolder) -> Content:
         read_book(folder),
         plan_file(folder),
         plan_hash(folder).hex(),
-        layer_cells(read_layers(folder)),
+        layer_cells(read_layers(folder), records),
         folder.read_lines(AUDITS) if folder.file(AUDITS).is_file() else (),
         folder.read_json(REMARKS) if folder.file(REMARKS).is_file() else (),
         folder.read_json(DATA) if folder.file(DATA).is_file() else {},

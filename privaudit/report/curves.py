@@ -45,7 +45,8 @@ def shown_cells(cells: Sequence[TableCell]) -> list[TableCell]:
 def roc_curves(records: Sequence[Record], cells: Sequence[TableCell]) -> str | None:
     """ROC of the shown cells, one column per property: linear above, both axes logarithmic below.
 
-    Mean over runs of the best true positive rate at each false positive rate; band: their range.
+    Mean over runs of the true positive rate at each expected false positive rate; band: their
+    range.
     """
     shown = shown_cells(cells)
     if not shown:
@@ -53,9 +54,11 @@ def roc_curves(records: Sequence[Record], cells: Sequence[TableCell]) -> str | N
     names = list(dict.fromkeys(cell.property for cell in shown))
     figure = Figure(figsize=(2.9 * len(names) + 1.0, 5.8), layout="constrained")
     panels = figure.subplots(2, len(names), squeeze=False)
+    colours = _colours(cells)
     for linear, logarithmic, name in zip(*panels, names, strict=True):
         for cell in (c for c in shown if c.property == name):
-            _roc_lines((linear, logarithmic), cell, scores_of(records, cell))
+            colour = colours[cell.attack]
+            _roc_lines((linear, logarithmic), cell, scores_of(records, cell), colour)
         linear.set_title(short(name))
         _frame(linear, logarithmic)
     for axes in panels[:, 0]:
@@ -78,17 +81,21 @@ def auc_by_window(records: Sequence[Record], cells: Sequence[TableCell]) -> str 
     names = list(dict.fromkeys(cell.property for cell, _ in shown))
     figure = Figure(figsize=(3.2 * len(names) + 1.2, 3.4), layout="constrained")
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    colours = _colours(cells)
     for axes, name in zip(panels, names, strict=True):
         axes.axhline(0.5, color="grey", linewidth=1, linestyle="--")
         own = [(cell, parts) for cell, parts in shown if cell.property == name]
         for position, (cell, parts) in enumerate(own):
-            _window_line(axes, cell.attack, parts, position)
+            _window_line(axes, cell.attack, parts, position, colours[cell.attack])
         axes.set_title(short(name))
         axes.set_xlabel("audited round")
         axes.set_xlim(0, max(last for _, parts in own for _, last, _ in parts) + 2)
         axes.set_ylim(0, 1.03)
     panels[0].set_ylabel("AUC within the window")
-    panels[-1].legend(fontsize="small", loc="lower right")
+    most = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
+    figure.legend(
+        *most.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small"
+    )
     return as_svg(figure)
 
 
@@ -137,31 +144,36 @@ def _enough(runs: Sequence[RunScores], of_rounds: bool) -> bool:
 
 
 def mean_roc(runs: Sequence[RunScores]) -> tuple[FloatArray, FloatArray]:
-    """False positive rates [P] and, for each run, the best true positive rates there [R, P].
+    """Expected false positive rates [P] and, for each run, the true positive rates there [R, P].
 
     Where labels belong to runs their rounds are pooled, and R is 1.
     """
     parts = [pool(runs)] if label_unit(runs) is Unit.RUN else list(runs)
     curves = [roc_curve(run.scores, run.present) for run in parts]
     grid = np.unique(np.concatenate([curve.fpr for curve in curves]))
-    # The last point of a curve at or before each rate: its best true positive rate there.
-    best = [c.tpr[np.searchsorted(c.fpr, grid + 1e-12, side="right") - 1] for c in curves]
-    return grid, np.array(best)
+    return grid, np.array([np.interp(grid, curve.fpr, curve.tpr) for curve in curves])
 
 
-def _roc_lines(panels: tuple[Axes, Axes], cell: TableCell, runs: Sequence[RunScores]) -> None:
-    rates, best = mean_roc(runs)
+def _colours(cells: Sequence[TableCell]) -> dict[str, str]:
+    """Attack -> its colour, whichever of them a figure shows."""
+    attacks = dict.fromkeys(cell.attack for cell in cells)
+    return {attack: f"C{number}" for number, attack in enumerate(attacks)}
+
+
+def _roc_lines(
+    panels: tuple[Axes, Axes], cell: TableCell, runs: Sequence[RunScores], colour: str
+) -> None:
+    rates, found = mean_roc(runs)
     value = f"{cell.attack} ({cell.auc.value:.2f})" if cell.auc else cell.attack
     for axes, start in zip(panels, (0, 1), strict=True):
-        x, part = rates[start:], best[:, start:]  # a rate of 0 has no logarithm
-        line = axes.plot(x, part.mean(axis=0), drawstyle="steps-post", label=value)
+        x, part = rates[start:], found[:, start:]  # a rate of 0 has no logarithm
+        axes.plot(x, part.mean(axis=0), label=value, color=colour)
         axes.fill_between(
             x,
             part.min(axis=0),
             part.max(axis=0),
-            step="post",
             alpha=0.15,
-            color=line[0].get_color(),
+            color=colour,
             linewidth=0,
         )
 
@@ -184,13 +196,15 @@ def _frame(linear: Axes, logarithmic: Axes) -> None:
     logarithmic.set_ylim(0.009, 1.15)
 
 
-def _window_line(axes: Axes, label: str, parts: Sequence[Window], position: int) -> None:
+def _window_line(
+    axes: Axes, label: str, parts: Sequence[Window], position: int, colour: str
+) -> None:
     found = [auc_interval(runs) for _, _, runs in parts]
     middles = [(first + last) / 2 + 1 + 0.8 * position for first, last, _ in parts]
     y = [interval.value for interval in found]
     error = [[i.value - i.low for i in found], [i.high - i.value for i in found]]
     marker = MARKERS[position % len(MARKERS)]
-    axes.errorbar(middles, y, yerr=error, marker=marker, capsize=3, label=label)
+    axes.errorbar(middles, y, yerr=error, marker=marker, color=colour, capsize=3, label=label)
 
 
 def _highest(cells: Sequence[TableCell], key: str, most: int) -> set[str]:

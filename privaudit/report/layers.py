@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import matplotlib
@@ -12,20 +13,25 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from privaudit.evaluation.layers import ALL, LayerScores
+from privaudit.evaluation.records import Record
+from privaudit.randomness import Seed
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
 from privaudit.report.tables import interval_text
 from privaudit.statistics.intervals import Interval, auc_interval
+from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores
+from privaudit.statistics.told import adjusted, against_chance, design_of, is_told
 
 CHANCE = 0.5
 MOST_LAYERS = 24
 """Drawn; a table has all of them."""
 
 NOTE = (
-    "Measured with the truth at hand, not by an attack: a ridge regression on the magnitudes of "
-    "one layer's coordinates is shown in which other rounds of the run the property was there. It "
-    "has far fewer examples than attacks make for themselves: a layer without signal here may "
-    "still help an attacker. Compare layers with one another, not with the table of attacks."
+    "From one layer alone, by an adversary that learned from its own records: a ridge regression "
+    "on the magnitudes of the layer's coordinates in shadow updates, made at the parameters of "
+    "each round. It is simpler than the attacks of the table: a layer without signal here may "
+    "still help one of them. Compare layers with one another, not with the table. * marks layers "
+    "that tell the property from chance, by the rule of the table over all layers."
 )
 
 
@@ -38,6 +44,8 @@ class LayerCell:
         share: of all parameters, in (0, 1].
         runs: federation runs with scores.
         auc: with its interval over them; None where every federation diverged.
+        p_value: test against chance, one-sided (:mod:`privaudit.statistics.told`).
+        q_value: the same, adjusted over all layers and properties of the run.
     """
 
     property: str
@@ -48,19 +56,34 @@ class LayerCell:
     share: float
     runs: int
     auc: Interval | None
+    p_value: float | None = None
+    q_value: float | None = None
+
+    @cached_property
+    def told(self) -> bool:
+        """Whether the property is told from this layer."""
+        return is_told(self.q_value)
 
 
-def layer_cells(scores: Sequence[LayerScores]) -> list[LayerCell]:
-    """One per property and layer, in the order of the rows."""
+def layer_cells(scores: Sequence[LayerScores], records: Sequence[Record] = ()) -> list[LayerCell]:
+    """One per property and layer, in the order of the rows.
+
+    Args:
+        scores: of every run.
+        records: of the same runs; they know what the target draws from.
+    """
+    holdings = {(r.run, r.property, r.participants): r.holdings for r in records}
     groups: dict[tuple[str, str], list[LayerScores]] = {}
     for row in scores:
         groups.setdefault((row.property, row.layer), []).append(row)
     sizes = {row.layer: row.parameters for row in scores}
-    return [_cell(rows, sizes.get(ALL, 0)) for rows in groups.values()]
+    cells = [_cell(rows, sizes.get(ALL, 0), holdings) for rows in groups.values()]
+    q_values = adjusted([cell.p_value for cell in cells])
+    return [replace(cell, q_value=q) for cell, q in zip(cells, q_values, strict=True)]
 
 
 def layer_table(cells: Sequence[LayerCell]) -> pd.DataFrame:
-    """One row per layer, one column per property, as text."""
+    """One row per layer, one column per property, as text; ``*`` marks what is told."""
     rows: dict[str, dict[str, str]] = {}
     for cell in cells:
         row = rows.setdefault(
@@ -71,7 +94,7 @@ def layer_table(cells: Sequence[LayerCell]) -> pd.DataFrame:
                 "of all": f"{100 * cell.share:.1f} %",
             },
         )
-        row[cell.property] = interval_text(cell.auc)
+        row[cell.property] = interval_text(cell.auc) + ("*" if cell.told else "")
     return pd.DataFrame(list(rows.values())).fillna("–")
 
 
@@ -88,6 +111,8 @@ def layer_rows(cells: Sequence[LayerCell]) -> list[dict[str, Any]]:
             "auc": cell.auc.value if cell.auc else None,
             "low": cell.auc.low if cell.auc else None,
             "high": cell.auc.high if cell.auc else None,
+            "p_value": cell.p_value,
+            "q_value": cell.q_value,
             "runs": cell.runs,
         }
         for cell in cells
@@ -115,13 +140,12 @@ def auc_by_layer(cells: Sequence[LayerCell]) -> str | None:
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
         axes.axvline(CHANCE, color="grey", linewidth=1, linestyle="--")
-        own = {cell.layer: cell.auc for cell in cells if cell.property == name}
+        own = {cell.layer: cell for cell in cells if cell.property == name}
         for place, layer in enumerate(layers):
-            auc = own.get(layer)
+            told, auc = (own[layer].told, own[layer].auc) if layer in own else (False, None)
             if auc is None:
                 continue
             error = [[auc.value - auc.low], [auc.high - auc.value]]
-            told = auc.low > CHANCE
             axes.errorbar(
                 [auc.value],
                 [place],
@@ -139,10 +163,21 @@ def auc_by_layer(cells: Sequence[LayerCell]) -> str | None:
     return as_svg(figure)
 
 
-def _cell(rows: Sequence[LayerScores], whole: int) -> LayerCell:
+def _cell(
+    rows: Sequence[LayerScores],
+    whole: int,
+    holdings: Mapping[tuple[int, str, int], Holdings | None],
+) -> LayerCell:
     first = rows[0]
     rows = sorted((row for row in rows if row.scores), key=lambda row: row.run)
     runs = [RunScores(np.array(row.scores), np.array(row.present)) for row in rows]
+    auc = p_value = None
+    if runs:
+        held = [holdings.get((row.run, row.property, row.participants)) for row in rows]
+        design = design_of(runs, held)
+        rng = Seed(0).generator("layers", first.property, first.layer)
+        p_value = against_chance(runs, design, rng).p_value
+        auc = auc_interval(runs, tau=design.tau or 0.0)
     return LayerCell(
         property=first.property,
         participants=first.participants,
@@ -151,7 +186,8 @@ def _cell(rows: Sequence[LayerScores], whole: int) -> LayerCell:
         parameters=first.parameters,
         share=first.parameters / whole if whole else 1.0,
         runs=len(runs),
-        auc=auc_interval(runs) if runs else None,
+        auc=auc,
+        p_value=p_value,
     )
 
 
@@ -159,11 +195,11 @@ def _sentence(name: str, cells: Sequence[LayerCell]) -> str:
     found = [(cell.auc, cell) for cell in cells if cell.auc is not None]
     if not found:
         return f"'{name}': nothing can be said, the federation diverged."
-    told = [cell.layer for auc, cell in found if auc.low > CHANCE]
+    told = [cell.layer for _, cell in found if cell.told]
     best, cell = max(found, key=lambda pair: pair[0].value)
     if not told:
         return (
-            f"'{name}': no single layer tells it from so few rounds; the highest AUC is "
+            f"'{name}': no single layer tells it; the highest AUC is "
             f"{interval_text(best)}, from {cell.layer}."
         )
     least = min((auc for auc, _ in found), key=lambda auc: auc.high)

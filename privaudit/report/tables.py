@@ -60,6 +60,8 @@ def long_table(cells: Sequence[TableCell]) -> pd.DataFrame:
                 row[name] = interval.value if interval else None
                 row[f"{name}_low"] = interval.low if interval else None
                 row[f"{name}_high"] = interval.high if interval else None
+            if name.startswith("tpr"):
+                row[f"{name}_rough"] = interval.rough if interval else None
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -192,10 +194,11 @@ def cell_text(cell: TableCell | None) -> str:
 
 
 def interval_text(interval: Interval | None, missing: str = "–") -> str:
-    """``0.93 [0.91, 0.95]``."""
+    """``0.93 [0.91, 0.95]``, with ``(rough)`` after it where few rounds stand behind it."""
     if interval is None:
         return missing
-    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+    rough = " (rough)" if interval.rough else ""
+    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]{rough}"
 
 
 def _row_keys(cells: Sequence[TableCell], rules: Sequence[str]) -> list[tuple[str, int, str, str]]:

@@ -27,6 +27,7 @@ from privaudit.federation.schedule import Others, Schedule
 from privaudit.federation.sharing import Sharing
 from privaudit.federation.transforms import Transforms
 from privaudit.ledger.rewards import check_budget, rule_named
+from privaudit.observation.rules import MOST_RECORDS
 
 
 def _known_rule(rule: str) -> str:
@@ -277,6 +278,11 @@ class AuditSection(Section):
         if "all" in self.rules and len(self.rules) > 1:
             raise ValueError(
                 "rule 'all' equals any rule at fraction 1.0: do not mix it with others"
+            )
+        if self.batch_size * self.local_steps > MOST_RECORDS:
+            raise ValueError(
+                f"batch_size x local_steps is {self.batch_size * self.local_steps:,} records a "
+                f"client and round, more than {MOST_RECORDS:,}"
             )
         if round(self.property_share * self.batch_size * self.local_steps) < 1:
             raise ValueError(

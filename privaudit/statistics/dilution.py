@@ -1,40 +1,71 @@
-"""Fit a law of dilution to measured AUCs; from how many honest clients on is the attack gone?
+"""A law of dilution fitted to measured AUCs; from how many honest clients on is the attack gone?
 
 The fit is on the scale of AUCs, where a point at or below chance is a point like any other, by the
 likelihood of :mod:`privaudit.statistics.hierarchy` (runs differ by an unknown amount, its own at
 each number of clients), on a grid of the law's two parameters. Estimates are at the most likely
 curve; their intervals are what the curves say whose likelihood is not too far below it (profile
 likelihood), so that a flank the data leave open stays open. Measurements at different numbers are
-taken as independent. The runs of this package share clients and their batches, but the order of
-rounds (or runs) with and without the property is drawn anew for each number: what the clients
-share is as often on one side of the comparison as on the other. What is left is that a run starts
-from the same model at every number; then the interval of the exponent is, if anything, too wide.
+taken as independent. They are not where there is no leak: the target's two finite pools of records
+are the same at every number, so that a coin fades as n^-1/2 by itself. An exponent is to be read
+where the attack is told from chance only, and nothing is said beyond the measured numbers: where
+the law changes there, a test of misfit notices in 0 to 17 of 100 cases.
+
+"Gone" is a claim of its own: equivalence to chance, from the largest number downwards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, inf, isclose, isfinite
+from enum import Enum
+from math import inf, isclose
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import ndtri
+from scipy.stats import chi2, mannwhitneyu, norm
 
-from privaudit.statistics.hierarchy import MAX_LOCATION, mean_rate_log_likelihood
-from privaudit.statistics.intervals import auc_evidence, auc_interval, check_threshold
-from privaudit.statistics.laws import SQRT2, Family, auc_of_d_prime, d_prime
-from privaudit.statistics.runs import FloatArray, RunScores
+from privaudit.statistics import roc
+from privaudit.statistics.hierarchy import (
+    MAX_LOCATION,
+    Evidence,
+    mean_rate_limits,
+    mean_rate_log_likelihood,
+)
+from privaudit.statistics.intervals import (
+    BETWEEN_SPREAD,
+    auc_evidence,
+    auc_interval,
+    check_threshold,
+)
+from privaudit.statistics.laws import SQRT2, Family, auc_of_d_prime
+from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit
+from privaudit.statistics.variance import auc_variance
 
 GRID = 121
 SCORES = np.linspace(-MAX_LOCATION, MAX_LOCATION, 2401)
+EQUIVALENCE = 0.9
+"""Level of the limits of an equivalence claim: two one-sided tests at 5 % each."""
+
+MOST_RUNS = 10_000
 
 
 @dataclass(frozen=True)
 class DilutionPoint:
-    """The runs measured with one number of honest clients (participants K minus one)."""
+    """The runs measured with one number of honest clients (participants K minus one).
+
+    Attributes:
+        honest: the number.
+        runs: what the AUC is computed of.
+        tau: deviation of a run's d' by finite pools (:mod:`privaudit.statistics.pools`).
+        told: whether the AUC is told from 0.5 upwards; None = by its own interval.
+        wrong_way: whether it is told downwards; None likewise.
+    """
 
     honest: int
     runs: tuple[RunScores, ...]
+    tau: float = 0.0
+    told: bool | None = None
+    wrong_way: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -94,20 +125,19 @@ class DilutionFit:
         estimate = self._estimate(self.family.d_prime(self.first, self.second, n))
         return Estimate(*(auc_of_d_prime(d) for d in (estimate.value, estimate.low, estimate.high)))
 
-    def honest_below(self, threshold: float) -> Estimate:
-        """From how many honest clients on the AUC is below ``threshold``: at least 1, may be inf.
-
-        Raises:
-            ValueError: ``threshold`` outside (0.5, 1].
-        """
-        check_threshold(threshold)
-        at = self.family.crossing(self.first, self.second, d_prime(threshold))
-        return self._estimate(np.maximum(at * self.centre if self.family.centred else at, 1.0))
-
     def _estimate(self, values: FloatArray) -> Estimate:
         best = int(self.log_likelihood.argmax())
         allowed = values[self.log_likelihood >= self.log_likelihood[best] - _drop(self.level)]
         return Estimate(float(values[best]), float(allowed.min()), float(allowed.max()))
+
+
+class Finding(Enum):
+    """What one number of honest clients says about "the attack is gone"."""
+
+    HARMLESS = "harmless"
+    LEAKS = "leaks"
+    WRONG_WAY = "wrong way"
+    OPEN = "open"
 
 
 @dataclass(frozen=True)
@@ -115,24 +145,24 @@ class HarmlessAnswer:
     """From how many honest clients on the attack is harmless.
 
     Attributes:
-        threshold: the AUC below which it counts as harmless.
-        measured: the smallest measured number of honest clients from which on (there and at every
-            larger measured number) the upper limit of the AUC's interval is below the threshold;
-            ``None``: not reached.
+        threshold: the AUC below which it counts as harmless; 1 - threshold is the limit below.
+        measured: the smallest measured number of honest clients at which and at every larger
+            measured number the attack is :attr:`Finding.HARMLESS`; None: not shown.
         measured_up_to: the largest measured number.
-        fitted: number at which the fitted AUC falls below the threshold, with its band. Its upper
-            limit is the number from which the upper limit of the fitted AUC is below; ``None``:
-            no bound below a billion.
-        extrapolated: whether that upper limit lies beyond what was measured.
+        at_largest: what that number says.
+        limits: [low, high] of its AUC, level :data:`EQUIVALENCE`.
+        runs: its runs.
+        runs_needed: about how many it needs for "harmless" to be shown in 80 of 100 cases if the
+            attack is blind; None: more than :data:`MOST_RUNS`.
     """
 
     threshold: float
     measured: int | None
     measured_up_to: int
-    fitted: int | None
-    fitted_low: int | None
-    fitted_high: int | None
-    extrapolated: bool
+    at_largest: Finding
+    limits: tuple[float, float]
+    runs: int
+    runs_needed: int | None
 
 
 def fit_dilution(
@@ -148,7 +178,9 @@ def fit_dilution(
     honest = np.array([point.honest for point in points], dtype=np.float64)
     centre = float(np.exp(np.log(honest).mean()))
     relative = honest / centre if family.centred else honest
-    curves = [mean_rate_log_likelihood(auc_evidence(point.runs), SCORES) for point in points]
+    curves = [
+        mean_rate_log_likelihood(auc_evidence(point.runs, point.tau), SCORES) for point in points
+    ]
 
     def log_likelihood(first: FloatArray, second: FloatArray) -> FloatArray:
         return np.sum(
@@ -168,29 +200,151 @@ def fit_dilution(
     return DilutionFit(family, first, second, value, centre, measured, misfit, level)
 
 
-def harmless_from(
-    points: Sequence[DilutionPoint], fit: DilutionFit, *, threshold: float = 0.6
-) -> HarmlessAnswer:
-    """The answer in honest clients, measured and fitted.
+def harmless_from(points: Sequence[DilutionPoint], *, threshold: float = 0.6) -> HarmlessAnswer:
+    """From how many honest clients on the attack is equivalent to a blind guess.
+
+    The numbers are looked at from the largest downwards, up to the first that is not harmless: in a
+    fixed order no correction for several tests is needed, and the claim is wrong in 5 of 100 cases
+    at most.
 
     Raises:
-        ValueError: ``threshold`` outside (0.5, 1].
+        ValueError: ``threshold`` outside (0.5, 1], or points not increasing.
     """
-    fitted = fit.honest_below(threshold)
-    measured = None
-    for point in reversed(points):
-        if auc_interval(point.runs, level=fit.level).high >= threshold:
+    check_threshold(threshold)
+    _check_honest(points)
+    last = points[-1]
+    at_largest = finding(last, threshold)
+    measured = last.honest if at_largest is Finding.HARMLESS else None
+    for point in points[-2::-1] if measured else []:
+        if finding(point, threshold) is not Finding.HARMLESS:
             break
         measured = point.honest
+    narrow = auc_interval(last.runs, level=EQUIVALENCE, tau=last.tau)
     return HarmlessAnswer(
         threshold=threshold,
         measured=measured,
-        measured_up_to=points[-1].honest,
-        fitted=_whole(fitted.value),
-        fitted_low=_whole(fitted.low),
-        fitted_high=_whole(fitted.high),
-        extrapolated=fitted.high > points[-1].honest,
+        measured_up_to=last.honest,
+        at_largest=at_largest,
+        limits=(narrow.low, narrow.high),
+        runs=len(last.runs),
+        runs_needed=runs_needed(
+            last.runs, threshold, spread=spread_between_runs(points), tau=last.tau
+        ),
     )
+
+
+def finding(point: DilutionPoint, threshold: float) -> Finding:
+    """Two one-sided tests at 5 % each: both 90 % limits within 1 - threshold and threshold.
+
+    An AUC wholly below 0.5 is no safety: whoever turns the scores round is above it.
+    """
+    evidence = auc_evidence(point.runs, point.tau)
+    told, wrong_way = point.told, point.wrong_way
+    if told is None or wrong_way is None:
+        low, high = mean_rate_limits(evidence, 0.95)
+        # An interval over six runs takes no notice of how few orders of them there are.
+        differ = label_unit(point.runs) is Unit.ROUND or _runs_differ(point.runs)
+        told, wrong_way = differ and low > 0.5, differ and high < 0.5
+    if wrong_way:
+        return Finding.WRONG_WAY
+    low, high = mean_rate_limits(evidence, EQUIVALENCE)
+    if 1 - threshold < low and high < threshold:
+        return Finding.HARMLESS
+    return Finding.LEAKS if told else Finding.OPEN
+
+
+def _runs_differ(runs: Sequence[RunScores]) -> bool:
+    """Whether scores of runs with and without the property differ, two-sided at 5 %."""
+    levels = np.array([run.scores.mean() for run in runs])
+    present = np.array([run.n_present > 0 for run in runs])
+    return bool(mannwhitneyu(levels[present], levels[~present]).pvalue <= 0.05)
+
+
+def spread_between_runs(points: Sequence[DilutionPoint]) -> float:
+    """Standard deviation between runs of the normal quantile of their AUC, beyond chance.
+
+    Of all points together, for each has few runs; 0 where labels belong to runs.
+    """
+    excess = weight = 0.0
+    for point in points:
+        if len(point.runs) < 2 or label_unit(point.runs) is Unit.RUN:
+            continue
+        aucs = np.array([roc.auc(run.scores, run.present) for run in point.runs])
+        mean = float(np.clip(aucs.mean(), 0.01, 0.99))
+        chance = np.mean([auc_variance(mean, run.n_present, run.n_absent) for run in point.runs])
+        excess += float(aucs.var(ddof=1) - chance)
+        weight += float(norm.pdf(ndtri(mean)) ** 2)
+    return float(np.sqrt(max(excess, 0.0) / weight)) if weight else 0.0
+
+
+def runs_needed(
+    runs: Sequence[RunScores],
+    threshold: float,
+    *,
+    spread: float = 0.0,
+    tau: float = 0.0,
+    power: float = 0.8,
+) -> int | None:
+    """About how many runs like these show "harmless" with this power where the AUC is 0.5.
+
+    The mean AUC of R runs has the variance v / R; its interval, of the very kind that
+    :func:`finding` looks at, must leave room for the mean to wander.
+
+    Args:
+        runs: of one number of clients.
+        threshold: in (0.5, 1].
+        spread: see :func:`spread_between_runs`; ``tau``, of each run's pools, is part of it.
+        tau: see :class:`DilutionPoint`.
+        power: in (0.5, 1).
+
+    Returns:
+        None: more than :data:`MOST_RUNS`.
+    """
+    of_runs = label_unit(runs) is Unit.RUN
+    n = float(np.mean([run.n_present for run in runs]))
+    m = float(np.mean([run.n_absent for run in runs]))
+
+    slope = float(norm.pdf(0)) ** 2
+    known = float(auc_variance(0.5, n, m)) + slope * tau**2 / 2  # as a run's interval has it
+    wanders = slope * max(spread**2 - tau**2 / 2, 0.0)
+
+    def enough(count: int) -> bool:
+        if of_runs:
+            variance = float(auc_variance(0.5, count / 2, count / 2))
+        else:
+            variance = (known + wanders) / count
+        reach = _reach(count, variance, 0.0 if of_runs else known)
+        return threshold - 0.5 - reach >= ndtri((1 + power) / 2) * np.sqrt(variance)
+
+    low, high = (3, 4) if of_runs else (1, 2)
+    while not enough(high):
+        if high >= MOST_RUNS:
+            return None
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high + high % 2 if of_runs else high
+
+
+def _reach(count: int, variance: float, of_run: float) -> float:
+    """From 0.5 to the limit of the interval of ``count`` runs whose mean is 0.5.
+
+    Args:
+        count: runs.
+        variance: of the mean over them.
+        of_run: what the interval takes for the variance of a run; 0 where labels belong to runs.
+    """
+    if not of_run:
+        size = 0.25 / variance
+        one = Evidence(np.array([0.5]), np.array([size]), 0.0)
+        return mean_rate_limits(one, EQUIVALENCE)[1] - 0.5
+    tried = min(count, 32)
+    # So many runs that lie as such a spread lays them; with more the limits close in as a root.
+    rates = 0.5 + np.sqrt(variance * count) * ndtri((np.arange(tried) + 0.5) / tried)
+    sizes = np.full(tried, 0.25 / of_run)
+    evidence = Evidence(np.clip(rates, 0, 1), sizes, BETWEEN_SPREAD / np.sqrt(2))
+    return (mean_rate_limits(evidence, EQUIVALENCE)[1] - 0.5) * float(np.sqrt(tried / count))
 
 
 def _drop(level: float) -> float:
@@ -220,14 +374,14 @@ def _explore(
 
 
 def _check(points: Sequence[DilutionPoint], level: float) -> None:
+    _check_honest(points)
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must be in (0, 1), got {level}")
+
+
+def _check_honest(points: Sequence[DilutionPoint]) -> None:
     honest = [point.honest for point in points]
     if len(honest) < 2 or honest[0] < 1 or any(np.diff(honest) <= 0):
         raise ValueError(
             f"at least two increasing numbers of honest clients from 1 are needed, got {honest}"
         )
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must be in (0, 1), got {level}")
-
-
-def _whole(number: float) -> int | None:
-    return ceil(number - 1e-9) if isfinite(number) and number < 1e9 else None

@@ -85,6 +85,7 @@ class Evidence:
         high = max(z.mean() + reach, (z + 8 * error).max())
         return np.linspace(max(low, -MAX_LOCATION), min(high, MAX_LOCATION), N_LOCATIONS)
 
+    @cached_property
     def log_likelihood(self) -> FloatArray:
         """[S, L] log likelihood of (sigma, mu), each run's own location integrated out."""
         z = self.locations[None]
@@ -107,7 +108,7 @@ def mean_rate_limits(evidence: Evidence, level: float) -> tuple[float, float]:
     # Beta(1/2, 1/2) on the mean rate Phi(score), written as a density of the score.
     log_prior = -(score**2) / 2 - 0.5 * (log_ndtr(score) + log_ndtr(-score))
     log_prior -= 0.5 * np.log1p(evidence.spreads[:, None] ** 2)
-    log_mass = evidence.log_likelihood() + log_prior + evidence.log_spread_weights[:, None]
+    log_mass = evidence.log_likelihood + log_prior + evidence.log_spread_weights[:, None]
     mass = np.exp(log_mass - logsumexp(log_mass)).ravel()
     order = np.argsort(score, axis=None)
     cumulative = np.cumsum(mass[order]) - mass[order] / 2
@@ -125,7 +126,7 @@ def mean_rate_log_likelihood(evidence: Evidence, scores: FloatArray) -> FloatArr
     """
     rows = [
         np.interp(scores * np.sqrt(1 + spread**2), evidence.locations, row)
-        for spread, row in zip(evidence.spreads, evidence.log_likelihood(), strict=True)
+        for spread, row in zip(evidence.spreads, evidence.log_likelihood, strict=True)
     ]
     weights = evidence.log_spread_weights - logsumexp(evidence.log_spread_weights)
     return np.asarray(logsumexp(np.stack(rows) + weights[:, None], axis=0))

@@ -8,7 +8,7 @@ percentile bootstrap over three runs that differ covers about 80 % where it says
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri
@@ -25,6 +25,7 @@ BETWEEN_SPREAD = 0.5
 OVER_RUNS = "hierarchical over runs"
 WITHIN_ONE_RUN = "within one run; says nothing about other runs"
 RUNS_AS_UNITS = "runs as units"
+ROUGH = "rough: fewer than 10 false alarms expected"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Interval:
         n_rounds: number of rounds in all of them.
         method: how the limits were found, in words for a table's note.
         level: nominal coverage.
+        rough: whether too few rounds stand behind the point of a curve it is taken at.
     """
 
     value: float
@@ -48,6 +50,7 @@ class Interval:
     n_rounds: int
     method: str
     level: float = 0.95
+    rough: bool = False
 
 
 def auc_interval(runs: Sequence[RunScores], *, level: float = 0.95, tau: float = 0.0) -> Interval:
@@ -124,16 +127,19 @@ def advantage_interval(
 def tpr_at_fpr_interval(
     runs: Sequence[RunScores], fpr: float, *, level: float = 0.95
 ) -> Interval | None:
-    """Mean over runs of the TPR at this FPR, with its interval.
+    """Mean over runs of the TPR where the expected FPR is ``fpr``, with its interval.
+
+    Where labels belong to runs, rounds are pooled over runs and runs are counted.
 
     Returns:
         ``None`` ("not estimable") where a run has too few rounds without the property to resolve
-        ``fpr``. Where labels belong to runs, rounds are pooled over runs and runs are counted.
+        ``fpr``; ``rough``, and its method says so, where it has few.
     """
     if label_unit(runs) is Unit.RUN:
-        if sum(run.n_absent > 0 for run in runs) * fpr < 1 - 1e-9:
-            return None
-    elif any(roc.tpr_at_fpr(run.scores, run.present, fpr) is None for run in runs):
+        fewest = sum(run.n_absent > 0 for run in runs)
+    else:
+        fewest = min(run.n_absent for run in runs)
+    if not roc.resolves(fewest, fpr):
         return None
 
     def rate(run: RunScores) -> float:
@@ -150,7 +156,10 @@ def tpr_at_fpr_interval(
         variance = binomial / n_present + slope**2 * fpr * (1 - fpr) / n_absent
         return float(binomial / variance)
 
-    return _rate_interval(runs, rate, size, BETWEEN_SPREAD, level)
+    found = _rate_interval(runs, rate, size, BETWEEN_SPREAD, level)
+    if roc.resolves(fewest, fpr, roc.ROUGH_FALSE_ALARMS):
+        return found
+    return replace(found, method=f"{found.method}; {ROUGH}", rough=True)
 
 
 def is_harmless(interval: Interval, threshold: float = 0.6) -> bool:

@@ -19,7 +19,6 @@ from scipy.special import ndtr, ndtri
 from privaudit.statistics.runs import FloatArray
 
 SQRT2 = sqrt(2.0)
-FAR = 1e15
 
 
 def d_prime(auc: float) -> float:
@@ -68,7 +67,6 @@ class Family:
         logarithmic: whether the parameters are positive, and searched over their logarithms.
         d_prime: (first, second, n) -> d' at n, where n is relative to the centre of the measured
             numbers if ``centred``.
-        crossing: (first, second, d) -> the n from which on d' stays below d.
         centred: see ``d_prime``.
     """
 
@@ -78,7 +76,6 @@ class Family:
     logarithmic: bool
     centred: bool
     d_prime: Callable[[FloatArray, FloatArray, float], FloatArray]
-    crossing: Callable[[FloatArray, FloatArray, float], FloatArray]
 
     @property
     def lowest(self) -> float:
@@ -92,20 +89,8 @@ def _moment_d_prime(d1: FloatArray, p_over_n: FloatArray, honest: float) -> Floa
     return np.asarray(squared / np.sqrt(squared + 4 * p_over_n + 1e-300))
 
 
-def _moment_crossing(d1: FloatArray, p_over_n: FloatArray, d: float) -> FloatArray:
-    # d^2 = s^2 / (s + 4 q) in s = d_1^2 / n, a quadratic equation.
-    squared = (d**2 + np.sqrt(d**4 + 16 * d**2 * p_over_n)) / 2
-    return np.asarray(d1**2 / squared)
-
-
 def _power_d_prime(d0: FloatArray, exponent: FloatArray, relative: float) -> FloatArray:
     return np.asarray(d0 * relative**exponent)
-
-
-def _power_crossing(d0: FloatArray, exponent: FloatArray, d: float) -> FloatArray:
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        at = (d / np.maximum(d0, 1e-300)) ** (1 / np.minimum(exponent, -1e-12))
-    return np.where(d0 <= 0, 0.0, np.where((exponent >= 0) | (at > FAR), inf, at))
 
 
 POWER_LAW = Family(
@@ -115,7 +100,6 @@ POWER_LAW = Family(
     logarithmic=False,
     centred=True,
     d_prime=_power_d_prime,
-    crossing=_power_crossing,
 )
 MOMENT_LAW = Family(
     name="moment law",
@@ -124,5 +108,4 @@ MOMENT_LAW = Family(
     logarithmic=True,
     centred=False,
     d_prime=_moment_d_prime,
-    crossing=_moment_crossing,
 )

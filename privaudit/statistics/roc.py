@@ -3,9 +3,10 @@
 Conventions. A score above the threshold says "present". Accuracy, balanced accuracy and advantage
 are taken at a threshold the attack gave *before* it saw test labels (0 for a log-likelihood ratio,
 0.5 for a probability); none is tuned here. Advantage is TPR - FPR at that threshold (Yeom et al.,
-"Privacy Risk in Machine Learning", CSF 2018, definition 4). TPR at a small FPR follows Carlini et
-al., "Membership Inference Attacks From First Principles", S&P 2022: the best TPR among thresholds
-whose FPR does not exceed the target; this, like AUC, reads the whole curve and fixes no threshold.
+"Privacy Risk in Machine Learning", CSF 2018, definition 4). TPR at a small FPR (Carlini et al.,
+"Membership Inference Attacks From First Principles", S&P 2022) reads the whole curve and fixes no
+threshold. It is taken where the *expected* FPR is the target: a threshold at the k-th highest of n
+absent scores has an expected FPR of k / (n + 1), so that a blind guess gets the target and no more.
 """
 
 from __future__ import annotations
@@ -34,23 +35,30 @@ def auc(scores: FloatArray, present: BoolArray) -> float:
     return (rank_sum - n_present * (n_present + 1) / 2) / (n_present * n_absent)
 
 
+LEAST_FALSE_ALARMS, ROUGH_FALSE_ALARMS = 1, 10
+"""Expected false alarms, fpr (n + 1): below the first a TPR is not estimable, below the second it
+is rough."""
+
+
 @dataclass(frozen=True, eq=False)
 class RocCurve:
-    """The points of a ROC curve, from (0, 0) to (1, 1).
+    """The points of a ROC curve, from (0, 0) to (1, 1); straight between them.
 
     Attributes:
-        fpr: [P] false positive rates, not decreasing.
-        tpr: [P] true positive rates, not decreasing.
-        thresholds: [P] scores strictly above which "present" is said, decreasing; the last is -inf.
+        fpr: [n + 2] expected false positive rates k / (n + 1) of the thresholds at the k-th highest
+            of the n absent scores.
+        tpr: [n + 2] shares of the present scores above them, not decreasing.
     """
 
     fpr: FloatArray
     tpr: FloatArray
-    thresholds: FloatArray
 
 
 def roc_curve(scores: FloatArray, present: BoolArray) -> RocCurve:
-    """One point per distinct score (ties move together), and (0, 0).
+    """One point per absent score, (0, 0) and (1, 1).
+
+    Equal scores stand for every order of them: of p present and a absent ones p j / (a + 1) present
+    lie above the j-th absent on average. So scores that are all equal give the diagonal.
 
     Raises:
         ValueError: only one label occurs.
@@ -58,32 +66,37 @@ def roc_curve(scores: FloatArray, present: BoolArray) -> RocCurve:
     n_present, n_absent = _counts(present)
     levels, where = np.unique(-scores, return_inverse=True)
     hits = np.bincount(where, weights=present, minlength=levels.size)
-    false_alarms = np.bincount(where, weights=~present, minlength=levels.size)
+    alarms = np.bincount(where, weights=~present, minlength=levels.size).astype(np.int64)
+    level_of = np.repeat(np.arange(levels.size), alarms)  # [n] of the absent scores, highest first
+    place = np.arange(n_absent) - (np.cumsum(alarms) - alarms)[level_of] + 1  # j: within the level
+    above = (np.cumsum(hits) - hits)[level_of] + hits[level_of] * place / (alarms[level_of] + 1)
     return RocCurve(
-        fpr=np.concatenate([[0.0], np.cumsum(false_alarms) / n_absent]),
-        tpr=np.concatenate([[0.0], np.cumsum(hits) / n_present]),
-        thresholds=np.concatenate([-levels, [-np.inf]]),
+        fpr=np.arange(n_absent + 2) / (n_absent + 1),
+        tpr=np.concatenate([[0.0], above / n_present, [1.0]]),
     )
 
 
 def tpr_at_fpr(scores: FloatArray, present: BoolArray, fpr: float) -> float | None:
-    """Best true positive rate with a false positive rate of at most ``fpr``.
+    """True positive rate where the expected false positive rate is ``fpr``.
 
     Returns:
         The rate, or ``None`` ("not estimable") where the rounds without the property are too few
-        to resolve ``fpr``, that is ``n_absent * fpr < 1``.
+        to resolve ``fpr``, that is ``fpr (n_absent + 1) < 1``.
 
     Raises:
         ValueError: ``fpr`` outside (0, 1), or only one label occurs.
     """
     if not 0.0 < fpr < 1.0:
         raise ValueError(f"fpr must be in (0, 1), got {fpr}")
-    _, n_absent = _counts(present)
-    # A tolerance, because 0.1 * 10 and the like must count as 1.
-    if n_absent * fpr < 1.0 - 1e-9:
+    if not resolves(_counts(present)[1], fpr):
         return None
     curve = roc_curve(scores, present)
-    return float(curve.tpr[curve.fpr <= fpr + 1e-12].max())
+    return float(np.interp(fpr, curve.fpr, curve.tpr))
+
+
+def resolves(n_absent: int, fpr: float, false_alarms: float = LEAST_FALSE_ALARMS) -> bool:
+    """Whether so many scores without the property give that many expected false alarms."""
+    return fpr * (n_absent + 1) >= false_alarms - 1e-9  # 0.1 * 10 and the like must count as 1
 
 
 def accuracy(scores: FloatArray, present: BoolArray, threshold: float) -> float:

@@ -9,7 +9,7 @@ from privaudit.statistics.runs import BoolArray, FloatArray
 
 
 def auc_variance(
-    auc: float | FloatArray, n_present: int | FloatArray, n_absent: int | FloatArray
+    auc: float | FloatArray, n_present: float | FloatArray, n_absent: float | FloatArray
 ) -> FloatArray:
     """Variance of an AUC from its true value and the two sample sizes.
 

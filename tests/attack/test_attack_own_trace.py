@@ -39,7 +39,7 @@ def delta_of(model: nn.Module, weights: Tensor, rows: np.ndarray, labels: np.nda
     return -LR * torch.cat([g.flatten() for g in gradients])
 
 
-def train(path: Path, about: dict[str, Any]) -> None:
+def train(path: Path, about: dict[str, Any], schedule: np.ndarray = PRESENT) -> None:
     """The loop of docs/trace.md: client 0 listens, client 1 holds the secret in some rounds."""
     from small_models import Dense
 
@@ -50,7 +50,7 @@ def train(path: Path, about: dict[str, Any]) -> None:
     layout = Layout.of([(name, p.shape) for name, p in model.named_parameters()])
     weights = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
     with TraceWriter(path, weights, layout, about=about) as trace:
-        for present in PRESENT:
+        for present in schedule:
             secrets = [
                 rng.integers(0, 2, BATCH),  # the adversary's own, mixed
                 np.full(BATCH, int(present)),
@@ -65,7 +65,7 @@ def train(path: Path, about: dict[str, Any]) -> None:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("own-trace")
-    train(folder / "trace", {"lr": LR, "batch_size": BATCH, "site": "ward 3"})
+    train(folder / "trace", {"lr": LR, "batch_size": BATCH, "persistent": False, "site": "ward 3"})
     rng = np.random.default_rng(11)
     secret = np.arange(240) % 2
     rows, labels = people(rng, secret)
@@ -166,7 +166,48 @@ def test_what_the_trace_does_not_state_must_be_said(
     assert "does not state 'batch_size'" in refused(place, capsys, *given)
     given += ["--set", f"batch_size={BATCH}"]
     assert "say it with --set lr=..." in refused(place, capsys, *given)
-    assert run_command("attack", *given, "--set", "lr=0.1", "--property", "secret") == 0
+    given += ["--set", "lr=0.1", "--property", "secret", "--attack", "linear"]
+    assert "stays or comes and goes" in refused(place, capsys, *given)
+    assert run_command("attack", *given, "--set", "persistent=false") == 0
+
+
+@pytest.mark.parametrize(("there", "answer"), [(True, "yes"), (False, "no")])
+def test_a_property_that_stays_gets_an_answer_with_p_values(
+    tmp_path: Path, place: Path, there: bool, answer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = {"lr": LR, "batch_size": BATCH, "others": "without", "persistent": True}
+    train(tmp_path / "stays", about, np.full(12, there))
+    given = [str(tmp_path / "stays"), "--auxiliary", str(place / "mine.npz"), "--model", MODEL]
+    options = ["--attack", "linear", "--property", "secret", "--shadows", "4"]
+    assert run_command("attack", *given, *options, "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)["answers"]
+    assert found["answer"] == answer
+    assert min(found["p_without"], found["p_present"]) == 0.05  # 1 of 20: the trace itself
+    assert len(found["without"]) == len(found["present"]) == 19
+    assert run_command("attack", *given, *options, "--references", "0") == 0
+    text = capsys.readouterr().out
+    assert "there is no answer" in text
+    assert "above 0 the attack says" not in text
+
+
+def test_options_of_an_attack_are_printed_and_can_be_set(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--property", "secret", "--attack", "magnitude-stack", "--set", "others=without"]
+    set_ = ["--attack-option", "magnitude-stack.share=0.9"]
+    text, other = scored(place, capsys, *more), scored(place, capsys, *more, *set_)
+    assert "share 0.5 (default)" in text
+    assert "share 0.9 (option)" in other
+    rows = [text.splitlines()[2:42], other.splitlines()[2:42]]
+    assert rows[0] != rows[1]
+    given = [str(place / "trace"), "--auxiliary", str(place / "mine.npz"), "--model", MODEL]
+    for wrong, message in {
+        "linear.x=1": "unknown attack 'linear'",
+        "magnitude-stack.shar=0.2": "did you mean 'share'",
+        "share=0.2": "is not attack.option",
+    }.items():
+        assert message in refused(place, capsys, *given, "--attack-option", wrong)
+    assert "at least 19" in refused(place, capsys, *given, "--references", "5")
 
 
 def test_colour_images_are_attacked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,6 +37,9 @@ attacks = ["linear"]
 """
 
 
+DIRICHLET = ["federation.partition=dirichlet", "federation.participants=10"]
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a scenario and, in another below it, its tables."""
@@ -162,3 +165,41 @@ def test_what_the_data_became_is_said_everywhere(
         assert sentence in plain
         assert f"present {smokers:,}" in plain
         assert "csv, file race.csv" in plain
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["data.path=typo.csv"], "typo.csv: column 'bmi' holds numbers, except in 1 of 3000 cells"),
+        (["data.path=decimal.csv"], 'set separator = ";"'),
+        (["data.path=decimal.csv", 'data.separator=";"'], 'set decimal = ","'),
+        (["data.path=latin1.csv"], 'encoding = "latin-1"'),
+        (["data.path=remarks.csv"], "would become 700 inputs"),
+        (["data.path=../tables"], "is a folder"),
+        (["data.path=none.csv"], "a path in a scenario starts at the scenario's own folder"),
+        (["data.decimal=x"], "option 'decimal' = 'x'"),
+        (["data.properties.race.each=false"], "say either present = ... or each = true"),
+        (["data.properties.race.present=a"], "say either present = ... or each = true"),
+        (
+            ["audit.batch_size=700", 'audit.properties=["race"]'],
+            "no value of 'race' can be audited",
+        ),
+        (['audit.properties=["race=f"]'], "unknown property 'race=f'; did you mean"),
+        ([*DIRICHLET, "federation.dirichlet_alpha=0.1"], "0.5 can be dealt"),
+    ],
+)
+def test_data_that_cannot_be_used(
+    assignments: list[str],
+    message: str,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(home / "tables")
+    options = [word for assignment in assignments for word in ("--set", assignment)]
+    if "race" not in str(assignments):  # those tables have no such column
+        options += ["--set", "data.properties.race.column=smokes"]
+        options += ["--set", 'audit.properties=["smoker"]']
+    scenario = str(home / "small.toml")
+    line = refused(capsys, "run", scenario, "--out", "new", *options, unchanged=home / "tables")
+    assert message in line

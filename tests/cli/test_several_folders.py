@@ -35,7 +35,7 @@ def test_tables_in_every_format(
     kind: str, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts = {name: said(capsys, "table", str(folders[kind]), "--format", name) for name in FORMATS}
-    head = "batch_size=16" if kind == "sweep" else "4 honest"
+    head = "batch_size=16" if kind == "sweep" else "honest clients"
     for name in ("github", "markdown", "html"):
         assert head in texts[name].replace("\\_", "_"), name
     assert r"\toprule" in texts["latex"]
@@ -76,7 +76,7 @@ def test_the_threshold_of_a_report_is_kept(
 
     out = folders["dilution"]
     write_dilution(RunFolder(out), dilution_curves(out, threshold=0.7), threshold=0.7)
-    assert "Below 0.7:" in said(capsys, "table", str(out))
+    assert "Harmless for 0.7:" in said(capsys, "table", str(out))
     page = (out / "report" / "index.html").read_text()
     assert "--threshold 0.7 --whole-runs 6 --whole-rounds 12" in page
     for broken in ("[]x", "3", '[{"answer": 1}]', '[{"answer": {"threshold": "x"}}]'):

@@ -13,7 +13,14 @@ from privaudit import dilution
 from privaudit.errors import UserError
 from privaudit.evaluation.records import Record
 from privaudit.experiment.folder import RunFolder
-from privaudit.report.dilution import conclusions, dilution_table, write_dilution
+from privaudit.report.dilution import (
+    HEADS,
+    answers,
+    conclusions,
+    dilution_json,
+    dilution_table,
+    write_dilution,
+)
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import Scenario
 
@@ -79,26 +86,74 @@ def test_exponent_of_an_inverse_root_law_is_found(tmp_path: Path) -> None:
     assert not exponent.low < 0.0 < exponent.high  # it does fall: the fit has power
 
 
-def test_answer_is_the_first_number_from_which_on_the_limit_is_below(tmp_path: Path) -> None:
+def test_answer_is_the_first_number_from_which_on_the_limits_are_within(tmp_path: Path) -> None:
     (curve,) = measured(tmp_path, {2: 2.0, 5: 0.0, 9: 1.0, 33: 0.0, 65: 0.0})
     assert curve.answer is not None
     assert curve.answer.measured == 32  # not 4: at 8 honest clients the leak is back
-    assert "from 32 honest clients on" in dilution.answer_in_words(curve)
+    said = dilution.answer_in_words(curve)
+    assert "harmless from 32 honest clients up to the 64 measured" in said
+    assert "100 % shared" in said
+    assert "harmless with 32 to 64 honest clients" in answers([curve], 0.6)[0]
 
 
-def test_an_attack_that_does_not_fade_is_not_reached(tmp_path: Path) -> None:
-    (curve,) = measured(tmp_path, dict.fromkeys([2, 5, 17], 2.0))
+@pytest.mark.parametrize(
+    ("d_prime", "runs", "said"),
+    [
+        (2.0, 6, "not harmless up to 16 honest clients: the AUC is 0.92"),
+        (-0.7, 6, "carry information whose direction the adversary does not know"),
+        (0.1, 2, "about 3 runs (here 2)"),
+    ],
+)
+def test_what_is_not_shown_to_be_harmless(
+    tmp_path: Path, d_prime: float, runs: int, said: str
+) -> None:
+    """An AUC of 0.32 was called 'below 0.6 from 4 honest clients on'."""
+    (curve,) = measured(tmp_path, dict.fromkeys([2, 5, 17], d_prime), runs)
     assert curve.answer is not None
     assert curve.answer.measured is None
-    assert "not reached up to 16" in dilution.answer_in_words(curve)
+    assert said in dilution.answer_in_words(curve)
+    headline = answers([curve], 0.6)[0]
+    assert ("not shown to be" if runs == 2 else "not harmless for 1 of 1") in headline
 
 
-def test_extrapolation_is_called_so(tmp_path: Path) -> None:
-    (curve,) = measured(tmp_path, inverse_root(3.0, [2, 3, 5, 9]))
-    words = dilution.answer_in_words(curve)
-    assert "Extrapolated by the fitted law, not measured" in words
-    assert curve.answer is not None
-    assert curve.answer.extrapolated
+def test_nothing_is_said_beyond_what_was_measured(tmp_path: Path) -> None:
+    curves = measured(tmp_path, inverse_root(3.0, [2, 3, 5, 9]))
+    text = " ".join([*answers(curves, 0.6), *conclusions(curves, 0.6), *map(str, curves)])
+    assert "xtrapolat" not in text
+    assert "fitted_low" not in json.dumps(dilution_json(curves))
+
+
+def test_what_never_leaked_has_no_exponent(tmp_path: Path) -> None:
+    (curve,) = measured(tmp_path, dict.fromkeys([2, 5, 17], 0.0))
+    assert curve.power is curve.moment is None
+    assert dilution_table([curve])["linear"].iloc[-1] == "–"
+
+
+def test_attacks_are_ordered_over_the_runs_they_share(tmp_path: Path) -> None:
+    plan = scenario(4)
+    folder = RunFolder(tmp_path / "single-round")
+    folder.write_json("scenario.json", plan.model_dump(mode="json"))
+    rng = np.random.default_rng(0)
+    rows = []
+    for attack, gain in (("weak", 0.0), ("strong", 1.0), ("weak-too", 0.0)):
+        for k in (2, 5):
+            for run in range(4):
+                made = record(plan, run, k, 1 + gain + rng.normal(0, 0.05))
+                change = {"attack": attack}
+                if (attack, run) == ("strong", 3):
+                    change |= {"status": "failed", "reason": "x", "scores": [], "present": []}
+                rows.append(made.model_copy(update=change).model_dump(mode="json"))
+    folder.write_lines("records.jsonl", rows)
+    curves = dilution.dilution_curves(tmp_path, threshold=0.6)
+    found = {(o.ahead, o.behind): o for o in dilution.orders(curves) if o.told}
+    assert set(found) == {("strong", "weak"), ("strong", "weak-too")}
+    first = found["strong", "weak"].difference
+    assert first is not None
+    assert first.n_runs == 3
+    (line,) = [line for line in conclusions(curves, 0.6) if line.startswith("Order")]
+    assert "strong is ahead of weak by" in line
+    assert "not in 1 of 3 comparisons" in line
+    assert list(dilution_table(curves).columns) == [*HEADS, "weak", "strong", "weak-too"]
 
 
 def test_whole_run_attacker_adds_up_evidence_of_a_run(tmp_path: Path) -> None:
@@ -154,7 +209,7 @@ def test_report_is_the_same_bytes_and_valid_json(tmp_path: Path) -> None:
     }
     (document,) = json.loads(written[0]["dilution.json"])
     assert [point["participants"] for point in document["points"]] == [2, 5, 9]
-    assert list(dilution_table(curves).columns[5:8]) == ["1 honest", "4 honest", "8 honest"]
+    assert list(dilution_table(curves)["honest clients"][:3]) == ["1", "4", "8"]
     assert any("Power, single-round attacker" in line for line in conclusions(curves, 0.6))
 
 
@@ -166,6 +221,7 @@ def test_report_is_the_same_bytes_and_valid_json(tmp_path: Path) -> None:
         ({"participants": [1, 2]}, "greater than or equal to 2"),
         ({"runs": 1}, "at least 2 runs"),
         ({"whole_runs": 2}, "2 of them controls"),
+        ({"whole_rounds": 2}, "--whole-rounds: must be at least 4"),
     ],
 )
 def test_plans_that_cannot_be_measured_are_refused(

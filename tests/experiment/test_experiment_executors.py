@@ -13,7 +13,7 @@ from pathlib import Path
 import odd_tasks
 import pytest
 
-from privaudit.errors import UserError
+from privaudit.errors import MachineError, UserError
 from privaudit.experiment.executors.environment import without_secrets
 from privaudit.experiment.executors.here import Here
 from privaudit.experiment.executors.local import Local
@@ -68,6 +68,7 @@ def test_a_process_that_vanishes_takes_no_other_task_with_it(
     ("how", "kind", "told"),
     [
         ("UserError", UserError, "here: is wrong; do this"),
+        ("MachineError", MachineError, "is gone"),
         ("OSError", OSError, "[Errno 28] No space left on device: '/full/disk'"),
         ("MemoryError", MemoryError, ""),
         ("SystemExit", TaskError, "SystemExit: 0"),
@@ -80,6 +81,7 @@ def test_what_a_task_raises_arrives(
     with pytest.raises(kind) as raised:
         list(local.each(odd_tasks.end, how, range(3), workers=2))
     assert str(raised.value).startswith(told)
+    assert kind is not MachineError or raised.value.fewer_workers  # type: ignore[attr-defined]
     assert kind is not TaskError or "odd_tasks.py" in str(raised.value), "its traceback is there"
 
 

@@ -215,6 +215,10 @@ def turn_truth(stage: Stage) -> None:
     edit_lines("layers.jsonl", layers)(stage)
 
 
+def another_layer(rows: list[dict[str, Any]]) -> None:
+    rows[0]["layer"] = "nowhere"
+
+
 def better_metric(rows: list[dict[str, Any]]) -> None:
     metric = rows[0]["metrics"]["auc"]
     metric["value"] = metric["high"] = 1.0
@@ -605,7 +609,7 @@ FORGERIES = (
         "trace exchanged",
         E,
         "the trace of another run, sealed again",
-        ("layers", "traces", "results"),
+        ("traces", "results"),
         "not that of the evidence",
         (trace_of_another_run, seal_again),
     ),
@@ -801,9 +805,17 @@ FORGERIES = (
         "trace exchanged without",
         W,
         "the trace of another run, sealed again",
-        ("layers", "traces"),
+        ("traces",),
         "does not start from",
         (trace_of_another_run, seal_again),
+    ),
+    Forgery(
+        "layer renamed without",
+        W,
+        "a layer that the model does not have, all made again",
+        ("layers",),
+        "not the layers of its trace",
+        (edit_lines("layers.jsonl", another_layer), *AGAIN),
     ),
     Forgery(
         "scenario edited without",

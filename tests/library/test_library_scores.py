@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
@@ -48,6 +50,7 @@ def test_several_runs_give_an_interval_over_runs() -> None:
 def test_what_few_scores_cannot_tell() -> None:
     found = privaudit.evaluate(INSIDE[:20], OUTSIDE[:20])
     assert found.metrics["tpr_at_10_fpr"] is not None
+    assert repr(found).count("(rough)") == 1
     assert found.metrics["tpr_at_1_fpr"] is None
     frame = found.to_frame()
     assert math.isnan(frame.loc["TPR at 1 % FPR", "value"])
@@ -77,12 +80,45 @@ def test_the_same_scores_give_the_same_result() -> None:
         ([[1.0], [2.0]], [[1.0]], "in_scores come from 2 runs, out_scores from 1"),
         ([[1.0], []], [[1.0], [2.0]], "in_scores"),
         ([[1.0, 2.0], 3.0], [0.0, 1.0], "in_scores"),
+        ([[0.9], [0.5]], [[0.1], [0.2]], "2 runs of one score each.*as a flat array"),
+        (torch.ones(2, dtype=torch.complex64), [0.0], "must be numbers, got complex64"),
+        (torch.ones(2).to_sparse(), [0.0], "in_scores: not an array of numbers"),
+        (pd.Series([1.0, None], dtype="Float64"), [0.0], "in_scores: 1 of 2 are not finite"),
+        (np.ma.array([1.0, 2.0], mask=[0, 1]), [0.0], "in_scores: 1 of 2 are not finite"),
     ],
 )
 def test_scores_that_cannot_be_judged(inside: object, outside: object, message: str) -> None:
     with pytest.raises(ValueError, match=message) as refusal:
         privaudit.evaluate(inside, outside)  # type: ignore[arg-type]
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        torch.tensor(INSIDE, requires_grad=True),
+        [torch.tensor(score, requires_grad=True) for score in INSIDE],
+        torch.tensor(INSIDE, dtype=torch.bfloat16),
+        pd.Series(INSIDE, dtype="Float64"),
+        INSIDE.astype(np.float16),
+    ],
+)
+def test_whatever_holds_the_numbers(inside: object) -> None:
+    expected = privaudit.evaluate(INSIDE, OUTSIDE).auc.value
+    found = privaudit.evaluate(inside, OUTSIDE)  # type: ignore[arg-type]
+    assert found.auc.value == pytest.approx(expected, abs=0.005)  # bfloat16 rounds
+    assert found.hints == ()
+
+
+def test_probabilities_at_threshold_zero_get_a_hint() -> None:
+    inside, outside = RNG.random(50), RNG.random(50)
+    found = privaudit.evaluate(inside, outside)
+    assert "probabilities" in found.hints[0]
+    assert found.hints[0] in repr(found)
+    assert found.hints[0] in found._repr_html_()
+    assert privaudit.evaluate(inside, outside, threshold=0.5).hints == ()
+    assert privaudit.evaluate([1, 1, 0], [0, 1, 0]).hints == ()  # labels: above 0 is 1
+    assert "at or below" in privaudit.evaluate(-INSIDE - 9, -OUTSIDE - 9).hints[0]
 
 
 def test_a_threshold_must_be_a_number() -> None:

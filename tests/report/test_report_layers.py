@@ -24,7 +24,8 @@ from privaudit.statistics.intervals import Interval
 
 def cell(layer: str, *auc: float, name: str = "bold") -> LayerCell:
     interval = Interval(*auc, 3, 120, "made up") if auc else None
-    return LayerCell(name, 5, 1.0, layer, 10, 0.1, 3 if auc else 0, interval)
+    q_value = (0.01 if auc[1] > 0.5 else 0.5) if auc else None
+    return LayerCell(name, 5, 1.0, layer, 10, 0.1, 3 if auc else 0, interval, q_value, q_value)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +43,7 @@ def cell(layer: str, *auc: float, name: str = "bold") -> LayerCell:
         ),
         (
             [cell("a", 0.6, 0.45, 0.7), cell("b", 0.5, 0.3, 0.7)],
-            "'bold': no single layer tells it from so few rounds; the highest AUC is "
-            "0.60 [0.45, 0.70], from a.",
+            "'bold': no single layer tells it; the highest AUC is 0.60 [0.45, 0.70], from a.",
         ),
         ([cell("a"), cell(ALL)], "'bold': nothing can be said, the federation diverged."),
     ],

@@ -64,7 +64,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shapes = {"first.weight": (7, 3), "first.bias": (7,), "second.weight": (3, 7)}
     layout = Layout.of([*shapes.items(), ("second.bias", (3,))])
     rng = torch.Generator().manual_seed(0)
-    about = {"lr": 0.1, "batch_size": 2}
+    about = {"lr": 0.1, "batch_size": 2, "persistent": False}
     with TraceWriter(tmp_path / "trace", torch.zeros(SIZE), layout, about=about) as trace:
         for _ in range(4):
             delta = torch.randn(SIZE, generator=rng)

@@ -63,10 +63,16 @@ def small_scenario_parameters(*settings: str) -> int:
     return int(Job.of(scenario, None, Path("out"), "cpu").world().engine(0).layout.size)
 
 
-def test_a_model_that_ends_its_process_is_one_line(tmp_path: Path) -> None:
+def test_a_model_that_ends_its_process_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is it ever imported where the command runs, or told the password."""
+    monkeypatch.setenv("PRIVAUDIT_KEYSTORE_PASSWORD", "tell-nobody")
     (tmp_path / "odd_models.py").write_text(
         "import os\n"
         "from torch import nn\n"
+        "with open('seen', 'a') as seen:\n"
+        "    print(os.getppid(), os.environ.get('PRIVAUDIT_KEYSTORE_PASSWORD'), file=seen)\n"
         "class Ends(nn.Module):\n"
         "    def __init__(self, num_classes, side):\n"
         "        super().__init__()\n"
@@ -82,6 +88,9 @@ def test_a_model_that_ends_its_process_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2, done.stdout
     assert done.stderr.count("\n") == 1, done.stderr
     assert "run 0: its process ended with exit code 0" in done.stderr
+    seen = (tmp_path / "seen").read_text().split()
+    assert str(os.getpid()) not in seen[::2], "imported by the command itself"
+    assert set(seen[1::2]) == {"None"}
 
 
 class Ending:
@@ -107,10 +116,8 @@ def test_cells_whose_process_vanishes_have_failed_but_for_those_that_were_done(j
     done, *others = cells_of(scenario)
     RunFolder(job.folder).write_json(f"scores/run-0/{done.name}.json", {"melis-rf": [1.0]})
     outcomes = tasks.audit(Ending(-11), job, groups_of(scenario, 1), workers=1)
-    assert {o.task: o.failure for o in outcomes} == {
-        done: "",
-        **dict.fromkeys(others, "the model failed: its process ended by SIGSEGV"),
-    }
+    told = {"melis-rf": "the model failed: its process ended by SIGSEGV"}
+    assert {o.task: o.failures for o in outcomes} == {done: {}, **dict.fromkeys(others, told)}
 
 
 def test_a_process_killed_from_outside_ends_the_run(job: Job) -> None:

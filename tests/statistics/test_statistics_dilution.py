@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
-from privaudit.statistics.dilution import DilutionPoint, fit_dilution, harmless_from
+from privaudit.statistics.dilution import (
+    DilutionPoint,
+    Finding,
+    finding,
+    fit_dilution,
+    harmless_from,
+    runs_needed,
+    spread_between_runs,
+)
 from privaudit.statistics.laws import MOMENT_LAW, POWER_LAW, auc_law, auc_of_d_prime, d_prime
 from privaudit.statistics.runs import RunScores
 
@@ -72,37 +80,20 @@ def test_law_is_what_a_learned_mean_difference_reaches():
     )
 
 
-@pytest.mark.parametrize(
-    ("family", "first", "second"), [(POWER_LAW, 1.3, -0.6), (MOMENT_LAW, 4.0, 0.3)]
-)
-def test_crossing_undoes_the_law(family, first, second):
-    a, b = np.array([first]), np.array([second])
-    n = family.crossing(a, b, 0.36)
-    assert family.d_prime(a, b, float(n[0])) == pytest.approx(0.36)
-
-
-def test_attacks_that_do_not_fade_never_cross():
-    d = np.array([1.0, 0.2, -0.5])
-    assert POWER_LAW.crossing(d, np.full(3, 0.1), 0.36).tolist() == [inf, inf, 0.0]
-
-
 # The fit
 
 
 @pytest.mark.parametrize(("exponent", "between"), [(-0.7, 0.2), (-0.5, 0.0)])
-def test_exponent_and_crossing_cover_and_the_true_law_is_not_called_a_misfit(exponent, between):
+def test_exponent_covers_and_the_true_law_is_not_called_a_misfit(exponent, between):
     rng, n, d1 = np.random.default_rng(1), 60, 3.0
-    crossing = (d1 / d_prime(0.6)) ** (-1 / exponent)
-    covered, crossed, misfits = 0, 0, 0
+    covered, misfits = 0, 0
     for _ in range(n):
         fit = fit_dilution(measured(rng, lambda k: d1 * k**exponent, between=between), POWER_LAW)
-        found, at = fit.parameter("exponent"), fit.honest_below(0.6)
+        found = fit.parameter("exponent")
         covered += found.low <= exponent <= found.high
-        crossed += at.low <= crossing <= at.high
         misfits += fit.misfit_p <= 0.05
     least = n * 0.93 - 3 * np.sqrt(n * 0.93 * 0.07)
     assert covered >= least
-    assert crossed >= least
     assert misfits <= n * 0.05 + 3 * np.sqrt(n * 0.05 * 0.95)
 
 
@@ -180,35 +171,85 @@ def test_whole_run_labels_are_fitted_over_runs():
 # The answer
 
 
-def test_answer_within_what_was_measured():
-    points = measured(np.random.default_rng(9), lambda k: 3 / k, n_runs=10)
-    answer = harmless_from(points, fit_dilution(points, POWER_LAW))
-    assert answer.measured in (16, 32)
-    assert answer.fitted_low <= 8.4 <= answer.fitted_high
-    assert (answer.extrapolated, answer.measured_up_to) == (False, 32)
+def at(d, *, n_runs=20, n_rounds=100, seed=0):
+    """One number of clients whose attack has this d' in every run."""
+    rng = np.random.default_rng(seed)
+    present = np.arange(n_rounds) % 2 == 0
+    return tuple(
+        RunScores(rng.standard_normal(n_rounds) + d * present, present) for _ in range(n_runs)
+    )
 
 
-def test_answer_beyond_what_was_measured_is_marked():
-    points = measured(np.random.default_rng(10), lambda k: 3 / k**0.5, n_runs=10)
-    answer = harmless_from(points, fit_dilution(points, POWER_LAW))
-    assert answer.measured is None
-    assert answer.extrapolated
-    # 3 / sqrt(n) = 0.358 at n = 70.
-    assert 32 < answer.fitted_low <= 70 <= answer.fitted_high
+def harmless(runs):
+    return finding(DilutionPoint(1, runs), 0.6) is Finding.HARMLESS
 
 
-def test_attack_that_does_not_fade_has_no_upper_answer():
-    points = measured(np.random.default_rng(11), lambda _: 1.5)
-    answer = harmless_from(points, fit_dilution(points, POWER_LAW))
-    assert answer.measured is None
-    assert answer.fitted_high is None
-    assert answer.extrapolated
+def test_harmless_steps_down_from_the_largest_to_the_first_that_is_not():
+    blind, leaky = at(0.0), at(1.0)
+    cases = {
+        (leaky, blind, blind): 4,
+        (leaky, blind, leaky): None,
+        (blind, leaky, blind): 16,
+        (blind, blind, blind): 1,
+    }
+    for runs, expected in cases.items():
+        points = [DilutionPoint(n, of) for n, of in zip((1, 4, 16), runs, strict=True)]
+        answer = harmless_from(points)
+        assert (answer.measured, answer.measured_up_to) == (expected, 16)
 
 
-def test_one_lucky_number_of_clients_is_no_answer():
-    rng = np.random.default_rng(12)
-    points = measured(rng, lambda k: {1: 2.0, 4: 0.0, 16: 2.0}[k], n_runs=10, honest=(1, 4, 16))
-    assert harmless_from(points, fit_dilution(points, POWER_LAW)).measured is None
+@pytest.mark.parametrize(
+    ("d", "n_runs", "expected"),
+    [
+        (0.0, 20, Finding.HARMLESS),
+        (0.0, 2, Finding.OPEN),
+        (1.0, 20, Finding.LEAKS),
+        (-1.0, 20, Finding.WRONG_WAY),
+        (-0.2, 60, Finding.WRONG_WAY),  # within 0.4 to 0.6, and still not a blind guess
+        (0.15, 60, Finding.HARMLESS),  # told from 0.5, but below 0.6 for sure
+    ],
+)
+def test_what_one_number_of_clients_says(d, n_runs, expected):
+    assert finding(DilutionPoint(1, at(d, n_runs=n_runs, seed=1)), 0.6) is expected
+
+
+@pytest.mark.parametrize(("n_runs", "expected"), [(6, Finding.OPEN), (8, Finding.WRONG_WAY)])
+def test_few_runs_with_one_label_can_lie_in_any_order(n_runs, expected):
+    """Of three and three runs one order in ten has an AUC of 0 or 1."""
+    runs = [RunScores(np.array([float(i)]), np.array([i < n_runs / 2])) for i in range(n_runs)]
+    assert finding(DilutionPoint(1, tuple(runs)), 0.6) is expected
+
+
+@pytest.mark.parametrize("auc", [0.6, 0.4])
+def test_harmless_is_wrongly_claimed_in_five_of_a_hundred_at_most(auc):
+    """Of an AUC of 0.4 the rule "upper limit below 0.6" claimed it always."""
+    n = 200
+    wrong = sum(harmless(at(d_prime(auc), n_runs=10, n_rounds=40, seed=seed)) for seed in range(n))
+    assert wrong <= n * 0.05 + 3 * np.sqrt(n * 0.05 * 0.95)
+
+
+def test_as_many_runs_as_are_said_to_be_needed_show_it():
+    needed = runs_needed(at(0.0, n_runs=3, n_rounds=40), 0.6)
+    assert needed is not None
+    n = 100
+    shown = sum(harmless(at(0.0, n_runs=needed, n_rounds=40, seed=seed)) for seed in range(n))
+    assert 0.8 - 3 * np.sqrt(0.16 / n) <= shown / n <= 0.95
+    spread = runs_needed(at(0.0, n_runs=3, n_rounds=40), 0.6, spread=0.3)
+    assert spread is not None
+    assert spread > needed
+    by_run = tuple(RunScores(np.array([float(i)]), np.array([i % 2 == 0])) for i in range(8))
+    assert 250 <= runs_needed(by_run, 0.6) <= 320
+    assert runs_needed(by_run, 0.501) is None
+
+
+def test_spread_between_runs_is_found():
+    rng = np.random.default_rng(3)
+    points = [
+        DilutionPoint(n, tuple(at(rng.normal(1, 0.5), n_runs=1, seed=i)[0] for i in range(40)))
+        for n in (1, 2)
+    ]
+    assert spread_between_runs(points) == pytest.approx(0.5 / np.sqrt(2), abs=0.1)
+    assert spread_between_runs([DilutionPoint(n, at(1.0, seed=n)) for n in (1, 2)]) < 0.15
 
 
 def test_threshold_and_points_are_checked():
@@ -216,7 +257,7 @@ def test_threshold_and_points_are_checked():
     points = measured(rng, lambda k: 1 / k, honest=(1, 2))
     fit = fit_dilution(points, POWER_LAW)
     with pytest.raises(ValueError, match="threshold must be in"):
-        harmless_from(points, fit, threshold=0.5)
+        harmless_from(points, threshold=0.5)
     with pytest.raises(ValueError, match="parameter must be one of"):
         fit.parameter("slope")
     for wrong in ([points[0]], points[::-1], [points[0], points[0]]):

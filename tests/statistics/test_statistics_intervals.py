@@ -62,7 +62,7 @@ def test_runs_that_do_not_differ_are_one_long_run():
 def test_likelihood_is_the_integral_over_each_runs_location():
     evidence = Evidence(np.array([0.6, 1.0]), np.array([30.0, 12.0]), 0.35)
     spreads, locations = evidence.spreads, evidence.locations
-    found = evidence.log_likelihood()
+    found = evidence.log_likelihood
 
     z = np.linspace(-14, 14, 100_001)
 
@@ -276,7 +276,12 @@ def test_accuracy_of_one_run_is_the_beta_interval():
 
 def test_small_false_positive_rates_are_not_estimable_from_few_rounds():
     runs = simulated_runs(np.random.default_rng(10), 3, 150, 0.8)
-    assert intervals.tpr_at_fpr_interval(runs, 0.1) is not None
+    few = intervals.tpr_at_fpr_interval(runs, 0.1)
+    assert few.rough
+    assert intervals.ROUGH in few.method
+    enough = intervals.tpr_at_fpr_interval(runs, 0.2)
+    assert not enough.rough
+    assert intervals.ROUGH not in enough.method
     assert intervals.tpr_at_fpr_interval(runs, 0.01) is None
     by_run = [RunScores(np.full(100, float(i)), np.full(100, i > 4)) for i in range(10)]
     # 500 absent rounds, but only five absent runs.

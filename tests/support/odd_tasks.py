@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from privaudit.errors import UserError
+from privaudit.errors import MachineError, UserError
 
 
 def square(factor: int, item: int) -> list[float]:
@@ -34,6 +34,8 @@ def end(how: str, item: int) -> int:
         sys.exit(0)
     if how == "UserError":
         raise UserError("is wrong", where="here", remedy="do this")
+    if how == "MachineError":
+        raise MachineError("is gone", fewer_workers=True)
     if how == "OSError":
         raise OSError(28, "No space left on device", "/full/disk")
     if how == "MemoryError":

@@ -56,7 +56,7 @@ class Executor(Protocol):
         """Call ``task(job, item)`` for every item, ``workers`` at a time; results as they come.
 
         Raises:
-            UserError, OSError, MemoryError: as the task raised it.
+            UserError, MachineError, OSError, MemoryError: as the task raised it.
             TaskError: the task raised anything else; what and where.
         """
 

@@ -1,0 +1,116 @@
+"""Is a coin flip told from a layer, and is a planted property still told?
+
+Real federations on rows of Adult (``--data-dir``; as many as :data:`ROWS`), whose property is a
+coin, a shift of all inputs, or the sex. Prints the AUC over runs of every layer and of all of them,
+and the seconds that the layers of a run took. Everything tried is in the constants below. Run with
+``python benchmarks/statistics_layers.py --data-dir DIR`` (about ten minutes on one core).
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from privaudit.data import adult
+from privaudit.data.dataset import Dataset
+from privaudit.engine.process import tune_process
+from privaudit.evaluation.layers import signal_by_layer
+from privaudit.experiment.attacking import adversary_of
+from privaudit.experiment.cells import cells_of, trace_folder
+from privaudit.experiment.folder import RunFolder
+from privaudit.experiment.observing import observe_cells
+from privaudit.experiment.training import train_run
+from privaudit.experiment.world import World
+from privaudit.observation.trace import Trace
+from privaudit.randomness import Seed
+from privaudit.scenario.load import check_scenario
+from privaudit.statistics.intervals import auc_interval
+from privaudit.statistics.runs import RunScores
+
+ROWS, PARTICIPANTS, ROUNDS, RUNS = 2000, 5, 40, 3
+KINDS = {"coin": range(1, 6), "shift": range(1, 3), "sex": range(1, 3)}
+"""Property -> seeds."""
+
+
+def dataset(kind: str, whole: Dataset, seed: int) -> Dataset:
+    """Some rows, with a property of this kind."""
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(len(whole.labels))[:ROWS]
+    inputs = whole.inputs[rows].copy()
+    values = (rng.random(ROWS) < 0.5).astype(np.int8)
+    if kind == "shift":
+        shift = 0.25 * rng.standard_normal(inputs.shape[1:])
+        inputs[values == 1] += np.asarray(shift, inputs.dtype)
+    if kind == "sex":
+        values = whole.properties["sex"][rows]
+    return Dataset(
+        name=kind,
+        kind="table",
+        inputs=inputs,
+        labels=whole.labels[rows],
+        class_names=whole.class_names,
+        properties={"p": values},
+        groups=None,
+        group_kind="",
+        checksum="0" * 64,
+    )
+
+
+def measured(world: World) -> tuple[dict[str, list[RunScores]], float]:
+    """Layer -> its scores in each run; seconds for the layers of a run."""
+    found: dict[str, list[RunScores]] = {}
+    seconds = 0.0
+    with (
+        tempfile.TemporaryDirectory() as place,
+        RunFolder.create(Path(place) / "run", world.scenario, resume=False) as folder,
+    ):
+        for cell in cells_of(world.scenario):
+            train_run(world, folder, cell.run)
+            observe_cells(world, folder, [cell])
+            trace = Trace.open(trace_folder(folder, cell))
+            started = time.process_time()
+            scores = signal_by_layer(
+                trace.view(), adversary_of(world, cell), count=len(trace), seed=Seed(cell.run)
+            )
+            seconds += time.process_time() - started
+            for layer, values in scores.items():
+                assert values is not None, "diverged"
+                found.setdefault(layer, []).append(RunScores(values, world.presence(cell)))
+    return found, seconds / RUNS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    given = parser.parse_args()
+    tune_process()
+    whole = adult.load(adult.AdultOptions(), given.data_dir, Seed(1))
+    rows = []
+    for kind, seeds in KINDS.items():
+        for seed in seeds:
+            plan = {
+                "name": "layers",
+                "seed": seed,
+                "runs": RUNS,
+                "data": {"name": "self-test"},
+                "model": {"name": "mlp", "hidden": [64, 32]},
+                "federation": {"participants": PARTICIPANTS, "rounds": 2, "lr": 0.05},
+                "audit": {"properties": ["p"], "fractions": [1.0], "rounds": ROUNDS},
+                "ledger": {"enabled": False},
+            }
+            world = World(check_scenario(plan, where="layers"), dataset(kind, whole, seed))
+            found, seconds = measured(world)
+            limits = [auc_interval(runs) for runs in found.values()]
+            texts = [f"{i.value:.3f} [{i.low:.2f}, {i.high:.2f}]" for i in limits]
+            rows.append([kind, seed, *texts, f"{seconds:.1f}"])
+            print(rows[-1], flush=True)
+    print(tabulate(rows, headers=["property", "seed", *found, "s a run"], tablefmt="github"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The order of two attacks from scores of both on the same federations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from privaudit.statistics.paired import Pair, auc_difference
+from privaudit.statistics.runs import RunScores
+
+KINDS = [True, False]
+
+
+def settings(
+    rng: np.random.Generator, *, gap: float, runs: int, of_rounds: bool
+) -> list[list[Pair]]:
+    """Two attacks that share half of their noise, at three numbers of participants."""
+
+    def pair(run: int) -> Pair:
+        rounds = 40 if of_rounds else 4
+        present = np.arange(rounds) % 2 == 0 if of_rounds else np.full(rounds, run % 2 == 0)
+        common = rng.standard_normal(rounds)
+        a, b = (common + rng.standard_normal(rounds) for _ in range(2))
+        return RunScores(a + (1 + gap) * present, present), RunScores(b + present, present)
+
+    return [[pair(run) for run in range(runs)] for _ in range(3)]
+
+
+@pytest.mark.parametrize("of_rounds", KINDS)
+def test_equal_attacks_are_not_ordered_and_unequal_ones_are(of_rounds: bool) -> None:
+    rng, n = np.random.default_rng(1), 100
+    runs = 4 if of_rounds else 16
+    equal = [auc_difference(settings(rng, gap=0, runs=runs, of_rounds=of_rounds)) for _ in range(n)]
+    wrong = sum(found is None or found.ordered for found in equal)
+    assert wrong <= n * 0.05 + 3 * np.sqrt(n * 0.05 * 0.95)
+    apart = auc_difference(settings(rng, gap=3, runs=3 * runs, of_rounds=of_rounds))
+    assert apart is not None
+    assert apart.ordered
+    assert apart.value > 0
+    assert (apart.turned.value, apart.turned.low) == (-apart.value, -apart.high)
+
+
+@pytest.mark.parametrize("of_rounds", KINDS)
+def test_too_few_runs_say_nothing(of_rounds: bool) -> None:
+    rng = np.random.default_rng(2)
+    few = settings(rng, gap=1, runs=1 if of_rounds else 3, of_rounds=of_rounds)
+    assert auc_difference(few) is None
+
+
+def test_runs_that_happen_to_agree_leave_room() -> None:
+    (pairs, *_) = settings(np.random.default_rng(3), gap=1, runs=1, of_rounds=True)
+    found = auc_difference([pairs * 3])
+    assert found is not None
+    assert found.high - found.low > 0.1
