@@ -115,7 +115,7 @@ def null_row(
         starred += bool(told(ndtr((0.5 - aucs) / design.null_error)[None]).any())
         blind += bool(told(ndtr((0.5 - aucs) / exchangeable.null_error)[None]).any())
         cell = [RunScores(run, present) for run in scores[0]]
-        limits = auc_interval(cell, tau=design.tau or 0.0)
+        limits = auc_interval(cell, tau=design.interval_tau)
         covered += limits.low <= 0.5 <= limits.high
     return starred, blind, covered
 

@@ -128,7 +128,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
     rng = Seed(first.seed).generator("permutation", *(str(part) for part in key))
     design = design_of(runs, [r.holdings for r in good]) if runs else None
     test = against_chance(runs, design, rng) if design else None
-    tau = design.tau or 0.0 if design else 0.0
+    tau = design.interval_tau if design else 0.0
     return TableCell(
         property=name,
         rule=rule,

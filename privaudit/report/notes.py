@@ -169,9 +169,10 @@ def statistics(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
         *power_note(cells),
         *pool_notes(scenario, cells),
         *([f"Failed: {failed} of {len(cells)} cells have no result at all."] if failed else []),
-        "The interval of the AUC is about this data set, dealt anew; of other data of its kind it "
-        "says less than it seems. The verdict's first cell is fixed beforehand; the highest of "
-        "several is flattered by chance, and its lower limit is corrected for that.",
+        "The interval of the AUC is about this data set, dealt anew, and not narrower than the "
+        "test; of other data of its kind it says less than it seems. The verdict's first cell is "
+        "fixed beforehand; the highest of several is flattered by chance, and its lower limit is "
+        "corrected for that.",
     ]
 
 
