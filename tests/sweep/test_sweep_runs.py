@@ -60,7 +60,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(90)
     ]
     (folder / "tiny.csv").write_text("\n".join(["age,weight,smokes,outcome", *rows, ""]))
-    (folder / "tiny.toml").write_text(SCENARIO)
+    # An absolute path, for the copies: what is resumed has its data where it had them.
+    (folder / "tiny.toml").write_text(SCENARIO.replace("tiny.csv", str(folder / "tiny.csv")))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert run_command("sweep", "tiny.toml", "--out", "out", "--workers", "1") == 0
