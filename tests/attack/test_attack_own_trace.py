@@ -147,7 +147,7 @@ def refused(place: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str:
         (["--model", MODEL, "--set", "rate=1"], "unknown option 'rate'"),
         (["--model", MODEL, "--set", "sharing_rule=largst"], "did you mean 'largest'"),
         (["--model", MODEL, "--set", "shared_fraction=0.5"], "shares everything"),
-        (["--model", MODEL, "--shadows", "1"], "--shadows: must be at least 2"),
+        (["--model", MODEL, "--shadows", "1"], "--shadows: must be 2 to"),
         (["--model", MODEL, "--seed", "-1"], "--seed"),
     ],
 )
@@ -222,7 +222,7 @@ def test_colour_images_are_attacked(tmp_path: Path, capsys: pytest.CaptureFixtur
     shape = InputShape("image", num_classes=2, height=8, width=6, in_channels=3)
     engine = Engine(build_model("cnn", {"channels": [3], "hidden": 5}, shape, Seed(1)))
     weights = engine.initial
-    facts = {"lr": LR, "batch_size": BATCH, "others": "without"}
+    facts = {"lr": LR, "batch_size": BATCH, "others": "without", "persistent": False}
     with TraceWriter(tmp_path / "trace", weights, engine.layout, about=facts) as trace:
         for present in PRESENT:
             secrets = [rng.integers(0, 2, BATCH), np.full(BATCH, int(present))]

@@ -40,9 +40,8 @@ def test_without_any_scores_the_exit_code_is_1(tmp_path: Path) -> None:
     done = run("run", *TINY, *attacks("boom", kind=kind), "--out", "run", cwd=tmp_path)
     assert done.code == 1
     assert "failed: attack 'boom' failed: SystemExit: from a plugin" in done.out
-    kept = tmp_path / "run" / "failures"
-    assert f"no cell has scores; tracebacks: {kept}" in done.err
-    (file,) = kept.rglob("*.txt")
+    assert "no cell has scores; tracebacks: run/failures" in done.err
+    (file,) = (tmp_path / "run" / "failures").rglob("*.txt")
     assert "misbehaving.py" in file.read_text()
 
 
@@ -74,7 +73,7 @@ def test_a_trace_of_the_simulator_states_every_rule(trace: Path) -> None:
     """Model included: nothing has to be said, and nothing is assumed."""
     done = attack(trace, "--attack", "linear")
     assert done.code == 0, done.err
-    said = done.out.split("who stated them: ")[1]
+    said = done.out.split("who stated them: ")[1].splitlines()[0]
     for rule in (
         "model cnn (trace)",
         "clip_norm 0.5 (trace)",
