@@ -70,8 +70,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it to work in."""
+    """A copy of it to work in, with the data where they were: a run names their place in full."""
     shutil.copytree(place, tmp_path / "copy")
+    text = SCENARIO.replace("tiny.csv", str(place / "tiny.csv"))
+    (tmp_path / "copy" / "tiny.toml").write_text(text)
     monkeypatch.chdir(tmp_path / "copy")
     return tmp_path / "copy"
 
