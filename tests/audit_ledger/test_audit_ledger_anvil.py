@@ -17,7 +17,7 @@ from anvil_node import Node
 from install_anvil import NoAnvil, install
 
 from privaudit.experiment.folder import RunFolder
-from privaudit.ledger.accounts import PASSWORD_VARIABLE, create_keystore
+from privaudit.ledger.accounts import create_keystore
 from privaudit.ledger.files import read_seal
 
 RUN = [part for value in SMALL for part in ("--set", value)]
@@ -36,12 +36,12 @@ def node() -> Iterator[Node]:
 
 
 @pytest.fixture(scope="module")
-def place(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+def place(node: Node, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("keys") / "keystore"
     node.fund(*create_keystore(folder, "secret words", cost=2).values())
-    os.environ[PASSWORD_VARIABLE] = "secret words"
-    yield ["--rpc", node.url, "--keystore", str(folder)]
-    del os.environ[PASSWORD_VARIABLE]
+    password = folder.with_name("password")
+    password.write_text("secret words\n")
+    return ["--rpc", node.url, "--keystore", str(folder), "--password-file", str(password)]
 
 
 @pytest.fixture(scope="module")
