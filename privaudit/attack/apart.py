@@ -23,7 +23,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import IO, Any
 
@@ -38,6 +39,7 @@ from privaudit.attack.scoring import (
     Hearing,
     Scores,
     called,
+    checked,
     in_step,
 )
 from privaudit.errors import MachineError
@@ -50,6 +52,9 @@ KEPT = (
     *("CUDA_", "CUBLAS_", "NVIDIA_", "ROCM_", "HIP_"),
 )
 """Beginnings of the names of environment variables that attacks are given."""
+
+LOOK = 0.5
+"""Seconds after which a wait looks whether the process is still there."""
 
 PROGRAM = """
 import os, pickle, sys
@@ -108,6 +113,7 @@ class Process:
             stdout=subprocess.PIPE,
             env=environment | {"TMPDIR": self._folder},
             cwd=self._folder,
+            start_new_session=True,  # so that what it starts ends with it
         )
         self._send((path, (*places.whole, self._folder), places.names))
 
@@ -120,18 +126,27 @@ class Process:
         self, hearings: Sequence[Hearing], views: Sequence[Iterable[Observation]]
     ) -> list[dict[str, Scores]] | tuple[str, Failure]:
         """Scores of each hearing; or, where the process ended, whose code ran, and the failure."""
-        answer = _Answer(self._output)
+        names = {w.name for hearing in hearings for w in hearing.attacks}
+        answer = _Answer(self._output, {MODEL, *names}, self._kill)
         answer.start()
         try:
-            self._send_all(hearings, views)
-            answer.join()
+            rounds = self._send_all(hearings, views)
+            while answer.is_alive():
+                answer.join(LOOK)
+                if self._process.poll() is not None:  # what it started may hold the pipe open
+                    self._kill()
+            if answer.found is not None:
+                return _scores(answer.found, hearings, rounds)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            self.end()
+            return answer.at, Failure(f"{called(answer.at)} failed: its answer is none: {error}")
         except BaseException:  # an interrupt, or a trace that cannot be read: start afresh
             self.end()
             raise
-        if answer.found is not None:
-            return answer.found
         code = self._process.wait()
         self.end()
+        if answer.wrong:
+            return answer.at, Failure(f"{called(answer.at)} failed: its answer is none")
         if -code == getattr(signal, "SIGKILL", 0):  # no code of its own ends in this way
             raise MachineError(
                 f"the process for attacks was killed from outside while {called(answer.at)} ran, "
@@ -144,21 +159,32 @@ class Process:
 
     def end(self) -> None:
         """Stop it, whatever it does."""
-        self._process.kill()
+        self._kill()
         self._process.wait()
         for stream in (self._input, self._output):
             with _no_pipe():
                 stream.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _kill(self) -> None:
+        """And what it started."""
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+
     def _send_all(
         self, hearings: Sequence[Hearing], views: Sequence[Iterable[Observation]]
-    ) -> None:
+    ) -> list[int]:
+        """How many rounds each view had."""
+        rounds = [0] * len(hearings)
         with _no_pipe():  # a process that has ended is found by its answer
             self._input.write(cloudpickle.dumps(list(hearings)))
             for observations in in_step(views):
+                rounds = [n + (o is not None) for n, o in zip(rounds, observations, strict=True)]
                 self._send([o and packed(o) for o in observations])
             self._send(None)
+        return rounds
 
     def _send(self, value: object) -> None:
         pickle.dump(value, self._input, protocol=5)
@@ -178,24 +204,48 @@ class Process:
 class _Answer(threading.Thread):
     """Reads what comes back, so that neither side waits for the other."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], names: set[str], kill: Callable[[], None]) -> None:
         super().__init__(daemon=True)
         self._stream = stream
+        self._names = names
+        self._kill = kill
         self.at = MODEL
-        self.found: list[dict[str, Scores]] | None = None
+        self.found: Any = None
+        self.wrong = False
 
     def run(self) -> None:
         """Until the scores, or the end of the process."""
-        for line in self._stream:
-            said = json.loads(line)
-            if "at" in said:
+        try:
+            for line in self._stream:
+                said = json.loads(line)
+                if "scores" in said:
+                    self.found = said["scores"]
+                    return
+                if said["at"] not in self._names:
+                    raise ValueError("not a name that is expected")
                 self.at = said["at"]
-            else:
-                self.found = [
-                    {n: Failure(**s) if isinstance(s, dict) else s for n, s in one.items()}
-                    for one in said["scores"]
-                ]
-                return
+        except (ValueError, TypeError, LookupError, RecursionError):
+            self.wrong = True  # an attack wrote here; nothing that follows can be believed
+            self._kill()
+
+
+def _scores(
+    found: Any, hearings: Sequence[Hearing], rounds: Sequence[int]
+) -> list[dict[str, Scores]]:
+    """What was asked for, in the form it was asked for, whoever wrote it.
+
+    Raises:
+        ValueError, TypeError, LookupError, AttributeError: it is not.
+    """
+    return [
+        {
+            w.name: Failure(**one[w.name])
+            if isinstance(one[w.name], dict)
+            else checked(one[w.name], count)
+            for w in hearing.attacks
+        }
+        for one, hearing, count in zip(found, hearings, rounds, strict=True)
+    ]
 
 
 class _no_pipe:  # noqa: N801

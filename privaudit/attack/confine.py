@@ -2,7 +2,7 @@
 
 On Linux with Landlock (kernel 5.13 and newer, without privileges) every other file is refused with
 ``PermissionError``: the run folder, scenarios, data sets, the user's files. The kernel then also
-refuses what belongs to other processes: memory, environment and working folder in ``/proc``.
+refuses what belongs to other processes in ``/proc``: memory, environment, command line.
 Elsewhere nothing is refused, and only what is *told* to attacks is limited.
 """
 
@@ -17,7 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LIBRARIES = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc", "/nix")
-KERNEL = ("/proc", "/sys", "/dev")
+KERNEL = (
+    *("/sys", "/dev", "/proc/self", "/proc/sys"),
+    *(f"/proc/{name}" for name in ("cpuinfo", "meminfo", "stat", "filesystems", "version")),
+)
+"""Not all of ``/proc``: the command lines of other processes say where a run lies, and its seed."""
 CODE = {".py", ".pyc", ".so", ".pyd", ".zip", ".egg", ".pth"}
 
 CREATE, ADD, RESTRICT = 444, 445, 446

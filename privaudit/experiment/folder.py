@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,7 +87,7 @@ class RunFolder:
         """The resolved scenario of this run."""
         file = self.path / "scenario.json"
         try:
-            table = json.loads(file.read_text())
+            table = parse_json(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"cannot be read: {error}", where=str(file)) from error
         return check_scenario(table, where=str(file))
@@ -117,7 +118,7 @@ class RunFolder:
         """The content of a JSON file of this run."""
         file = self.path / name
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
+            return parse_json(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"cannot be read: {error}", where=str(file)) from error
 
@@ -126,7 +127,7 @@ class RunFolder:
         file = self.path / name
         try:
             text = file.read_text(encoding="utf-8")
-            return [json.loads(line) for line in text.splitlines() if line]
+            return [parse_json(line) for line in text.splitlines() if line]
         except (OSError, ValueError) as error:
             raise UserError(
                 f"cannot be read: {error}", where=str(file), remedy="the run may not be finished"
@@ -159,3 +160,23 @@ class RunFolder:
                 where=str(self.path),
                 remedy="choose another --out",
             ) from error
+
+
+DEEPEST = 1000
+"""Python's own limit of nesting; the chain library lifts it beyond what the stack can take."""
+
+
+def parse_json(text: str) -> Any:
+    """A JSON document of a run folder, whoever wrote it.
+
+    Raises:
+        ValueError: it is none, or its values are nested too deeply.
+    """
+    before = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(min(before, DEEPEST))
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("values are nested too deeply") from error
+    finally:
+        sys.setrecursionlimit(before)

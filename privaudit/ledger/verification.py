@@ -104,7 +104,7 @@ FILE_CHECKS: tuple[tuple[str, str, Callable[[Subject], list[str]]], ...] = (
     ),
     (
         "records",
-        "every one, with its metrics, follows from plan, scores and truth",
+        "every one follows from plan, scores and truth; its metrics, where the code is the same",
         verify_records.check_records,
     ),
     (
@@ -336,8 +336,9 @@ def verdict_text(verdict: Verdict) -> str:
 
 
 FILES_AGREE = (
-    "Verified: the files agree with one another and with their hashes; ground truth, records, "
-    "metrics and layers follow from scenario, data and scores."
+    "Verified: the files agree with one another and with their hashes; ground truth and records "
+    "follow from scenario, data and scores. What the run says of itself alone (what the target "
+    "held, scores of layers, data.json, remarks, seconds) is bound by hash and not computed again."
 )
 NOT_PROVEN = (
     "Not proven: that a number is true. The ledger shows who said what and when; it saw hashes, "
@@ -374,7 +375,8 @@ def conclusion(verdict: Verdict) -> str:
     if verdict.head:
         return (
             "Verified against the head you kept. Proven: plan, results, order, rewards and every "
-            "file of the run are those the head was noted for; nothing was changed since it was. "
+            "file of the run are those the head was noted for; nothing was changed since it was, "
+            "but perhaps how long the ledger took (ledger/timings.jsonl). "
             "Not proven: who made the run, or when before you got the head: the keys of an "
             "embedded chain follow from the seed, so anybody can compute them and its times are "
             f"whatever its writer said. {NOT_PROVEN} {LEAKS}"

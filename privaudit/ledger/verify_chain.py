@@ -111,7 +111,9 @@ def check_chain(subject: LedgerSubject) -> list[str]:
     """The chain is the sealed one; on a node, every receipt of the journal is the chain's."""
     chain, wrong = subject.ledger.chain, []
     _, facts = read_seal(subject.run.folder)
+    pins = subject.ledger.journal.pins()  # checked against chain and code when it was opened
     found = {"chain_id": chain.chain_id, "contract": subject.ledger.address}
+    found |= {name: pins.get(name) for name in ("kind", "genesis", "code_hash")}
     if chain.instant:
         root = chain.state_root()
         found["state_root"] = root.hex() if root else None

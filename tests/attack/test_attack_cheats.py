@@ -28,7 +28,7 @@ from privaudit.randomness import Seed
 from privaudit.scenario.load import load_scenario
 
 PLUGINS = Path(__file__).resolve().parents[1] / "support" / "plugins"
-CHEATS = ("peek", "guess", "frames", "collector", "files", "memory")
+CHEATS = ("peek", "guess", "frames", "collector", "files", "memory", "commands")
 LOOK_AROUND = ("frames", "collector", "files")
 RUNS, ROUNDS = 3, 40
 SCENARIO = f"""

@@ -195,3 +195,14 @@ def test_killed_from_outside_it_is_no_failure_of_the_attack(world: AuditedWorld)
     assert raised.value.fewer_workers
     (found,) = scored(world, (wanted("honest"),))
     assert_scores(found["honest"])
+
+
+@pytest.mark.parametrize("kind", ["garbage", "null", "forged", "too few", "forks"])
+def test_who_writes_between_the_answers_or_leaves_processes_behind_is_named(
+    world: AuditedWorld, kind: str
+) -> None:
+    (found,) = scored(world, (wanted("boom", kind=kind), wanted("honest")))
+    failure = found["boom"]
+    assert isinstance(failure, Failure)
+    assert failure.reason.startswith("attack 'boom' failed: ")
+    assert_scores(found["honest"])

@@ -110,3 +110,18 @@ def test_a_damaged_scenario_is_named(tmp_path: Path) -> None:
     (tmp_path / "scenario.json").write_text(json.dumps({"name": "x"}))
     with pytest.raises(UserError, match=r"scenario\.json: 'audit' is missing"):
         RunFolder.open(tmp_path).scenario()
+
+
+def test_nesting_too_deep_for_the_stack_is_one_line(tmp_path: Path) -> None:
+    """The chain library lifts Python's own limit; the process would crash."""
+    import sys
+
+    folder, before = RunFolder(tmp_path), sys.getrecursionlimit()
+    folder.file("plan.json").write_text("[" * 100_000)
+    sys.setrecursionlimit(100_000)
+    try:
+        with pytest.raises(UserError, match="nested too deeply"):
+            folder.read_json("plan.json")
+        assert sys.getrecursionlimit() == 100_000
+    finally:
+        sys.setrecursionlimit(before)

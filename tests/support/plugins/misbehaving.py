@@ -6,11 +6,22 @@ import builtins
 import ctypes
 import os
 import signal
+import stat
+import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from privaudit.attack.protocol import Attack
+
+WRITTEN = {
+    "garbage": b"hello\n",
+    "null": b'{"at": null}\n[1]\n',
+    "forged": b'{"scores": [{"boom": [NaN], "honest": [9]}]}\n',
+    "too few": b'{"scores": []}\n',
+}
+"""What is written between the answers of the process, by its kind."""
 
 
 class Nameless(Exception):  # noqa: N818
@@ -88,6 +99,16 @@ class Boom(Honest):
             ctypes.string_at(0)
         if self.kind == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.kind == "forks":  # what it leaves behind holds every pipe
+            if os.fork() == 0:
+                time.sleep(600)
+            os._exit(3)
+        if self.kind in WRITTEN:
+            for number in range(3, 256):
+                with suppress(OSError):
+                    if stat.S_ISFIFO(os.fstat(number).st_mode):
+                        os.write(number, WRITTEN[self.kind])
+            return np.zeros(n)
         if self.kind == "recursion":
             return self.end()
         if self.kind == "closes everything":
