@@ -7,6 +7,7 @@ from pathlib import Path
 
 from privaudit.evaluation.cells import TableCell
 from privaudit.report.published import published_gaps
+from privaudit.report.troubles import of_the_property
 from privaudit.scenario.schema import Scenario
 from privaudit.statistics.pools import chance_auc
 from privaudit.statistics.runs import Unit
@@ -29,6 +30,11 @@ def footnotes(
         f"Auxiliary data of the adversary: {_auxiliary(scenario)}.",
         *power_note(cells),
         *pool_notes(scenario, cells),
+        *(
+            f"No leak of '{name}' is claimed, starred or not: {text}."
+            for name in audit.properties
+            for text in of_the_property(name, [cell for cell in cells if cell.property == name])
+        ),
         *(f"Model: {remark}." for remark in remarks),
     ]
     return notes + published_notes(scenario, cells)
@@ -42,7 +48,8 @@ def reading(scenario: Scenario) -> list[str]:
         "runs of this data set, dealt anew; a blind guess has 0.50. "
         f"Runs: {scenario.runs}, of {audit.rounds} audited rounds each.",
         "* = told from chance: above 0.50 at a false discovery rate of 5 % over the table "
-        "(the larger p of permutation and pool test, Benjamini-Hochberg).",
+        "(the larger p of permutation and pool test, Benjamini-Hochberg). With few runs the "
+        "interval may reach 0.50 beside a star: it is over runs, the test over rounds and records.",
     ]
 
 

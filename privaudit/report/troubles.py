@@ -19,7 +19,7 @@ def troubles(
     name: str, cells: Sequence[TableCell], training: Sequence[dict[str, Any]]
 ) -> list[str]:
     """For one property, in words; empty where nothing is in the way."""
-    return [*_diverged(training), *_of_the_property(name, cells), *_silence(cells)]
+    return [*_diverged(training), *of_the_property(name, cells), *_silence(cells)]
 
 
 def _diverged(training: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -46,7 +46,8 @@ def _alive(row: dict[str, Any]) -> bool:
     return all(loss is not None and isfinite(loss) and loss < EXPLODED for loss in losses)
 
 
-def _of_the_property(name: str, cells: Sequence[TableCell]) -> Iterator[str]:
+def of_the_property(name: str, cells: Sequence[TableCell]) -> Iterator[str]:
+    """What of the property itself is in the way."""
     held = next((cell.holdings for cell in cells if cell.holdings is not None), None)
     if held is None:
         return
