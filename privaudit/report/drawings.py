@@ -81,8 +81,8 @@ def _layer_text(layers: Sequence[LayerCell]) -> str:
     first = layers[0]
     return (
         f"K = {first.participants}, {100 * first.shared:g} % of the parameters shared. Input at "
-        "the top; bars are 95 % intervals over runs, filled and blue where told (starred); the dashed "
-        "line is a blind guess."
+        "the top; bars are 95 % intervals over runs, filled and blue where told (starred); dashed: "
+        "a blind guess."
     )
 
 
