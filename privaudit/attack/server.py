@@ -36,7 +36,7 @@ def serve(requests: IO[bytes]) -> None:
     while True:
         try:
             hearings: list[Hearing] = pickle.load(requests)
-        except EOFError:
+        except (EOFError, pickle.UnpicklingError):  # the other end is gone, perhaps in mid-sentence
             os.chdir("/")
             shutil.rmtree(own_folder, ignore_errors=True)
             return
@@ -58,8 +58,15 @@ def _die_with_parent() -> None:
 
 
 def _rounds(requests: IO[bytes]) -> Iterator[Sequence[Observation | None]]:
-    while (observations := pickle.load(requests)) is not None:
+    while (observations := _next(requests)) is not None:
         yield [o and unpacked(o) for o in observations]
+
+
+def _next(requests: IO[bytes]) -> Any:
+    try:
+        return pickle.load(requests)
+    except (EOFError, pickle.UnpicklingError):
+        os._exit(0)  # the other end is gone, perhaps in mid-sentence: there is nobody to tell
 
 
 def _plain(scores: dict[str, Scores]) -> dict[str, Any]:

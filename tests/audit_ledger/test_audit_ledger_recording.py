@@ -10,11 +10,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ledger_runs import SMALL, small_scenario
 
 from privaudit import audit
+from privaudit.attack.scoring import Failure
 from privaudit.audit import Silent, run_audit
 from privaudit.errors import UserError
 from privaudit.experiment import tasks
@@ -306,10 +308,11 @@ def test_a_failed_cell_is_on_the_ledger_as_failed_and_its_clients_are_paid(
 ) -> None:
     original = tasks.attack_cells
 
-    def broken(world: World, folder: RunFolder, cells: Sequence[Cell]) -> dict[Cell, Exception]:
-        whole = [cell for cell in cells if cell.fraction == 1]
-        failed = {cell: RuntimeError("no luck") for cell in cells if cell.fraction < 1}
-        return original(world, folder, whole) | failed
+    def broken(world: World, folder: RunFolder, cells: Sequence[Cell]) -> dict[Cell, Any]:
+        return {
+            cell: dict.fromkeys(found, Failure("no luck")) if cell.fraction < 1 else found
+            for cell, found in original(world, folder, cells).items()
+        }
 
     monkeypatch.setattr(tasks, "attack_cells", broken)
     folder = run_audit(small_scenario(), tmp_path / "run", workers=1)
@@ -324,26 +327,24 @@ def test_a_failed_cell_is_on_the_ledger_as_failed_and_its_clients_are_paid(
 def test_a_cell_that_succeeds_on_resume_is_added_unless_results_are_recorded(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(world: World, folder: RunFolder, cells: Sequence[Cell]) -> None:
-        observe(world, folder, [cell for cell in cells if cell.fraction == 1])
-        if cells[0].fraction < 1:
-            raise RuntimeError("no luck")
+    def broken(*_: object) -> None:
+        raise RuntimeError("no luck")
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    observe = tasks.observe_cells
     out = tmp_path / "run"
     with monkeypatch.context() as patched:
         patched.setattr(tasks, "observe_cells", broken)
         patched.setattr(audit, step, interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_audit(small_scenario(), out, workers=1)
-    assert len(read_book(RunFolder(out))) == 3
+    trained = len(read_book(RunFolder(out)))
     run_audit(small_scenario(), out, workers=1, resume=True)
     labels = [page.label for page in read_book(RunFolder(out))]
-    added = ["audit/run-0/bold_largest_0.5_k5"] if step == "_records" else []
-    assert labels[2:] == ["audit/run-0/bold_all_1_k5", *added]
+    both = ["audit/run-0/bold_largest_0.5_k5", "audit/run-0/bold_all_1_k5"]
+    added = both if step == "_records" else []
+    assert labels[trained:] == added
     failures = [r.status for r in Subject(RunFolder(out)).records]
     assert failures.count("failed") == (0 if added else 2)  # a group fails as a whole
     assert verify_run(out).holds

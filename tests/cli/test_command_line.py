@@ -130,7 +130,9 @@ def test_run_prints_the_table_and_where_the_report_lies(finished: Done) -> None:
     rows = [line.split("|")[1:-1] for line in lines if line.startswith("| bold")]
     assert [row[1].strip() for row in rows] == ["melis-rf", "linear"]
     assert all(re.fullmatch(r" \d\.\d\d \[\d\.\d\d, \d\.\d\d\]\*? +", row[4]) for row in rows)
-    assert lines[-1] == f"report: {finished.path / 'report' / 'index.html'}"
+    assert f"report: {finished.path / 'report' / 'index.html'}" in lines
+    assert re.fullmatch("head:   [0-9a-f]{64}", lines[-2])
+    assert lines[-1].startswith("Keep the head elsewhere")
     assert (finished.path / "report" / "index.html").is_file()
 
 

@@ -106,10 +106,14 @@ def test_workers_inherit_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_left_when_the_block_ends(tmp_path: Path) -> None:
-    with Local() as fresh:
-        begun = fresh.each(odd_tasks.sleep, tmp_path, [1, 2], workers=2)
-        with pytest.raises(KeyboardInterrupt):
-            _interrupt_when(tmp_path, 2, lambda: next(begun))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # under nohup it is ignored
+    try:
+        with Local() as fresh:
+            begun = fresh.each(odd_tasks.sleep, tmp_path, [1, 2], workers=2)
+            with pytest.raises(KeyboardInterrupt):
+                _interrupt_when(tmp_path, 2, lambda: next(begun))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not any(alive(int(file.name)) for file in tmp_path.iterdir())
 
 

@@ -166,7 +166,7 @@ def test_colour_pictures_that_are_not_square(tmp_path: Path) -> None:
     )
     [row] = result.table().to_dict("records")
     assert row["failed_runs"] == 0
-    assert row["auc"] > 0.8
+    assert row["auc"] > 0.6
     image = json.loads((result.path / "data.json").read_text())["columns"][0]
     assert (image["role"], image["detail"]) == ("image", "[N, 9, 6, 3]")
 

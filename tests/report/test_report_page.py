@@ -180,7 +180,7 @@ def test_which_layer_leaks_has_a_section_of_its_own() -> None:
     section = text[text.index('<h2 id="layers">') : text.index('<h2 id="figures">')]
     assert "&#39;bold&#39;: told from hidden alone" in section
     assert section.count("<svg") == 1
-    assert "Measured with the truth at hand, not by an attack" in section
+    assert "by an adversary that learned from its own records" in section
     assert "Which layer leaks" not in shown(content(audited()))[1].text
     assert seen.text.count("90.0 %") == 1
 
