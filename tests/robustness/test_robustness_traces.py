@@ -41,8 +41,9 @@ for name in sys.argv[3:]:
         except Exception:
             traceback.print_exc()
     told[name] = [code, out.getvalue(), errors.getvalue()]
-own, started = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
-use = max(resource.getrusage(who).ru_maxrss for who in (own, started))
+# Not ru_maxrss for its own: that begins with what the process held that started it.
+own = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+use = max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 print(json.dumps([told, 1024 * use]))
 """
 
@@ -57,7 +58,7 @@ def base(path: Path) -> None:
     model, rng = Dense(), np.random.default_rng(3)
     layout = Layout.of([(name, p.shape) for name, p in model.named_parameters()])
     weights = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
-    about = {"lr": 0.1, "batch_size": 8}
+    about = {"lr": 0.1, "batch_size": 8, "persistent": False}
     writer = TraceWriter(path, weights, layout, about=about)
     for _ in range(ROUNDS):
         mean, own = (torch.tensor(rng.normal(size=layout.size) / 50).float() for _ in "ab")
@@ -75,7 +76,7 @@ def manifest(**changes: Any) -> Change:
 
 
 def about(**changes: Any) -> Change:
-    return manifest(about={"lr": 0.1, "batch_size": 8} | changes)
+    return manifest(about={"lr": 0.1, "batch_size": 8, "persistent": False} | changes)
 
 
 def facts(**changes: Any) -> Change:
