@@ -135,14 +135,16 @@ class Process:
                 answer.join(LOOK)
                 if self._process.poll() is not None:  # what it started may hold the pipe open
                     self._kill()
-            if answer.found is not None:
-                return _scores(answer.found, hearings, rounds)
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            self.end()
-            return answer.at, Failure(f"{called(answer.at)} failed: its answer is none: {error}")
         except BaseException:  # an interrupt, or a trace that cannot be read: start afresh
             self.end()
             raise
+        if answer.found is not None:
+            try:
+                return _scores(answer.found, hearings, rounds)
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                self.end()
+                reason = f"{called(answer.at)} failed: its answer is none: {error}"
+                return answer.at, Failure(reason)
         code = self._process.wait()
         self.end()
         if answer.wrong:

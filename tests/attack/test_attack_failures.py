@@ -14,7 +14,8 @@ from privaudit.attack import apart
 from privaudit.attack.apart import score_apart
 from privaudit.attack.scoring import Failure, Hearing, Scores, Wanted
 from privaudit.engine.engine import Engine
-from privaudit.errors import MachineError
+from privaudit.errors import MachineError, UserError
+from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
 PLUGINS = Path(__file__).resolve().parents[1] / "support" / "plugins"
@@ -206,3 +207,12 @@ def test_who_writes_between_the_answers_or_leaves_processes_behind_is_named(
     assert isinstance(failure, Failure)
     assert failure.reason.startswith("attack 'boom' failed: ")
     assert_scores(found["honest"])
+
+
+def test_a_trace_that_cannot_be_read_is_no_failure_of_an_attack(world: AuditedWorld) -> None:
+    def torn() -> Iterator[Observation]:
+        yield next(iter(world.trace.view()))
+        raise UserError("round 1 cannot be read")
+
+    with pytest.raises(UserError, match="round 1 cannot be read"):
+        score_apart([Hearing(world.adversary, (wanted("honest"),))], [torn()])
