@@ -22,7 +22,7 @@ from privaudit.randomness import Seed
 
 
 class Attack(ABC):
-    """Tells from observations in which rounds the target's records had a property.
+    """Answers the question of a game from what an adversary observes.
 
     A subclass sets the class attributes, takes ``seed`` and its options as keyword arguments, and
     registers in the entry-point group ``privaudit.attacks``.
@@ -30,15 +30,39 @@ class Attack(ABC):
     Attributes:
         name: what a scenario calls it.
         source: where the method was published, or what is new.
+        game: whose question it answers.
         view: the least the attack needs to see.
     """
 
     name: ClassVar[str]
     source: ClassVar[str]
+    game: ClassVar[str]
     view: ClassVar[type[ParticipantView]] = ParticipantView
 
     def __init__(self, *, seed: Seed) -> None:
         self.seed = seed
+
+    @abstractmethod
+    def listen(self, observation: Observation, given: Any) -> None:
+        """Take in one round, with what the game gives an adversary besides."""
+
+    @abstractmethod
+    def answer(self) -> np.ndarray:
+        """Float64 scores, one per unit of the game, in order: higher = more likely."""
+
+
+class PropertyAttack(Attack):
+    """Tells from observations in which rounds the target's records had a property."""
+
+    game = "property"
+
+    def listen(self, observation: Observation, given: Adversary) -> None:
+        """One round with the adversary's shadows of it."""
+        self.partial_fit(observation, given.shadow(observation), given.layout)
+
+    def answer(self) -> np.ndarray:
+        """[T], one per round."""
+        return self.score()
 
     @abstractmethod
     def partial_fit(self, observation: Observation, shadow: ShadowRound, layout: Layout) -> Self:

@@ -41,6 +41,9 @@ class Rules(Options):
     local_steps: int = Field(
         1, ge=1, le=10**5, description="batches per client and round, 1 to 100,000"
     )
+    local_epochs: int | None = Field(
+        None, ge=1, le=10**5, description="passes over its records per client and round, if whole"
+    )
     lr: float = Field(gt=0, allow_inf_nan=False, description="of the clients' SGD, above 0")
     momentum: float = Field(0.0, ge=0, lt=1, description="of the clients' SGD, in [0, 1)")
     sharing_rule: str = Field("all", description="which coordinates of a delta are shared")

@@ -1,0 +1,139 @@
+"""What an attack on membership is given, and what it answers: was this record trained on?
+
+The adversary holds *candidates*: records of which it wants to know whether some honest client (to a
+server: the target) trained on them. It also has records of its own, and knows the rules.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from privaudit.attack.protocol import Attack
+from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.layout import Layout
+from privaudit.observation.rules import Rules
+from privaudit.observation.views import Observation
+from privaudit.randomness import Seed
+
+MOST_NUMBERS = 1 << 24
+"""Of gradients of single records that are in memory at once: 64 MB."""
+
+
+class _Round:
+    """What several attacks ask of the latest round is computed once."""
+
+    def __init__(self) -> None:
+        self.number = -1
+        self.before: Tensor | None = None
+        self.known: dict[str, Tensor] = {}
+
+    def at(self, observation: Observation) -> dict[str, Tensor]:
+        same = self.before is not None and torch.equal(self.before, observation.before)
+        if not same or self.number != observation.round:
+            self.number, self.before, self.known = observation.round, observation.before, {}
+        return self.known
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Everything an attack on membership is given besides the observations.
+
+    Attributes:
+        engine: the model of the federation.
+        samples: the N candidates.
+        own: the adversary's own records, none of them a candidate.
+        rules: of the federation.
+        seed: the adversary's stream.
+    """
+
+    engine: Engine
+    samples: Samples
+    own: Samples
+    rules: Rules
+    seed: Seed
+    _round: _Round = field(default_factory=_Round, repr=False)
+
+    @property
+    def layout(self) -> Layout:
+        """How the parameters lie in the vectors."""
+        return self.engine.layout
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def instead(self, samples: Samples) -> Candidates:
+        """The same adversary, who asks about other records."""
+        return replace(self, samples=samples, _round=_Round())
+
+    def watched(self, observation: Observation) -> Tensor:
+        """[P] the parameters that tell most of a round.
+
+        To a server those of the target's own model after its training, to a participant the global
+        ones after the round.
+        """
+        if observation.target is None:
+            return observation.after
+        own = observation.client_deltas.get(observation.target)
+        return observation.after if own is None else observation.before + own
+
+    def log_odds(self, observation: Observation) -> Tensor:
+        """[N] log(p / (1 - p)) of each candidate's label at the watched parameters."""
+        known = self._round.at(observation)
+        if "log_odds" not in known:
+            known["log_odds"] = self.log_odds_at(self.watched(observation))
+        return known["log_odds"]
+
+    def log_odds_at(self, parameters: Tensor) -> Tensor:
+        """[N] the same at any parameters [P]."""
+        return self.engine.log_odds(parameters, self.samples)
+
+    def cosines(self, observation: Observation) -> Tensor:
+        """[N] cosine of the observed signal with the step that each candidate alone would take.
+
+        The step is taken from the parameters before the round, and shared as the rules say.
+        """
+        known = self._round.at(observation)
+        if "cosines" not in known:
+            known["cosines"] = self._cosines(observation)
+        return known["cosines"]
+
+    def _cosines(self, observation: Observation) -> Tensor:
+        signal = observation.signal.double()
+        seen = signal != 0 if self.rules.shared_fraction < 1 else None
+        found = []
+        chunk = max(1, MOST_NUMBERS // self.layout.size)
+        for start in range(0, len(self), chunk):
+            single = [np.array([i]) for i in range(start, min(start + chunk, len(self)))]
+            seed = self.seed.child("gradients", observation.round, start)
+            steps = self.engine.gradients(observation.before, self.samples, single, seed).neg_()
+            if seen is not None:
+                steps.mul_(seen)
+            steps = steps.double()
+            norms = torch.linalg.vector_norm(steps, dim=1).clamp_min(torch.finfo(torch.float32).tiny)
+            found.append(steps @ signal / norms)
+        length = torch.linalg.vector_norm(signal).clamp_min(torch.finfo(torch.float32).tiny)
+        return torch.cat(found) / length
+
+
+class MembershipAttack(Attack):
+    """Tells from observations which of the candidates were trained on.
+
+    A subclass sets the class attributes, takes ``seed`` and its options as keyword arguments, and
+    registers in the entry-point group ``privaudit.attacks``.
+    """
+
+    game: ClassVar[str] = "membership"
+
+    @abstractmethod
+    def listen(self, observation: Observation, given: Candidates) -> None:
+        """Take in one round. Called once per round, in order. Must not change its arguments."""
+
+    @abstractmethod
+    def answer(self) -> np.ndarray:
+        """[N] float64, one per candidate: higher = more likely trained on."""
