@@ -2,7 +2,7 @@
 
 scenario -> data -> federation -> trace -> attack -> scores + truth -> records -> report
 
-Every stage leaves its results in the run folder (:mod:`privaudit.experiment.folder`), so each can
+Every stage leaves its results in the run folder (:mod:`privaudit.custody.folder`), so each can
 be run again from what the one before left, and an interrupted run goes on where it stopped.
 """
 
@@ -15,33 +15,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from privaudit.custody.folder import REMARKS, RunFolder
+from privaudit.custody.manifest import has_manifest, is_sealed, write_manifest
+from privaudit.custody.plan import Plan, keep_plan, make_plan
 from privaudit.errors import UserError
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.layers import LAYERS, measure_layers
 from privaudit.evaluation.records import Record
 from privaudit.experiment import tasks
-from privaudit.experiment.cells import Cell, cells_of, groups_of
 from privaudit.experiment.data_sheet import DATA, describe_data
 from privaudit.experiment.executors.here import Here
 from privaudit.experiment.executors.local import Local
 from privaudit.experiment.executors.protocol import Executor
-from privaudit.experiment.folder import REMARKS, RunFolder
 from privaudit.experiment.holdings import holdings_of
-from privaudit.experiment.plan import Plan, keep_plan, make_plan
 from privaudit.experiment.tasks import Job, Outcome, default_workers, scores_file
 from privaudit.experiment.training import trained_parameters
 from privaudit.experiment.world import World, load_world
-from privaudit.ledger.files import has_manifest, is_sealed, write_manifest
 from privaudit.ledger.none import WithoutLedger, without_ledger
 from privaudit.ledger.place import Place
 from privaudit.memory import check_memory
 from privaudit.report.write import write_report
+from privaudit.scenario.grid import Cell, cells_of, groups_of
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
 from privaudit.scenario.write import resolved_toml
 
 if TYPE_CHECKING:
-    from privaudit.ledger.accounts import Accounts
+    from privaudit.chain.accounts import Accounts
     from privaudit.ledger.recording import RunLedger
 
 T = TypeVar("T")

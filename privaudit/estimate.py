@@ -13,9 +13,9 @@ import numpy as np
 from privaudit.audit import number_of_workers
 from privaudit.data.files import default_data_dir
 from privaudit.engine.process import tune_process
-from privaudit.experiment.cells import Cell, cells_for_layers, cells_of, groups_of
 from privaudit.experiment.world import World, check_world, load_world
 from privaudit.observation.vectors import PRECISIONS, SPARSE_BELOW
+from privaudit.scenario.grid import Cell, cells_for_layers, cells_of, groups_of
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
 from privaudit.trial import Costs, Range, cell_costs, peak_memory, time_range

@@ -12,10 +12,10 @@ import numpy as np
 from privaudit.attack.protocol import make_attack
 from privaudit.attack.registry import load_attack
 from privaudit.experiment.attacking import adversary_of
-from privaudit.experiment.cells import Cell
 from privaudit.experiment.world import World
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.observation.views import Observation
+from privaudit.scenario.grid import Cell
 from privaudit.statistics.runs import FloatArray
 
 REPEATS = 3

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from privaudit.attack.scoring import MODEL, Failure, failure_of
+from privaudit.custody.folder import RunFolder, trace_folder
+from privaudit.custody.plan import Plan, make_plan, refuse_changes
 from privaudit.data.files import default_data_dir
 from privaudit.engine.process import tune_process
 from privaudit.errors import MachineError, UserError
 from privaudit.experiment.attacking import attack_cells
-from privaudit.experiment.cells import Cell, cells_for_layers, trace_folder
 from privaudit.experiment.executors.protocol import Executor, Vanished
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.observing import keep_evidence, observe_cells
-from privaudit.experiment.plan import Plan, make_plan, refuse_changes
 from privaudit.experiment.training import time_rounds, train_run
 from privaudit.experiment.world import World, check_world, load_world
+from privaudit.scenario.grid import Cell, cells_for_layers
 from privaudit.scenario.schema import Scenario
 
 OF_THE_MACHINE = (OSError, MemoryError)

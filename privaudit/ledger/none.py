@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from privaudit.experiment.folder import RunFolder
-from privaudit.ledger.files import write_seal
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import write_seal
 
 if TYPE_CHECKING:
     from privaudit.audit import Progress

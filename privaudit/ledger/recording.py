@@ -13,14 +13,17 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
+from privaudit.chain.accounts import Accounts
+from privaudit.chain.client import LedgerClient, Settlement
+from privaudit.chain.hashes import MerkleTree
+from privaudit.chain.opening import open_ledger
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import file_sha256, manifest_sha256, read_manifest, write_seal
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import table_cells
 from privaudit.evaluation.records import parse_records
-from privaudit.experiment.cells import cells_of
-from privaudit.experiment.folder import RunFolder
-from privaudit.ledger.accounts import Accounts
+from privaudit.federation.rewards import round_budget
 from privaudit.ledger.book import BOOK, Page, expected_labels, pages, read_book
-from privaudit.ledger.client import LedgerClient, Settlement
 from privaudit.ledger.commitments import (
     add_rewards,
     commitment_leaves,
@@ -38,11 +41,8 @@ from privaudit.ledger.entries import (
     files_entry,
     plan_hash,
 )
-from privaudit.ledger.files import file_sha256, manifest_sha256, read_manifest, write_seal
-from privaudit.ledger.hashes import MerkleTree
-from privaudit.ledger.opening import open_ledger
 from privaudit.ledger.place import Place
-from privaudit.ledger.rewards import round_budget
+from privaudit.scenario.grid import cells_of
 from privaudit.scenario.schema import Scenario
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError, unknown_name
 from privaudit.evaluation.cells import TableCell
-from privaudit.experiment.folder import RunFolder
 from privaudit.report.content import Content, read_content
 from privaudit.report.layers import layer_rows
 from privaudit.report.notes import footnotes

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from privaudit.custody.folder import REMARKS, RunFolder
+from privaudit.custody.plan import PLAN
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.layers import read_layers
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.data_sheet import DATA
-from privaudit.experiment.folder import REMARKS, RunFolder
-from privaudit.experiment.plan import PLAN
 from privaudit.experiment.training import training_rows
 from privaudit.ledger.book import Page, read_book
 from privaudit.ledger.entries import AUDITS, plan_file, plan_hash

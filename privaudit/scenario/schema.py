@@ -22,11 +22,11 @@ from pydantic import (
 )
 
 from privaudit.attack.adversary import MOST_SHADOWS
+from privaudit.defences.sharing import Sharing
+from privaudit.defences.transforms import Transforms
 from privaudit.federation.partition import PartitionPlan
+from privaudit.federation.rewards import check_budget, rule_named
 from privaudit.federation.schedule import Others, Schedule
-from privaudit.federation.sharing import Sharing
-from privaudit.federation.transforms import Transforms
-from privaudit.ledger.rewards import check_budget, rule_named
 from privaudit.observation.rules import MOST_RECORDS
 
 
@@ -296,7 +296,7 @@ class LedgerSection(Section):
 
     Attributes:
         enabled: keep a reward ledger in the run folder, or on the chain of ``--rpc``.
-        reward: ``equal``, ``samples`` or ``contribution`` (:mod:`privaudit.ledger.rewards`).
+        reward: ``equal``, ``samples`` or ``contribution`` (:mod:`privaudit.federation.rewards`).
         budget: wei a federated round may pay; null = 200,000 for each client of its cohort.
         salted: hide the names of the properties on the ledger behind a salt kept in the run folder.
     """

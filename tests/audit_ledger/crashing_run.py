@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from ledger_runs import small_scenario
 
 from privaudit import audit
+from privaudit.chain.client import LedgerClient
 from privaudit.ledger import recording
-from privaudit.ledger.client import LedgerClient
 
 
 def deadly(original: Callable[..., Any], calls: int) -> Callable[..., Any]:

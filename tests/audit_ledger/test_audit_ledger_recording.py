@@ -18,24 +18,24 @@ from ledger_runs import SMALL, small_scenario
 from privaudit import audit
 from privaudit.attack.scoring import Failure
 from privaudit.audit import Silent, run_audit
+from privaudit.chain.opening import open_ledger, view_ledger
+from privaudit.custody.evidence import RoundEvidence
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import all_files, read_seal
 from privaudit.errors import UserError
 from privaudit.experiment import tasks
-from privaudit.experiment.cells import Cell
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.world import World
+from privaudit.federation.rewards import Delivery
 from privaudit.ledger.book import read_book
 from privaudit.ledger.entries import entries_of, files_entry, metric_codes, plan_hash, property_id
-from privaudit.ledger.evidence import RoundEvidence
-from privaudit.ledger.files import all_files, read_seal
-from privaudit.ledger.opening import open_ledger, view_ledger
 from privaudit.ledger.place import Place
 from privaudit.ledger.recording import CLAIMS, RunLedger, keep_ledger, whole_budget
-from privaudit.ledger.rewards import Delivery
 from privaudit.ledger.statement import read_statement
-from privaudit.ledger.verification import verify_run
-from privaudit.ledger.verify_chain import LedgerSubject, check_money, check_plan, check_rounds
-from privaudit.ledger.verify_files import Subject, check_book
+from privaudit.scenario.grid import Cell
 from privaudit.scenario.load import load_scenario
+from privaudit.verify.files import Subject, check_book
+from privaudit.verify.ledger import LedgerSubject, check_money, check_plan, check_rounds
+from privaudit.verify.run import verify_run
 
 CRASHES = (
     "open_round:2",  # between two rounds of training

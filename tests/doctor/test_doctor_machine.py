@@ -239,7 +239,7 @@ def test_a_url_that_is_none() -> None:
 
 
 def test_a_node_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from privaudit.ledger import transport
+    from privaudit.chain import transport
 
     block = {"number": "0x10", "hash": "0x" + "ab" * 32, "timestamp": "0x1"}
     answers = {"eth_chainId": "0x7a69", "eth_getBlockByNumber": block}
@@ -251,7 +251,7 @@ def test_a_node_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_node_that_answers_nonsense(monkeypatch: pytest.MonkeyPatch) -> None:
-    from privaudit.ledger import transport
+    from privaudit.chain import transport
 
     monkeypatch.setattr(transport.Transport, "request", lambda self, method, *parameters: "hm")
     assert only(places.node("http://localhost")).status == "problem"

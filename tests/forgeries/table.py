@@ -18,17 +18,17 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from privaudit.audit import Silent
+from privaudit.chain.accounts import Accounts
+from privaudit.chain.opening import open_ledger
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import read_seal, write_manifest, write_seal
+from privaudit.custody.plan import PLAN, read_plan
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.records import parse_records
-from privaudit.experiment.cells import cells_of
-from privaudit.experiment.folder import RunFolder
-from privaudit.experiment.plan import PLAN, read_plan
-from privaudit.ledger.accounts import Accounts
-from privaudit.ledger.files import read_seal, write_manifest, write_seal
-from privaudit.ledger.opening import open_ledger
 from privaudit.ledger.place import Place
 from privaudit.ledger.recording import keep_ledger
 from privaudit.report.write import write_report
+from privaudit.scenario.grid import cells_of
 
 RECORDS = "records.jsonl"
 BOLD, ITALIC = "run-0/bold_all_1_k5", "run-0/italic_all_1_k5"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from privaudit.defences.sharing import Sharing
 from privaudit.engine.layout import Layout
-from privaudit.federation.sharing import Sharing
 from privaudit.randomness import Seed
 
 

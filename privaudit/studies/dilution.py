@@ -18,10 +18,10 @@ from typing import Any, Literal
 import numpy as np
 
 from privaudit.audit import Progress, run_audits
+from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.executors.protocol import Executor
-from privaudit.experiment.folder import RunFolder
 from privaudit.randomness import Seed
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import Scenario
