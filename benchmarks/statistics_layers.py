@@ -21,16 +21,15 @@ from privaudit.data import adult
 from privaudit.data.dataset import Dataset
 from privaudit.engine.process import tune_process
 from privaudit.evaluation.layers import signal_by_layer
-from privaudit.experiment.attacking import adversary_of
-from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.training import train_run
-from privaudit.experiment.world import World
+from privaudit.games.property import adversary_of, observe_cells
 from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import check_scenario
 from privaudit.statistics.intervals import auc_interval
 from privaudit.statistics.runs import RunScores
+from privaudit.world import World
 
 ROWS, PARTICIPANTS, ROUNDS, RUNS = 2000, 5, 40, 3
 KINDS = {"coin": range(1, 6), "shift": range(1, 3), "sex": range(1, 3)}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from privaudit.custody.folder import REMARKS, RunFolder
 from privaudit.custody.manifest import has_manifest, is_sealed, write_manifest
+from privaudit.custody.models import trained_parameters
 from privaudit.custody.plan import Plan, keep_plan, make_plan
 from privaudit.errors import UserError
 from privaudit.evaluation.judge import judge
@@ -29,8 +30,6 @@ from privaudit.experiment.executors.local import Local
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.holdings import holdings_of
 from privaudit.experiment.tasks import Job, Outcome, default_workers, scores_file
-from privaudit.experiment.training import trained_parameters
-from privaudit.experiment.world import World, load_world
 from privaudit.ledger.none import WithoutLedger, without_ledger
 from privaudit.ledger.place import Place
 from privaudit.memory import check_memory
@@ -39,6 +38,7 @@ from privaudit.scenario.grid import Cell, cells_of, groups_of
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
 from privaudit.scenario.write import resolved_toml
+from privaudit.world import World, load_world
 
 if TYPE_CHECKING:
     from privaudit.chain.accounts import Accounts
@@ -262,11 +262,10 @@ def _records(
     Here, with every attack done, the truth comes to lie on disk for the first time.
     """
     failures = {outcome.task: outcome.failures for outcome in outcomes}
-    attacks = world.scenario.audit.attacks
     held = holdings_of(world, lambda run: trained_parameters(folder, run))
     records = []
     for cell in cells:
-        failed = failures[cell]
+        failed, attacks = failures[cell], world.scenario.attacks_of(cell.game)
         scores, present = {}, None
         if set(failed) != set(attacks):
             scores = folder.read_json(scores_file(cell))
@@ -281,7 +280,7 @@ def _records(
                 scores=None if attack in failed else scores[attack],
                 present=present,
                 reason=failed.get(attack, ""),
-                holdings=held[cell.run, cell.property, cell.participants],
+                holdings=held.get((cell.run, cell.property, cell.participants)),
             )
             for attack in attacks
         ]

@@ -13,12 +13,23 @@ import numpy as np
 from privaudit.audit import number_of_workers
 from privaudit.data.files import default_data_dir
 from privaudit.engine.process import tune_process
-from privaudit.experiment.world import World, check_world, load_world
+from privaudit.games import GAMES
 from privaudit.observation.vectors import PRECISIONS, SPARSE_BELOW
-from privaudit.scenario.grid import Cell, cells_for_layers, cells_of, groups_of
+from privaudit.scenario.grid import (
+    Cell,
+    attacked_cells,
+    cells_for_layers,
+    cells_of,
+    groups_of,
+    rounds_of,
+)
 from privaudit.scenario.load import refuse_sweep
-from privaudit.scenario.schema import Scenario
+from privaudit.scenario.schema import PROPERTY, Scenario
 from privaudit.trial import Costs, Range, cell_costs, peak_memory, time_range
+from privaudit.world import World, check_world, load_world
+
+Size = tuple[str, int]
+"""Game and participants: what the cost of a cell depends on."""
 
 MARGIN = 1.3
 """What the slowest of a few steps leaves out: loading, reports, the ledger, a busy machine."""
@@ -65,10 +76,12 @@ def estimate(
     workers = number_of_workers(workers, most=len(cells_of(scenario)))
     world = load_world(scenario.model_dump_json(), data_dir or default_data_dir())
     check_world(world)
+    for name in scenario.games:
+        GAMES[name].check(world)
     cells = cells_of(scenario)
     groups = groups_of(scenario, workers)
     training = _training_seconds(world)
-    costs = {cell.participants: cell_costs(world, cell) for cell in _one_per_size(cells)}
+    costs = {_size(cell): cell_costs(world, cell) for cell in _one_per_size(cells)}
     audits = np.sum([_group_seconds(world, costs, group) for group in groups], axis=0)
     slots = [min(workers, scenario.runs), min(workers, len(groups))]
     low, high = training * scenario.runs / slots[0] + audits / slots[1]
@@ -77,8 +90,8 @@ def estimate(
     memory = peak_memory() + together * max(c.memory for c in costs.values())
     size = world.engine(0).layout.size
     return Estimate(
-        federations=(scenario.runs if scenario.federation.rounds else 0) + len(cells),
-        cells=len(cells) // scenario.runs * len(scenario.audit.attacks),
+        federations=(scenario.runs if scenario.training_rounds else 0) + len(cells),
+        cells=len(attacked_cells(scenario)) // scenario.runs,
         parameters=size,
         workers=workers,
         seconds_low=float(low),
@@ -92,7 +105,7 @@ def estimate(
 def _training_seconds(world: World) -> Range:
     """Of one run: steps of all clients, and the test after each round."""
     federation = world.scenario.federation
-    if not federation.rounds:
+    if not world.scenario.training_rounds:
         return np.zeros(2)
     engine, seed = world.engine(0), world.run_seed(0).child("estimate")
     partition = world.deal(0).training
@@ -108,22 +121,38 @@ def _training_seconds(world: World) -> Range:
 
 
 def _one_per_size(cells: list[Cell]) -> list[Cell]:
-    return list({cell.participants: cell for cell in cells}.values())
+    return list({_size(cell): cell for cell in cells}.values())
 
 
-def _group_seconds(world: World, costs: dict[int, Costs], group: Sequence[Cell]) -> Range:
+def _size(cell: Cell) -> Size:
+    return cell.game, cell.participants
+
+
+def _group_seconds(world: World, costs: dict[Size, Costs], group: Sequence[Cell]) -> Range:
     """Of cells that are observed and attacked in one go: what they share is done once."""
     audit, federation = world.scenario.audit, world.scenario.federation
+    any_cost = costs[_size(group[0])]
+    if group[0].game != PROPERTY:  # each a federation of its own
+        steps = GAMES[group[0].game].given(world, group[:1])[group[0]].rules.local_steps
+        rounds = federation.rounds * np.sum(
+            [
+                cell.participants * steps * any_cost.step
+                + any_cost.shadows
+                + costs[_size(cell)].fit
+                for cell in group
+            ],
+            axis=0,
+        )
+        return np.asarray(rounds + sum(costs[_size(cell)].score for cell in group))
     common = audit.trajectory == "common"
-    any_cost = costs[group[0].participants]
     numbers = [cell.participants for cell in group]
     clients, adversaries = sum(numbers), len(group)
     if common:  # everybody of the largest, the target of the others, and the usual federation
         usual = federation.cohort or federation.participants
         clients, adversaries = max(numbers) + len(set(numbers)) - 1 + usual, 1
     per_round = (clients * audit.local_steps) * any_cost.step + adversaries * any_cost.shadows
-    per_round += np.sum([costs[cell.participants].fit for cell in group], axis=0)
-    final = sum(costs[cell.participants].score for cell in group)
+    per_round += np.sum([costs[_size(cell)].fit for cell in group], axis=0)
+    final = sum(costs[_size(cell)].score for cell in group)
     return np.asarray(audit.rounds * per_round + final)
 
 
@@ -149,7 +178,7 @@ def _trace_bytes(scenario: Scenario, cell: Cell, size: int) -> int:
         shares += [cell.fraction] * cell.participants
     deltas = sum((4 + value) * s if s < SPARSE_BELOW else value for s in shares)
     step = 4 if audit.trajectory == "common" or audit.trace_precision == "half" else 0
-    return int(size * (4 + audit.rounds * (deltas + step)))
+    return int(size * (4 + rounds_of(scenario, cell) * (deltas + step)))
 
 
 def _existing(path: Path) -> Path:

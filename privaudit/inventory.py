@@ -54,9 +54,13 @@ def _dataset_row(info: Any, data_dir: Path) -> dict[str, Any]:
 
 
 def _attack_row(name: str) -> dict[str, Any]:
-    row = {"name": name, "from": ", ".join(owner(point) for point in registered()[name])}
+    row = {
+        "name": name,
+        "game": "-",
+        "from": ", ".join(owner(point) for point in registered()[name]),
+    }
     try:
         attack = load_attack(name)
     except UserError as error:
         return row | {"view": "-", "source": f"broken: {error}"}
-    return row | {"view": attack.view.name, "source": attack.source}
+    return row | {"game": attack.game, "view": attack.view.name, "source": attack.source}

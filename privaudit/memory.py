@@ -6,7 +6,7 @@ from privaudit.doctor.machine import free_memory
 from privaudit.errors import UserError
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.tasks import Job
-from privaudit.experiment.world import World
+from privaudit.world import World
 
 PROCESS = 200e6
 """Bytes of a process with torch and scikit-learn loaded and nothing done (measured: 210 to 280)."""

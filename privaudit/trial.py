@@ -11,12 +11,12 @@ import numpy as np
 
 from privaudit.attack.protocol import make_attack
 from privaudit.attack.registry import load_attack
-from privaudit.experiment.attacking import adversary_of
-from privaudit.experiment.world import World
 from privaudit.federation.partition import ADVERSARY, TARGET
+from privaudit.games import GAMES
 from privaudit.observation.views import Observation
-from privaudit.scenario.grid import Cell
+from privaudit.scenario.grid import Cell, rounds_of
 from privaudit.statistics.runs import FloatArray
+from privaudit.world import World
 
 REPEATS = 3
 """Gradient steps, and rounds of the attacks, that are timed; of these three times as many, too."""
@@ -31,7 +31,7 @@ class Costs:
 
     Attributes:
         step: of one batch of a client; such ranges are [2] seconds.
-        shadows: of the adversary's shadows of one round.
+        shadows: of what the model computes of one round for all attacks: the adversary's shadows.
         fit: of all attacks on one round.
         score: of all attacks in the end.
         memory: what the attacks keep.
@@ -46,11 +46,11 @@ class Costs:
 
 def cell_costs(world: World, cell: Cell) -> Costs:
     """What one round of a cell, and its scores, would take."""
-    audit = world.scenario.audit
-    phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
-    seen = _made_up(world, cell, phase.local_steps, phase.batch_size)
+    given = GAMES[cell.game].given(world, [cell])[cell]
+    rules = given.rules
+    seen = _made_up(world, cell, rules.local_steps, rules.batch_size)
     engine, seed = world.engine(0), world.run_seed(0).child("estimate")
-    batch = np.arange(min(phase.batch_size, len(world.dataset)))
+    batch = np.arange(min(rules.batch_size, len(world.dataset)))
     step = time_range(lambda: engine.gradients(seen[0].before, world.samples, [batch], seed))
     few, many = REPEATS, len(seen)
     before = peak_memory()
@@ -62,7 +62,7 @@ def cell_costs(world: World, cell: Cell) -> Costs:
         step,
         _extremes(shadows + more_shadows),
         _extremes(fits + more_fits),
-        score_many + slope * (audit.rounds - many),
+        score_many + slope * (rounds_of(world.scenario, cell) - many),
         max(0, peak_memory() - before),
     )
 
@@ -74,27 +74,26 @@ def _extremes(seconds: list[float]) -> Range:
 def _attack_seconds(
     world: World, cell: Cell, seen: list[Observation]
 ) -> tuple[list[float], list[float], float]:
-    """Of the shadows of each round, of all attacks on it, and of the scores in the end."""
-    adversary = adversary_of(world, cell)
+    """Of what the model computes of each round, of all attacks on it, and of the scores."""
+    given = GAMES[cell.game].given(world, [cell])[cell]
     attacks = [
         make_attack(
             load_attack(name),
             world.scenario.attack_options.get(name, {}),
             world.attacker_seed(0).child("estimate", name),
         )
-        for name in world.scenario.audit.attacks
+        for name in world.scenario.attacks_of(cell.game)
     ]
 
     def listen(observation: Observation) -> None:
-        shadow = adversary.shadow(observation)  # known by now
         for attack in attacks:
-            attack.partial_fit(observation, shadow, adversary.layout)
+            attack.listen(observation, given)
 
     shadows, fits = [], []
     for observation in seen:
-        shadows.append(_time(lambda o=observation: adversary.shadow(o)))  # type: ignore[misc]
+        shadows.append(_time(lambda o=observation: given.prepare(o)))  # type: ignore[misc]
         fits.append(_time(lambda o=observation: listen(o)))  # type: ignore[misc]
-    return shadows, fits, _time(lambda: [attack.score() for attack in attacks])
+    return shadows, fits, _time(lambda: [attack.answer() for attack in attacks])
 
 
 def _made_up(world: World, cell: Cell, steps: int, size: int) -> list[Observation]:

@@ -22,7 +22,7 @@ ROUNDING = 16.0
 
 @dataclass(frozen=True)
 class Table:
-    """Where the embedding lies in a vector of parameters: ``words`` rows from ``start`` to ``stop``.
+    """Where the embedding lies in a vector: ``words`` rows from ``start`` to ``stop``.
 
     ``padding`` is the row that never moves, or None.
     """

@@ -11,7 +11,7 @@ from privaudit.randomness import Seed
 from .embedding import Table
 
 RARITIES = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
-"""Words are as rare as the number of own records that have them, in classes from these counts on."""
+"""Words are in classes by how many own records have them, from these counts on."""
 
 RARE = 0.01
 """Prior count of words of members that do not move: most often there are none at all."""
@@ -59,9 +59,7 @@ class EmbeddingRows(MembershipAttack):
         return np.where(np.isfinite(self._odds), self._odds, 0.0)
 
 
-def record_odds(
-    records: list[np.ndarray], moved: np.ndarray, rarity: np.ndarray
-) -> np.ndarray:
+def record_odds(records: list[np.ndarray], moved: np.ndarray, rarity: np.ndarray) -> np.ndarray:
     """[N] log likelihood ratio of each record from the words that moved in one round.
 
     How surely a word of a member moves (not where parts of a delta are not shared, or where a

@@ -1,4 +1,4 @@
-"""The target's model beside those of the other clients, which serve as models without the record."""
+"""The target's model beside the other clients', which serve as models without the record."""
 
 from __future__ import annotations
 

@@ -35,7 +35,9 @@ class MelisEmbedding(MembershipAttack):
             self._words = self._table.words_of(given.samples.inputs)
             self._best = np.full(len(given), -1.0)
         moved = self._table.moved(observation)
-        share = np.array([moved[words].mean() - 1.0 if len(words) else -1.0 for words in self._words])
+        share = np.array(
+            [moved[words].mean() - 1.0 if len(words) else -1.0 for words in self._words]
+        )
         self._best = np.maximum(self._best, share)
 
     def answer(self) -> np.ndarray:

@@ -108,8 +108,8 @@ class MembershipStack(MembershipAttack):
         rounds = _federation(
             given, self._start, self._rounds, trained, rest, seed, server=self._server
         )
+        about = given.instead(mine)
         for observation in rounds:
-            about = given.instead(mine) if observation.round == 0 else about
             for member in members:
                 member.listen(observation, about)
         return _scaled([m.answer() for m in members]), np.arange(2 * count) < count
@@ -127,7 +127,7 @@ def _members(given: Candidates, server: bool, seed: Seed) -> list[MembershipAtta
 
 
 def _scaled(scores: Sequence[np.ndarray]) -> np.ndarray:
-    """[N, M] with mean 0 and deviation 1 within a federation, by median and quantiles."""
+    """[N, M] with mean 0 and deviation 1 within a federation."""
     columns = []
     for one in scores:
         spread = float(np.std(one))
@@ -193,14 +193,11 @@ def _federation(
         before = before + mean
 
 
-def _batches(
-    records: np.ndarray, given: Candidates, rng: np.random.Generator
-) -> list[np.ndarray]:
-    size, rules = given.rules.batch_size, given.rules
+def _batches(records: np.ndarray, given: Candidates, rng: np.random.Generator) -> list[np.ndarray]:
+    """What a client trains on in one round, by the rules."""
+    rules, size = given.rules, given.rules.batch_size
     if rules.local_epochs is None:
-        drawn = rng.choice(
-            records, size * rules.local_steps, replace=size * rules.local_steps > len(records)
-        ) if size * rules.local_steps < len(records) else rng.permutation(records)
-        return [drawn[i : i + size] for i in range(0, len(drawn), size)]
-    orders = [rng.permutation(records) for _ in range(rules.local_epochs)]
+        orders = [rng.permutation(records)[: size * rules.local_steps]]
+    else:
+        orders = [rng.permutation(records) for _ in range(rules.local_epochs)]
     return [order[i : i + size] for order in orders for i in range(0, len(order), size)]

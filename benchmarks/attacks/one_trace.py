@@ -23,13 +23,13 @@ from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.data import adult
 from privaudit.data.dataset import Dataset
 from privaudit.engine.process import tune_process
-from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.training import train_run
-from privaudit.experiment.world import World
 from privaudit.federation.partition import ADVERSARY
+from privaudit.games.property import observe_cells
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import check_scenario
+from privaudit.world import World
 
 ROWS, ROUNDS, RUNS, REFERENCES = 6000, 20, 12, 19
 SETTINGS = (("sex", 5, "magnitude-stack"), ("coin", 5, "magnitude-stack"), ("sex", 17, "linear"))

@@ -115,7 +115,7 @@ class OracleWorld:
                     pass
             adversary = Adversary(Engine(Linear(self.features)), auxiliary, rules, 8, seed)
             fit_together(attacks, Trace.open(path).view(), adversary)
-        return present, {attack.name: attack.score() for attack in attacks}
+        return present, {attack.name: attack.answer() for attack in attacks}
 
     def _records(self, rng: np.random.Generator) -> tuple[Samples, np.ndarray]:
         total = self.participants * self.records

@@ -88,12 +88,12 @@ def features(count: int, name: str) -> dict[str, float]:
         trace, adversary = _two_clients(Path(folder) / "trace", count, AUDITED)
         attack = make_attack(load_attack(name), {}, SEED.child(name))
         for observation in trace.view():
-            shadow = adversary.shadow(observation)
+            adversary.prepare(observation)
             started = time.process_time()
-            attack.partial_fit(observation, shadow, adversary.layout)
+            attack.listen(observation, adversary)
             spent += time.process_time() - started
         started = time.process_time()
-        attack.score()
+        attack.answer()
     spent += time.process_time() - started
     return {"seconds": spent, "parameters": adversary.layout.size}
 
@@ -106,7 +106,7 @@ def attacked(count: int) -> dict[str, float]:
         attacks = [make_attack(load_attack(name), {}, SEED.child(name)) for name in ATTACKS]
         fit_together(attacks, trace.view(), adversary)
         for attack in attacks:
-            attack.score()
+            attack.answer()
     return {"seconds": time.perf_counter() - started}
 
 

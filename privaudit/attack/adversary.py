@@ -145,6 +145,14 @@ class Adversary:
         """How the parameters lie in the vectors."""
         return self.engine.layout
 
+    def answers(self, rounds: int) -> int:
+        """How many scores an attack gives: one per round."""
+        return rounds
+
+    def prepare(self, observation: Observation) -> None:
+        """What the model computes of a round for every attack."""
+        self.shadow(observation)
+
     def among(self, rules: Rules) -> Adversary:
         """The same adversary in a federation of other rules: other participants, or what is sent.
 

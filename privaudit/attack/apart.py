@@ -243,7 +243,7 @@ def _scores(
         {
             w.name: Failure(**one[w.name])
             if isinstance(one[w.name], dict)
-            else checked(one[w.name], count)
+            else checked(one[w.name], hearing.given.answers(count))
             for w in hearing.attacks
         }
         for one, hearing, count in zip(found, hearings, rounds, strict=True)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from privaudit.attack.protocol import Attack
+from privaudit.attack.protocol import GameAttack
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.layout import Layout
 from privaudit.observation.rules import Rules
@@ -67,6 +67,14 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.samples)
 
+    def answers(self, rounds: int) -> int:
+        """How many scores an attack gives: one per candidate."""
+        return len(self)
+
+    def prepare(self, observation: Observation) -> None:
+        """What the model computes of a round for every attack."""
+        self.log_odds(observation)
+
     def instead(self, samples: Samples) -> Candidates:
         """The same adversary, who asks about other records."""
         return replace(self, samples=samples, _round=_Round())
@@ -115,13 +123,15 @@ class Candidates:
             if seen is not None:
                 steps.mul_(seen)
             steps = steps.double()
-            norms = torch.linalg.vector_norm(steps, dim=1).clamp_min(torch.finfo(torch.float32).tiny)
+            norms = torch.linalg.vector_norm(steps, dim=1).clamp_min(
+                torch.finfo(torch.float32).tiny
+            )
             found.append(steps @ signal / norms)
         length = torch.linalg.vector_norm(signal).clamp_min(torch.finfo(torch.float32).tiny)
         return torch.cat(found) / length
 
 
-class MembershipAttack(Attack):
+class MembershipAttack(GameAttack):
     """Tells from observations which of the candidates were trained on.
 
     A subclass sets the class attributes, takes ``seed`` and its options as keyword arguments, and

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from privaudit.observation.views import Observation, ParticipantView
 from privaudit.randomness import Seed
 
 
-class Attack(ABC):
+class GameAttack(ABC):
     """Answers the question of a game from what an adversary observes.
 
     A subclass sets the class attributes, takes ``seed`` and its options as keyword arguments, and
@@ -51,7 +51,7 @@ class Attack(ABC):
         """Float64 scores, one per unit of the game, in order: higher = more likely."""
 
 
-class PropertyAttack(Attack):
+class Attack(GameAttack):
     """Tells from observations in which rounds the target's records had a property."""
 
     game = "property"
@@ -84,17 +84,16 @@ class PropertyAttack(Attack):
         return self
 
 
-def fit_together(attacks: Iterable[Attack], view: ParticipantView, adversary: Adversary) -> None:
-    """Fit several attacks on the same view; the shadows of each round are computed once for all.
+def fit_together(attacks: Iterable[GameAttack], view: ParticipantView, given: Any) -> None:
+    """Have several attacks listen to the same view; what the model says is computed once for all.
 
     In this process, and what one of them raises ends them all: for tests and trials. Attacks that
     may fail are scored by :mod:`privaudit.attack.apart`.
     """
     fitted, memory = list(attacks), KeptMemory()
     for observation in view:
-        shadow = adversary.shadow(observation)
         for attack in fitted:
-            attack.partial_fit(observation, shadow, adversary.layout)
+            attack.listen(observation, given)
         memory.after_round()
 
 
@@ -108,7 +107,10 @@ def check_whole_number(name: str, value: object, *, at_least: int) -> None:
         raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value!r}")
 
 
-def make_attack(attack_class: type[Attack], options: Mapping[str, Any], seed: Seed) -> Attack:
+Made = TypeVar("Made", bound=GameAttack)
+
+
+def make_attack(attack_class: type[Made], options: Mapping[str, Any], seed: Seed) -> Made:
     """An attack with the options of a scenario.
 
     Raises:

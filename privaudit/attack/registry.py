@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from importlib.metadata import EntryPoint, entry_points
 
-from privaudit.attack.protocol import Attack
+from privaudit.attack.protocol import GameAttack
 from privaudit.errors import UserError, failure_of_others, unknown_name
 from privaudit.observation.views import VIEWS
 from privaudit.source import Source, source_of_package
@@ -25,7 +25,7 @@ def registered() -> dict[str, tuple[EntryPoint, ...]]:
     return {name: tuple(points[name]) for name in sorted(points)}
 
 
-def load_attack(name: str) -> type[Attack]:
+def load_attack(name: str) -> type[GameAttack]:
     """The attack class registered under ``name``.
 
     Raises:
@@ -46,7 +46,7 @@ def load_attack(name: str) -> type[Attack]:
         raise UserError(
             f"{who} ({point.value}) {wrong}", remedy=f"repair or uninstall {owner(point)}"
         )
-    attack: type[Attack] = loaded
+    attack: type[GameAttack] = loaded
     return attack
 
 
@@ -88,7 +88,7 @@ def _only(name: str) -> EntryPoint:
 
 def _what_is_wrong(loaded: object, name: str) -> str:
     """In words that follow the attack's name; empty for a proper attack."""
-    if not (isinstance(loaded, type) and issubclass(loaded, Attack)):
+    if not (isinstance(loaded, type) and issubclass(loaded, GameAttack)):
         return "is not an Attack class"
     if inspect.isabstract(loaded):
         return f"does not implement {', '.join(sorted(loaded.__abstractmethods__))}"

@@ -11,12 +11,11 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from privaudit.attack.adversary import Adversary, ShadowRound
-from privaudit.attack.protocol import Attack, make_attack
+from privaudit.attack.protocol import GameAttack, make_attack
 from privaudit.attack.registry import load_attack
 from privaudit.engine.process import KeptMemory
 from privaudit.errors import failure_of_others
@@ -36,7 +35,7 @@ class Failure:
 
 
 Scores = list[float] | Failure
-"""[T] finite numbers, one per round, or why there are none."""
+"""Finite numbers, one per unit of the game (a round, a candidate), or why there are none."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,21 @@ class Wanted:
     seed: Seed
 
 
+class Given(Protocol):
+    """What a game gives an adversary besides observations: rules, own records, what is asked."""
+
+    def answers(self, rounds: int) -> int:
+        """How many scores an attack gives after so many rounds."""
+
+    def prepare(self, observation: Observation) -> None:
+        """Compute what the model says of a round, for all attacks: where it fails, all have."""
+
+
 @dataclass(frozen=True, eq=False)
 class Hearing:
-    """Attacks that listen to one view, and the adversary who knows the rules of that federation."""
+    """Attacks that listen to one view, and what their game gives an adversary besides."""
 
-    adversary: Adversary
+    given: Given
     attacks: tuple[Wanted, ...]
 
 
@@ -95,7 +104,7 @@ class _Listener:
 
     hearing: Hearing
     at: Callable[[str], None]
-    attacks: dict[str, Attack] = field(default_factory=dict)
+    attacks: dict[str, GameAttack] = field(default_factory=dict)
     failed: dict[str, Failure] = field(default_factory=dict)
     rounds: int = 0
 
@@ -108,22 +117,19 @@ class _Listener:
 
     def hear(self, observation: Observation) -> None:
         self.rounds += 1
-        adversary = self.hearing.adversary
-        shadow: ShadowRound | None = None
+        given = self.hearing.given
         if self.attacks:
             with _Guard(self, MODEL):
-                shadow = adversary.shadow(observation)
-        if shadow is None:
-            return
+                given.prepare(observation)
         for name, attack in list(self.attacks.items()):
             with _Guard(self, name):
-                attack.partial_fit(observation, shadow, adversary.layout)
+                attack.listen(observation, given)
 
     def scores(self) -> dict[str, Scores]:
         found: dict[str, Scores] = {}
         for name, attack in list(self.attacks.items()):
             with _Guard(self, name):
-                found[name] = checked(attack.score(), self.rounds)
+                found[name] = checked(attack.answer(), self.hearing.given.answers(self.rounds))
         found |= self.failed
         return {wanted.name: found[wanted.name] for wanted in self.hearing.attacks}
 
@@ -163,19 +169,19 @@ def called(name: str) -> str:
     return f"attack '{name}'" if name != MODEL else "the model"
 
 
-def checked(scores: object, rounds: int) -> list[float]:
-    """Finite scores, one per round; anything else is refused, never dropped.
+def checked(scores: object, count: int) -> list[float]:
+    """Finite scores, as many as asked for; anything else is refused, never dropped.
 
     Raises:
         ValueError, TypeError: says what came instead.
     """
     found = np.asarray(scores)
     if found.dtype.kind not in "fiub":
-        raise TypeError(f"score() gave {type(scores).__name__}, not {rounds} numbers")
+        raise TypeError(f"score() gave {type(scores).__name__}, not {count} numbers")
     found = found.astype(np.float64)
-    if found.shape != (rounds,) or not np.isfinite(found).all():
+    if found.shape != (count,) or not np.isfinite(found).all():
         raise ValueError(
             f"score() gave shape {found.shape}, {int((~np.isfinite(found)).sum())} not finite; "
-            f"expected ({rounds},) finite"
+            f"expected ({count},) finite"
         )
     return [float(score) for score in found]

@@ -5,7 +5,7 @@ attacks and the audit itself are. Its SHA-256 is what the ledger has as the plan
 on compares its plan with what would be planned now; records repeat what it says.
 
 The plan lies beside the traces while attacks run, and the ground truth follows from scenario and
-data checksum (:mod:`privaudit.experiment.presence`). So it has the SHA-256 of the checksum, which
+data checksum (:mod:`privaudit.scenario.truth`). So it has the SHA-256 of the checksum, which
 fixes it and does not tell it; the checksum itself is in the records, which come after the attacks.
 """
 
@@ -120,7 +120,7 @@ def make_plan(
         UserError: an attack or the model is unknown, or its code cannot be found.
     """
     if attacks is None:
-        attacks = {name: source_of(name) for name in scenario.audit.attacks}
+        attacks = {name: source_of(name) for name in scenario.attacks}
     ledger: LedgerKind = "rpc" if on_node else "embedded"
     return Plan(
         scenario=scenario.model_dump(mode="json"),

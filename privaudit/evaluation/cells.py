@@ -31,6 +31,8 @@ class TableCell:
     """One attack on one (property, rule, fraction, K), over all runs.
 
     Attributes:
+        rounds: scores over all runs; in the game membership of candidates.
+        game: what was asked.
         runs: federation runs with scores.
         failures: reasons of the runs without.
         silent: runs whose scores are all the same.
@@ -67,6 +69,7 @@ class TableCell:
     at_least: float | None = None
     design: Design | None = None
     holdings: Holdings | None = None
+    game: str = "property"
 
     @cached_property
     def auc(self) -> Interval | None:
@@ -152,4 +155,5 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         else None,
         design=design,
         holdings=next((r.holdings for r in good), None),
+        game=first.game,
     )

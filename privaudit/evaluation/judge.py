@@ -59,6 +59,7 @@ def judge(
         "dirty": plan.dirty,
         "run": cell.run,
         "seed": scenario["seed"],
+        "game": cell.game,
         "property": cell.property,
         "rule": cell.rule,
         "fraction": cell.fraction,

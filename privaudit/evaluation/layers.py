@@ -24,9 +24,9 @@ from privaudit.attack.adversary import Adversary
 from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
-from privaudit.experiment.attacking import adversary_of
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.tasks import Job, whole
+from privaudit.games.property import adversary_of
 from privaudit.observation.trace import Trace
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed

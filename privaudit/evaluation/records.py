@@ -40,7 +40,8 @@ class Record(BaseModel):
             of before plans were kept.
         attack_source: the same of the attack's code.
         run: 0-based federation run; ``seed`` is the root seed of the scenario.
-        property: private property that was inferred.
+        game: what was asked (:mod:`privaudit.games`).
+        property: private property that was inferred; in another game its name.
         rule: sharing rule, ``all`` at fraction 1.
         fraction: shared fraction, in (0, 1].
         participants: K.
@@ -49,7 +50,7 @@ class Record(BaseModel):
         status: ``ok``, or ``failed`` with a ``reason``.
         chance: value of the AUC for a blind guess.
         metrics: by name; null where this run alone does not allow one.
-        scores: [T], one per audited round.
+        scores: [T], one per audited round; in the game membership one per candidate.
         present: [T], the ground truth.
         holdings: what the target drew from; null in records of before it was written down.
     """
@@ -66,6 +67,7 @@ class Record(BaseModel):
     attack_source: dict[str, str] = {}
     run: int
     seed: int
+    game: str = "property"
     property: str
     rule: str
     fraction: float

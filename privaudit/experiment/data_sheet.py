@@ -9,8 +9,8 @@ import numpy as np
 
 from privaudit.data.dataset import UNKNOWN, Dataset
 from privaudit.experiment.each_value import why_not_dealt
-from privaudit.experiment.world import World
 from privaudit.federation.partition import ADVERSARY, TARGET
+from privaudit.world import World
 
 DATA = "data.json"
 ROLES = {"target": TARGET, "adversary": ADVERSARY}

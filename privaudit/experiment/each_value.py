@@ -10,9 +10,9 @@ from pathlib import Path
 
 from privaudit.data.files import default_data_dir
 from privaudit.errors import UserError
-from privaudit.experiment.world import World, load_world
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import Scenario
+from privaudit.world import World, load_world
 
 
 def with_each_value(scenario: Scenario, data_dir: Path | None = None) -> Scenario:

@@ -18,12 +18,12 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from privaudit.data.dataset import Dataset
-from privaudit.experiment.world import World
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.federation.phases import AuditedPhase
 from privaudit.federation.schedule import PropertyPools, property_pools
 from privaudit.scenario.schema import Scenario
 from privaudit.statistics.pools import Holdings
+from privaudit.world import World
 
 Key = tuple[int, str, int]
 """Run, property, participants."""

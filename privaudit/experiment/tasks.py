@@ -20,11 +20,12 @@ from privaudit.engine.process import tune_process
 from privaudit.errors import MachineError, UserError
 from privaudit.experiment.attacking import attack_cells
 from privaudit.experiment.executors.protocol import Executor, Vanished
-from privaudit.experiment.observing import keep_evidence, observe_cells
 from privaudit.experiment.training import time_rounds, train_run
-from privaudit.experiment.world import World, check_world, load_world
+from privaudit.games import GAMES
+from privaudit.games.listening import keep_evidence
 from privaudit.scenario.grid import Cell, cells_for_layers
 from privaudit.scenario.schema import Scenario
+from privaudit.world import World, check_world, load_world
 
 OF_THE_MACHINE = (OSError, MemoryError)
 """What is wrong for all cells: it ends the run, which can go on from there."""
@@ -60,10 +61,9 @@ class Job:
     def _loaded(self) -> World:
         return load_world(self.scenario_json, self.data_dir, self.device)
 
-    @property
-    def attacks(self) -> list[str]:
-        """Of the scenario."""
-        return Scenario.model_validate_json(self.scenario_json).audit.attacks
+    def attacks_of(self, game: str) -> list[str]:
+        """Of the scenario, on one game."""
+        return Scenario.model_validate_json(self.scenario_json).attacks_of(game)
 
 
 @lru_cache(maxsize=1)
@@ -92,7 +92,11 @@ class Outcome:
 
 def check_task(job: Job, _: int) -> list[str]:
     """Everything a user can get wrong, before anything is written (:func:`.world.check_world`)."""
-    return list(check_world(job.world()))
+    world = job.world()
+    remarks = check_world(world)
+    for name in world.scenario.games:
+        GAMES[name].check(world)
+    return list(remarks)
 
 
 def training_task(job: Job, run: int) -> list[Outcome]:
@@ -125,7 +129,8 @@ def audit_task(job: Job, cells: Sequence[Cell]) -> list[Outcome]:
     """
     started = time.perf_counter()
     folder = RunFolder(job.folder)
-    todo = [cell for cell in cells if not _scored(folder, cell, job.attacks)]
+    attacks = job.attacks_of(cells[0].game)
+    todo = [cell for cell in cells if not _scored(folder, cell, attacks)]
     failures: dict[Cell, dict[str, Failure]] = {}
     if todo:
         world = job.world()
@@ -152,10 +157,11 @@ def _observe_and_attack(
     Evidence for the ledger is written when the attacks are done: while they run, nothing that a
     participant would not see lies on disk. Scores come last, as they say that a cell is finished.
     """
-    attacks = world.scenario.audit.attacks
+    game = cells[0].game
+    attacks = world.scenario.attacks_of(game)
     try:
         with _memory_errors():
-            evidence = observe_cells(world, folder, cells)
+            evidence = GAMES[game].observe(world, folder, cells)
     except (KeyboardInterrupt, *OF_THE_MACHINE):
         raise
     except BaseException as error:
@@ -217,8 +223,9 @@ def audit(
             continue
         _refuse_killed(result)
         for cell in cells:
-            scored = _scored(folder, cell, job.attacks)
-            failed = {} if scored else dict.fromkeys(job.attacks, f"the model failed: {result}")
+            attacks = job.attacks_of(cell.game)
+            scored = _scored(folder, cell, attacks)
+            failed = {} if scored else dict.fromkeys(attacks, f"the model failed: {result}")
             yield Outcome(cell, 0.0, failed)
 
 

@@ -8,22 +8,21 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file
-from torch import Tensor
 
 from privaudit.custody.evidence import EvidenceCollector
 from privaudit.custody.folder import RunFolder
+from privaudit.custody.models import parameters_file
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.files import write_tensors, write_whole
-from privaudit.experiment.world import World
 from privaudit.federation.phases import train
 from privaudit.federation.rounds import ClientWork, RoundOutcome, run_round
 from privaudit.federation.schedule import as_batches
+from privaudit.world import World
 
 
 def train_run(world: World, folder: RunFolder, run: int) -> None:
     """Train run ``run`` and leave parameters, metrics and timings; nothing if already there."""
-    if _parameters_file(folder, run).is_file():
+    if parameters_file(folder, run).is_file():
         return
     engine = world.engine(run)
     partition = world.deal(run).training
@@ -48,14 +47,9 @@ def train_run(world: World, folder: RunFolder, run: int) -> None:
     if ledger.enabled:
         folder.write_lines(f"evidence/run-{run}/training.jsonl", evidence.rows())
     write_whole(
-        _parameters_file(folder, run),
+        parameters_file(folder, run),
         lambda partial: write_tensors(partial, {"parameters": parameters}),
     )
-
-
-def trained_parameters(folder: RunFolder, run: int) -> Tensor:
-    """[P] parameters after stage 1."""
-    return load_file(_parameters_file(folder, run))["parameters"]
 
 
 def training_rows(folder: RunFolder, runs: int) -> list[dict[str, Any]]:
@@ -113,7 +107,3 @@ def _metrics_row(run: int, outcome: RoundOutcome, engine: Engine, test: Samples)
     del row["seconds"]
     # Clients that diverge have no finite loss; JSON knows null for that.
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-
-
-def _parameters_file(folder: RunFolder, run: int) -> Any:
-    return folder.file("training", f"run-{run}.safetensors")

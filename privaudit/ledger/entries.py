@@ -47,7 +47,7 @@ def metric_codes(scenario: Scenario) -> dict[tuple[str, str], int]:
     The codes follow from the scenario alone, so the registered plan says what they mean.
     """
     rules = ["all", *(rule for rule in scenario.audit.rules if rule != "all")]
-    pairs = [(rule, attack) for rule in rules for attack in scenario.audit.attacks]
+    pairs = [(rule, attack) for rule in rules for attack in scenario.attacks]
     return {pair: code for code, pair in enumerate(pairs, start=1)}
 
 
@@ -84,7 +84,7 @@ def files_entry(count: int, scenario: Scenario) -> AuditEntry:
 
 def audit_rows(events: Sequence[Event], scenario: Scenario, salt: bytes) -> list[dict[str, Any]]:
     """The recorded entries, with names in place of ids and codes; AUC None for a failed cell."""
-    names = {property_id(name, salt): name for name in scenario.audit.properties}
+    names = {property_id(name, salt): name for name in scenario.targets}
     codes = {code: pair for pair, code in metric_codes(scenario).items()}
     rows = []
     for event in (e for e in events if e.name == "AuditsRecorded"):

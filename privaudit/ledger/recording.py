@@ -42,7 +42,7 @@ from privaudit.ledger.entries import (
     plan_hash,
 )
 from privaudit.ledger.place import Place
-from privaudit.scenario.grid import cells_of
+from privaudit.scenario.grid import cells_of, rounds_of
 from privaudit.scenario.schema import Scenario
 
 if TYPE_CHECKING:
@@ -289,9 +289,9 @@ def whole_budget(scenario: Scenario) -> int:
     """Wei that all federated rounds of a scenario may pay together."""
     federation, ledger = scenario.federation, scenario.ledger
     cohort = federation.cohort or federation.participants
-    training = scenario.runs * federation.rounds * round_budget(ledger.budget, cohort)
+    training = scenario.runs * scenario.training_rounds * round_budget(ledger.budget, cohort)
     audited = (
-        round_budget(ledger.budget, cell.participants) * scenario.audit.rounds
+        round_budget(ledger.budget, cell.participants) * rounds_of(scenario, cell)
         for cell in cells_of(scenario)
     )
     return training + sum(audited)

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike
 from privaudit.audit import run_audit
 from privaudit.data.user_checks import has_dimensions
 from privaudit.errors import UserError, unknown_name
-from privaudit.experiment.world import load_world
 from privaudit.library.result import Result
 from privaudit.scenario.load import check_scenario
+from privaudit.world import load_world
 
 if TYPE_CHECKING:
     from torch import nn

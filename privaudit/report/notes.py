@@ -8,7 +8,8 @@ from pathlib import Path
 from privaudit.evaluation.cells import TableCell
 from privaudit.report.published import published_gaps
 from privaudit.report.troubles import of_the_property
-from privaudit.scenario.schema import Scenario
+from privaudit.report.words import by_game
+from privaudit.scenario.schema import PROPERTY, Scenario
 from privaudit.statistics.pools import chance_auc
 from privaudit.statistics.runs import Unit
 from privaudit.statistics.told import SPREAD
@@ -22,11 +23,16 @@ def footnotes(
     ``remarks`` are those of the engine on the model.
     """
     audit = scenario.audit
+    rounds = (
+        f"; protocol of the audited rounds: {audit.protocol}; other honest clients: "
+        f"{_others(scenario)}"
+        if audit.properties
+        else ""
+    )
     notes = [
         *reading(scenario),
-        f"Threat model: {audit.threat_model}. K participants include the adversary and the target; "
-        f"protocol of the audited rounds: {audit.protocol}; other honest clients: "
-        f"{_others(scenario)}.",
+        f"Threat model: {audit.threat_model}. K participants include the adversary and the target"
+        f"{rounds}.",
         f"Auxiliary data of the adversary: {_auxiliary(scenario)}.",
         *power_note(cells),
         *pool_notes(scenario, cells),
@@ -42,11 +48,11 @@ def footnotes(
 
 def reading(scenario: Scenario) -> list[str]:
     """What the numbers of the table are."""
-    audit = scenario.audit
+    games = by_game(scenario)
     return [
-        f"AUC of telling {_what_is_told(audit.schedule)}, with its 95 % interval over federation "
-        "runs of this data set, dealt anew; a blind guess has 0.50. "
-        f"Runs: {scenario.runs}, of {audit.rounds} audited rounds each.",
+        f"AUC of telling {'; or '.join(words.told for words in games)}, with its 95 % interval "
+        "over federation runs of this data set, dealt anew; a blind guess has 0.50. "
+        f"Runs: {scenario.runs}, of {' and of '.join(words.basis for words in games)}.",
         "* = told from chance: above 0.50 at a false discovery rate of 5 % over the table "
         "(the larger p of permutation and pool test, Benjamini-Hochberg). With few runs the "
         "interval may reach 0.50 beside a star: it is over runs, the test over rounds and records.",
@@ -92,7 +98,8 @@ def pool_notes(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
 
     Of the cell where that is most.
     """
-    cells = [cell for cell in cells if cell.design is not None]
+    # In other games the challenger draws who is what: there a permutation test is exact.
+    cells = [cell for cell in cells if cell.design is not None and cell.game == PROPERTY]
     known = [
         (cell.design.tau, cell) for cell in cells if cell.design and cell.design.tau is not None
     ]
@@ -166,8 +173,9 @@ def statistics(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
     tested = sum(cell.p_value is not None for cell in cells)
     failed = sum(cell.auc is None for cell in cells)
     return [
-        f"n: {_span(runs)} federation runs, {_span(rounds)} rounds in all of them, per cell. Runs "
-        "are the unit of replication; rounds of one run are not independent.",
+        f"n: {_span(runs)} federation runs, {_span(rounds)} {_units(scenario)} in all of them, per "
+        f"cell. Runs are the unit of replication; {_units(scenario)} of one run are not "
+        "independent.",
         f"Intervals: 95 %, {'; '.join(methods) or 'none'}. Not estimable: not enough rounds to "
         "resolve that false positive rate.",
         "Against chance: per cell the larger one-sided p of a permutation test and of one that "
@@ -183,6 +191,10 @@ def statistics(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
     ]
 
 
+def _units(scenario: Scenario) -> str:
+    return " or ".join(dict.fromkeys(words.units for words in by_game(scenario)))
+
+
 def _span(numbers: Sequence[int]) -> str:
     if not numbers:
         return "0"
@@ -193,14 +205,12 @@ def _span(numbers: Sequence[int]) -> str:
 def assumptions(scenario: Scenario) -> list[tuple[str, str]]:
     """(what, how) for every assumption of the run, in the order a reader asks."""
     audit, federation = scenario.audit, scenario.federation
-    lr = federation.lr if audit.lr is None else audit.lr
     sees = (
         "sees each client's delta; it is honest but curious"
         if audit.threat_model == "server"
         else "is client 0 of K, honest but curious; it sees the global model before and after each "
         "round, its own delta and K"
     )
-    steps = "one step" if audit.local_steps == 1 else f"{audit.local_steps} local steps"
     training = (
         f"{federation.rounds} rounds of {federation.protocol} before the audit"
         if federation.rounds
@@ -208,7 +218,21 @@ def assumptions(scenario: Scenario) -> list[tuple[str, str]]:
     )
     rows = [
         ("Threat model", f"{audit.threat_model}: the adversary {sees}"),
-        ("Auxiliary data", f"{_auxiliary(scenario)}; {audit.shadows} shadow batches of each kind"),
+        ("Auxiliary data", _auxiliary(scenario)),
+        *(_audited(scenario) if audit.properties else []),
+        *(_asked_for_members(scenario) if scenario.membership else []),
+        ("Data", f"{_data_named(scenario)}, dealt by partition '{federation.partition}'"),
+        *([("Training", training)] if audit.properties else []),
+    ]
+    return [*rows, ("Defences", defence)] if (defence := _defences(scenario)) else rows
+
+
+def _audited(scenario: Scenario) -> list[tuple[str, str]]:
+    audit = scenario.audit
+    lr = scenario.federation.lr if audit.lr is None else audit.lr
+    steps = "one step" if audit.local_steps == 1 else f"{audit.local_steps} local steps"
+    return [
+        ("Shadows", f"{audit.shadows} batches of own records of each kind a round"),
         (
             "Audited rounds",
             f"{audit.rounds} per cell and run, {audit.protocol}, {steps}, batch size "
@@ -217,10 +241,26 @@ def assumptions(scenario: Scenario) -> list[tuple[str, str]]:
         ("Parameters of the audited rounds", _trajectory(scenario)),
         ("When the property is there", _schedule(scenario)),
         ("Other clients", _others(scenario)),
-        ("Data", f"{_data_named(scenario)}, dealt by partition '{federation.partition}'"),
-        ("Training", training),
     ]
-    return [*rows, ("Defences", defence)] if (defence := _defences(scenario)) else rows
+
+
+def _asked_for_members(scenario: Scenario) -> list[tuple[str, str]]:
+    federation, wanted = scenario.federation, scenario.membership
+    assert wanted is not None
+    epochs = (
+        f"{federation.local_epochs} passes over its records a round"
+        if federation.protocol == "fedavg"
+        else "one batch a round"
+    )
+    return [
+        (
+            "Membership",
+            f"{wanted.candidates} records of the target's, of which it trains on a random half; "
+            f"every client trains on {wanted.candidates // 2} records, from the initial weights, "
+            f"{federation.rounds} rounds of {federation.protocol}, {epochs}, batch size "
+            f"{federation.batch_size}, learning rate {federation.lr:g}; a federation for each cell",
+        )
+    ]
 
 
 def _data_named(scenario: Scenario) -> str:
@@ -240,14 +280,14 @@ def _trajectory(scenario: Scenario) -> str:
 def limits(scenario: Scenario) -> list[str]:
     """What the result does not say."""
     lines = [
-        "Nothing about active attackers, about membership of single records, or about rebuilding "
-        "records: only the properties, attacks and threat model named here were tried.",
+        f"Nothing about {', about '.join(_not_asked(scenario))}: only what was asked, with the "
+        "attacks and the threat model named here.",
         "Nothing about federations whose rounds were not given: other models, data, batch sizes or "
         "later rounds may leak more or less.",
         "A cell without a star is not a proof of privacy; a stronger attack may exist, and what "
         "these n could have seen is stated beside it.",
     ]
-    if scenario.audit.schedule == "single-batch":
+    if scenario.audit.properties and scenario.audit.schedule == "single-batch":
         lines.append(
             "The property comes and goes by the round here; an attacker of a property that stays "
             "for the whole run can add up its rounds and do better."
@@ -255,6 +295,12 @@ def limits(scenario: Scenario) -> list[str]:
     if scenario.ledger.enabled:
         lines.append("Rewards are paid for verified deltas; they are no compensation for a leak.")
     return lines
+
+
+def _not_asked(scenario: Scenario) -> list[str]:
+    members = [] if scenario.membership else ["membership of single records"]
+    properties = [] if scenario.audit.properties else ["properties of records"]
+    return ["active attackers", *members, *properties, "rebuilding records"]
 
 
 def _defences(scenario: Scenario) -> str:
@@ -289,9 +335,3 @@ def _auxiliary(scenario: Scenario) -> str:
     )
     overlap = scenario.audit.auxiliary_overlap
     return f"{text}, plus {100 * overlap:g} % of the target's own records" if overlap else text
-
-
-def _what_is_told(schedule: str) -> str:
-    if schedule == "single-batch":
-        return "rounds in which the target's records have the property from the other rounds"
-    return "rounds of runs in which the target's records have the property from rounds of controls"

@@ -15,6 +15,7 @@ from typing import Any
 from privaudit.evaluation.cells import TableCell
 from privaudit.report.tables import interval_text
 from privaudit.report.troubles import troubles
+from privaudit.report.words import by_game, words_of
 from privaudit.scenario.schema import Scenario
 
 HARMLESS = 0.6
@@ -43,7 +44,7 @@ def verdicts(
 
     ``training`` are the metrics of every round of ordinary training, of every run.
     """
-    names = dict.fromkeys([*scenario.audit.properties, *(cell.property for cell in cells)])
+    names = dict.fromkeys([*scenario.targets, *(cell.property for cell in cells)])
     return [_verdict(scenario, n, [c for c in cells if c.property == n], training) for n in names]
 
 
@@ -60,7 +61,7 @@ def headline(scenario: Scenario, cells: Sequence[TableCell]) -> TableCell | None
             -c.fraction,
             c.participants,
             place(audit.rules, c.rule),
-            place(audit.attacks, c.attack),
+            place(scenario.attacks_of(scenario.game_of(c.property)), c.attack),
         ),
         default=None,
     )
@@ -91,11 +92,12 @@ def basis(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
         if audit.threat_model == "server"
         else "sees the global model before and after each round and its own delta"
     )
+    basis = " and of ".join(words.basis for words in by_game(scenario))
     lines = [
-        f"Measured on {_count(runs, 'independent federation run')} of {audit.rounds} audited "
-        f"rounds per cell, for an adversary that {seen} and follows the protocol. An AUC of 0.50 "
-        "is a blind guess, 1.00 is always right; brackets are 95 % intervals. It holds for these "
-        "attacks, this data and these clients; a stronger attack may find more."
+        f"Measured on {_count(runs, 'independent federation run')} of {basis}, for an adversary "
+        f"that {seen} and follows the protocol. An AUC of 0.50 is a blind guess, 1.00 is always "
+        "right; brackets are 95 % intervals. It holds for these attacks, this data and these "
+        "clients; a stronger attack may find more."
     ]
     if runs == 1:
         lines.append(
@@ -121,19 +123,19 @@ def _verdict(
     if wrong:
         sentence = (
             f"No leak of '{name}' is claimed: {'; '.join(wrong)}. The highest AUC was "
-            f"{interval_text(best.auc)} ({_setting(best)})."
+            f"{interval_text(best.auc)} ({_setting(scenario, best)})."
         )
         return Verdict(name, UNKNOWN, sentence, best)
     first = headline(scenario, cells)
     if any(cell.told for cell in cells) and first is not None:
-        can = f"{_who(scenario)} can tell from one round whether {_what(scenario, name)}"
-        return Verdict(name, LEAK, f"{can}: {_told(first, best, cells)}", best)
-    return Verdict(name, NONE, _not_told(name, best, cells), best)
+        can = f"{_who(scenario)} can tell {words_of(scenario, name).verdict}"
+        return Verdict(name, LEAK, f"{can}: {_told(scenario, first, best, cells)}", best)
+    return Verdict(name, NONE, _not_told(scenario, name, best, cells), best)
 
 
-def _told(first: TableCell, best: TableCell, cells: Sequence[TableCell]) -> str:
+def _told(scenario: Scenario, first: TableCell, best: TableCell, cells: Sequence[TableCell]) -> str:
     """The cell fixed beforehand with its plain interval, then the highest, corrected."""
-    fixed = f"AUC {interval_text(first.auc)} ({_setting(first)})"
+    fixed = f"AUC {interval_text(first.auc)} ({_setting(scenario, first)})"
     if len(cells) == 1:
         return f"{fixed}."
     beforehand = "the cell fixed beforehand: most shared, fewest participants, first attack"
@@ -145,7 +147,7 @@ def _told(first: TableCell, best: TableCell, cells: Sequence[TableCell]) -> str:
     missing = f" {lost} of {many} have no result." if lost else ""
     if first is best:
         return f"{fixed}; {beforehand}. It is the highest of {many}, too: {corrected}.{missing}"
-    chosen = f"the highest of {many}: {highest}; {_setting(best)}"
+    chosen = f"the highest of {many}: {highest}; {_setting(scenario, best)}"
     if first.told:
         return f"{fixed}; {beforehand}. {_capital(chosen)}.{missing}"
     failed = first.auc is None
@@ -153,11 +155,11 @@ def _told(first: TableCell, best: TableCell, cells: Sequence[TableCell]) -> str:
     return f"{chosen}. {_capital(beforehand)}: {other}.{missing}"
 
 
-def _not_told(name: str, best: TableCell, cells: Sequence[TableCell]) -> str:
+def _not_told(scenario: Scenario, name: str, best: TableCell, cells: Sequence[TableCell]) -> str:
     several = f"by any of {len(cells)} cells" if len(cells) > 1 else "in the one cell measured"
     parts = [
         f"'{name}' was not told from chance {several}: the highest AUC was "
-        f"{interval_text(best.auc)} ({_setting(best)})",
+        f"{interval_text(best.auc)} ({_setting(scenario, best)})",
         _could_have_seen(cells),
     ]
     known = [cell.auc for cell in cells if cell.auc is not None]
@@ -199,17 +201,12 @@ def _who(scenario: Scenario) -> str:
     return "An honest-but-curious participant"
 
 
-def _what(scenario: Scenario, name: str) -> str:
-    if scenario.audit.schedule == "dataset":
-        return f"the target's data hold '{name}', runs with it compared with runs without"
-    return f"the target's batch holds '{name}'"
-
-
-def _setting(cell: TableCell) -> str:
+def _setting(scenario: Scenario, cell: TableCell) -> str:
+    words = words_of(scenario, cell.property)
     rule = "" if cell.rule == "all" else f", rule {cell.rule}"
     return (
         f"{cell.attack}, K = {cell.participants}, {100 * cell.fraction:g} % shared{rule}, "
-        f"n = {_count(cell.runs, 'run')}, {cell.rounds} rounds"
+        f"n = {_count(cell.runs, 'run')}, {cell.rounds} {words.units}"
     )
 
 

@@ -12,18 +12,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise, product
 
-from privaudit.scenario.schema import Scenario
+from privaudit.scenario.schema import PROPERTY, Scenario
 
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """One table cell of one run, which is 0-based."""
+    """One table cell of one run, which is 0-based.
+
+    ``property`` is what is asked about; in a game other than ``property`` the game's own name.
+    """
 
     run: int
     property: str
     rule: str
     fraction: float
     participants: int
+    game: str = PROPERTY
 
     @cached_property
     def name(self) -> str:
@@ -40,28 +44,48 @@ def cells_of(scenario: Scenario) -> list[Cell]:
     audit = scenario.audit
     grid = product(
         range(scenario.runs),
-        audit.properties,
+        scenario.targets,
         audit.rules,
         audit.fractions,
         scenario.participants,
     )
     cells = (
-        Cell(run, name, "all" if fraction == 1.0 else rule, fraction, participants)
+        Cell(
+            run,
+            name,
+            "all" if fraction == 1.0 else rule,
+            fraction,
+            participants,
+            scenario.game_of(name),
+        )
         for run, name, rule, fraction, participants in grid
     )
     return list(dict.fromkeys(cells))
+
+
+def attacked_cells(scenario: Scenario) -> list[tuple[Cell, str]]:
+    """Every cell with every attack on it, in table order: the records of a run."""
+    return [
+        (cell, attack) for cell in cells_of(scenario) for attack in scenario.attacks_of(cell.game)
+    ]
+
+
+def rounds_of(scenario: Scenario, cell: Cell) -> int:
+    """Rounds of the federation of a cell."""
+    return scenario.audit.rounds if cell.game == PROPERTY else scenario.federation.rounds
 
 
 def cells_for_layers(scenario: Scenario) -> list[Cell]:
     """For each run and property the cell with most shared and fewest participants.
 
     Its trace is needed to the end, to tell which layer leaks. None under schedule ``dataset``,
-    where no run has rounds of both kinds.
+    where no run has rounds of both kinds, and none of other games.
     """
     if scenario.audit.schedule == "dataset":
         return []
     chosen: dict[tuple[int, str], Cell] = {}
-    for cell in sorted(cells_of(scenario), key=lambda c: (-c.fraction, c.participants)):
+    asked = [cell for cell in cells_of(scenario) if cell.game == PROPERTY]
+    for cell in sorted(asked, key=lambda c: (-c.fraction, c.participants)):
         chosen.setdefault((cell.run, cell.property), cell)
     return [cell for cell in cells_of(scenario) if cell in chosen.values()]
 
@@ -81,7 +105,7 @@ def groups_of(scenario: Scenario, workers: int) -> list[tuple[Cell, ...]]:
     so that cells of about as many participants stay together.
     """
     groups: dict[tuple[int, str], list[Cell]] = {}
-    for cell in cells_of(scenario):
+    for cell in cells_of(scenario):  # a game of its own name is no property: groups are of one game
         groups.setdefault((cell.run, cell.property), []).append(cell)
     largest = max(map(len, groups.values()))
     parts = max(math.ceil(largest / LARGEST_GROUP), min(largest, math.ceil(workers / len(groups))))

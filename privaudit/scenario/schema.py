@@ -211,7 +211,8 @@ class AuditSection(Section):
 
     Attributes:
         properties: private properties to infer; each must have both values. The name of one with
-            ``each = true`` in ``[data]`` stands for all its values that can be dealt.
+            ``each = true`` in ``[data]`` stands for all its values that can be dealt. Empty where
+            only another game is played.
         fractions: shared fractions, each in (0, 1].
         rules: sharing rules, crossed with the fractions.
         participants: numbers of participants; empty = ``federation.participants``. A smaller
@@ -238,7 +239,7 @@ class AuditSection(Section):
         keep_traces: keep the traces in the run folder after scoring.
     """
 
-    properties: Annotated[list[str], SomeValues, AfterValidator(_distinct)]
+    properties: Annotated[list[str], Field(max_length=MOST_VALUES), AfterValidator(_distinct)] = []
     fractions: Annotated[list[Fraction], SomeValues, AfterValidator(_distinct)] = [
         0.1,
         0.5,
@@ -291,6 +292,26 @@ class AuditSection(Section):
         return self
 
 
+class MembershipSection(Section):
+    """``[membership]``: which of some records of the target's were trained on?
+
+    The adversary listens to ordinary training, by the settings of ``[federation]`` from the initial
+    weights on, once for every shared fraction, rule and number of participants of ``[audit]``.
+
+    Attributes:
+        candidates: records of the target's that the adversary asks about, an even number; the
+            target trains on a random half of them, everybody else on as many records.
+        attacks: attacks to run.
+    """
+
+    candidates: int = Field(200, ge=4, le=MOST_RECORDS, multiple_of=2)
+    attacks: Annotated[list[str], SomeValues, AfterValidator(_distinct)] = [
+        "loss-trajectory",
+        "gradient-cosine",
+        "membership-stack",
+    ]
+
+
 class LedgerSection(Section):
     """``[ledger]``: what clients earn for their deltas, recorded beside the results.
 
@@ -328,6 +349,9 @@ class ReportSection(Section):
         AfterValidator(_ascending),
     ] = []
 
+
+PROPERTY, MEMBERSHIP = "property", "membership"
+"""Names of the games."""
 
 NOT_SWEPT = ("sweep", "name", "title", "seed", "ledger", "report")
 """What changes no attack, or only which scenario it is; more seeds are more ``runs``."""
@@ -370,6 +394,7 @@ class Scenario(Section):
         title: one line for the report.
         seed: root seed, a non-negative integer.
         runs: independent federation runs, the unit of replication.
+        membership: null = that game is not played; such a scenario is written without the key.
         attack_options: attack name -> its options.
         sweep: null = one audit; such a scenario is written without the key.
     """
@@ -381,18 +406,51 @@ class Scenario(Section):
     data: DataSection = DataSection()
     model: ModelSection = ModelSection()
     federation: FederationSection = FederationSection()
-    audit: AuditSection
+    audit: AuditSection = AuditSection()
+    membership: MembershipSection | None = None
     attack_options: dict[str, dict[str, Any]] = {}
     ledger: LedgerSection = LedgerSection()
     report: ReportSection = ReportSection()
     sweep: SweepSection | None = None
 
     @model_serializer(mode="wrap")
-    def _without_no_sweep(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         table: dict[str, Any] = handler(self)
-        if self.sweep is None:
-            del table["sweep"]
+        for name in ("sweep", "membership"):
+            if table[name] is None:
+                del table[name]
         return table
+
+    @property
+    def targets(self) -> list[str]:
+        """Names of what is asked: the properties, and any other game by its own name."""
+        return [*self.audit.properties, *([MEMBERSHIP] if self.membership else [])]
+
+    @property
+    def attacks(self) -> list[str]:
+        """Of all games, each once."""
+        return list(dict.fromkeys(name for game in self.games for name in self.attacks_of(game)))
+
+    @property
+    def games(self) -> list[str]:
+        """Names of those played."""
+        played = [(PROPERTY, bool(self.audit.properties)), (MEMBERSHIP, bool(self.membership))]
+        return [name for name, is_played in played if is_played]
+
+    def game_of(self, target: str) -> str:
+        """The game that one of :attr:`targets` belongs to."""
+        return MEMBERSHIP if self.membership and target == MEMBERSHIP else PROPERTY
+
+    def attacks_of(self, game: str) -> list[str]:
+        """Attacks on one game."""
+        if game == MEMBERSHIP:
+            return self.membership.attacks if self.membership else []
+        return self.audit.attacks
+
+    @property
+    def training_rounds(self) -> int:
+        """Rounds of ordinary training before audited ones; none where no rounds are audited."""
+        return self.federation.rounds if self.audit.properties else 0
 
     @property
     def participants(self) -> list[int]:
@@ -406,7 +464,7 @@ class Scenario(Section):
         audited = [
             max(2, cohort) if k == self.federation.participants else k for k in self.participants
         ]
-        return sorted({*audited, *([cohort] if self.federation.rounds else [])})
+        return sorted({*audited, *([cohort] if self.training_rounds else [])})
 
     @model_validator(mode="after")
     def _budget_divides(self) -> Scenario:
@@ -418,7 +476,7 @@ class Scenario(Section):
     def _not_too_many(self) -> Scenario:
         audit = self.audit
         lists: tuple[list[Any], ...] = (
-            audit.properties,
+            self.targets,
             audit.rules,
             audit.fractions,
             self.participants,
@@ -442,6 +500,16 @@ class Scenario(Section):
     @model_validator(mode="after")
     def _options_have_attacks(self) -> Scenario:
         for name in self.attack_options:
-            if name not in self.audit.attacks:
-                raise ValueError(f"attack_options for '{name}', which is not in audit.attacks")
+            if name not in self.attacks:
+                raise ValueError(f"attack_options for '{name}', which is not among the attacks")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_asked(self) -> Scenario:
+        if not self.targets:
+            raise ValueError("nothing is asked: name audit.properties, or give [membership]")
+        if self.membership and MEMBERSHIP in self.audit.properties:
+            raise ValueError(f"a property named '{MEMBERSHIP}' cannot be told from the game")
+        if self.membership and not self.federation.rounds:
+            raise ValueError("membership is asked of training: federation.rounds must be above 0")
         return self

@@ -11,26 +11,25 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
 
-from privaudit.attack.protocol import Attack, fit_together, make_attack
+from privaudit.attack.protocol import GameAttack, fit_together, make_attack
 from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.custody.plan import Plan, make_plan
 from privaudit.engine.process import tune_process
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.records import Record
-from privaudit.experiment.attacking import adversary_of
 from privaudit.experiment.holdings import holdings_of
-from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.training import train_run
-from privaudit.experiment.world import World
+from privaudit.games.property import adversary_of, observe_cells
 from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import Cell, cells_of
 from privaudit.selftest.world import KnownWorld
 from privaudit.source import source_of_package
 from privaudit.statistics.runs import RunScores
+from privaudit.world import World
 
-Attacks = Sequence[type[Attack]]
+Attacks = Sequence[type[GameAttack]]
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def _cell(
     fit_together(made, view, adversary_of(world, cell))
     present = [bool(p) for p in world.presence(cell)]
     for attack in made:
-        scores = [float(score) for score in attack.score()]
+        scores = [float(score) for score in attack.answer()]
         yield judge(
             plan,
             cell,

@@ -26,12 +26,12 @@ from privaudit.custody.plan import Plan, fingerprint, own_source, read_plan, ver
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.records import Record, parse_records
-from privaudit.experiment.presence import presence
 from privaudit.federation.partition import ADVERSARY
 from privaudit.ledger.book import BOOK, Page, cell_evidence, pages, read_book, training_evidence
 from privaudit.observation.trace import Trace
-from privaudit.scenario.grid import Cell, cells_of
-from privaudit.scenario.schema import Scenario
+from privaudit.scenario.grid import Cell, cells_of, rounds_of
+from privaudit.scenario.schema import PROPERTY, Scenario
+from privaudit.scenario.truth import presence
 
 RECORDS = "records.jsonl"
 SEALED = AFTER_THE_RUN | {MANIFEST}
@@ -138,11 +138,15 @@ def check_models(subject: Subject) -> list[str]:
         trained = digest(load_file(subject.folder.file(name))["parameters"])
         if training and training[-1].after != trained:
             wrong.append(f"{name}: not the model the last round of training led to")
+        initial = training[0].before if training else trained
+        games = {f"run-{cell.run}/{cell.name}": cell.game for cell in cells_of(subject.scenario)}
         for cell in (c for c in subject.audited if c.startswith(f"run-{run}/")):
             rounds = cell_evidence(subject.folder, cell)
             wrong += _broken_links(f"evidence/{cell}.jsonl", rounds)
-            if rounds[0].before != trained:
-                wrong.append(f"evidence/{cell}.jsonl: does not start from {name}")
+            starts_at = trained if games.get(cell) == PROPERTY else initial
+            if rounds[0].before != starts_at:
+                what = name if starts_at == trained else "the initial model"
+                wrong.append(f"evidence/{cell}.jsonl: does not start from {what}")
     return wrong
 
 
@@ -155,12 +159,11 @@ def check_traces(subject: Subject) -> list[str]:
         return []
     wrong = []
     compare = _trace_differences if subject.plan.ledger != "none" else _trace_outline
-    cells = [c for c in cells_of(subject.scenario) if subject.is_scored(c)]
-    for cell in (f"run-{c.run}/{c.name}" for c in cells):
+    for cell in (c for c in cells_of(subject.scenario) if subject.is_scored(c)):
         try:
             wrong += list(compare(subject, cell))
         except UserError as error:
-            wrong.append(f"traces/{cell}: {error}")
+            wrong.append(f"traces/run-{cell.run}/{cell.name}: {error}")
     return wrong
 
 
@@ -168,7 +171,7 @@ def check_book(subject: Subject) -> list[str]:
     """The book follows from the evidence by the reward rule; no round pays more than its budget."""
     ledger, scenario = subject.scenario.ledger, subject.scenario
     scored = [cell for cell in cells_of(scenario) if subject.is_scored(cell)]
-    trained = product(range(scenario.runs), range(scenario.federation.rounds))
+    trained = product(range(scenario.runs), range(scenario.training_rounds))
     due = [f"training/run-{run}/round-{number}" for run, number in trained]
     due += [f"audit/run-{cell.run}/{cell.name}" for cell in scored]
     numbers = {page.label: page.number for page in subject.book}
@@ -195,17 +198,21 @@ def _broken_links(name: str, rounds: list[RoundEvidence]) -> list[str]:
     ]
 
 
-def _trace_outline(subject: Subject, cell: str) -> Iterator[str]:
-    trace = Trace.open(subject.folder.file("traces", cell))
-    if not trace.whole or len(trace) != subject.scenario.audit.rounds:
-        yield f"traces/{cell}: {len(trace)} rounds of {subject.scenario.audit.rounds}"
-    training = f"training/{cell.partition('/')[0]}.safetensors"
+def _trace_outline(subject: Subject, cell: Cell) -> Iterator[str]:
+    name, rounds = f"traces/run-{cell.run}/{cell.name}", rounds_of(subject.scenario, cell)
+    trace = Trace.open(subject.folder.file(name))
+    if not trace.whole or len(trace) != rounds:
+        yield f"{name}: {len(trace)} rounds of {rounds}"
+    training = f"training/run-{cell.run}.safetensors"
     first = next(iter(trace))
+    if cell.game != PROPERTY and subject.scenario.training_rounds:
+        return  # it starts at the initial model, of which there is no file
     if digest(first.before) != digest(load_file(subject.folder.file(training))["parameters"]):
-        yield f"traces/{cell}: does not start from {training}"
+        yield f"{name}: does not start from {training}"
 
 
-def _trace_differences(subject: Subject, cell: str) -> Iterator[str]:
+def _trace_differences(subject: Subject, of: Cell) -> Iterator[str]:
+    cell = f"run-{of.run}/{of.name}"
     path = subject.folder.file("traces", cell)
     trace = Trace.open(path)
     if not trace.whole:

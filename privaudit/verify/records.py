@@ -18,7 +18,7 @@ from privaudit.evaluation.layers import LAYERS, LayerScores, read_layers, sizes_
 from privaudit.evaluation.records import Record
 from privaudit.experiment.tasks import scores_file
 from privaudit.observation.trace import Trace
-from privaudit.scenario.grid import Cell, cells_for_layers, cells_of
+from privaudit.scenario.grid import Cell, attacked_cells, cells_for_layers, cells_of
 from privaudit.scenario.load import check_scenario
 from privaudit.verify.files import RECORDS, Subject, place_of
 
@@ -36,7 +36,7 @@ def check_inputs(subject: Subject) -> list[str]:
     plan, scenario, wrong = subject.plan, subject.scenario, []
     if plan.scenario != scenario.model_dump(mode="json"):
         wrong.append(f"{PLAN}: of another scenario than scenario.json")
-    if set(plan.attacks) != set(scenario.audit.attacks):
+    if set(plan.attacks) != set(scenario.attacks):
         wrong.append(f"{PLAN}: not of the attacks of scenario.json")
     if (plan.ledger == "none") == scenario.ledger.enabled:
         wrong.append(f"{PLAN}: ledger '{plan.ledger}', scenario.json says otherwise")
@@ -66,7 +66,7 @@ def check_records(subject: Subject) -> list[str]:
     """Every record, every metric of it, follows from plan, scores and ground truth."""
     cells = cells_of(subject.scenario)
     wrong = list(_strangers(subject, "scores", cells))
-    grid = [(cell, attack) for cell in cells for attack in subject.scenario.audit.attacks]
+    grid = attacked_cells(subject.scenario)
     if len(subject.records) != len(grid):
         wrong.append(f"{RECORDS}: {len(subject.records)} lines, the scenario gives {len(grid)}")
     for number, (record, (cell, attack)) in enumerate(zip(subject.records, grid, strict=False), 1):

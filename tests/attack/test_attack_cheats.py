@@ -19,13 +19,13 @@ from sklearn.metrics import roc_auc_score
 from privaudit.attack.scoring import in_step, score_in_step
 from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.experiment.attacking import attack_cells
-from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.training import train_run
-from privaudit.experiment.world import World, load_world
+from privaudit.games.property import observe_cells
 from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import load_scenario
+from privaudit.world import World, load_world
 
 PLUGINS = Path(__file__).resolve().parents[1] / "support" / "plugins"
 CHEATS = ("peek", "guess", "frames", "collector", "files", "memory", "commands")

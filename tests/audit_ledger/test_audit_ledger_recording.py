@@ -24,7 +24,6 @@ from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import all_files, read_seal
 from privaudit.errors import UserError
 from privaudit.experiment import tasks
-from privaudit.experiment.world import World
 from privaudit.federation.rewards import Delivery
 from privaudit.ledger.book import read_book
 from privaudit.ledger.entries import entries_of, files_entry, metric_codes, plan_hash, property_id
@@ -36,6 +35,7 @@ from privaudit.scenario.load import load_scenario
 from privaudit.verify.files import Subject, check_book
 from privaudit.verify.ledger import LedgerSubject, check_money, check_plan, check_rounds
 from privaudit.verify.run import verify_run
+from privaudit.world import World
 
 CRASHES = (
     "open_round:2",  # between two rounds of training

@@ -8,8 +8,8 @@ import pytest
 from filelock import FileLock
 from refusals import refused
 
-from privaudit.experiment.world import check_world, load_world
 from privaudit.scenario.load import load_scenario
+from privaudit.world import check_world, load_world
 
 SCENARIO = """
 name = "mine"

@@ -9,8 +9,8 @@ import pytest
 from small_data import table
 
 from privaudit.experiment.holdings import holdings_of, intraclass, label_agreement
-from privaudit.experiment.world import World
 from privaudit.scenario.load import check_scenario
+from privaudit.world import World
 
 RECORDS = 600
 

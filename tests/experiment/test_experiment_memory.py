@@ -11,8 +11,8 @@ from ledger_runs import small_scenario
 
 from privaudit.audit import run_audit
 from privaudit.errors import UserError
-from privaudit.experiment.world import load_world
 from privaudit.memory import least_memory
+from privaudit.world import load_world
 
 PROGRAM = """
 import resource, sys

@@ -9,15 +9,16 @@ import torch
 
 from privaudit.attack.scoring import in_step, score_in_step
 from privaudit.custody.folder import RunFolder, trace_folder
+from privaudit.custody.models import trained_parameters
 from privaudit.engine.engine import Engine
 from privaudit.experiment.attacking import attack_cells
-from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.tasks import Job, audit_task, scores_file
-from privaudit.experiment.training import train_run, trained_parameters
-from privaudit.experiment.world import World, load_world
+from privaudit.experiment.training import train_run
+from privaudit.games.property import observe_cells
 from privaudit.observation.trace import Trace
 from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.load import load_scenario
+from privaudit.world import World, load_world
 
 PLUGINS = Path(__file__).resolve().parents[1] / "support" / "plugins"
 

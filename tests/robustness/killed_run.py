@@ -23,9 +23,9 @@ from ledger_runs import SMALL
 from privaudit import audit as _audit
 from privaudit.cli import main
 from privaudit.data.files import default_data_dir
-from privaudit.experiment.world import load_world
 from privaudit.ledger import recording as _recording
 from privaudit.scenario.load import load_scenario
+from privaudit.world import load_world
 
 LOADED = (_audit, _recording)
 """Imported before the first fork."""

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from privaudit.custody.folder import RunFolder
+from privaudit.custody.models import trained_parameters
 from privaudit.errors import UserError
-from privaudit.experiment.training import train_run, trained_parameters, training_rows
-from privaudit.experiment.world import World, check_world, load_world
+from privaudit.experiment.training import train_run, training_rows
 from privaudit.report.write import training_summary
 from privaudit.scenario.load import load_scenario
+from privaudit.world import World, check_world, load_world
 
 SMALL = (
     "data.records=600",

@@ -50,8 +50,8 @@ class Cheat(Attack):
 
     def from_scenario(self, text: str) -> np.ndarray | None:
         """The truth, from the text of a scenario, where it is the one of this attack's seed."""
-        from privaudit.experiment.world import load_world
         from privaudit.scenario.grid import cells_of
+        from privaudit.world import load_world
 
         world = load_world(text, None)
         return self.from_world(world, cells_of(world.scenario))

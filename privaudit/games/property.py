@@ -1,20 +1,23 @@
-"""Stage 2: the audited rounds of cells, listened to. Leaves traces, and not the truth."""
+"""The game ``property``: in which rounds did the target's records have a property?
+
+Melis et al., IEEE S&P 2019, section VI-B. The rounds are audited ones: batches are drawn so that
+the target's holds the property or not (:mod:`privaudit.federation.schedule`).
+"""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
+from privaudit.attack.adversary import Adversary, AuxiliaryData
 from privaudit.custody.evidence import EvidenceCollector
-from privaudit.custody.folder import RunFolder, trace_folder
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.models import trained_parameters
 from privaudit.engine.engine import Engine
-from privaudit.experiment.training import trained_parameters
-from privaudit.experiment.world import World
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.federation.phases import AuditedPhase, audited_work, natural_work
 from privaudit.federation.rounds import (
@@ -29,10 +32,39 @@ from privaudit.federation.schedule import (
     PropertyPools,
     property_pools,
 )
+from privaudit.games.listening import chosen_samples, evidence_of, tap_on
+from privaudit.games.protocol import Game
 from privaudit.observation.tap import Tap
-from privaudit.observation.trace import TraceWriter
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import Cell
+from privaudit.scenario.schema import PROPERTY
+from privaudit.world import World
+
+
+class Property(Game):
+    """See the module."""
+
+    name = PROPERTY
+
+    def check(self, world: World) -> None:
+        """Names and deals are checked with the world."""
+
+    def observe(
+        self, world: World, folder: RunFolder, cells: Sequence[Cell]
+    ) -> dict[Cell, EvidenceCollector]:
+        """See :func:`observe_cells`."""
+        return observe_cells(world, folder, cells)
+
+    def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Adversary]:
+        """Cells whose adversary owns the same records share its work on the shadows of a round."""
+        adversaries: dict[tuple[str, bytes], Adversary] = {}
+        found = {}
+        for cell in cells:
+            key = (cell.property, _auxiliary_records(world, cell).tobytes())
+            if key not in adversaries:
+                adversaries[key] = adversary_of(world, cell)
+            found[cell] = adversaries[key].among(world.rules(cell))
+        return found
 
 
 def observe_cells(
@@ -59,12 +91,6 @@ def observe_cells(
     return kept
 
 
-def keep_evidence(folder: RunFolder, evidence: Mapping[Cell, EvidenceCollector]) -> None:
-    """Write the evidence of cells, which the ledger takes in."""
-    for cell, collector in evidence.items():
-        folder.write_lines(f"evidence/run-{cell.run}/{cell.name}.jsonl", collector.rows())
-
-
 def _observe(
     world: World, folder: RunFolder, cells: Sequence[Cell], *, common: bool
 ) -> dict[Cell, EvidenceCollector]:
@@ -73,7 +99,10 @@ def _observe(
     usual = _UsualRounds(world, engine, run) if common else None
     before = trained_parameters(folder, run)
     with ExitStack() as stack:
-        taps = {cell: _tap(world, folder, cell, engine, before, stack) for cell in cells}
+        taps = {
+            cell: tap_on(world, folder, cell, engine, before, world.rules(cell), stack)
+            for cell in cells
+        }
         federations = _federations(world, taps)
         for number in range(world.scenario.audit.rounds):
             step = usual.step(before, number) if usual else None
@@ -144,7 +173,7 @@ def _sendings(federations: Sequence[_Federation], number: int) -> dict[Seed, lis
 
 
 def _federations(world: World, taps: dict[Cell, Tap]) -> list[_Federation]:
-    audit, ledger = world.scenario.audit, world.scenario.ledger
+    audit = world.scenario.audit
     found: dict[tuple[str, int], _Federation] = {}
     for cell, tap in taps.items():
         phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
@@ -158,9 +187,7 @@ def _federations(world: World, taps: dict[Cell, Tap]) -> list[_Federation]:
             own_seed = seed.child("participants", cell.participants)
             present = world.presence(cell)
             found[key] = _Federation(phase, pools, seed, own_seed, present, [], {})
-        evidence = None
-        if ledger.enabled:
-            evidence = EvidenceCollector(valued=ledger.reward == "contribution")
+        evidence = evidence_of(world)
         observers: list[RoundObserver] = [tap] if evidence is None else [tap, evidence]
         found[key].ways.append((phase.training, observers))
         found[key].cells[cell] = evidence
@@ -191,26 +218,33 @@ class _UsualRounds:
         ).delta
 
 
-def _tap(
-    world: World,
-    folder: RunFolder,
-    cell: Cell,
-    engine: Engine,
-    start: Tensor,
-    stack: ExitStack,
-) -> Tap:
-    """A tap that writes the trace of a cell, which is closed with the stack."""
-    threat_model = world.scenario.audit.threat_model
-    server = threat_model == "server"
-    path = trace_folder(folder, cell)
-    shutil.rmtree(path, ignore_errors=True)
-    writer = TraceWriter(
-        path,
-        start,
-        engine.layout,
-        view=threat_model,
-        target=TARGET if server else None,
-        rules=world.rules(cell),
-        precision=world.scenario.audit.trace_precision,
+def adversary_of(world: World, cell: Cell) -> Adversary:
+    """What the adversary of a cell owns: client 0's records with their property, and the rules.
+
+    Its stream depends on the property alone, so that one adversary serves all cells of a property
+    in which it owns the same records.
+    """
+    scenario = world.scenario
+    own = _auxiliary_records(world, cell)
+    samples = chosen_samples(world, own)
+    groups = world.dataset.groups
+    auxiliary = AuxiliaryData(
+        samples,
+        world.dataset.properties[cell.property][own],
+        None if groups is None else groups[own],
     )
-    return Tap(stack.enter_context(writer), adversary=ADVERSARY, server=server)
+    return Adversary(
+        engine=world.engine(cell.run),
+        auxiliary=auxiliary,
+        rules=world.rules(cell),
+        shadows=scenario.audit.shadows,
+        seed=world.attacker_seed(cell.run).child("shadows", cell.property),
+    )
+
+
+def _auxiliary_records(world: World, cell: Cell) -> np.ndarray:
+    """Sorted indices of the adversary's records, with a share of the target's where asked for."""
+    clients = world.deal(cell.run).audited(cell.participants).clients
+    shared = round(world.scenario.audit.auxiliary_overlap * len(clients[TARGET]))
+    rng = world.run_seed(cell.run).generator("overlap")
+    return np.union1d(clients[ADVERSARY], rng.permutation(clients[TARGET])[:shared])

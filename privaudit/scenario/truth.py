@@ -12,11 +12,14 @@ import numpy as np
 from privaudit.federation.schedule import balanced_presence, run_presence
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import Cell
-from privaudit.scenario.schema import Scenario
+from privaudit.scenario.schema import MEMBERSHIP, Scenario
 
 
 def presence(scenario: Scenario, checksum: str, cell: Cell) -> np.ndarray:
     """In which audited rounds the target's records hold the property, [rounds] bool.
+
+    In the game ``membership``, which of the candidates are trained on, [candidates] bool: the same
+    ones whatever is shared, and whoever else takes part.
 
     Args:
         scenario: the resolved scenario.
@@ -25,6 +28,9 @@ def presence(scenario: Scenario, checksum: str, cell: Cell) -> np.ndarray:
         cell: run, property and number of participants count; what is shared does not.
     """
     rounds, root = scenario.audit.rounds, Seed(scenario.seed).child("presence", checksum)
+    if scenario.membership and cell.game == MEMBERSHIP:
+        coins = root.generator("run", cell.run, MEMBERSHIP)
+        return balanced_presence(scenario.membership.candidates, coins)
     names = (cell.property, cell.participants)
     if scenario.audit.schedule == "single-batch":
         return balanced_presence(rounds, root.generator("run", cell.run, *names))

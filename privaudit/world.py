@@ -19,7 +19,6 @@ from privaudit.defences.sharing import Sharing
 from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, Samples
 from privaudit.errors import UserError, unknown_name
-from privaudit.experiment.presence import presence
 from privaudit.federation.assignment import Deal, assign
 from privaudit.federation.phases import AuditedPhase, TrainingPhase
 from privaudit.federation.rounds import LocalTraining
@@ -28,7 +27,8 @@ from privaudit.observation.rules import Rules
 from privaudit.observation.views import view_named
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import Cell
-from privaudit.scenario.schema import Scenario
+from privaudit.scenario.schema import PROPERTY, Scenario
+from privaudit.scenario.truth import presence
 
 MAX_NAME_BYTES = 120
 
@@ -130,7 +130,7 @@ class World:
         f = self.scenario.federation
         return TrainingPhase(
             protocol=f.protocol,
-            rounds=f.rounds,
+            rounds=self.scenario.training_rounds,
             cohort=f.cohort,
             local_epochs=f.local_epochs,
             batch_size=f.batch_size,
@@ -180,8 +180,15 @@ def check_world(world: World) -> tuple[str, ...]:
         _check_file_name(name)
     check_model(world.scenario.model.name, world.dataset.kind)
     offered = view_named(audit.threat_model)
-    for name in audit.attacks:
+    wanted = [(game, n) for game in world.scenario.games for n in world.scenario.attacks_of(game)]
+    for game, name in wanted:
         attack = load_attack(name)
+        if attack.game != game:
+            raise UserError(
+                f"attack '{name}' answers the question of the game '{attack.game}'",
+                where="audit.attacks" if game == PROPERTY else f"{game}.attacks",
+                remedy=f"name an attack on the game '{game}' (privaudit list)",
+            )
         needed = attack.view
         if not issubclass(offered, needed):
             raise UserError(

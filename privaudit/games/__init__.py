@@ -1,0 +1,10 @@
+"""What is asked about the target's records; one file each."""
+
+from __future__ import annotations
+
+from privaudit.games.membership import Membership
+from privaudit.games.property import Property
+from privaudit.games.protocol import Game
+
+GAMES: dict[str, Game] = {game.name: game for game in (Property(), Membership())}
+"""Name -> game."""

@@ -1,0 +1,68 @@
+"""What all games need to listen to a federation: a tap on it, and evidence for the ledger."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+import numpy as np
+from torch import Tensor
+
+from privaudit.custody.evidence import EvidenceCollector
+from privaudit.custody.folder import RunFolder, trace_folder
+from privaudit.engine.engine import Engine, Samples
+from privaudit.federation.partition import ADVERSARY, TARGET
+from privaudit.observation.rules import Rules
+from privaudit.observation.tap import Tap
+from privaudit.observation.trace import TraceWriter
+from privaudit.scenario.grid import Cell
+from privaudit.world import World
+
+
+def tap_on(
+    world: World,
+    folder: RunFolder,
+    cell: Cell,
+    engine: Engine,
+    start: Tensor,
+    rules: Rules,
+    stack: ExitStack,
+) -> Tap:
+    """A tap that writes the trace of a cell, which is closed with the stack.
+
+    What an earlier, interrupted attempt left of the trace is removed first.
+    """
+    threat_model = world.scenario.audit.threat_model
+    server = threat_model == "server"
+    path = trace_folder(folder, cell)
+    shutil.rmtree(path, ignore_errors=True)
+    writer = TraceWriter(
+        path,
+        start,
+        engine.layout,
+        view=threat_model,
+        target=TARGET if server else None,
+        rules=rules,
+        precision=world.scenario.audit.trace_precision,
+    )
+    return Tap(stack.enter_context(writer), adversary=ADVERSARY, server=server)
+
+
+def evidence_of(world: World) -> EvidenceCollector | None:
+    """Somebody who keeps evidence for the ledger, where there is one."""
+    ledger = world.scenario.ledger
+    if not ledger.enabled:
+        return None
+    return EvidenceCollector(valued=ledger.reward == "contribution")
+
+
+def keep_evidence(folder: RunFolder, evidence: Mapping[Cell, EvidenceCollector]) -> None:
+    """Write the evidence of cells, which the ledger takes in."""
+    for cell, collector in evidence.items():
+        folder.write_lines(f"evidence/run-{cell.run}/{cell.name}.jsonl", collector.rows())
+
+
+def chosen_samples(world: World, records: np.ndarray) -> Samples:
+    """The records with these indices, apart from all others."""
+    return Samples(world.samples.inputs[records], world.samples.labels[records])

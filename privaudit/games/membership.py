@@ -1,0 +1,167 @@
+"""The game ``membership``: was this record trained on?
+
+The adversary holds candidates: records of the target's, a random half of which are what the target
+trains on; on the others nobody does. It listens to ordinary training from the initial weights on,
+and says of each candidate whether it was in. A participant cannot say whose it was, a server knows
+that it could only be the target's. Candidates that were left out are of the same client, hence of
+the same groups, lengths and kind as those that were not: else the game would be about these.
+
+Everybody else trains on as many records as the target, so that averages have equal weights. What
+the adversary holds beyond that is not trained on, and at hand to compare with.
+
+Coins are thrown per record by the challenger, so that within a run the labels are exchangeable: the
+permutation test is exact whatever the records are like.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+import numpy as np
+
+from privaudit.attack.membership import Candidates
+from privaudit.custody.evidence import EvidenceCollector
+from privaudit.custody.folder import RunFolder
+from privaudit.defences.sharing import Sharing
+from privaudit.defences.transforms import Transforms
+from privaudit.errors import UserError
+from privaudit.federation.partition import ADVERSARY, TARGET, Partition
+from privaudit.federation.phases import TrainingPhase, train
+from privaudit.federation.rounds import LocalTraining
+from privaudit.games.listening import chosen_samples, evidence_of, tap_on
+from privaudit.games.protocol import Game
+from privaudit.models.build import model_arguments
+from privaudit.observation.rules import Rules
+from privaudit.scenario.grid import Cell
+from privaudit.scenario.schema import MEMBERSHIP
+from privaudit.world import World, input_shape
+
+
+class Membership(Game):
+    """See the module."""
+
+    name = MEMBERSHIP
+
+    def check(self, world: World) -> None:
+        """The target must hold the candidates, everybody else half as many records."""
+        audit, wanted = world.scenario.audit, _count(world)
+        if audit.auxiliary_overlap:
+            raise UserError(
+                "gives the adversary records of the target's, which are what it asks about",
+                where="audit.auxiliary_overlap",
+                remedy="set it to 0, or leave [membership] out",
+            )
+        for run in range(world.scenario.runs):
+            for client, records in enumerate(world.deal(run).largest.clients):
+                who = "the target" if client == TARGET else f"client {client}"
+                needed = wanted if client == TARGET else wanted // 2
+                if len(records) < needed:
+                    raise UserError(
+                        f"for {wanted} candidates {who} needs {needed} records, and holds "
+                        f"{len(records)} in run {run}",
+                        where="membership.candidates",
+                        remedy="ask about fewer, use fewer participants or more data, or give the "
+                        "target more (federation.target_share)",
+                    )
+
+    def observe(
+        self, world: World, folder: RunFolder, cells: Sequence[Cell]
+    ) -> dict[Cell, EvidenceCollector]:
+        """Each cell is a federation of its own, in which clients draw what they draw in all."""
+        kept = {}
+        for cell in cells:
+            engine = world.engine(cell.run)
+            evidence = evidence_of(world)
+            with ExitStack() as stack:
+                rules = rules_of(world, cell)
+                tap = tap_on(world, folder, cell, engine, engine.initial, rules, stack)
+                for _ in train(
+                    engine,
+                    world.samples,
+                    _dealt(world, cell),
+                    _phase(world, cell),
+                    start=engine.initial,
+                    seed=world.audit_seed(cell.run).child(MEMBERSHIP),
+                    observers=[tap] if evidence is None else [tap, evidence],
+                ):
+                    pass
+            if evidence is not None:
+                kept[cell] = evidence
+        return kept
+
+    def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Candidates]:
+        """Candidates, the adversary's own records, and the rules."""
+        run = cells[0].run
+        engine = world.engine(run)
+        own = world.deal(run).audited(2).clients[ADVERSARY]
+        return {
+            cell: Candidates(
+                engine=engine,
+                samples=chosen_samples(world, candidates_of(world, run)),
+                own=chosen_samples(world, own),
+                rules=rules_of(world, cell),
+                seed=world.attacker_seed(run).child(MEMBERSHIP),
+            )
+            for cell in cells
+        }
+
+
+def candidates_of(world: World, run: int) -> np.ndarray:
+    """[candidates] indices of the records asked about, in the order of the answers."""
+    held = world.deal(run).largest.clients[TARGET]
+    rng = world.audit_seed(run).generator(MEMBERSHIP, "candidates")
+    return rng.choice(held, _count(world), replace=False)
+
+
+def rules_of(world: World, cell: Cell) -> Rules:
+    """What everybody in the federation of a cell knows of it."""
+    phase, model = _phase(world, cell), world.scenario.model
+    sent, epochs = phase.training.transforms, phase.protocol == "fedavg"
+    held = _count(world) // 2
+    return Rules(
+        model=model.name,
+        model_options=model_arguments(model.name, model.options, input_shape(world.dataset)),
+        participants=cell.participants,
+        cohort=phase.cohort,
+        batch_size=phase.batch_size,
+        local_steps=math.ceil(held / phase.batch_size) * phase.local_epochs if epochs else 1,
+        local_epochs=phase.local_epochs if epochs else None,
+        lr=phase.training.lr,
+        momentum=phase.training.momentum,
+        sharing_rule=sent.sharing.rule,
+        shared_fraction=sent.sharing.fraction,
+        clip_norm=sent.clip_norm,
+        noise=sent.noise,
+        norm_bound=phase.training.norm_bound,
+    )
+
+
+def _count(world: World) -> int:
+    assert world.scenario.membership is not None
+    return world.scenario.membership.candidates
+
+
+def _dealt(world: World, cell: Cell) -> Partition:
+    """Who trains on what: the target on the candidates that are in, the others on as many."""
+    partition, seed = world.deal(cell.run).audited(cell.participants), world.audit_seed(cell.run)
+    size = _count(world) // 2
+    clients = [
+        np.sort(seed.generator(MEMBERSHIP, "trains", client).choice(held, size, replace=False))
+        for client, held in enumerate(partition.clients)
+    ]
+    clients[TARGET] = np.sort(candidates_of(world, cell.run)[world.presence(cell)])
+    return replace(partition, clients=tuple(clients))
+
+
+def _phase(world: World, cell: Cell) -> TrainingPhase:
+    federation, usual = world.scenario.federation, world.training_phase
+    sharing = Sharing(cell.rule, cell.fraction)
+    transforms = Transforms(federation.clip_norm, federation.noise, sharing)
+    training = LocalTraining(
+        usual.training.lr, usual.training.momentum, transforms, federation.norm_bound
+    )
+    cohort = federation.cohort if cell.participants == federation.participants else None
+    return replace(usual, cohort=cohort, training=training, rounds=federation.rounds)

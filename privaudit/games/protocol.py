@@ -1,0 +1,45 @@
+"""What a game is: what is secret, who trains on what, what the adversary is given.
+
+The vocabulary is that of A. Salem et al., "SoK: Let the Privacy Games Begin!", IEEE S&P 2023. What
+one trial is, and the secret of each, is :func:`privaudit.scenario.truth.presence`: a function of
+the scenario and of the data's checksum, computed where it is needed, so that it lies nowhere.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from privaudit.custody.evidence import EvidenceCollector
+from privaudit.custody.folder import RunFolder
+from privaudit.scenario.grid import Cell
+from privaudit.world import World
+
+
+class Game(ABC):
+    """One question about the target's records."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def check(self, world: World) -> None:
+        """Everything of this game that a user can get wrong, before anything is trained.
+
+        Raises:
+            UserError: in one line.
+        """
+
+    @abstractmethod
+    def observe(
+        self, world: World, folder: RunFolder, cells: Sequence[Cell]
+    ) -> dict[Cell, EvidenceCollector]:
+        """Run the federations of some cells of one run under the tap; leave their traces.
+
+        Returns:
+            The evidence for the ledger, where there is one: to be kept when the attacks are done.
+        """
+
+    @abstractmethod
+    def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Any]:
+        """What the adversary of each cell has besides the trace; never the ground truth."""

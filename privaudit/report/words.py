@@ -1,0 +1,58 @@
+"""What the pages call things, by game: no other file of the reports names a game."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from privaudit.scenario.schema import MEMBERSHIP, Scenario
+
+
+@dataclass(frozen=True)
+class Words:
+    """Of one game in one scenario.
+
+    Attributes:
+        told: completes "AUC of telling ...".
+        verdict: completes "... can tell ...", about one target.
+        units: what an attack scores, in the plural.
+        basis: completes "Measured on R independent federation runs of ...".
+    """
+
+    told: str
+    verdict: str
+    units: str
+    basis: str
+
+
+def words_of(scenario: Scenario, target: str) -> Words:
+    """Of the game that ``target`` belongs to."""
+    if scenario.membership and scenario.game_of(target) == MEMBERSHIP:
+        count, rounds = scenario.membership.candidates, scenario.federation.rounds
+        owner = "the target" if scenario.audit.threat_model == "server" else "another participant"
+        return Words(
+            told="records that were trained on from records of the same client that were not",
+            verdict=f"which of {count} records {owner} trained on",
+            units="candidates",
+            basis=f"{count} candidates per cell, half of them trained on in each of {rounds} "
+            f"round{'s' if rounds != 1 else ''}",
+        )
+    if scenario.audit.schedule == "dataset":
+        return Words(
+            told="rounds of runs in which the target's records have the property from rounds of "
+            "controls",
+            verdict=f"from one round whether the target's data hold '{target}', runs with it "
+            "compared with runs without",
+            units="rounds",
+            basis=f"{scenario.audit.rounds} audited rounds per cell",
+        )
+    return Words(
+        told="rounds in which the target's records have the property from the other rounds",
+        verdict=f"from one round whether the target's batch holds '{target}'",
+        units="rounds",
+        basis=f"{scenario.audit.rounds} audited rounds per cell",
+    )
+
+
+def by_game(scenario: Scenario) -> list[Words]:
+    """One for each game of a scenario."""
+    return list({scenario.game_of(t): words_of(scenario, t) for t in scenario.targets}.values())
