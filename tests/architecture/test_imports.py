@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS = [
-    ["errors", "randomness", "source"],
+    ["errors", "machine", "progress", "randomness", "source"],
     ["chain", "data", "engine", "statistics"],
     ["defences", "models"],
     ["federation"],
@@ -27,8 +27,8 @@ LAYERS = [
     ["ledger"],
     ["report"],
     ["verify"],
-    ["audit", "inventory", "memory", "selftest", "doctor", "trial"],
-    ["library", "estimate"],
+    ["audit", "inventory", "selftest", "doctor"],
+    ["library"],
     ["studies"],
     ["cli"],
 ]
