@@ -26,7 +26,8 @@ from privaudit.experiment.listener import Listener
 from privaudit.experiment.memory import check_memory
 from privaudit.experiment.tasks import Job
 from privaudit.experiment.world import World, load_world
-from privaudit.ledger.place import Place, ledger_of
+from privaudit.ledger.attach import ledger_of
+from privaudit.ledger.place import Place
 from privaudit.progress import Progress, Silent
 from privaudit.report.write import write_report
 from privaudit.scenario.grid import Cell, cells_of, groups_of

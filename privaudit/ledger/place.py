@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
-from privaudit.experiment.listener import Listener
-from privaudit.progress import Progress
-from privaudit.scenario.schema import Scenario
 
 if TYPE_CHECKING:
     from privaudit.chain.accounts import Accounts
@@ -88,21 +82,3 @@ class Place:
                 remedy="give a folder of encrypted keys with --keystore",
             )
         return KeystoreAccounts(self.keystore, read_password(self.password_file))
-
-
-def ledger_of(
-    scenario: Scenario, place: Place, progress: Progress, *, resume: bool
-) -> Callable[[RunFolder], AbstractContextManager[Listener]]:
-    """The ledger of a run, to be opened once there is a folder; where none is kept, nobody listens.
-
-    Raises:
-        UserError: keys that are missing or locked; unless ``resume``, a node that does not answer.
-    """
-    if not scenario.ledger.enabled:
-        return lambda _: nullcontext(Listener())
-    accounts = place.accounts()
-    if not resume:  # one that goes on has its own say about chains
-        place.check_reachable()
-    from privaudit.ledger.recording import keep_ledger  # the chain is slow to import
-
-    return lambda folder: keep_ledger(folder, scenario, place, accounts, progress)
