@@ -87,6 +87,19 @@ class Outcome:
     failures: dict[str, str] = field(default_factory=dict)
 
 
+def timings(
+    training: Iterable[Outcome], audited: Iterable[Outcome], devices: Iterable[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rows of ``timings.jsonl``."""
+    rows = [{"stage": "training", "run": o.task, "seconds": o.seconds} for o in training]
+    rows += [
+        {"stage": "audit", "run": o.task.run, "cell": o.task.name, "seconds": o.seconds}
+        for o in audited
+        if isinstance(o.task, Cell)
+    ]
+    return [*rows, *({"stage": "devices"} | row for row in devices)]
+
+
 # --------------------------------------------------------------------- what a worker is told to do
 
 
@@ -248,14 +261,6 @@ def whole(result: Any, what: str) -> Any:
             str(result), where=what, remedy="find out why with the model and its attacks alone"
         )
     return result
-
-
-def default_workers() -> int:
-    """One process per core this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        return os.cpu_count() or 1
 
 
 def _only(results: Iterator[tuple[Any, Any]], what: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from privaudit.custody.folder import REMARKS, RunFolder
@@ -57,13 +56,6 @@ class Content:
     def title(self) -> str:
         """One line over the report."""
         return self.scenario.title or self.scenario.name
-
-    @cached_property
-    def figures(self) -> dict[str, str]:
-        """Name -> SVG of every figure; drawn when asked for, because a table needs none."""
-        from privaudit.report.drawings import drawings
-
-        return {drawing.name: drawing.svg for drawing in drawings(self)}
 
 
 def read_content(folder: RunFolder) -> Content:

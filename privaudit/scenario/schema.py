@@ -79,7 +79,7 @@ Share = Annotated[float, Field(gt=0, lt=1), Above0]
 Rule = Annotated[str, AfterValidator(_known_rule)]
 
 # Bounds that no experiment reaches and every slip of the keyboard passes. What a machine has memory
-# for is asked when the model is known (privaudit.memory).
+# for is asked when the model is known (privaudit.experiment.memory).
 Participants = Annotated[int, Field(ge=2, le=100_000)]
 Rounds = Annotated[int, Field(le=1_000_000)]
 Runs = Annotated[int, Field(le=10_000)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from privaudit.doctor.machine import free_memory
 from privaudit.errors import UserError
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.tasks import Job
+from privaudit.machine import free_memory
 from privaudit.world import World
 
 PROCESS = 200e6

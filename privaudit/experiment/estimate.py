@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from privaudit.audit import number_of_workers
 from privaudit.data.files import default_data_dir
 from privaudit.engine.process import tune_process
+from privaudit.experiment.executors.choice import number_of_workers
+from privaudit.experiment.trial import Costs, Range, cell_costs, time_range
 from privaudit.games import GAMES
+from privaudit.machine import peak_memory
 from privaudit.observation.vectors import PRECISIONS, SPARSE_BELOW
 from privaudit.scenario.grid import (
     Cell,
@@ -25,7 +27,6 @@ from privaudit.scenario.grid import (
 )
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import PROPERTY, Scenario
-from privaudit.trial import Costs, Range, cell_costs, peak_memory, time_range
 from privaudit.world import World, check_world, load_world
 
 Size = tuple[str, int]
