@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,6 +33,7 @@ class TableCell:
     Attributes:
         rounds: scores over all runs; in the game membership of candidates.
         game: what was asked.
+        facts: name -> mean over runs of what else a reader needs.
         runs: federation runs with scores.
         failures: reasons of the runs without.
         silent: runs whose scores are all the same.
@@ -70,6 +71,7 @@ class TableCell:
     design: Design | None = None
     holdings: Holdings | None = None
     game: str = "property"
+    facts: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def auc(self) -> Interval | None:
@@ -156,4 +158,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         design=design,
         holdings=next((r.holdings for r in good), None),
         game=first.game,
+        facts={n: float(np.mean([r.facts[n] for r in good])) for n in good[0].facts}
+        if good
+        else {},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ def judge(
     present: list[bool] | None,
     reason: str = "",
     holdings: Holdings | None = None,
+    facts: Mapping[str, float] | None = None,
 ) -> Record:
     """The record of one attack on one cell; without scores it is a failed one with its reason.
 
@@ -46,6 +48,7 @@ def judge(
         present: [T], the ground truth.
         reason: why there are no scores.
         holdings: what the target draws from.
+        facts: what else a reader needs.
     """
     scenario = plan.scenario
     identity: dict[str, Any] = {
@@ -67,6 +70,7 @@ def judge(
         "attack": attack,
         "view": scenario["audit"]["threat_model"],
         "holdings": holdings,
+        "facts": dict(facts or {}),
     }
     if scores is None or present is None:
         return Record(**identity, status="failed", reason=reason)

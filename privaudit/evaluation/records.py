@@ -52,6 +52,7 @@ class Record(BaseModel):
         metrics: by name; null where this run alone does not allow one.
         scores: [T], one per audited round; in the game membership one per candidate.
         present: [T], the ground truth.
+        facts: what a reader needs beside the result, by name (``Game.facts``).
         holdings: what the target drew from; null in records of before it was written down.
     """
 
@@ -80,6 +81,7 @@ class Record(BaseModel):
     metrics: dict[str, Metric | None] = {}
     scores: list[float] = []
     present: list[bool] = []
+    facts: dict[str, float] = {}
     holdings: Holdings | None = None
 
 

@@ -10,7 +10,7 @@ from privaudit.custody.plan import Plan
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.records import Record
 from privaudit.experiment.holdings import holdings_of
-from privaudit.experiment.tasks import scores_file
+from privaudit.experiment.tasks import facts_file, scores_file
 from privaudit.scenario.grid import Cell, cells_of
 from privaudit.world import World
 
@@ -30,11 +30,13 @@ def judge_run(
     records = []
     for cell in cells_of(world.scenario):
         failed, attacks = failures[cell], world.scenario.attacks_of(cell.game)
-        scores, present = {}, None
+        scores, present, facts = {}, None, {}
         if set(failed) != set(attacks):
             scores = folder.read_json(scores_file(cell))
             present = [bool(p) for p in world.presence(cell)]
             folder.write_json(f"truth/run-{cell.run}/{cell.name}.json", present)
+            if folder.file(facts_file(cell)).is_file():
+                facts = folder.read_json(facts_file(cell))
         records += [
             judge(
                 plan,
@@ -45,6 +47,7 @@ def judge_run(
                 present=present,
                 reason=failed.get(attack, ""),
                 holdings=held.get((cell.run, cell.property, cell.participants)),
+                facts=facts,
             )
             for attack in attacks
         ]

@@ -183,6 +183,8 @@ def _observe_and_attack(
     found = attack_cells(world, folder, cells)
     keep_evidence(folder, evidence)
     for cell, results in found.items():
+        if facts := GAMES[game].facts(world, folder, cell):
+            folder.write_json(facts_file(cell), facts)
         scores = {name: s for name, s in results.items() if not isinstance(s, Failure)}
         if scores:
             folder.write_json(scores_file(cell), scores)
@@ -195,6 +197,11 @@ def _observe_and_attack(
 def scores_file(cell: Cell) -> str:
     """Where the scores of a cell lie in the run folder."""
     return f"scores/run-{cell.run}/{cell.name}.json"
+
+
+def facts_file(cell: Cell) -> str:
+    """Where the facts of a cell lie in the run folder, if its game has any."""
+    return f"facts/run-{cell.run}/{cell.name}.json"
 
 
 def _scored(folder: RunFolder, cell: Cell, attacks: Sequence[str]) -> bool:

@@ -24,7 +24,7 @@ import numpy as np
 
 from privaudit.attack.membership import Candidates
 from privaudit.custody.evidence import EvidenceCollector
-from privaudit.custody.folder import RunFolder
+from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.defences.sharing import Sharing
 from privaudit.defences.transforms import Transforms
 from privaudit.errors import UserError
@@ -35,9 +35,13 @@ from privaudit.games.listening import chosen_samples, evidence_of, tap_on
 from privaudit.games.protocol import Game
 from privaudit.models.build import model_arguments
 from privaudit.observation.rules import Rules
+from privaudit.observation.trace import Trace
 from privaudit.scenario.grid import Cell
 from privaudit.scenario.schema import MEMBERSHIP
 from privaudit.world import World, input_shape
+
+TRAINED_ON, LEFT_OUT = "accuracy_trained_on", "accuracy_left_out"
+"""Facts of a cell: the accuracy of the last global model on candidates in and out, in [0, 1]."""
 
 
 class Membership(Game):
@@ -91,6 +95,16 @@ class Membership(Game):
             if evidence is not None:
                 kept[cell] = evidence
         return kept
+
+    def facts(self, world: World, folder: RunFolder, cell: Cell) -> dict[str, float]:
+        """How well the last model does on candidates in and out: without a gap there is no room."""
+        *_, last = Trace.open(trace_folder(folder, cell))
+        engine, asked = world.engine(cell.run), candidates_of(world, cell.run)
+        present = world.presence(cell)
+        return {
+            name: engine.evaluate(last.after, chosen_samples(world, asked[chosen]))[1]
+            for name, chosen in ((TRAINED_ON, present), (LEFT_OUT, ~present))
+        }
 
     def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Candidates]:
         """Candidates, the adversary's own records, and the rules."""

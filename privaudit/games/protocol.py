@@ -40,6 +40,10 @@ class Game(ABC):
             The evidence for the ledger, where there is one: to be kept when the attacks are done.
         """
 
+    def facts(self, world: World, folder: RunFolder, cell: Cell) -> dict[str, float]:
+        """What a reader needs beside the result, by name; asked when the attacks are done."""
+        return {}
+
     @abstractmethod
     def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Any]:
         """What the adversary of each cell has besides the trace; never the ground truth."""

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.records import Record
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
+from privaudit.scenario.schema import PROPERTY
 from privaudit.statistics.intervals import auc_interval
 from privaudit.statistics.roc import roc_curve
 from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit, pool
@@ -70,9 +71,11 @@ def roc_curves(records: Sequence[Record], cells: Sequence[TableCell]) -> str | N
 def auc_by_window(records: Sequence[Record], cells: Sequence[TableCell]) -> str | None:
     """AUC of the shown cells within consecutive windows of the audited rounds, with intervals.
 
-    None where the rounds are too few for two windows with enough rounds of each kind.
+    None where the rounds are too few for two windows with enough rounds of each kind, and where
+    scores are of no rounds.
     """
-    scores = [(cell, scores_of(records, cell)) for cell in shown_cells(cells)]
+    asked = [cell for cell in cells if cell.game == PROPERTY]
+    scores = [(cell, scores_of(records, cell)) for cell in shown_cells(asked)]
     count = min((len(windows(runs)) for _, runs in scores), default=0)
     if not count:
         return None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from privaudit.evaluation.cells import TableCell
+from privaudit.games.membership import LEFT_OUT, TRAINED_ON
 from privaudit.report.published import published_gaps
 from privaudit.report.troubles import of_the_property
 from privaudit.report.words import by_game
@@ -34,6 +35,7 @@ def footnotes(
         f"Threat model: {audit.threat_model}. K participants include the adversary and the target"
         f"{rounds}.",
         f"Auxiliary data of the adversary: {_auxiliary(scenario)}.",
+        *room_notes(cells),
         *power_note(cells),
         *pool_notes(scenario, cells),
         *(
@@ -56,6 +58,24 @@ def reading(scenario: Scenario) -> list[str]:
         "* = told from chance: above 0.50 at a false discovery rate of 5 % over the table "
         "(the larger p of permutation and pool test, Benjamini-Hochberg). With few runs the "
         "interval may reach 0.50 beside a star: it is over runs, the test over rounds and records.",
+    ]
+
+
+def room_notes(cells: Sequence[TableCell]) -> list[str]:
+    """What there is to tell members by: the gap between records trained on and left out."""
+    known = [cell for cell in cells if TRAINED_ON in cell.facts]
+    if not known:
+        return []
+    each = {
+        (cell.participants, cell.rule, cell.fraction): (
+            f"K = {cell.participants}, {100 * cell.fraction:g} % shared: "
+            f"{cell.facts[TRAINED_ON]:.2f} and {cell.facts[LEFT_OUT]:.2f}"
+        )
+        for cell in known
+    }
+    return [
+        "Room: accuracy of the last global model on candidates that were trained on and on those "
+        f"left out (without a gap losses have nothing to tell them by). {'; '.join(each.values())}."
     ]
 
 

@@ -98,6 +98,7 @@ def _judged(subject: Subject, cell: Cell, attack: str, record: Record) -> Record
         present=subject.presence(cell),
         reason="" if scores is not None else record.reason,
         holdings=record.holdings,
+        facts=record.facts,
     )
 
 
