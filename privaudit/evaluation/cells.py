@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from privaudit.evaluation.judge import METRICS, measure
+from privaudit.evaluation.metrics import METRICS, measure_all
 from privaudit.evaluation.records import Record
 from privaudit.randomness import Seed
 from privaudit.statistics.intervals import Interval, auc_interval
@@ -139,7 +139,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         runs=len(good),
         rounds=sum(len(r.scores) for r in good),
         failures=tuple(r.reason for r in records if r.status == "failed"),
-        metrics={m: measure(runs, m, tau=tau) if runs else None for m in METRICS},
+        metrics=measure_all(runs, tau=tau) if runs else dict.fromkeys(METRICS),
         p_value=test.p_value if test else None,
         q_value=None,
         detectable=None,
