@@ -9,6 +9,7 @@ be run again from what the one before left, and an interrupted run goes on where
 from __future__ import annotations
 
 import shutil
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from privaudit.errors import UserError
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.layers import LAYERS, measure_layers
+from privaudit.evaluation.permuted import COUNT, asked_for, found_in, repetition_file
 from privaudit.evaluation.records import Record
 from privaudit.experiment import tasks
 from privaudit.experiment.cells import Cell, cells_of, groups_of
@@ -27,6 +29,7 @@ from privaudit.experiment.executors.local import Local
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.folder import REMARKS, RunFolder
 from privaudit.experiment.holdings import holdings_of
+from privaudit.experiment.permuting import OPTION, check_permutations
 from privaudit.experiment.plan import Plan, keep_plan, make_plan
 from privaudit.experiment.tasks import Job, Outcome, default_workers, scores_file
 from privaudit.experiment.training import trained_parameters
@@ -75,6 +78,7 @@ def run_audit(
     place: Place | None = None,
     device: str = "cpu",
     executor: Executor | None = None,
+    permute_all: int | None = None,
 ) -> RunFolder:
     """Run a scenario and leave everything it produced in ``out``.
 
@@ -90,6 +94,9 @@ def run_audit(
             rounding.
         executor: who runs models, training and attacks; None = worker processes of this call, or,
             with one worker and no chain of ``place``, this process.
+        permute_all: how often to repeat all of it with the properties permuted over the data set
+            (1 to 999), for a p-value that takes nothing else for granted; it changes no other
+            result. A run that goes on keeps the number it was begun with.
 
     Raises:
         UserError: the scenario cannot be run on this data or is a sweep, the folder or the chain
@@ -105,6 +112,8 @@ def run_audit(
         world = load_world(job.scenario_json, job.data_dir, device)
         remarks = tasks.check(runner, job)
         check_memory(runner, job, workers)
+        if permute_all is not None:
+            _check_repetitions(world, job, permute_all)
         accounts = place.accounts() if scenario.ledger.enabled else None
         if scenario.ledger.enabled and not resume:  # one that goes on has its own say about chains
             place.check_reachable()
@@ -116,6 +125,8 @@ def run_audit(
                 with _ledger(folder, scenario, place, accounts) as ledger:
                     if not has_manifest(folder):
                         folder.write_json(REMARKS, remarks)
+                        if permute_all is not None and not resume:
+                            folder.write_json(COUNT, permute_all)
                         _compute(world, folder, job, ledger, runner, workers, show)
                     ledger.conclude()
     return folder
@@ -209,6 +220,7 @@ def _compute(
     ledger.record_results()
     layers = measure_layers(job, world.scenario, executor, workers=workers)
     folder.write_lines(LAYERS, [layer.model_dump(mode="json") for layer in layers])
+    _repeat(folder, job, executor, workers, show)
     if not world.scenario.audit.keep_traces:
         shutil.rmtree(folder.file("traces"), ignore_errors=True)
     # Not earlier: the data's checksum leads to the ground truth, which no attack may come across.
@@ -242,6 +254,49 @@ def _measure(
     plan = Plan.model_validate_json(job.plan)
     records = _records(world, plan, folder, cells, outcomes)
     folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
+
+
+def _check_repetitions(world: World, job: Job, count: int) -> None:
+    """Before anything is written: whether every repetition can be dealt.
+
+    Raises:
+        UserError: see :func:`privaudit.experiment.permuting.check_permutations`; or in one of them
+            somebody would hold too few records.
+    """
+    check_permutations(world.dataset, world.scenario.audit.properties, count)
+    for number in range(1, count + 1):
+        made = replace(job, permutation=number).world()
+        try:
+            for run in range(world.scenario.runs):
+                made.deal(run)
+        except UserError as error:
+            raise UserError(
+                f"with the property permuted ({number} of {count}): {error.what}",
+                where=OPTION,
+                remedy="use a smaller audit.batch_size, fewer participants or more data",
+            ) from error
+
+
+def _repeat(folder: RunFolder, job: Job, executor: Executor, workers: int, show: Progress) -> None:
+    """The audit with the properties permuted, as often as asked for; what is there stays."""
+    places = {
+        name: folder.file(name.removesuffix(".json"))
+        for name in map(repetition_file, range(1, asked_for(folder) + 1))
+    }
+    todo = [(n, name) for n, name in enumerate(places, 1) if not folder.file(name).is_file()]
+    stage = "audits with the property permuted"
+    for number, name in show.track(todo, stage=stage, total=len(todo)):
+        again = replace(job, folder=places[name], permutation=number, plan="")
+        world = again.world()
+        plan = make_plan(world.scenario, world.dataset, device=job.device)
+        again = replace(again, plan=plan.model_dump_json())
+        deque(tasks.train(executor, again, range(world.scenario.runs), workers=workers), 0)
+        groups = groups_of(world.scenario, workers)
+        deque(tasks.audit(executor, again, groups, workers=workers), 0)
+        rows = found_in(RunFolder(places[name]), world)
+        folder.write_json(name, [row.model_dump(mode="json") for row in rows])
+    for place in places.values():
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _ledger(

@@ -44,6 +44,8 @@ class TableCell:
         at_least: lower limit of the AUC, corrected for choosing among the cells of the property.
         design: what the test had to work with; None when every run failed.
         holdings: of the first run's target; None where nobody wrote them down.
+        repeated: audits with the property permuted over the whole data set, where asked for.
+        repeated_p: (1 + those with as high an AUC) / (1 + all of them); None without.
         published: the published AUC, where the scenario reproduces one.
     """
 
@@ -67,6 +69,8 @@ class TableCell:
     at_least: float | None = None
     design: Design | None = None
     holdings: Holdings | None = None
+    repeated: int = 0
+    repeated_p: float | None = None
 
     @cached_property
     def auc(self) -> Interval | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.layers import read_layers
+from privaudit.evaluation.permuted import read_repetitions, with_repetitions
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.data_sheet import DATA
 from privaudit.experiment.folder import REMARKS, RunFolder
@@ -78,7 +79,7 @@ def read_content(folder: RunFolder) -> Content:
     return Content(
         scenario,
         records,
-        table_cells(records),
+        with_repetitions(table_cells(records), read_repetitions(folder)),
         training_rows(folder, scenario.runs),
         folder.read_lines("timings.jsonl"),
         read_book(folder),
