@@ -44,6 +44,8 @@ class TableCell:
         at_least: lower limit of the AUC, corrected for choosing among the cells of the property.
         design: what the test had to work with; None when every run failed.
         holdings: of the first run's target; None where nobody wrote them down.
+        repeated: audits with the property permuted over the whole data set, where asked for.
+        repeated_p: (1 + those with as high an AUC) / (1 + all of them); None without.
         published: the published AUC, where the scenario reproduces one.
     """
 
@@ -67,6 +69,8 @@ class TableCell:
     at_least: float | None = None
     design: Design | None = None
     holdings: Holdings | None = None
+    repeated: int = 0
+    repeated_p: float | None = None
 
     @cached_property
     def auc(self) -> Interval | None:
@@ -128,7 +132,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
     rng = Seed(first.seed).generator("permutation", *(str(part) for part in key))
     design = design_of(runs, [r.holdings for r in good]) if runs else None
     test = against_chance(runs, design, rng) if design else None
-    tau = design.interval_tau if design else 0.0
+    pools = {"tau": design.tau or 0.0, "overlap": design.overlap} if design else {}
     return TableCell(
         property=name,
         rule=rule,
@@ -139,7 +143,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         runs=len(good),
         rounds=sum(len(r.scores) for r in good),
         failures=tuple(r.reason for r in records if r.status == "failed"),
-        metrics=measure_all(runs, tau=tau) if runs else dict.fromkeys(METRICS),
+        metrics=measure_all(runs, **pools) if runs else dict.fromkeys(METRICS),
         p_value=test.p_value if test else None,
         q_value=None,
         detectable=None,
@@ -147,7 +151,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         silent=sum(bool(np.ptp(run.scores) == 0) for run in runs),
         permutation_p=test.permutation if test else None,
         # One-sided at 5 % over all that one chooses among: two-sided twice that.
-        at_least=auc_interval(runs, level=1 - 2 * SIGNIFICANT / among, tau=tau).low
+        at_least=auc_interval(runs, level=1 - 2 * SIGNIFICANT / among, **pools).low
         if runs
         else None,
         design=design,

@@ -56,6 +56,8 @@ def long_table(cells: Sequence[TableCell]) -> pd.DataFrame:
             "pool_tau": cell.design.tau if cell.design else None,
             "pool_overlap": cell.design.overlap if cell.design else None,
         }
+        if any(c.repeated for c in cells):
+            row |= {"permute_all": cell.repeated, "permute_all_p_value": cell.repeated_p}
         for name, interval in cell.metrics.items():
             if name != "auc":
                 row[name] = interval.value if interval else None
@@ -120,6 +122,8 @@ def metrics_table(cells: Sequence[TableCell]) -> pd.DataFrame:
                 row[metric.title] = interval_text(cell.metrics[name], missing="not estimable")
         row["p"] = "–" if cell.p_value is None else f"{cell.p_value:.2g}"
         row["q"] = "–" if cell.q_value is None else f"{cell.q_value:.2g}"
+        if any(c.repeated for c in cells):
+            row["p, repeated"] = "–" if cell.repeated_p is None else f"{cell.repeated_p:.2g}"
         rows.append(row)
     return pd.DataFrame(rows)
 
