@@ -11,7 +11,6 @@ from typing import Self
 
 import numpy as np
 import torch
-from scipy.special import expit
 from sklearn.ensemble import ExtraTreesClassifier
 from torch import Tensor
 
@@ -131,11 +130,6 @@ class MagnitudeStack(Attack):
         if self.share is None or self._persistent:
             return odds
         return with_share(odds, self.share)
-
-    def probability(self) -> np.ndarray:
-        """[T] probability that the property is present; not calibrated where the property stays."""
-        probability: np.ndarray = expit(self.score())
-        return probability
 
     def _keep_next(self) -> None:
         number = len(self._observed)

@@ -17,6 +17,7 @@ from privaudit.custody.folder import REMARKS, RunFolder
 from privaudit.custody.manifest import has_manifest, is_sealed, write_manifest, write_seal
 from privaudit.custody.plan import Plan, keep_plan, make_plan
 from privaudit.evaluation.layers import LAYERS, measure_layers
+from privaudit.evaluation.repeating import ask_for, check_repetitions, repeat
 from privaudit.evaluation.truth import judge_run
 from privaudit.experiment import tasks
 from privaudit.experiment.data_sheet import DATA, describe_data
@@ -47,6 +48,7 @@ def run_audit(
     place: Place | None = None,
     device: str = "cpu",
     executor: Executor | None = None,
+    permute_all: int | None = None,
 ) -> RunFolder:
     """Run a scenario and leave everything it produced in ``out``.
 
@@ -62,6 +64,9 @@ def run_audit(
             rounding.
         executor: who runs models, training and attacks; None = worker processes of this call, or,
             with one worker and no chain of ``place``, this process.
+        permute_all: how often to repeat all of it with the properties permuted over the data set
+            (1 to 999), for a p-value that takes nothing else for granted; it changes no other
+            result. A run that goes on keeps the number it was begun with.
 
     Raises:
         UserError: the scenario cannot be run on this data or is a sweep, the folder or the chain
@@ -70,30 +75,34 @@ def run_audit(
     """
     refuse_sweep(scenario)
     show, place = progress or Silent(), place or Place()
+    on_node = place.rpc is not None
     workers = number_of_workers(workers, most=len(cells_of(scenario)))
     job = Job.of(scenario, data_dir, out, device)
-    on_node = place.rpc is not None
     with executor_for(executor, workers, holds_keys=on_node) as runner:
         world = load_world(job.scenario_json, job.data_dir, device)
         remarks = tasks.check(runner, job)
         check_memory(runner, job, workers)
+        check_repetitions(world, job, permute_all)
         keep = ledger_of(scenario, place, show, resume=resume)
         with RunFolder.create(out, scenario, resume=resume) as folder:
             made = make_plan(scenario, world.dataset, device=device, on_node=on_node)
             plan = keep_plan(folder, made)
-            job = replace(job, plan=plan.model_dump_json())
-            if not is_sealed(folder):
-                with keep(folder) as ledger:
-                    if not has_manifest(folder):
-                        folder.write_json(REMARKS, remarks)
-                        folder.write_text("scenario.toml", resolved_toml(scenario))
-                        run = _Run(world, plan, folder, job, runner, workers, show)
-                        if not ledger.has_records:
-                            _measure(run, ledger)
-                        ledger.judged()
-                        _report(run)
-                    ledger.reported()
-                write_seal(folder, ledger.facts)
+            planned = replace(job, plan=plan.model_dump_json())
+            run = _Run(world, plan, folder, planned, runner, workers, show)
+            if is_sealed(folder):
+                return folder
+            with keep(folder) as ledger:
+                if not has_manifest(folder):
+                    folder.write_json(REMARKS, remarks)
+                    folder.write_text("scenario.toml", resolved_toml(scenario))
+                    if not resume:
+                        ask_for(folder, permute_all)
+                    if not ledger.has_records:  # what it has put in safety stays as it is
+                        _measure(run, ledger)
+                    ledger.judged()
+                    _report(run)
+                ledger.reported()
+            write_seal(folder, ledger.facts)
     return folder
 
 
@@ -134,6 +143,7 @@ def _report(run: _Run) -> None:
     scenario, folder = run.world.scenario, run.folder
     layers = measure_layers(run.job, scenario, run.executor, workers=run.workers)
     folder.write_lines(LAYERS, [layer.model_dump(mode="json") for layer in layers])
+    repeat(folder, run.job, run.executor, run.workers, run.show)
     if not scenario.audit.keep_traces:
         shutil.rmtree(folder.file("traces"), ignore_errors=True)
     # Not earlier: the data's checksum leads to the ground truth, which no attack may come across.

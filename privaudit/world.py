@@ -14,6 +14,7 @@ import numpy as np
 from privaudit.attack.protocol import make_attack
 from privaudit.attack.registry import load_attack
 from privaudit.data.dataset import Dataset
+from privaudit.data.permuting import permuted_dataset
 from privaudit.data.registry import load_dataset
 from privaudit.defences.sharing import Sharing
 from privaudit.defences.transforms import Transforms
@@ -154,11 +155,18 @@ class World:
 
 
 @lru_cache(maxsize=1)
-def load_world(scenario_json: str, data_dir: Path | None, device: str = "cpu") -> World:
-    """The world of a scenario (as JSON, so that a worker process keeps it between tasks)."""
+def load_world(
+    scenario_json: str, data_dir: Path | None, device: str = "cpu", permutation: int = 0
+) -> World:
+    """The world of a scenario (as JSON, so that a worker process keeps it between tasks).
+
+    With ``permutation`` its properties lie on other records (:mod:`.permuting`).
+    """
     scenario = Scenario.model_validate_json(scenario_json)
     seed = Seed(scenario.seed).child("data")
     dataset = load_dataset(scenario.data.name, scenario.data.options, data_dir, seed)
+    if permutation:
+        dataset = permuted_dataset(dataset, permutation, Seed(scenario.seed).child("permuted"))
     return World(scenario, dataset, device)
 
 

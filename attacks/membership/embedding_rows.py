@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from privaudit.attack.membership import Candidates, MembershipAttack
+from privaudit.attack.membership import Candidates, MembershipAttack, centred
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
@@ -56,7 +56,7 @@ class EmbeddingRows(MembershipAttack):
 
     def answer(self) -> np.ndarray:
         """[N] log likelihood ratio; the same for all where no round told words apart."""
-        return np.where(np.isfinite(self._odds), self._odds, 0.0)
+        return centred(np.where(np.isfinite(self._odds), self._odds, 0.0))
 
 
 def record_odds(records: list[np.ndarray], moved: np.ndarray, rarity: np.ndarray) -> np.ndarray:

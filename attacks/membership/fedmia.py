@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from privaudit.attack.membership import Candidates, MembershipAttack
+from privaudit.attack.membership import Candidates, MembershipAttack, centred
 from privaudit.observation.views import Observation, ServerView
 from privaudit.randomness import Seed
 
@@ -47,4 +47,4 @@ class FedMIA(MembershipAttack):
 
     def answer(self) -> np.ndarray:
         """[N] the sum."""
-        return self._sum
+        return centred(self._sum)

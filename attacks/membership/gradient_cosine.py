@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from privaudit.attack.membership import Candidates, MembershipAttack
+from privaudit.attack.membership import Candidates, MembershipAttack, centred
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
@@ -31,4 +31,4 @@ class GradientCosine(MembershipAttack):
 
     def answer(self) -> np.ndarray:
         """[N] the sum."""
-        return self._sum
+        return centred(self._sum)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from privaudit.attack.membership import Candidates, MembershipAttack
+from privaudit.attack.membership import Candidates, MembershipAttack, centred
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
@@ -40,4 +40,4 @@ class LossTrajectory(MembershipAttack):
     def answer(self) -> np.ndarray:
         """[N] mean over the rounds; of a single round the gain."""
         mean = self._sum / self._rounds
-        return mean - self._first if self._rounds == 1 else mean
+        return centred(mean - self._first if self._rounds == 1 else mean)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from privaudit.attack.membership import Candidates, MembershipAttack
+from privaudit.attack.membership import Candidates, MembershipAttack, centred
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
@@ -42,4 +42,4 @@ class MelisEmbedding(MembershipAttack):
 
     def answer(self) -> np.ndarray:
         """[N] minus the smallest share of words that did not move."""
-        return self._best
+        return centred(self._best)

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from torch import Tensor, nn
 
-from privaudit.attack.membership import Candidates, MembershipAttack
+from privaudit.attack.membership import Candidates, MembershipAttack, centred
 from privaudit.attack.protocol import check_whole_number
 from privaudit.engine.engine import Samples
 from privaudit.observation.views import Observation
@@ -86,8 +86,7 @@ class MembershipStack(MembershipAttack):
             parts = [self._simulated(number, count) for number in range(simulations)]
             known = np.concatenate([features for features, _ in parts])
             weights = _weights(known, np.concatenate([labels for _, labels in parts]))
-        found: np.ndarray = scores @ weights
-        return found
+        return centred(scores @ weights)
 
     def _count(self) -> int:
         """Own records that train as the target's in a simulation."""

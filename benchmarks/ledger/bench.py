@@ -103,7 +103,10 @@ class Bench:
         number = self._open(SINGLE * WEI)
         self._rich(self._clients[:SINGLE])
         elapsed = seconds(
-            lambda: [self._ledger.submit(number, client, SALT) for client in range(SINGLE)]
+            lambda: [
+                self._ledger.act(f"submit/{number}/{c}", f"client/{c}", "submit", [number, SALT])
+                for c in range(SINGLE)
+            ]
         )
         self._ledger.end_submissions(number)
         self._ledger.settle(number, self._judged(SINGLE))

@@ -146,4 +146,12 @@ class MembershipAttack(GameAttack):
 
     @abstractmethod
     def answer(self) -> np.ndarray:
-        """[N] float64, one per candidate: higher = more likely trained on."""
+        """[N] float64, one per candidate: higher = more likely trained on.
+
+        Zero is the attack's own threshold; half of the candidates are in, so :func:`centred`.
+        """
+
+
+def centred(scores: np.ndarray) -> np.ndarray:
+    """Scores with their median at zero: half of the candidates, as many as were in, are above."""
+    return np.asarray(scores - np.median(scores))

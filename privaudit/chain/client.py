@@ -65,10 +65,6 @@ class LedgerClient(LedgerWriter):
         key = f"register/{name}"
         return self.act_in_batches(key, "coordinator", "register_clients", [], clients, BATCH)
 
-    def release_treasury(self, to: str, amount: int, *, name: str = "end") -> Receipt:
-        """Turn unreserved treasury into credit of an account."""
-        return self.act(f"release/{to}/{name}", "admin", "release_treasury", [to, amount])
-
     def withdraw_for(
         self, account: str, *, name: str = "end", payer: str = "coordinator"
     ) -> Receipt:
@@ -108,11 +104,6 @@ class LedgerClient(LedgerWriter):
             value=self._missing_bond,
             request=[round_id, model_hash, budget, submit_seconds, settle_seconds],
         )
-
-    def submit(self, round_id: int, client: int, commitment: bytes) -> Receipt:
-        """A client commits in a transaction of its own, for which it needs native tokens."""
-        key = f"round/{round_id}/submit/{client}"
-        return self.act(key, f"client/{client}", "submit", [round_id, commitment])
 
     def sign_submission(self, round_id: int, client: int, commitment: bytes) -> SignedSubmission:
         """A client's signed commitment, for the coordinator to relay."""
@@ -165,10 +156,6 @@ class LedgerClient(LedgerWriter):
         key = f"round/{round_id}/close"
         return self.act(key, "coordinator", "close_round", [round_id, result_hash])
 
-    def expire_round(self, round_id: int) -> Receipt:
-        """End a stalled round after its settle deadline."""
-        return self.act(f"round/{round_id}/expire", "coordinator", "expire_round", [round_id])
-
     # ------------------------------------------------------------------ clients
 
     def claim(
@@ -183,11 +170,6 @@ class LedgerClient(LedgerWriter):
         """Credit a client with what the reward root grants it beyond what it claimed before."""
         key = f"claim/{client}/{cumulative}"
         return self.act(key, payer, "claim", [client, cumulative, salt, list(proof)])
-
-    def claim_bond(self, round_id: int, client: str, *, payer: str = "coordinator") -> Receipt:
-        """Credit a submitter of an expired round with its share of the bond."""
-        key = f"round/{round_id}/bond/{client}"
-        return self.act(key, payer, "claim_bond", [round_id, client])
 
     # ------------------------------------------------------------------ audit evidence
 

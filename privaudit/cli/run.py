@@ -71,6 +71,14 @@ def run(
         str | None,
         typer.Option("--contract", help="With --rpc: a deployed ledger (default: deploys one)."),
     ] = None,
+    permute_all: Annotated[
+        int | None,
+        typer.Option(
+            "--permute-all",
+            metavar="N",
+            help="Repeat all of it N times with the property permuted over the data.",
+        ),
+    ] = None,
     confirmations: Annotated[
         int,
         typer.Option("--confirmations", min=1, max=10_000, help="Blocks until something is final."),
@@ -97,11 +105,12 @@ def run(
     from privaudit.scenario.load import load_scenario
 
     if resume is not None:
-        if scenario or assignments or out or seeds is not None or no_ledger:
+        given = (scenario, assignments, out, no_ledger, seeds is not None, permute_all is not None)
+        if any(given):
             raise UserError(
                 "takes the scenario of the interrupted run as it is",
                 where="--resume",
-                remedy="leave out SCENARIO, --out, --seeds, --set and --no-ledger",
+                remedy="leave out SCENARIO, --out, --seeds, --set, --no-ledger and --permute-all",
             )
         resolved, folder_path = RunFolder.open(resume).scenario(), resume
     else:
@@ -116,6 +125,8 @@ def run(
     place.refuse_without(resolved.ledger.enabled)
     if dry_run:
         print_dry_run(resolved, folder_path, data_dir, workers, as_json)
+        if permute_all is not None and not as_json:
+            typer.echo(f"# - {permute_all} times more with the property permuted")
         return
     go_on = f"privaudit run --resume {folder_path}"
     with (
@@ -136,6 +147,7 @@ def run(
             device=device,
             place=place,
             executor=executor,
+            permute_all=permute_all,
         )
     _print_result(folder, as_json, quiet)
     _refuse_without_scores(folder)

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from privaudit.evaluation.judge import METRICS, measure
+from privaudit.evaluation.metrics import METRICS, measure_all
 from privaudit.evaluation.records import Record
 from privaudit.randomness import Seed
 from privaudit.statistics.intervals import Interval, auc_interval
@@ -47,6 +47,8 @@ class TableCell:
         at_least: lower limit of the AUC, corrected for choosing among the cells of the property.
         design: what the test had to work with; None when every run failed.
         holdings: of the first run's target; None where nobody wrote them down.
+        repeated: audits with the property permuted over the whole data set, where asked for.
+        repeated_p: (1 + those with as high an AUC) / (1 + all of them); None without.
         published: the published AUC, where the scenario reproduces one.
     """
 
@@ -70,6 +72,8 @@ class TableCell:
     at_least: float | None = None
     design: Design | None = None
     holdings: Holdings | None = None
+    repeated: int = 0
+    repeated_p: float | None = None
     game: str = "property"
     facts: Mapping[str, float] = field(default_factory=dict)
 
@@ -133,7 +137,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
     rng = Seed(first.seed).generator("permutation", *(str(part) for part in key))
     design = design_of(runs, [r.holdings for r in good]) if runs else None
     test = against_chance(runs, design, rng) if design else None
-    tau = design.interval_tau if design else 0.0
+    pools = {"tau": design.tau or 0.0, "overlap": design.overlap} if design else {}
     return TableCell(
         property=name,
         rule=rule,
@@ -144,7 +148,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         runs=len(good),
         rounds=sum(len(r.scores) for r in good),
         failures=tuple(r.reason for r in records if r.status == "failed"),
-        metrics={m: measure(runs, m, tau=tau) if runs else None for m in METRICS},
+        metrics=measure_all(runs, **pools) if runs else dict.fromkeys(METRICS),
         p_value=test.p_value if test else None,
         q_value=None,
         detectable=None,
@@ -152,7 +156,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         silent=sum(bool(np.ptp(run.scores) == 0) for run in runs),
         permutation_p=test.permutation if test else None,
         # One-sided at 5 % over all that one chooses among: two-sided twice that.
-        at_least=auc_interval(runs, level=1 - 2 * SIGNIFICANT / among, tau=tau).low
+        at_least=auc_interval(runs, level=1 - 2 * SIGNIFICANT / among, **pools).low
         if runs
         else None,
         design=design,

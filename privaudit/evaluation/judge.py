@@ -8,21 +8,12 @@ from typing import Any
 import numpy as np
 
 from privaudit.custody.plan import Plan
+from privaudit.evaluation.metrics import METRICS, measure_all
 from privaudit.evaluation.records import Metric, Record
 from privaudit.scenario.grid import Cell
-from privaudit.statistics.intervals import (
-    Interval,
-    accuracy_interval,
-    advantage_interval,
-    auc_interval,
-    tpr_at_fpr_interval,
-)
+from privaudit.statistics.intervals import Interval
 from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores
-
-METRICS = ("auc", "accuracy", "advantage", "tpr_at_10_fpr", "tpr_at_1_fpr")
-THRESHOLD = 0.0
-"""An attack says "present" above this score; it is the attack's own, not fitted to the truth."""
 
 
 def judge(
@@ -76,22 +67,9 @@ def judge(
         return Record(**identity, status="failed", reason=reason)
     run = RunScores(np.array(scores), np.array(present))
     one_label = len(set(present)) < 2  # schedule `dataset`: only runs together have both
-    metrics = {name: None if one_label else _metric(measure([run], name)) for name in METRICS}
+    found = dict.fromkeys(METRICS) if one_label else measure_all([run])
+    metrics = {name: _metric(interval) for name, interval in found.items()}
     return Record(**identity, status="ok", metrics=metrics, scores=scores, present=present)
-
-
-def measure(runs: list[RunScores], name: str, *, tau: float = 0.0) -> Interval | None:
-    """One metric over runs, with its interval; None where it is not estimable.
-
-    The interval of the AUC allows for finite pools of that ``tau``.
-    """
-    if name == "auc":
-        return auc_interval(runs, tau=tau)
-    if name == "accuracy":
-        return accuracy_interval(runs, THRESHOLD)
-    if name == "advantage":
-        return advantage_interval(runs, THRESHOLD)
-    return tpr_at_fpr_interval(runs, {"tpr_at_10_fpr": 0.1, "tpr_at_1_fpr": 0.01}[name])
 
 
 def _metric(interval: Interval | None) -> Metric | None:

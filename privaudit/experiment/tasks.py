@@ -36,7 +36,7 @@ class Job:
     """What every task of a run is given; a worker process loads the world once and keeps it.
 
     ``plan`` is the run's, as JSON: a process that starts while the run goes on refuses to compute
-    from other data or with other code.
+    from other data or with other code. ``permutation``: see :func:`.world.load_world`.
     """
 
     scenario_json: str
@@ -44,6 +44,7 @@ class Job:
     folder: Path
     device: str = "cpu"
     plan: str = ""
+    permutation: int = 0
 
     @classmethod
     def of(cls, scenario: Scenario, data_dir: Path | None, folder: Path, device: str) -> Job:
@@ -59,7 +60,7 @@ class Job:
         return self._loaded()
 
     def _loaded(self) -> World:
-        return load_world(self.scenario_json, self.data_dir, self.device)
+        return load_world(self.scenario_json, self.data_dir, self.device, self.permutation)
 
     def attacks_of(self, game: str) -> list[str]:
         """Of the scenario, on one game."""

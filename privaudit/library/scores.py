@@ -12,25 +12,11 @@ import torch
 from numpy.typing import ArrayLike
 
 from privaudit.errors import UserError
+from privaudit.evaluation.metrics import METRICS, Measure, measure_all
 from privaudit.randomness import Seed
-from privaudit.statistics.intervals import (
-    Interval,
-    accuracy_interval,
-    advantage_interval,
-    auc_interval,
-    tpr_at_fpr_interval,
-)
+from privaudit.statistics.intervals import Interval
 from privaudit.statistics.permutation import permutation_p_value
 from privaudit.statistics.runs import FloatArray, RunScores
-
-TITLES = {
-    "auc": ("AUC", 0.5),
-    "accuracy": ("accuracy", None),
-    "advantage": ("advantage (TPR - FPR)", 0.0),
-    "tpr_at_10_fpr": ("TPR at 10 % FPR", 0.1),
-    "tpr_at_1_fpr": ("TPR at 1 % FPR", 0.01),
-}
-"""Metric -> its title and what a blind guess gets (None: depends on the share of members)."""
 
 MOST_PERMUTATIONS, FEWEST_PERMUTATIONS, PERMUTED_SCORES = 9_999, 199, 200_000_000
 
@@ -40,8 +26,7 @@ class Evaluation:
     """What scores say: metrics with 95 % intervals, and a test against chance.
 
     Attributes:
-        metrics: name -> interval, in the order of :data:`TITLES`; None = not estimable, with this
-            few scores.
+        metrics: name -> interval, None = not estimable, with this few scores.
         p_value: permutation test of "the AUC is above 0.5", one-sided.
         n_in: scores that should be high.
         n_out: scores that should be low.
@@ -68,28 +53,28 @@ class Evaluation:
     def to_frame(self) -> pd.DataFrame:
         """One row per metric: value, low, high, chance (NaN where there is none), method."""
         rows = []
-        for name, (title, chance) in TITLES.items():
+        for name, metric in METRICS.items():
             interval = self.metrics[name]
             rows.append(
                 {
-                    "metric": title,
+                    "metric": _title(metric),
                     "value": interval.value if interval else np.nan,
                     "low": interval.low if interval else np.nan,
                     "high": interval.high if interval else np.nan,
-                    "chance": np.nan if chance is None else chance,
+                    "chance": np.nan if metric.chance is None else metric.chance,
                     "method": interval.method if interval else "not estimable: too few scores",
                 }
             )
         return pd.DataFrame(rows).set_index("metric")
 
     def __repr__(self) -> str:
-        rows = [f"{title:<22} {_text(self.metrics[name])}" for name, (title, _) in TITLES.items()]
+        rows = [f"{_title(m):<22} {_text(self.metrics[name])}" for name, m in METRICS.items()]
         return "\n".join([self._heading(), *rows, *(f"- {hint}" for hint in self.hints)])
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><th>{title}</th><td>{_text(self.metrics[name])}</td></tr>"
-            for name, (title, _) in TITLES.items()
+            f"<tr><th>{_title(metric)}</th><td>{_text(self.metrics[name])}</td></tr>"
+            for name, metric in METRICS.items()
         )
         hints = "".join(f"<p>{hint}</p>" for hint in self.hints)
         return f"<table><caption>{self._heading()}</caption>{rows}</table>{hints}"
@@ -142,13 +127,7 @@ def evaluate(
         for a, b in zip(inside, outside, strict=True)
     ]
     return Evaluation(
-        metrics={
-            "auc": auc_interval(runs),
-            "accuracy": accuracy_interval(runs, threshold),
-            "advantage": advantage_interval(runs, threshold),
-            "tpr_at_10_fpr": tpr_at_fpr_interval(runs, 0.1),
-            "tpr_at_1_fpr": tpr_at_fpr_interval(runs, 0.01),
-        },
+        metrics=measure_all(runs, threshold=threshold),
         p_value=_p_value(runs, seed),
         n_in=sum(run.n_present for run in runs),
         n_out=sum(run.n_absent for run in runs),
@@ -230,6 +209,10 @@ def _p_value(runs: list[RunScores], seed: int) -> float:
         Seed(seed).generator("permutation"),
         n_permutations=min(MOST_PERMUTATIONS, max(FEWEST_PERMUTATIONS, affordable)),
     )
+
+
+def _title(metric: Measure) -> str:
+    return f"{metric.title} ({metric.formula})" if metric.formula else metric.title
 
 
 def _text(interval: Interval | None) -> str:

@@ -10,6 +10,7 @@ from privaudit.custody.folder import REMARKS, RunFolder
 from privaudit.custody.plan import PLAN
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.layers import read_layers
+from privaudit.evaluation.permuted import read_repetitions, with_repetitions
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.data_sheet import DATA
 from privaudit.experiment.training import training_rows
@@ -70,7 +71,7 @@ def read_content(folder: RunFolder) -> Content:
     return Content(
         scenario,
         records,
-        table_cells(records),
+        with_repetitions(table_cells(records), read_repetitions(folder)),
         training_rows(folder, scenario.runs),
         folder.read_lines("timings.jsonl"),
         read_book(folder),

@@ -38,6 +38,7 @@ def footnotes(
         *room_notes(cells),
         *power_note(cells),
         *pool_notes(scenario, cells),
+        *repetition_notes(cells),
         *(
             f"No leak of '{name}' is claimed, starred or not: {text}."
             for name in audit.properties
@@ -138,6 +139,24 @@ def pool_notes(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
     return notes
 
 
+def repetition_notes(cells: Sequence[TableCell]) -> list[str]:
+    """What the audits with the property permuted over the whole data set say of each cell."""
+    tested = [cell for cell in cells if cell.repeated_p is not None]
+    if not tested:
+        return []
+    count = max(cell.repeated for cell in tested)
+    values = [
+        f"{cell.property}, {cell.attack}, K = {cell.participants}, {100 * cell.fraction:g} % "
+        f"{cell.repeated_p:.2g} (test behind the star {cell.p_value:.2g})"
+        for cell in tested
+    ]
+    return [
+        f"The whole audit was repeated {count} times with the property permuted over the data set, "
+        f"which takes nothing for granted. p-values, which cannot be below 1/{count + 1} = "
+        f"{1 / (count + 1):.2g}: {'; '.join(values)}."
+    ]
+
+
 def _pools(scenario: Scenario, cell: TableCell, several: bool) -> str:
     design, held = cell.design, cell.holdings
     assert design is not None
@@ -203,6 +222,7 @@ def statistics(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
         "(Benjamini-Hochberg). Told, and starred: q below 0.05, nothing else.",
         *power_note(cells),
         *pool_notes(scenario, cells),
+        *repetition_notes(cells),
         *([f"Failed: {failed} of {len(cells)} cells have no result at all."] if failed else []),
         "The interval of the AUC is about this data set, dealt anew, and not narrower than the "
         "test; of other data of its kind it says less than it seems. The verdict's first cell is "

@@ -11,6 +11,7 @@ from tabulate import tabulate
 
 from privaudit.errors import unknown_name
 from privaudit.evaluation.cells import TableCell
+from privaudit.evaluation.metrics import METRICS
 from privaudit.statistics.intervals import Interval
 
 FORMATS = {
@@ -55,6 +56,8 @@ def long_table(cells: Sequence[TableCell]) -> pd.DataFrame:
             "pool_tau": cell.design.tau if cell.design else None,
             "pool_overlap": cell.design.overlap if cell.design else None,
         }
+        if any(c.repeated for c in cells):
+            row |= {"permute_all": cell.repeated, "permute_all_p_value": cell.repeated_p}
         for name, interval in cell.metrics.items():
             if name != "auc":
                 row[name] = interval.value if interval else None
@@ -105,12 +108,6 @@ def wide_cells(
 
 def metrics_table(cells: Sequence[TableCell]) -> pd.DataFrame:
     """The other metrics of each cell, with intervals; "not estimable" where n is too small."""
-    names = {
-        "accuracy": "accuracy",
-        "advantage": "advantage",
-        "tpr_at_10_fpr": "TPR at 10 % FPR",
-        "tpr_at_1_fpr": "TPR at 1 % FPR",
-    }
     rows = []
     for cell in cells:
         row = {
@@ -120,10 +117,13 @@ def metrics_table(cells: Sequence[TableCell]) -> pd.DataFrame:
             "rule": cell.rule,
             "shared": f"{100 * cell.fraction:g} %",
         }
-        for key, title in names.items():
-            row[title] = interval_text(cell.metrics[key], missing="not estimable")
+        for name, metric in METRICS.items():
+            if name != "auc":  # it has a table of its own
+                row[metric.title] = interval_text(cell.metrics[name], missing="not estimable")
         row["p"] = "–" if cell.p_value is None else f"{cell.p_value:.2g}"
         row["q"] = "–" if cell.q_value is None else f"{cell.q_value:.2g}"
+        if any(c.repeated for c in cells):
+            row["p, repeated"] = "–" if cell.repeated_p is None else f"{cell.repeated_p:.2g}"
         rows.append(row)
     return pd.DataFrame(rows)
 

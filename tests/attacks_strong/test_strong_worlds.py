@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from audited_world import AuditedWorld, audit
+from scipy.special import expit
 
 from privaudit.attack.protocol import make_attack
 from privaudit.errors import UserError
@@ -27,7 +28,7 @@ def world(folder: Path, name: str, **settings: object) -> AuditedWorld:
 
 def probabilities(audited: AuditedWorld, **options: object) -> np.ndarray:
     attack = MagnitudeStack(seed=Seed(1), trees=30, **options)  # type: ignore[arg-type]
-    return attack.fit(audited.trace.view(), audited.adversary).probability()
+    return np.asarray(expit(attack.fit(audited.trace.view(), audited.adversary).score()))
 
 
 @pytest.fixture(scope="module")

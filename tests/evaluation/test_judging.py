@@ -14,7 +14,8 @@ from small_data import table
 from privaudit.custody.plan import make_plan
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell, table_cells
-from privaudit.evaluation.judge import METRICS, judge
+from privaudit.evaluation.judge import judge
+from privaudit.evaluation.metrics import METRICS
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.load import check_scenario

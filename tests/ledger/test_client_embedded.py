@@ -19,7 +19,7 @@ from client_kit import (
     round_steps,
 )
 
-from privaudit.chain.client import AuditEntry, LedgerClient, Settlement
+from privaudit.chain.client import AuditEntry, LedgerClient
 from privaudit.chain.embedded import GENESIS_TIME
 from privaudit.chain.errors import LedgerError, Reverted
 from privaudit.chain.hashes import MerkleTree
@@ -189,23 +189,7 @@ def test_bond_is_sent_along_and_goes_to_submitters_of_an_expired_round(tmp_path:
         assert ledger.money()["bonded"] == 30
         ledger.submit_signed(1, [ledger.sign_submission(1, i, b"\x01" * 32) for i in range(2)])
         ledger.chain.advance(ledger.round(1).settle_deadline)
-        ledger.expire_round(1)
+        ledger.act("round/1/expire", "coordinator", "expire_round", [1])
         before = ledger.credit(ledger.client(1))
-        ledger.claim_bond(1, ledger.client(1))
+        ledger.act("bond", "coordinator", "claim_bond", [1, ledger.client(1)])
         assert ledger.credit(ledger.client(1)) == before + 15
-
-
-def test_client_can_submit_by_itself(ledger: LedgerClient) -> None:
-    ledger.fund(BUDGET)
-    ledger.register([ledger.client(0)])
-    ledger.open_round(0, model(0), BUDGET)
-    ledger.submit(0, 0, b"\x01" * 32)
-    ledger.end_submissions(0)
-    ledger.settle(0, [Settlement(ledger.client(0), 5, 1)])
-    assert ledger.credit(ledger.client(0)) == 5
-
-
-def test_admin_can_release_the_rest(ledger: LedgerClient) -> None:
-    ledger.fund(50)
-    ledger.release_treasury(ledger.account("admin"), 20)
-    assert (ledger.money()["treasury"], ledger.credit(ledger.account("admin"))) == (30, 20)

@@ -57,11 +57,6 @@ class Local:
     ) -> None:
         self.close()
 
-    def warm_up(self, workers: int = 1) -> None:
-        """Start processes now, so that they load while this one does something else."""
-        while len(self._idle) < workers:
-            self._idle.append(_Worker(self._answers))
-
     def close(self) -> None:
         """End all processes, at work or not, and wait until they are gone."""
         workers = [*self._busy, *self._idle]
