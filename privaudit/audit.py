@@ -75,28 +75,27 @@ def run_audit(
     """
     refuse_sweep(scenario)
     show, place = progress or Silent(), place or Place()
-    on_node = place.rpc is not None
     workers = number_of_workers(workers, most=len(cells_of(scenario)))
     job = Job.of(scenario, data_dir, out, device)
-    with executor_for(executor, workers, holds_keys=on_node) as runner:
+    with executor_for(executor, workers, holds_keys=place.rpc is not None) as runner:
         world = load_world(job.scenario_json, job.data_dir, device)
         remarks = tasks.check(runner, job)
         check_memory(runner, job, workers)
         check_repetitions(world, job, permute_all)
         keep = ledger_of(scenario, place, show, resume=resume)
         with RunFolder.create(out, scenario, resume=resume) as folder:
+            on_node = place.rpc is not None
             made = make_plan(scenario, world.dataset, device=device, on_node=on_node)
             plan = keep_plan(folder, made)
-            planned = replace(job, plan=plan.model_dump_json())
-            run = _Run(world, plan, folder, planned, runner, workers, show)
+            job = replace(job, plan=plan.model_dump_json())
+            run = _Run(world, plan, folder, job, runner, workers, show)
             if is_sealed(folder):
                 return folder
             with keep(folder) as ledger:
                 if not has_manifest(folder):
                     folder.write_json(REMARKS, remarks)
                     folder.write_text("scenario.toml", resolved_toml(scenario))
-                    if not resume:
-                        ask_for(folder, permute_all)
+                    ask_for(folder, None if resume else permute_all)
                     if not ledger.has_records:  # what it has put in safety stays as it is
                         _measure(run, ledger)
                     ledger.judged()
@@ -125,7 +124,6 @@ def _measure(run: _Run, listener: Listener) -> None:
     trained = tasks.train(executor, job, range(scenario.runs), workers=workers)
     training = list(run.show.track(trained, stage="training", total=scenario.runs))
     listener.trained()
-
     cells = cells_of(scenario)
     audited = tasks.audit(executor, job, groups_of(scenario, workers), workers=workers)
     outcomes = list(run.show.track(audited, stage="audit", total=len(cells)))
