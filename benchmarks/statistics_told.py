@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import sqrt
 
@@ -23,9 +24,13 @@ from scipy.stats import binomtest, false_discovery_control, rankdata
 from tabulate import tabulate
 
 from privaudit.attack.registry import load_attack
+from privaudit.data.dataset import Dataset
+from privaudit.data.files import sha256_of_arrays
+from privaudit.engine.process import tune_process
 from privaudit.randomness import Seed
-from privaudit.selftest.audits import audits
-from privaudit.selftest.world import KnownWorld
+from privaudit.scenario.schema import Scenario
+from privaudit.selftest.audits import audit, audits
+from privaudit.selftest.world import PROPERTY, KnownWorld
 from privaudit.statistics.intervals import auc_interval
 from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores, Unit
@@ -42,6 +47,10 @@ POWER_SETTINGS = tuple(
 )
 FEDERATIONS = ((2, 110, 3), (5, 110, 3), (2, 300, 3))
 """K, records of each kind, runs: through the real stages."""
+GROUPED = tuple(product((2, 5), GROUPS))
+"""K, writers of each kind that a client holds on average, dealt whole; 3 runs, through the real
+stages with :data:`GROUP_ATTACKS` in one table."""
+GROUP_ATTACKS, GROUP_ICC = ("linear", "melis-rf", "magnitude-stack"), 0.2
 
 
 def mean_aucs(scores: np.ndarray, n: int) -> np.ndarray:
@@ -238,16 +247,95 @@ def federations(count: int, seed: Seed, workers: int) -> str:
     return f"{table}\n\n{count} audits each through real federations, attack `linear`."
 
 
+@dataclass(frozen=True)
+class WritersWorld(KnownWorld):
+    """A world without a leak whose property belongs to writers, each with a mean of its own."""
+
+    writers: int = 10
+
+    def scenario(self, seed: Seed, attacks: list[str]) -> Scenario:
+        """Writers are dealt whole."""
+        made = super().scenario(seed, attacks)
+        federation = made.federation.model_copy(update={"partition": "by-group"})
+        return made.model_copy(update={"federation": federation})
+
+    def dataset(self, seed: Seed) -> Dataset:
+        """Half of the writers have the property; one more of each kind for the test set."""
+        rng = seed.generator("records")
+        count = 2 * (self.participants * self.writers + 1)
+        group = np.repeat(np.arange(count), PER_GROUP)
+        means = rng.standard_normal((count, self.features))
+        own = rng.standard_normal((len(group), self.features))
+        values = sqrt(GROUP_ICC) * means[group] + sqrt(1 - GROUP_ICC) * own
+        sign = rng.choice(np.array([-1, 1], dtype=np.int64), len(group))
+        inputs = (values * sign[:, None]).astype(np.float32)
+        secret = (group % 2).astype(np.int8)
+        return Dataset(
+            name="writers",
+            kind="table",
+            inputs=inputs,
+            labels=(sign > 0).astype(np.int64),
+            class_names=("minus", "plus"),
+            properties={PROPERTY: secret},
+            groups=group,
+            group_kind="writer",
+            checksum=sha256_of_arrays(inputs, secret),
+        )
+
+
+def writers(count: int, seed: Seed) -> str:
+    """Stars and coverage with the closed form for groups, also of attacks that are not linear."""
+    attacks = [load_attack(name) for name in GROUP_ATTACKS]
+    worlds = [
+        WritersWorld(
+            f"writers-{clients}-{number}",
+            runs=3,
+            rounds=ROUNDS,
+            participants=clients,
+            batch=BATCH,
+            writers=number,
+        )
+        for clients, number in GROUPED
+    ]
+    found: dict[str, list[list[float]]] = {world.name: [] for world in worlds}
+    for number in range(count):
+        for world in worlds:
+            cells = audit(world, seed.child(world.name, number), attacks).cells
+            row = [float(any(cell.told for cell in cells.values()))]
+            row.append(float(min(cell.permutation_p or 1 for cell in cells.values()) < 0.05 / 3))
+            for name in GROUP_ATTACKS:
+                cell = cells[name]
+                row.append(float((cell.p_value or 1.0) < SIGNIFICANT))
+                row.append(float(cell.auc is not None and cell.auc.low <= 0.5 <= cell.auc.high))
+            found[world.name].append(row)
+            print(world.name, number, *row, flush=True)
+    rows = [[name, len(rows), *np.mean(rows, axis=0)] for name, rows in found.items()]
+    rows.append(["all", count * len(worlds), *np.mean([row[2:] for row in rows], axis=0)])
+    heads = [f"{name}: {what}" for name in GROUP_ATTACKS for what in ("p < .05", "holds .5")]
+    return tabulate(
+        rows,
+        headers=["K, writers", "audits", "starred", "by permutation", *heads],
+        tablefmt="github",
+        floatfmt=".3f",
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description="stars where nothing leaks, and where something does"
     )
     parser.add_argument("--audits", type=int, default=1000, help="simulated audits per setting")
     parser.add_argument("--federations", type=int, default=0, help="real ones per setting")
+    parser.add_argument("--writers", type=int, default=0, help="real ones per setting of groups")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     seed = Seed(options.seed)
+    if options.writers:
+        tune_process()
+        print(writers(options.writers, seed))
+    if not options.audits:
+        return
     print(price_of_validity(20 * options.audits, seed), end="\n\n")
     print(power_table(2 * options.audits, seed), end="\n\n")
     print(null_table(options.audits, seed), end="\n\n")
