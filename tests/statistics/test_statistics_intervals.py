@@ -318,9 +318,9 @@ def test_bootstrap_refuses_labels_on_runs_and_bad_settings():
         bootstrap_auc_interval(simulated_runs(rng, 2, 10, 0.5), rng, n_draws=0)
 
 
-def test_what_runs_have_in_common_is_not_averaged_away(rng: np.random.Generator) -> None:
+def test_what_runs_have_in_common_is_not_averaged_away() -> None:
     """Ten runs of five writers a side: all of them to the same side, and nothing has leaked."""
-    tau, overlap = 1.37, 0.5
+    rng, tau, overlap = np.random.default_rng(3), 1.37, 0.5
     missed = {"common": 0, "own": 0}
     audits = 60
     for _ in range(audits):
