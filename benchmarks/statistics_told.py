@@ -21,6 +21,8 @@ from math import sqrt
 import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import binomtest, false_discovery_control, rankdata
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import Ridge
 from tabulate import tabulate
 
 from privaudit.attack.registry import load_attack
@@ -320,17 +322,87 @@ def writers(count: int, seed: Seed) -> str:
     )
 
 
+def learned_scores(
+    rng: np.random.Generator, own: np.ndarray, label: np.ndarray, seen: np.ndarray
+) -> list[np.ndarray]:
+    """[T] scores of a linear, a magnitude and a forest attack that learned from own aggregates."""
+    trees = ExtraTreesClassifier(12, min_samples_leaf=5, random_state=int(rng.integers(2**31)))
+    found = []
+    for change in (np.asarray, lambda x: np.abs(x) ** 0.05):
+        examples, rounds = change(own), change(seen)
+        centre = examples.mean(axis=0)
+        weights = Ridge(alpha=len(own) / 10).fit(examples - centre, label - 0.5).coef_
+        found.append((rounds - centre) @ weights)
+    return [*found, trees.fit(own, label).predict_proba(seen)[:, 1]]
+
+
+def writers_audit(rng: np.random.Generator, clients: int, number: int) -> bool:
+    """Whether one simulated audit without a leak, of writers and learned attacks, has a star."""
+    features, runs, held = 8, 3, number * PER_GROUP
+    shape = (2, clients * number, PER_GROUP, features)
+    records = sqrt(1 - GROUP_ICC) * rng.standard_normal(shape)
+    records += sqrt(GROUP_ICC) * rng.standard_normal((2, clients * number, 1, features))
+    aucs, taken = np.empty((ATTACKS, runs)), np.zeros((runs, 2, clients * number))
+    noise = sqrt((clients - 2) * (1 / BATCH - 1 / held))
+    for run in range(runs):
+        dealt = [rng.permutation(clients * number) for _ in range(2)]
+        taken[run, [[0], [1]], [part[:number] for part in dealt]] = 1
+
+        def batches(start: int, count: int, dealt: list[np.ndarray] = dealt) -> np.ndarray:
+            """[2 count, F] aggregates of one client's batches, first those without the property."""
+            parts = []
+            for kind, part in enumerate(dealt):
+                pool = records[kind, part[start : start + number]].reshape(held, features)
+                drawn = [pool[rng.choice(held, BATCH, replace=False)] for _ in range(count)]
+                parts.append(np.mean(drawn, axis=1))
+            made = np.concatenate(parts)
+            return np.asarray(made + noise * rng.standard_normal(made.shape))
+
+        own = batches(number, 80)
+        scores = learned_scores(rng, own, np.repeat([0, 1], 80), batches(0, ROUNDS // 2))
+        aucs[:, run] = [float(mean_aucs(-s, ROUNDS // 2)) for s in scores]
+    flat = taken.reshape(runs, -1)
+    shared = flat @ flat.T / (2 * number)
+    others = clients - 2
+    holdings = Holdings(
+        held, held, BATCH, others=others, other_records=held if others else 0.0,
+        groups=(number, number), group_weight=2 / number, icc=GROUP_ICC,
+    )  # fmt: skip
+    half = (ROUNDS // 2,) * runs
+    overlap = float((shared.sum() - runs) / (runs * (runs - 1)))
+    design = Design(Unit.ROUND, half, half, holdings.tau, overlap)
+    return bool(told(ndtr((0.5 - aucs.mean(axis=1)) / design.null_error)[None]).any())
+
+
+def learned(count: int, seed: Seed) -> str:
+    """Stars where attacks learn, two of three far from linear, and tau is the closed form."""
+    rows = []
+    for clients, number in GROUPED:
+        rng = seed.generator("learned", clients, number)
+        starred = sum(writers_audit(rng, clients, number) for _ in range(count))
+        p = binomtest(starred, count, 0.07, alternative="greater").pvalue
+        rows.append([clients, number, starred / count, p])
+        print(*rows[-1], flush=True)
+    return (
+        tabulate(rows, headers=["K", "writers", "starred", "p > 7 %"], tablefmt="github")
+        + f"\n\n{count} audits each; pooled {np.mean([row[2] for row in rows]):.4f}."
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description="stars where nothing leaks, and where something does"
     )
     parser.add_argument("--audits", type=int, default=1000, help="simulated audits per setting")
     parser.add_argument("--federations", type=int, default=0, help="real ones per setting")
+    parser.add_argument("--learned", type=int, default=0, help="simulated, of attacks that learn")
     parser.add_argument("--writers", type=int, default=0, help="real ones per setting of groups")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     seed = Seed(options.seed)
+    if options.learned:
+        print(learned(options.learned, seed))
     if options.writers:
         tune_process()
         print(writers(options.writers, seed))
