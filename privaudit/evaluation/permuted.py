@@ -14,13 +14,13 @@ from dataclasses import replace
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell
-from privaudit.experiment.cells import Cell, cells_of
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.permuting import MOST
 from privaudit.experiment.tasks import scores_file
 from privaudit.experiment.world import World
+from privaudit.scenario.grid import Cell, cells_of
 from privaudit.statistics.permutation import ROUNDING
 from privaudit.statistics.roc import mean_auc
 from privaudit.statistics.runs import RunScores

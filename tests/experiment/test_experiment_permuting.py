@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from privaudit.audit import run_audit
+from privaudit.custody.manifest import MANIFEST
 from privaudit.data.dataset import Dataset
 from privaudit.errors import UserError
 from privaudit.evaluation.permuted import repetition_file
 from privaudit.experiment.permuting import check_permutations, permuted_dataset
-from privaudit.ledger.files import MANIFEST
 from privaudit.randomness import Seed
 from privaudit.report.content import read_content
 from privaudit.report.notes import footnotes
