@@ -3,7 +3,8 @@
 Runs a scenario with one worker in a temporary folder and adds up the processor seconds of what is
 statistics: what the target holds and how alike its records are (:func:`holdings_of`), the layers,
 the table's tests and intervals, and those of the layers. The whole is the processor time of this
-process and its children. Run with
+process and of its children that have ended: the process for attacks, which may live on, is to be
+added (``ps``). Run with
 ``python benchmarks/statistics_cost.py [SCENARIO] [--data-dir DIR] [--set KEY=VALUE ...]``.
 """
 
