@@ -21,18 +21,20 @@ from privaudit.data import adult
 from privaudit.data.dataset import Dataset
 from privaudit.engine.process import tune_process
 from privaudit.evaluation.layers import signal_by_layer
+from privaudit.experiment.holdings import holdings_of
 from privaudit.experiment.training import train_run
 from privaudit.games.property import adversary_of, observe_cells
 from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import check_scenario
-from privaudit.statistics.intervals import auc_interval
+from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.runs import RunScores
+from privaudit.statistics.told import adjusted, against_chance, design_of, is_told
 from privaudit.world import World
 
 ROWS, PARTICIPANTS, ROUNDS, RUNS = 2000, 5, 40, 3
-KINDS = {"coin": range(1, 6), "shift": range(1, 3), "sex": range(1, 3)}
+KINDS = {"coin": range(1, 26), "shift": range(1, 3), "sex": range(1, 3)}
 """Property -> seeds."""
 
 
@@ -83,15 +85,30 @@ def measured(world: World) -> tuple[dict[str, list[RunScores]], float]:
     return found, seconds / RUNS
 
 
+def told(world: World, found: dict[str, list[RunScores]]) -> tuple[list[Interval], list[bool]]:
+    """The interval of each layer, and whether the page would star it, as one table."""
+    held = holdings_of(world)
+    holdings = [held[run, "p", PARTICIPANTS] for run in range(RUNS)]
+    intervals, p_values = [], []
+    for layer, runs in found.items():
+        design = design_of(runs, holdings)
+        rng = Seed(world.scenario.seed).generator("layers", layer)
+        p_values.append(against_chance(runs, design, rng).p_value)
+        tau = design.tau or 0.0
+        intervals.append(auc_interval(runs, tau=tau, overlap=design.overlap))
+    return intervals, [is_told(q) for q in adjusted(p_values)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     given = parser.parse_args()
     tune_process()
     whole = adult.load(adult.AdultOptions(), given.data_dir, Seed(1))
     rows = []
-    for kind, seeds in KINDS.items():
-        for seed in seeds:
+    for kind in given.kinds:
+        for seed in KINDS[kind]:
             plan = {
                 "name": "layers",
                 "seed": seed,
@@ -104,10 +121,14 @@ def main() -> None:
             }
             world = World(check_scenario(plan, where="layers"), dataset(kind, whole, seed))
             found, seconds = measured(world)
-            limits = [auc_interval(runs) for runs in found.values()]
-            texts = [f"{i.value:.3f} [{i.low:.2f}, {i.high:.2f}]" for i in limits]
+            texts = [
+                f"{i.value:.3f} [{i.low:.2f}, {i.high:.2f}]{'*' * star}"
+                for i, star in zip(*told(world, found), strict=True)
+            ]
             rows.append([kind, seed, *texts, f"{seconds:.1f}"])
             print(rows[-1], flush=True)
+    stars, cells = (sum(text.count(mark) for row in rows for text in row[2:-1]) for mark in "*[")
+    print(f"{stars} of {cells} layers told")
     print(tabulate(rows, headers=["property", "seed", *found, "s a run"], tablefmt="github"))
 
 

@@ -14,18 +14,25 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import sqrt
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import binomtest, false_discovery_control, rankdata
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import Ridge
 from tabulate import tabulate
 
 from privaudit.attack.registry import load_attack
+from privaudit.data.dataset import Dataset
+from privaudit.data.files import sha256_of_arrays
+from privaudit.engine.process import tune_process
 from privaudit.randomness import Seed
-from privaudit.selftest.audits import audits
-from privaudit.selftest.world import KnownWorld
+from privaudit.scenario.schema import Scenario
+from privaudit.selftest.audits import audit, audits
+from privaudit.selftest.world import PROPERTY, KnownWorld
 from privaudit.statistics.intervals import auc_interval
 from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores, Unit
@@ -42,6 +49,10 @@ POWER_SETTINGS = tuple(
 )
 FEDERATIONS = ((2, 110, 3), (5, 110, 3), (2, 300, 3))
 """K, records of each kind, runs: through the real stages."""
+GROUPED = tuple(product((2, 5), GROUPS))
+"""K, writers of each kind that a client holds on average, dealt whole; 3 runs, through the real
+stages with :data:`GROUP_ATTACKS` in one table."""
+GROUP_ATTACKS, GROUP_ICC = ("linear", "melis-rf", "magnitude-stack"), 0.2
 
 
 def mean_aucs(scores: np.ndarray, n: int) -> np.ndarray:
@@ -238,16 +249,165 @@ def federations(count: int, seed: Seed, workers: int) -> str:
     return f"{table}\n\n{count} audits each through real federations, attack `linear`."
 
 
+@dataclass(frozen=True)
+class WritersWorld(KnownWorld):
+    """A world without a leak whose property belongs to writers, each with a mean of its own."""
+
+    writers: int = 10
+
+    def scenario(self, seed: Seed, attacks: list[str]) -> Scenario:
+        """Writers are dealt whole."""
+        made = super().scenario(seed, attacks)
+        federation = made.federation.model_copy(update={"partition": "by-group"})
+        return made.model_copy(update={"federation": federation})
+
+    def dataset(self, seed: Seed) -> Dataset:
+        """Half of the writers have the property; one more of each kind for the test set."""
+        rng = seed.generator("records")
+        count = 2 * (self.participants * self.writers + 1)
+        group = np.repeat(np.arange(count), PER_GROUP)
+        means = rng.standard_normal((count, self.features))
+        own = rng.standard_normal((len(group), self.features))
+        values = sqrt(GROUP_ICC) * means[group] + sqrt(1 - GROUP_ICC) * own
+        sign = rng.choice(np.array([-1, 1], dtype=np.int64), len(group))
+        inputs = (values * sign[:, None]).astype(np.float32)
+        secret = (group % 2).astype(np.int8)
+        return Dataset(
+            name="writers",
+            kind="table",
+            inputs=inputs,
+            labels=(sign > 0).astype(np.int64),
+            class_names=("minus", "plus"),
+            properties={PROPERTY: secret},
+            groups=group,
+            group_kind="writer",
+            checksum=sha256_of_arrays(inputs, secret),
+        )
+
+
+def writers(count: int, seed: Seed) -> str:
+    """Stars and coverage with the closed form for groups, also of attacks that are not linear."""
+    attacks = [load_attack(name) for name in GROUP_ATTACKS]
+    worlds = [
+        WritersWorld(
+            f"writers-{clients}-{number}",
+            runs=3,
+            rounds=ROUNDS,
+            participants=clients,
+            batch=BATCH,
+            writers=number,
+        )
+        for clients, number in GROUPED
+    ]
+    found: dict[str, list[list[float]]] = {world.name: [] for world in worlds}
+    for number in range(count):
+        for world in worlds:
+            cells = audit(world, seed.child(world.name, number), attacks).cells
+            row = [float(any(cell.told for cell in cells.values()))]
+            row.append(float(min(cell.permutation_p or 1 for cell in cells.values()) < 0.05 / 3))
+            for name in GROUP_ATTACKS:
+                cell = cells[name]
+                row.append(float((cell.p_value or 1.0) < SIGNIFICANT))
+                row.append(float(cell.auc is not None and cell.auc.low <= 0.5 <= cell.auc.high))
+            found[world.name].append(row)
+            print(world.name, number, *row, flush=True)
+    rows = [[name, len(rows), *np.mean(rows, axis=0)] for name, rows in found.items()]
+    rows.append(["all", count * len(worlds), *np.mean([row[2:] for row in rows], axis=0)])
+    heads = [f"{name}: {what}" for name in GROUP_ATTACKS for what in ("p < .05", "holds .5")]
+    return tabulate(
+        rows,
+        headers=["K, writers", "audits", "starred", "by permutation", *heads],
+        tablefmt="github",
+        floatfmt=".3f",
+    )
+
+
+def learned_scores(
+    rng: np.random.Generator, own: np.ndarray, label: np.ndarray, seen: np.ndarray
+) -> list[np.ndarray]:
+    """[T] scores of a linear, a magnitude and a forest attack that learned from own aggregates."""
+    trees = ExtraTreesClassifier(12, min_samples_leaf=5, random_state=int(rng.integers(2**31)))
+    found = []
+    for change in (np.asarray, lambda x: np.abs(x) ** 0.05):
+        examples, rounds = change(own), change(seen)
+        centre = examples.mean(axis=0)
+        weights = Ridge(alpha=len(own) / 10).fit(examples - centre, label - 0.5).coef_
+        found.append((rounds - centre) @ weights)
+    return [*found, trees.fit(own, label).predict_proba(seen)[:, 1]]
+
+
+def writers_audit(rng: np.random.Generator, clients: int, number: int) -> bool:
+    """Whether one simulated audit without a leak, of writers and learned attacks, has a star."""
+    features, runs, held = 8, 3, number * PER_GROUP
+    shape = (2, clients * number, PER_GROUP, features)
+    records = sqrt(1 - GROUP_ICC) * rng.standard_normal(shape)
+    records += sqrt(GROUP_ICC) * rng.standard_normal((2, clients * number, 1, features))
+    aucs, taken = np.empty((ATTACKS, runs)), np.zeros((runs, 2, clients * number))
+    noise = sqrt((clients - 2) * (1 / BATCH - 1 / held))
+    for run in range(runs):
+        dealt = [rng.permutation(clients * number) for _ in range(2)]
+        taken[run, [[0], [1]], [part[:number] for part in dealt]] = 1
+
+        def batches(start: int, count: int, dealt: list[np.ndarray] = dealt) -> np.ndarray:
+            """[2 count, F] aggregates of one client's batches, first those without the property."""
+            parts = []
+            for kind, part in enumerate(dealt):
+                pool = records[kind, part[start : start + number]].reshape(held, features)
+                drawn = [pool[rng.choice(held, BATCH, replace=False)] for _ in range(count)]
+                parts.append(np.mean(drawn, axis=1))
+            made = np.concatenate(parts)
+            return np.asarray(made + noise * rng.standard_normal(made.shape))
+
+        own = batches(number, 80)
+        scores = learned_scores(rng, own, np.repeat([0, 1], 80), batches(0, ROUNDS // 2))
+        aucs[:, run] = [float(mean_aucs(-s, ROUNDS // 2)) for s in scores]
+    flat = taken.reshape(runs, -1)
+    shared = flat @ flat.T / (2 * number)
+    others = clients - 2
+    holdings = Holdings(
+        held, held, BATCH, others=others, other_records=held if others else 0.0,
+        groups=(number, number), group_weight=2 / number, icc=GROUP_ICC,
+    )  # fmt: skip
+    half = (ROUNDS // 2,) * runs
+    overlap = float((shared.sum() - runs) / (runs * (runs - 1)))
+    design = Design(Unit.ROUND, half, half, holdings.tau, overlap)
+    return bool(told(ndtr((0.5 - aucs.mean(axis=1)) / design.null_error)[None]).any())
+
+
+def learned(count: int, seed: Seed) -> str:
+    """Stars where attacks learn, two of three far from linear, and tau is the closed form."""
+    rows = []
+    for clients, number in GROUPED:
+        rng = seed.generator("learned", clients, number)
+        starred = sum(writers_audit(rng, clients, number) for _ in range(count))
+        p = binomtest(starred, count, 0.07, alternative="greater").pvalue
+        rows.append([clients, number, starred / count, p])
+        print(*rows[-1], flush=True)
+    return (
+        tabulate(rows, headers=["K", "writers", "starred", "p > 7 %"], tablefmt="github")
+        + f"\n\n{count} audits each; pooled {np.mean([row[2] for row in rows]):.4f}."
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description="stars where nothing leaks, and where something does"
     )
     parser.add_argument("--audits", type=int, default=1000, help="simulated audits per setting")
     parser.add_argument("--federations", type=int, default=0, help="real ones per setting")
+    parser.add_argument("--learned", type=int, default=0, help="simulated, of attacks that learn")
+    parser.add_argument("--writers", type=int, default=0, help="real ones per setting of groups")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     seed = Seed(options.seed)
+    if options.learned:
+        print(learned(options.learned, seed))
+    if options.writers:
+        tune_process()
+        print(writers(options.writers, seed))
+    if not options.audits:
+        return
     print(price_of_validity(20 * options.audits, seed), end="\n\n")
     print(power_table(2 * options.audits, seed), end="\n\n")
     print(null_table(options.audits, seed), end="\n\n")
