@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from privaudit.cli.app import app
-from privaudit.cli.several import kind_of
+from privaudit.cli.several import kind_of, refuse_unmeasured
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +85,6 @@ def _found(path: Path) -> Found:
 def _run(path: Path) -> Found:
     from privaudit.experiment.folder import RunFolder
     from privaudit.report.content import read_content
-    from privaudit.report.notes import footnotes
     from privaudit.report.tables import render, wide_table
     from privaudit.report.write import write_report
 
@@ -95,7 +94,7 @@ def _run(path: Path) -> Found:
         title=content.title,
         caption="AUC with 95 % interval, by share of the parameters",
         frame=lambda: wide_table(content.cells),
-        notes=lambda: footnotes(content.scenario, content.cells, content.remarks),
+        notes=lambda: content.notes,
         csv=lambda: render(content.cells, "csv"),
         json=lambda: render(content.cells, "json"),
         write=lambda: write_report(folder),
@@ -126,6 +125,7 @@ def _dilution(path: Path) -> Found:
 
     threshold = said.written_threshold(RunFolder(path))
     curves = dilution_curves(path, threshold=threshold)
+    refuse_unmeasured(any(c.honest for c in curves), (f for c in curves for f in c.failures))
     return Found(
         title=said.TITLE,
         caption=said.CAPTION,

@@ -44,6 +44,8 @@ class TableCell:
         at_least: lower limit of the AUC, corrected for choosing among the cells of the property.
         design: what the test had to work with; None when every run failed.
         holdings: of the first run's target; None where nobody wrote them down.
+        fewest: records with and without the property of the target that holds fewest of each;
+            None likewise.
         published: the published AUC, where the scenario reproduces one.
     """
 
@@ -67,6 +69,7 @@ class TableCell:
     at_least: float | None = None
     design: Design | None = None
     holdings: Holdings | None = None
+    fewest: tuple[int, int] | None = None
 
     @cached_property
     def auc(self) -> Interval | None:
@@ -152,4 +155,11 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         else None,
         design=design,
         holdings=next((r.holdings for r in good), None),
+        fewest=_fewest([r.holdings for r in good if r.holdings is not None]),
     )
+
+
+def _fewest(holdings: Sequence[Holdings]) -> tuple[int, int] | None:
+    if not holdings:
+        return None
+    return min(held.present for held in holdings), min(held.absent for held in holdings)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from privaudit.engine.engine import Engine
 from privaudit.experiment.cells import Cell, trace_folder
+from privaudit.experiment.ending import Endings, keep_ending, last_loss
 from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.training import trained_parameters
 from privaudit.experiment.world import World
@@ -91,6 +92,10 @@ def _observe(
                 )
             ]
             before = outcomes[0].after
+    loss = last_loss(world, engine, run, before)
+    for federation in federations:
+        for cell, ending in federation.endings.items():
+            keep_ending(folder, cell, ending, loss)
     return {
         cell: evidence
         for federation in federations
@@ -109,6 +114,7 @@ class _Federation:
         present: [rounds] bool, the ground truth.
         ways: what is done to a delta before it is sent, and who watches.
         cells: with the evidence kept of each, or None.
+        endings: how the rounds of each went.
     """
 
     phase: AuditedPhase
@@ -118,6 +124,7 @@ class _Federation:
     present: np.ndarray
     ways: list[tuple[LocalTraining, Sequence[RoundObserver]]]
     cells: dict[Cell, EvidenceCollector | None]
+    endings: dict[Cell, Endings]
 
     def sendings(self, number: int, known: dict[int, ClientWork]) -> list[Sending]:
         """What is sent in round ``number``; for ``known`` see :func:`audited_work`."""
@@ -157,11 +164,12 @@ def _federations(world: World, taps: dict[Cell, Tap]) -> list[_Federation]:
             seed = world.audit_seed(cell.run).child(cell.property)
             own_seed = seed.child("participants", cell.participants)
             present = world.presence(cell)
-            found[key] = _Federation(phase, pools, seed, own_seed, present, [], {})
+            found[key] = _Federation(phase, pools, seed, own_seed, present, [], {}, {})
         evidence = None
         if ledger.enabled:
             evidence = EvidenceCollector(valued=ledger.reward == "contribution")
-        observers: list[RoundObserver] = [tap] if evidence is None else [tap, evidence]
+        ending = found[key].endings[cell] = Endings(ADVERSARY)
+        observers: list[RoundObserver] = [tap, ending, *([evidence] if evidence else [])]
         found[key].ways.append((phase.training, observers))
         found[key].cells[cell] = evidence
     return list(found.values())

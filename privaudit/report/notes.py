@@ -7,7 +7,7 @@ from pathlib import Path
 
 from privaudit.evaluation.cells import TableCell
 from privaudit.report.published import published_gaps
-from privaudit.report.troubles import of_the_property
+from privaudit.report.troubles import Troubles, troubles_of
 from privaudit.scenario.schema import Scenario
 from privaudit.statistics.pools import chance_auc
 from privaudit.statistics.runs import Unit
@@ -15,13 +15,22 @@ from privaudit.statistics.told import SPREAD
 
 
 def footnotes(
-    scenario: Scenario, cells: Sequence[TableCell], remarks: Sequence[str] = ()
+    scenario: Scenario,
+    cells: Sequence[TableCell],
+    remarks: Sequence[str] = (),
+    troubles: Troubles | None = None,
 ) -> list[str]:
     """What a reader must know to read the table; what ``run`` and ``table`` print below it.
 
-    ``remarks`` are those of the engine on the model.
+    Args:
+        scenario: of the run.
+        cells: of its table.
+        remarks: those of the engine on the model.
+        troubles: what keeps a property from being called leaked; None = as far as the cells say.
     """
     audit = scenario.audit
+    if troubles is None:
+        troubles = troubles_of(audit.properties, cells)
     notes = [
         *reading(scenario),
         f"Threat model: {audit.threat_model}. K participants include the adversary and the target; "
@@ -31,13 +40,21 @@ def footnotes(
         *power_note(cells),
         *pool_notes(scenario, cells),
         *(
-            f"No leak of '{name}' is claimed, starred or not: {text}."
-            for name in audit.properties
-            for text in of_the_property(name, [cell for cell in cells if cell.property == name])
+            f"No leak of {names} is claimed, starred or not: {text}."
+            for text, names in _by_trouble(troubles).items()
         ),
         *(f"Model: {remark}." for remark in remarks),
     ]
     return notes + published_notes(scenario, cells)
+
+
+def _by_trouble(troubles: Troubles) -> dict[str, str]:
+    """What is in the way -> the properties it is in the way of, quoted."""
+    found: dict[str, list[str]] = {}
+    for name, texts in troubles.items():
+        for text in texts:
+            found.setdefault(text, []).append(f"'{name}'")
+    return {text: " or ".join(names) for text, names in found.items()}
 
 
 def reading(scenario: Scenario) -> list[str]:
