@@ -283,6 +283,7 @@ def _curves(records: Sequence[Record], attacker: Attacker, threshold: float) -> 
                 k - 1,
                 tuple(point.runs.values()),
                 tau=point.design.tau or 0.0,
+                overlap=point.design.overlap,
                 told=is_told(above[key, k]),
                 wrong_way=is_told(below[key, k]),
             )
@@ -334,7 +335,9 @@ def _curve(
         rounds=1 if attacker == "single-round" else audit["rounds"],
         runs=first.configuration["runs"],
         honest=tuple(point.honest for point in points),
-        aucs=tuple(auc_interval(point.runs, tau=point.tau) for point in points),
+        aucs=tuple(
+            auc_interval(point.runs, tau=point.tau, overlap=point.overlap) for point in points
+        ),
         detectable=max(
             (d for m in measured.values() if (d := smallest_told(m.design)) is not None),
             default=None,

@@ -131,7 +131,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
     rng = Seed(first.seed).generator("permutation", *(str(part) for part in key))
     design = design_of(runs, [r.holdings for r in good]) if runs else None
     test = against_chance(runs, design, rng) if design else None
-    tau = design.interval_tau if design else 0.0
+    pools = {"tau": design.tau or 0.0, "overlap": design.overlap} if design else {}
     return TableCell(
         property=name,
         rule=rule,
@@ -142,7 +142,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         runs=len(good),
         rounds=sum(len(r.scores) for r in good),
         failures=tuple(r.reason for r in records if r.status == "failed"),
-        metrics={m: measure(runs, m, tau=tau) if runs else None for m in METRICS},
+        metrics={m: measure(runs, m, **pools) if runs else None for m in METRICS},
         p_value=test.p_value if test else None,
         q_value=None,
         detectable=None,
@@ -150,7 +150,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         silent=sum(bool(np.ptp(run.scores) == 0) for run in runs),
         permutation_p=test.permutation if test else None,
         # One-sided at 5 % over all that one chooses among: two-sided twice that.
-        at_least=auc_interval(runs, level=1 - 2 * SIGNIFICANT / among, tau=tau).low
+        at_least=auc_interval(runs, level=1 - 2 * SIGNIFICANT / among, **pools).low
         if runs
         else None,
         design=design,

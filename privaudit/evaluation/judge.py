@@ -75,13 +75,15 @@ def judge(
     return Record(**identity, status="ok", metrics=metrics, scores=scores, present=present)
 
 
-def measure(runs: list[RunScores], name: str, *, tau: float = 0.0) -> Interval | None:
+def measure(
+    runs: list[RunScores], name: str, *, tau: float = 0.0, overlap: float = 0.0
+) -> Interval | None:
     """One metric over runs, with its interval; None where it is not estimable.
 
-    The interval of the AUC allows for finite pools of that ``tau``.
+    The interval of the AUC allows for finite pools of that ``tau`` and ``overlap``.
     """
     if name == "auc":
-        return auc_interval(runs, tau=tau)
+        return auc_interval(runs, tau=tau, overlap=overlap)
     if name == "accuracy":
         return accuracy_interval(runs, THRESHOLD)
     if name == "advantage":

@@ -185,7 +185,7 @@ def _cell(
         design = design_of(runs, held)
         rng = Seed(0).generator("layers", first.property, first.layer)
         p_value = against_chance(runs, design, rng).p_value
-        auc = auc_interval(runs, tau=design.tau or 0.0)
+        auc = auc_interval(runs, tau=design.tau or 0.0, overlap=design.overlap)
     return LayerCell(
         property=first.property,
         participants=first.participants,

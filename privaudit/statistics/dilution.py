@@ -16,7 +16,7 @@ the law changes there, a test of misfit notices in 0 to 17 of 100 cases.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf, isclose
 
@@ -36,6 +36,7 @@ from privaudit.statistics.intervals import (
     auc_evidence,
     auc_interval,
     check_threshold,
+    with_pools,
 )
 from privaudit.statistics.laws import SQRT2, Family, auc_of_d_prime
 from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit
@@ -57,6 +58,7 @@ class DilutionPoint:
         honest: the number.
         runs: what the AUC is computed of.
         tau: deviation of a run's d' by finite pools (:mod:`privaudit.statistics.pools`).
+        overlap: how much of that any two runs have in common.
         told: whether the AUC is told from 0.5 upwards; None = by its own interval.
         wrong_way: whether it is told downwards; None likewise.
     """
@@ -64,6 +66,7 @@ class DilutionPoint:
     honest: int
     runs: tuple[RunScores, ...]
     tau: float = 0.0
+    overlap: float = 0.0
     told: bool | None = None
     wrong_way: bool | None = None
 
@@ -179,7 +182,8 @@ def fit_dilution(
     centre = float(np.exp(np.log(honest).mean()))
     relative = honest / centre if family.centred else honest
     curves = [
-        mean_rate_log_likelihood(auc_evidence(point.runs, point.tau), SCORES) for point in points
+        mean_rate_log_likelihood(auc_evidence(point.runs, point.tau, point.overlap), SCORES)
+        for point in points
     ]
 
     def log_likelihood(first: FloatArray, second: FloatArray) -> FloatArray:
@@ -219,7 +223,7 @@ def harmless_from(points: Sequence[DilutionPoint], *, threshold: float = 0.6) ->
         if finding(point, threshold) is not Finding.HARMLESS:
             break
         measured = point.honest
-    narrow = auc_interval(last.runs, level=EQUIVALENCE, tau=last.tau)
+    narrow = auc_interval(last.runs, level=EQUIVALENCE, tau=last.tau, overlap=last.overlap)
     return HarmlessAnswer(
         threshold=threshold,
         measured=measured,
@@ -228,7 +232,11 @@ def harmless_from(points: Sequence[DilutionPoint], *, threshold: float = 0.6) ->
         limits=(narrow.low, narrow.high),
         runs=len(last.runs),
         runs_needed=runs_needed(
-            last.runs, threshold, spread=spread_between_runs(points), tau=last.tau
+            last.runs,
+            threshold,
+            spread=spread_between_runs(points),
+            tau=last.tau,
+            overlap=last.overlap,
         ),
     )
 
@@ -238,7 +246,7 @@ def finding(point: DilutionPoint, threshold: float) -> Finding:
 
     An AUC wholly below 0.5 is no safety: whoever turns the scores round is above it.
     """
-    evidence = auc_evidence(point.runs, point.tau)
+    evidence = auc_evidence(point.runs, point.tau, point.overlap)
     told, wrong_way = point.told, point.wrong_way
     if told is None or wrong_way is None:
         low, high = mean_rate_limits(evidence, 0.95)
@@ -283,6 +291,7 @@ def runs_needed(
     *,
     spread: float = 0.0,
     tau: float = 0.0,
+    overlap: float = 0.0,
     power: float = 0.8,
 ) -> int | None:
     """About how many runs like these show "harmless" with this power where the AUC is 0.5.
@@ -294,7 +303,7 @@ def runs_needed(
         runs: of one number of clients.
         threshold: in (0.5, 1].
         spread: see :func:`spread_between_runs`; ``tau``, of each run's pools, is part of it.
-        tau: see :class:`DilutionPoint`.
+        tau: see :class:`DilutionPoint`; so ``overlap``.
         power: in (0.5, 1).
 
     Returns:
@@ -305,15 +314,17 @@ def runs_needed(
     m = float(np.mean([run.n_absent for run in runs]))
 
     slope = float(norm.pdf(0)) ** 2
-    known = float(auc_variance(0.5, n, m)) + slope * tau**2 / 2  # as a run's interval has it
-    wanders = slope * max(spread**2 - tau**2 / 2, 0.0)
+    of_rounds, pools = float(auc_variance(0.5, n, m)), slope * tau**2 / 2
+    # Of one run about what all have in common.
+    alone = of_rounds + max(slope * spread**2, (1 - overlap) * pools)
 
     def enough(count: int) -> bool:
         if of_runs:
             variance = float(auc_variance(0.5, count / 2, count / 2))
+            reach = _reach_of_one(variance)
         else:
-            variance = (known + wanders) / count
-        reach = _reach(count, variance, 0.0 if of_runs else known)
+            variance = alone / count + overlap * pools
+            reach = _reach(count, alone, of_rounds, tau, overlap)
         return threshold - 0.5 - reach >= ndtri((1 + power) / 2) * np.sqrt(variance)
 
     low, high = (3, 4) if of_runs else (1, 2)
@@ -327,24 +338,30 @@ def runs_needed(
     return high + high % 2 if of_runs else high
 
 
-def _reach(count: int, variance: float, of_run: float) -> float:
+def _reach_of_one(variance: float) -> float:
+    """From 0.5 to the limit of the interval of an AUC with this variance, runs being the units."""
+    one = Evidence(np.array([0.5]), np.array([0.25 / variance]), 0.0)
+    return mean_rate_limits(one, EQUIVALENCE)[1] - 0.5
+
+
+def _reach(count: int, alone: float, of_rounds: float, tau: float, overlap: float) -> float:
     """From 0.5 to the limit of the interval of ``count`` runs whose mean is 0.5.
 
     Args:
         count: runs.
-        variance: of the mean over them.
-        of_run: what the interval takes for the variance of a run; 0 where labels belong to runs.
+        alone: variance of a run's AUC about what it has in common with the others.
+        of_rounds: the part of that which its rounds make.
+        tau: see :class:`DilutionPoint`; so ``overlap``.
     """
-    if not of_run:
-        size = 0.25 / variance
-        one = Evidence(np.array([0.5]), np.array([size]), 0.0)
-        return mean_rate_limits(one, EQUIVALENCE)[1] - 0.5
     tried = min(count, 32)
     # So many runs that lie as such a spread lays them; with more the limits close in as a root.
-    rates = 0.5 + np.sqrt(variance * count) * ndtri((np.arange(tried) + 0.5) / tried)
-    sizes = np.full(tried, 0.25 / of_run)
-    evidence = Evidence(np.clip(rates, 0, 1), sizes, BETWEEN_SPREAD / np.sqrt(2))
-    return (mean_rate_limits(evidence, EQUIVALENCE)[1] - 0.5) * float(np.sqrt(tried / count))
+    rates = 0.5 + np.sqrt(alone) * ndtri((np.arange(tried) + 0.5) / tried)
+    sizes = np.full(tried, 0.25 / of_rounds)
+    scale = BETWEEN_SPREAD / np.sqrt(2)
+    evidence = with_pools(Evidence(np.clip(rates, 0, 1), sizes, scale), tau, overlap)
+    shrink = float(np.sqrt(tried / count))
+    evidence = replace(evidence, common=evidence.common / shrink)  # which does not close in
+    return (mean_rate_limits(evidence, EQUIVALENCE)[1] - 0.5) * shrink
 
 
 def _drop(level: float) -> float:

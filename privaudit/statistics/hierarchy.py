@@ -7,6 +7,9 @@ well as ``n_i`` coin flips would (a likelihood of binomial form whose variance i
 estimate). sigma is unknown and two or three runs say little about it, so it is integrated out
 under a half-t prior with 4 degrees of freedom; the mean rate has the prior Beta(1/2, 1/2).
 
+Variance that is known, as that from finite pools of records is, is added to sigma^2: each run's
+``own``, and what all runs have in ``common`` and no number of them averages away.
+
 This is the advice for meta-analysis of few studies, where a t interval over 2 or 3 of them is too
 wide to be of use and a normal or bootstrap interval far too narrow (Roever et al., "On weakly
 informative prior distributions for the heterogeneity parameter in Bayesian random-effects
@@ -43,11 +46,15 @@ class Evidence:
         rates: [R] estimated rates in [0, 1].
         sizes: [R] positive effective numbers of coin flips.
         spread_scale: scale of the prior of sigma, 0 for "runs do not differ".
+        own: known standard deviation of a run's location, beside sigma.
+        common: that of a shift of all locations alike.
     """
 
     rates: FloatArray
     sizes: FloatArray
     spread_scale: float
+    own: float = 0.0
+    common: float = 0.0
 
     def __post_init__(self) -> None:
         if np.any(self.sizes <= 0) or np.any((self.rates < 0) | (self.rates > 1)):
@@ -79,8 +86,9 @@ class Evidence:
         error = np.sqrt(shrunk * (1 - shrunk) / self.sizes) * np.sqrt(2 * np.pi) * np.exp(z**2 / 2)
         n_runs = z.size
         spread = np.sqrt((z.var() * n_runs / max(n_runs - 1, 1) + np.mean(error**2)) / n_runs)
+        reach = 8 * float(np.hypot(self.own / np.sqrt(n_runs), self.common))
         # Few runs leave room for a large sigma, and with it for a mean far from what was seen.
-        reach = 12 * spread + (4 / n_runs if self.spread_scale else 0)
+        reach += 12 * spread + (4 / n_runs if self.spread_scale else 0)
         low = min(z.mean() - reach, (z - 8 * error).min())
         high = max(z.mean() + reach, (z + 8 * error).max())
         return np.linspace(max(low, -MAX_LOCATION), min(high, MAX_LOCATION), N_LOCATIONS)
@@ -92,8 +100,19 @@ class Evidence:
         hits, misses = self.sizes * self.rates, self.sizes * (1 - self.rates)
         per_run = hits[:, None] * log_ndtr(z) + misses[:, None] * log_ndtr(-z)
         peak = per_run.max(axis=1, keepdims=True)
-        smooth = _blur(np.exp(per_run - peak), self.spreads / (z[0, 1] - z[0, 0]))
-        return np.asarray((np.log(smooth) + peak).sum(axis=1))
+        step = z[0, 1] - z[0, 0]
+        smooth = _blur(np.exp(per_run - peak), np.hypot(self.spreads, self.own) / step)
+        together = np.asarray((np.log(smooth) + peak).sum(axis=1))
+        if not self.common:
+            return together
+        peak = together.max(axis=1, keepdims=True)
+        smooth = _blur(np.exp(together - peak), np.array([self.common]) / step)[0]
+        return np.asarray(np.log(smooth) + peak)
+
+    @cached_property
+    def scales(self) -> FloatArray:
+        """[S] what a location mu is divided by, to have the mean rate Phi(mu / scale)."""
+        return np.asarray(np.sqrt(1 + self.spreads**2 + self.own**2 + self.common**2))
 
 
 def mean_rate_limits(evidence: Evidence, level: float) -> tuple[float, float]:
@@ -104,10 +123,10 @@ def mean_rate_limits(evidence: Evidence, level: float) -> tuple[float, float]:
     """
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must be in (0, 1), got {level}")
-    score = evidence.locations[None] / np.sqrt(1 + evidence.spreads[:, None] ** 2)
+    score = evidence.locations[None] / evidence.scales[:, None]
     # Beta(1/2, 1/2) on the mean rate Phi(score), written as a density of the score.
     log_prior = -(score**2) / 2 - 0.5 * (log_ndtr(score) + log_ndtr(-score))
-    log_prior -= 0.5 * np.log1p(evidence.spreads[:, None] ** 2)
+    log_prior -= np.log(evidence.scales[:, None])
     log_mass = evidence.log_likelihood + log_prior + evidence.log_spread_weights[:, None]
     mass = np.exp(log_mass - logsumexp(log_mass)).ravel()
     order = np.argsort(score, axis=None)
@@ -125,8 +144,8 @@ def mean_rate_log_likelihood(evidence: Evidence, scores: FloatArray) -> FloatArr
         scores: [N] normal quantiles of the mean rate.
     """
     rows = [
-        np.interp(scores * np.sqrt(1 + spread**2), evidence.locations, row)
-        for spread, row in zip(evidence.spreads, evidence.log_likelihood, strict=True)
+        np.interp(scores * scale, evidence.locations, row)
+        for scale, row in zip(evidence.scales, evidence.log_likelihood, strict=True)
     ]
     weights = evidence.log_spread_weights - logsumexp(evidence.log_spread_weights)
     return np.asarray(logsumexp(np.stack(rows) + weights[:, None], axis=0))

@@ -15,7 +15,7 @@ from scipy.special import ndtri
 from scipy.stats import t as student_t
 
 from privaudit.statistics import roc
-from privaudit.statistics.hierarchy import Evidence, mean_rate_limits
+from privaudit.statistics.hierarchy import MAX_LOCATION, Evidence, mean_rate_limits
 from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit, pool
 from privaudit.statistics.variance import auc_variance, delong_variance, kernel_variance
 
@@ -53,7 +53,9 @@ class Interval:
     rough: bool = False
 
 
-def auc_interval(runs: Sequence[RunScores], *, level: float = 0.95, tau: float = 0.0) -> Interval:
+def auc_interval(
+    runs: Sequence[RunScores], *, level: float = 0.95, tau: float = 0.0, overlap: float = 0.0
+) -> Interval:
     """The AUC of a cell, :func:`privaudit.statistics.roc.mean_auc`, with its interval over runs.
 
     With ``tau`` the interval is about this data set, dealt anew; about other data of its kind it
@@ -65,22 +67,29 @@ def auc_interval(runs: Sequence[RunScores], *, level: float = 0.95, tau: float =
         tau: deviation of a run's d' by which the target's records with and without the property
             differ by chance (:mod:`privaudit.statistics.pools`). Labels on runs: not used, since
             the runs, whose pools are others, are the units.
+        overlap: how much of that any two runs have in common, in [0, 1].
 
     Raises:
         ValueError: ``level`` outside (0, 1), or runs without both labels (see ``label_unit``).
     """
-    return _interval(runs, auc_evidence(runs, tau), level)
+    return _interval(runs, auc_evidence(runs, tau, overlap), level)
 
 
-def auc_evidence(runs: Sequence[RunScores], tau: float = 0.0) -> Evidence:
+def auc_evidence(runs: Sequence[RunScores], tau: float = 0.0, overlap: float = 0.0) -> Evidence:
     """What the runs of a cell say about its AUC, for intervals and for fits over several cells."""
     if label_unit(runs) is Unit.RUN:
         value, size = _run_level_auc(runs)
         return Evidence(np.array([value]), np.array([size]), 0.0)
     rates = np.array([roc.auc(run.scores, run.present) for run in runs])
-    # d' = sqrt(2) z for an AUC Phi(z).
-    sizes = _less_by_pools(rates, _auc_sizes(runs, rates), tau)
-    return _evidence(rates, sizes, BETWEEN_SPREAD / np.sqrt(2))
+    found = _evidence(rates, _auc_sizes(runs, rates), BETWEEN_SPREAD / np.sqrt(2))
+    return with_pools(found, tau, overlap)
+
+
+def with_pools(evidence: Evidence, tau: float, overlap: float) -> Evidence:
+    """The same where finite pools move each run's d' by ``tau``, and all runs partly alike."""
+    variance = min(tau, MAX_LOCATION) ** 2 / 2  # d' = sqrt(2) z for an AUC Phi(z)
+    own, common = np.sqrt([variance * (1 - overlap), variance * overlap])
+    return replace(evidence, own=float(own), common=float(common))
 
 
 def accuracy_interval(
@@ -230,18 +239,6 @@ def _auc_sizes(runs: Sequence[RunScores], rates: FloatArray) -> FloatArray:
     inflation = max(1.0, observed / float(auc_variance(rates, n_present, n_absent).sum() or 1.0))
     # No distribution has a variance above theta (1 - theta) / min(n, m) (Birnbaum & Klose, 1957).
     return np.maximum(sizes / inflation, np.minimum(n_present, n_absent))
-
-
-def _less_by_pools(rates: FloatArray, sizes: FloatArray, tau: float) -> FloatArray:
-    """The sizes if each run's d' has the variance ``tau**2`` beside that from its rounds."""
-    if not tau:
-        return sizes
-    shrunk = (rates * sizes + 0.5) / (sizes + 1)
-    binomial = shrunk * (1 - shrunk)
-    slope = np.exp(-(ndtri(shrunk) ** 2)) / (4 * np.pi)  # (density / sqrt 2)^2
-    # Far out the slope underrates what a large tau does; no variance is above the binomial's.
-    pools = np.minimum(slope * tau**2, binomial)
-    return np.asarray(binomial / (binomial / sizes + pools))
 
 
 def _auc_size(rates: FloatArray, n_present: FloatArray, n_absent: FloatArray) -> FloatArray:

@@ -97,11 +97,6 @@ class Design:
         return sqrt(rounds + slope * (between + pools))
 
     @property
-    def interval_tau(self) -> float:
-        """What the interval of the AUC allows for: ``tau``, and that runs have it in common."""
-        return (self.tau or 0.0) * sqrt(self._together * len(self.n_present))
-
-    @property
     def assignments(self) -> float:
         """Logarithm of the number of ways to put the labels."""
         pairs = zip(self.n_present, self.n_absent, strict=True)
