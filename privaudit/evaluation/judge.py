@@ -71,7 +71,10 @@ def judge(
         return Record(**identity, status="failed", reason=reason)
     run = RunScores(np.array(scores), np.array(present))
     one_label = len(set(present)) < 2  # schedule `dataset`: only runs together have both
-    metrics = {name: None if one_label else _metric(measure([run], name)) for name in METRICS}
+    tau = holdings.tau if holdings else 0.0
+    metrics = {
+        name: None if one_label else _metric(measure([run], name, tau=tau)) for name in METRICS
+    }
     return Record(**identity, status="ok", metrics=metrics, scores=scores, present=present)
 
 
@@ -80,15 +83,16 @@ def measure(
 ) -> Interval | None:
     """One metric over runs, with its interval; None where it is not estimable.
 
-    The interval of the AUC allows for finite pools of that ``tau`` and ``overlap``.
+    Intervals allow for finite pools of that ``tau`` and ``overlap``.
     """
     if name == "auc":
         return auc_interval(runs, tau=tau, overlap=overlap)
     if name == "accuracy":
-        return accuracy_interval(runs, THRESHOLD)
+        return accuracy_interval(runs, THRESHOLD, tau=tau, overlap=overlap)
     if name == "advantage":
-        return advantage_interval(runs, THRESHOLD)
-    return tpr_at_fpr_interval(runs, {"tpr_at_10_fpr": 0.1, "tpr_at_1_fpr": 0.01}[name])
+        return advantage_interval(runs, THRESHOLD, tau=tau, overlap=overlap)
+    fpr = {"tpr_at_10_fpr": 0.1, "tpr_at_1_fpr": 0.01}[name]
+    return tpr_at_fpr_interval(runs, fpr, tau=tau, overlap=overlap)
 
 
 def _metric(interval: Interval | None) -> Metric | None:

@@ -60,7 +60,11 @@ def run(place: Path, name: str, capsys: pytest.CaptureFixture[str], *values: str
     ("value", "said", "why"),
     [
         ("federation.lr=1000", "the audited rounds diverged in 1 of 1", "federation diverged"),
-        ("federation.norm_bound=1e-9", "the aggregate held nothing at all", "ever in the aggregate"),
+        (
+            "federation.norm_bound=1e-9",
+            "the aggregate held nothing at all",
+            "ever in the aggregate",
+        ),
     ],
 )
 def test_a_federation_without_training_that_went_wrong(
