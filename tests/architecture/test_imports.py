@@ -26,10 +26,10 @@ LAYERS = [
     ["ledger"],
     ["report"],
     ["ledger.verification", "ledger.verify_report"],
-    ["audit", "inventory", "memory", "selftest", "doctor", "trial"],
+    ["audit", "inventory", "memory", "doctor", "trial"],
     ["library", "estimate"],
     ["dilution", "sweep"],
-    ["report.dilution", "report.sweep"],
+    ["report.dilution", "report.sweep", "selftest"],
     ["cli"],
 ]
 """A module may import from its own layer and from those above it in this list."""
