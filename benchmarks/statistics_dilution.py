@@ -109,8 +109,15 @@ def whole_runs_of(rng: np.random.Generator, auc: float, runs: int) -> list[RunSc
 
 
 def claimed(runs: list[RunScores], tau: float = 0.0, overlap: float = 0.0) -> bool:
-    """Whether "harmless" is; limits hold the mean, so that many need not be computed."""
-    if not 1 - THRESHOLD < mean_auc(runs) < THRESHOLD:
+    """Whether "harmless" is; limits lie so far from the mean that many need not be computed.
+
+    At least 0.7 times as far as the normal ones of the rounds alone.
+    """
+    error = 0.0
+    if runs[0].n_present and runs[0].n_absent:
+        sizes = [(run.n_present, run.n_absent) for run in runs]
+        error = np.sqrt(np.sum([(n + m + 1) / (12 * n * m) for n, m in sizes])) / len(runs)
+    if abs(mean_auc(runs) - 0.5) + 0.7 * 1.645 * error >= THRESHOLD - 0.5:
         return False
     point = DilutionPoint(1, tuple(runs), tau=tau, overlap=overlap)
     return finding(point, THRESHOLD) is Finding.HARMLESS

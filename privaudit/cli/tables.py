@@ -12,6 +12,7 @@ import typer
 
 from privaudit.cli.app import app
 from privaudit.cli.several import kind_of, refuse_unmeasured
+from privaudit.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,7 @@ class Found:
     csv: Callable[[], str]
     json: Callable[[], str]
     write: Callable[[], None]
+    with_accuracy: Callable[[], tuple[pd.DataFrame, str]] | None = None
 
 
 @app.command()
@@ -41,11 +43,18 @@ def table(
     table_format: Annotated[
         str, typer.Option("--format", help="github, markdown, csv, json, latex or html.")
     ] = "github",
+    accuracy: Annotated[
+        bool,
+        typer.Option(
+            "--accuracy", help="Of a run: columns of accuracy, too (csv and json have them anyway)."
+        ),
+    ] = False,
 ) -> None:
     """Print the table of a run, a sweep or a dilution measurement.
 
     \b
     privaudit table runs/NAME
+    privaudit table runs/NAME --accuracy
     privaudit table runs/NAME --format latex > table.tex
     privaudit table runs/NAME --format html > table.html
     """
@@ -54,16 +63,26 @@ def table(
 
     check_format(table_format)
     found = _found(run_path)
+    frame, notes = found.frame, found.notes
+    if accuracy:
+        if found.with_accuracy is None:
+            raise UserError(
+                "only the table of a single run has accuracy",
+                where="--accuracy",
+                remedy="name one of the runs in the folder",
+            )
+        made, note = found.with_accuracy()
+        frame, notes = (lambda: made), (lambda: [note, *found.notes()])
     if table_format in ("csv", "json"):
         typer.echo((found.csv if table_format == "csv" else found.json)().rstrip("\n"))
     elif table_format == "html":
-        page = table_page(found.title, found.frame(), found.notes(), caption=found.caption)
+        page = table_page(found.title, frame(), notes(), caption=found.caption)
         typer.echo(page.rstrip("\n"))
     else:
-        typer.echo(as_text(found.frame(), table_format).rstrip("\n"))
+        typer.echo(as_text(frame(), table_format).rstrip("\n"))
         if table_format in ("github", "markdown"):
             typer.echo()
-            for note in found.notes():
+            for note in notes():
                 typer.echo(f"- {markdown_text(note) if table_format == 'markdown' else note}")
 
 
@@ -85,7 +104,7 @@ def _found(path: Path) -> Found:
 def _run(path: Path) -> Found:
     from privaudit.experiment.folder import RunFolder
     from privaudit.report.content import read_content
-    from privaudit.report.tables import render, wide_table
+    from privaudit.report.tables import accuracy_note, render, wide_table
     from privaudit.report.write import write_report
 
     folder = RunFolder.open(path)
@@ -98,6 +117,10 @@ def _run(path: Path) -> Found:
         csv=lambda: render(content.cells, "csv"),
         json=lambda: render(content.cells, "json"),
         write=lambda: write_report(folder),
+        with_accuracy=lambda: (
+            wide_table(content.cells, accuracy=True),
+            accuracy_note(content.cells),
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from privaudit.evaluation.cells import TableCell
 from privaudit.report.published import published_gaps
+from privaudit.report.tables import accuracy_note
 from privaudit.report.troubles import Troubles, troubles_of
 from privaudit.scenario.schema import Scenario
 from privaudit.statistics.pools import chance_auc
@@ -192,6 +193,7 @@ def statistics(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
         "(Benjamini-Hochberg). Told, and starred: q below 0.05, nothing else.",
         *power_note(cells),
         *pool_notes(scenario, cells),
+        accuracy_note(cells),
         *([f"Failed: {failed} of {len(cells)} cells have no result at all."] if failed else []),
         "The interval of the AUC is about this data set, dealt anew, and not narrower than the "
         "test; of other data of its kind it says less than it seems. The verdict's first cell is "
