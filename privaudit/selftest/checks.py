@@ -17,7 +17,6 @@ from scipy.special import ndtr
 
 from privaudit.selftest import printed
 from privaudit.selftest.audits import Audited
-from privaudit.selftest.world import KnownWorld
 from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.runs import RunScores
 
@@ -103,15 +102,15 @@ def _auc(name: str, found: Interval, expected: str, holds: bool) -> Check:
     )
 
 
-def starred(audits: Sequence[Audited], attack: str, world: KnownWorld) -> list[bool]:
+def starred(audits: Sequence[Audited], attack: str) -> list[bool]:
     """Which audits print a star: the attack is told from chance."""
-    return [printed.starred(a.report, attack, world.participants) for a in audits]
+    return [printed.starred(audited.report, attack) for audited in audits]
 
 
-def covered(audits: Sequence[Audited], attack: str, world: KnownWorld) -> list[bool]:
+def covered(audits: Sequence[Audited], attack: str, truth: float) -> list[bool]:
     """Whose printed 95 % interval holds the true AUC, both to two decimals."""
-    limits = [printed.interval(a.report, attack, world.participants)[1:] for a in audits]
-    return [low <= round(world.auc, 2) <= high for low, high in limits]
+    limits = [printed.interval(audited.report, attack)[1:] for audited in audits]
+    return [low <= round(truth, 2) <= high for low, high in limits]
 
 
 def leak_said(audits: Sequence[Audited]) -> list[bool]:

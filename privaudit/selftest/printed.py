@@ -11,16 +11,16 @@ import re
 NUMBER = re.compile(r"(\d\.\d\d) \[(\d\.\d\d), (\d\.\d\d)\]")
 
 
-def starred(report: str, attack: str, participants: int) -> bool:
-    """Whether the cell of the table has a star."""
-    return _cell(report, attack, participants).endswith("*")
+def starred(report: str, attack: str) -> bool:
+    """Whether the cell of the table with the most participants has a star."""
+    return _cell(report, attack).endswith("*")
 
 
-def interval(report: str, attack: str, participants: int) -> tuple[float, float, float]:
-    """Value and limits in the cell of the table, with two decimals."""
-    found = NUMBER.match(_cell(report, attack, participants))
+def interval(report: str, attack: str) -> tuple[float, float, float]:
+    """Value and limits in that cell, with two decimals."""
+    found = NUMBER.match(_cell(report, attack))
     if found is None:
-        raise ValueError(f"no interval in the table for {attack}, K = {participants}")
+        raise ValueError(f"no interval in the table for {attack}")
     value, low, high = map(float, found.groups())
     return value, low, high
 
@@ -52,10 +52,10 @@ def harmless(answer: str) -> bool:
     return "attacker: harmless with " in answer
 
 
-def _cell(report: str, attack: str, participants: int) -> str:
+def _cell(report: str, attack: str) -> str:
+    """Rows have their participants increasing."""
     rows = _rows(_section(report, "Inference accuracy"))
-    (row,) = [row for row in rows if row[1:3] == [attack, str(participants)]]
-    return row[-1]
+    return [row[-1] for row in rows if row[1] == attack][-1]
 
 
 def _section(report: str, name: str) -> str:

@@ -135,13 +135,13 @@ def self_test(*, count: int, seed: Seed, workers: int = 1, track: Track = silent
 
 def planted_checks(done: Sequence[Audited], world: KnownWorld) -> list[Check]:
     """A leak of known size is measured right, and starred as often as the power statement says."""
-    stars, leaks = starred(done, BEST, world), leak_said(done)
+    stars, leaks = starred(done, BEST), leak_said(done)
     said = [printed.power(audited.report) for audited in done]
     smallest = smallest_told(design_of_world(world))
     assert smallest is not None
     return [
         is_auc("planted leak: AUC of the best test", all_runs(done, BEST), world.auc),
-        at_least("planted leak: 95 % intervals cover it", covered(done, BEST, world), COVERAGE),
+        at_least("planted leak: 95 % intervals cover it", covered(done, BEST, world.auc), COVERAGE),
         at_least("planted leak: starred", stars, POWER),
         all_say(
             "planted leak: the verdict goes with the star",
@@ -175,9 +175,9 @@ def null_checks(done: Sequence[Audited], world: KnownWorld, attack: str = CHEAP)
     """Where there is no leak, no more stars are printed than promised."""
     what = f"no leak, {world.records} records"
     return [
-        at_most(f"{what}: starred", starred(done, attack, world), SIGNIFICANT),
+        at_most(f"{what}: starred", starred(done, attack), SIGNIFICANT),
         at_most(f"{what}: the verdict says leak", leak_said(done), SIGNIFICANT),
-        at_least(f"{what}: intervals hold 0.5", covered(done, attack, world), COVERAGE),
+        at_least(f"{what}: intervals hold 0.5", covered(done, attack, world.auc), COVERAGE),
     ]
 
 
