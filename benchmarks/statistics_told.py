@@ -79,7 +79,9 @@ def null_audit(
             + np.arange(unit)
             for _ in range(2)
         ]
-        taken.append([np.bincount(p[:, 0] // unit, minlength=clients * held // unit) for p in pools])
+        taken.append(
+            [np.bincount(p[:, 0] // unit, minlength=clients * held // unit) for p in pools]
+        )
         for label, pool in enumerate(pools):
             mine = everything[label][pool.ravel()]
             half = slice(label * ROUNDS // 2, (label + 1) * ROUNDS // 2)

@@ -10,11 +10,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from privaudit.custody.folder import RunFolder
 from privaudit.engine.engine import Engine, Samples
-from privaudit.experiment.cells import Cell, cells_of
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.world import World
 from privaudit.federation.rounds import RoundOutcome
+from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.schema import Scenario
 
 MOST_RECORDS = 1000

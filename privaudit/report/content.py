@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from privaudit.custody.folder import REMARKS, RunFolder
+from privaudit.custody.plan import PLAN
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.layers import read_layers
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.data_sheet import DATA
 from privaudit.experiment.ending import read_endings
-from privaudit.experiment.folder import REMARKS, RunFolder
-from privaudit.experiment.plan import PLAN
 from privaudit.experiment.training import training_rows
 from privaudit.ledger.book import Page, read_book
 from privaudit.ledger.entries import AUDITS, plan_file, plan_hash
@@ -78,13 +78,6 @@ class Content:
     def notes(self) -> list[str]:
         """What a reader must know to read the table."""
         return footnotes(self.scenario, self.cells, self.remarks, self.troubles)
-
-    @cached_property
-    def figures(self) -> dict[str, str]:
-        """Name -> SVG of every figure; drawn when asked for, because a table needs none."""
-        from privaudit.report.drawings import drawings
-
-        return {drawing.name: drawing.svg for drawing in drawings(self)}
 
 
 def read_content(folder: RunFolder) -> Content:

@@ -12,30 +12,30 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from privaudit.attack.protocol import Attack, fit_together, make_attack
-from privaudit.dilution import FOLDERS, dilution_curves
+from privaudit.custody.folder import RunFolder, trace_folder
+from privaudit.custody.plan import PLAN, Plan, make_plan
 from privaudit.engine.process import tune_process
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.layers import LAYERS, LayerScores, signal_by_layer, sizes_of
 from privaudit.evaluation.records import Record
 from privaudit.experiment.attacking import adversary_of
-from privaudit.experiment.cells import Cell, cells_for_layers, cells_of, trace_folder
 from privaudit.experiment.executors.here import Here
 from privaudit.experiment.executors.local import Local
 from privaudit.experiment.executors.protocol import Vanished
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.holdings import holdings_of
 from privaudit.experiment.observing import observe_cells
-from privaudit.experiment.plan import PLAN, Plan, make_plan
 from privaudit.experiment.training import train_run
 from privaudit.experiment.world import World
 from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
 from privaudit.report.content import read_content
-from privaudit.report.dilution import answers
 from privaudit.report.plain import report_markdown
+from privaudit.scenario.grid import Cell, cells_for_layers, cells_of
 from privaudit.selftest.world import HARMLESS, KnownWorld
 from privaudit.source import source_of_package
 from privaudit.statistics.runs import RunScores
+from privaudit.studies.dilution import FOLDERS, dilution_curves
+from privaudit.studies.dilution_report import answers
 
 Attacks = Sequence[type[Attack]]
 

@@ -8,14 +8,15 @@ word of the verdict, stars of layers, the AUC that the power statement names, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from tabulate import tabulate
 
 from privaudit.attack.registry import load_attack
+from privaudit.progress import Progress, Silent
 from privaudit.randomness import Seed
 from privaudit.selftest import printed
 from privaudit.selftest.audits import Attacks, Audited, audits
@@ -55,18 +56,6 @@ LARGER = 1.5
 """Times the planted shift, for attacks that learn: six runs are then enough to see that they do."""
 
 
-class Track(Protocol):
-    """Shows how far a series is, as ``privaudit.audit.Progress.track``."""
-
-    def __call__(self, items: Iterable[Audited], *, stage: str, total: int) -> Iterator[Audited]:
-        """Yield the items, counting them."""
-
-
-def silent(items: Iterable[Audited], *, stage: str, total: int) -> Iterator[Audited]:
-    """No progress shown."""
-    yield from items
-
-
 def design_of_world(world: KnownWorld) -> Design:
     """What a test of a cell of this world has to work with, from its numbers alone."""
     half, pool = (world.rounds // 2,) * world.runs, world.records // 2
@@ -89,7 +78,9 @@ def planted_world() -> KnownWorld:
     return replace(with_auc(NULL, "planted", auc), shadows=2)
 
 
-def self_test(*, count: int, seed: Seed, workers: int = 1, track: Track = silent) -> list[Check]:
+def self_test(
+    *, count: int, seed: Seed, workers: int = 1, progress: Progress | None = None
+) -> list[Check]:
     """All checks, each with its verdict.
 
     Args:
@@ -98,11 +89,12 @@ def self_test(*, count: int, seed: Seed, workers: int = 1, track: Track = silent
             fiftieth of attacks that learn.
         seed: of everything; the same seed gives the same numbers whatever ``workers`` is.
         workers: processes.
-        track: shows how far each series is.
+        progress: shows how far each series is.
 
     Raises:
         UserError: the attacks of this package are not registered.
     """
+    show = progress or Silent()
     learners = [load_attack(CHEAP), load_attack(STRONG)]
     planted = planted_world()
     larger = LARGER * planted.shift
@@ -113,7 +105,7 @@ def self_test(*, count: int, seed: Seed, workers: int = 1, track: Track = silent
         world: KnownWorld, number: int, attacks: Attacks, check: Callable[..., list[Check]]
     ) -> list[Check]:
         found = audits(world, number, attacks, seed, workers=workers)
-        done = list(track(found, stage=world.name, total=number))
+        done = list(show.track(found, stage=world.name, total=number))
         failed = failure(f"{world.name} audits", done)
         return [failed] if failed else check(done, world)
 

@@ -10,10 +10,10 @@ import pytest
 from anvil_node import Node
 from table import FORGERIES, E, Forgery, N, Stage
 
-from privaudit.experiment.folder import RunFolder
-from privaudit.ledger.files import noted_head
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import noted_head
 from privaudit.ledger.place import Place
-from privaudit.ledger.verification import Verdict, conclusion, verdict_text, verify_run
+from privaudit.verify.run import Verdict, conclusion, verdict_text, verify_run
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "ledger.md"
 

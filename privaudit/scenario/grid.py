@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise, product
-from pathlib import Path
 
-from privaudit.experiment.folder import RunFolder
 from privaudit.scenario.schema import Scenario
 
 
@@ -66,11 +64,6 @@ def cells_for_layers(scenario: Scenario) -> list[Cell]:
     for cell in sorted(cells_of(scenario), key=lambda c: (-c.fraction, c.participants)):
         chosen.setdefault((cell.run, cell.property), cell)
     return [cell for cell in cells_of(scenario) if cell in chosen.values()]
-
-
-def trace_folder(folder: RunFolder, cell: Cell) -> Path:
-    """Where the trace of a cell lies in a run folder."""
-    return folder.file("traces", f"run-{cell.run}", cell.name)
 
 
 LARGEST_GROUP = 9

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
+from privaudit.custody.folder import RunFolder
 from privaudit.evaluation.records import Record, parse_records
-from privaudit.experiment.folder import RunFolder
 from privaudit.report.drawings import Drawing, inline
 from privaudit.report.html import frame_rows, render_page
 from privaudit.report.provenance import record_facts

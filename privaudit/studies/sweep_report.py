@@ -12,15 +12,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from privaudit.custody.folder import RunFolder
 from privaudit.evaluation.cells import TableCell
-from privaudit.experiment.folder import RunFolder
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
 from privaudit.report.notes import footnotes, limits
 from privaudit.report.provenance import SCENARIO
-from privaudit.report.several import Findings, error_bars, write_findings
 from privaudit.report.tables import cell_text, long_table
-from privaudit.sweep import Sweep
+from privaudit.studies.findings import Findings, error_bars, write_findings
+from privaudit.studies.sweep import Sweep
 
 FIGURE_TEXT = (
     "One panel per property; bars (and bands) are 95 % intervals over runs at each value; dashed: "

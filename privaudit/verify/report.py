@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from privaudit.ledger.files import all_files
-from privaudit.ledger.verify_files import Subject
+from privaudit.custody.manifest import all_files
 from privaudit.report.write import render_report
+from privaudit.verify.files import Subject
 
 
 def check_report(subject: Subject) -> list[str]:

@@ -10,7 +10,10 @@ from typing import Any
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from privaudit.ledger.abi import Event
+from privaudit.chain.abi import Event
+from privaudit.chain.hashes import MerkleTree, tag, words
+from privaudit.chain.views import LedgerView
+from privaudit.custody.manifest import SEAL, manifest_sha256, read_manifest, read_seal
 from privaudit.ledger.book import Page
 from privaudit.ledger.commitments import (
     SECRET,
@@ -30,11 +33,8 @@ from privaudit.ledger.entries import (
     plan_file,
     plan_hash,
 )
-from privaudit.ledger.files import SEAL, manifest_sha256, read_manifest, read_seal
-from privaudit.ledger.hashes import MerkleTree, tag, words
 from privaudit.ledger.recording import SETUP
-from privaudit.ledger.verify_files import RECORDS, Subject
-from privaudit.ledger.views import LedgerView
+from privaudit.verify.files import RECORDS, Subject
 
 ENTRY = "(bytes32,uint16,uint16,int40,int40,int40,uint32,uint24)"
 CLOSED = 2

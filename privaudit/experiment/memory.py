@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from privaudit.doctor.machine import free_memory
 from privaudit.errors import UserError
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.tasks import Job
 from privaudit.experiment.world import World
+from privaudit.machine import free_memory
 
 PROCESS = 200e6
 """Bytes of a process with torch and scikit-learn loaded and nothing done (measured: 210 to 280)."""

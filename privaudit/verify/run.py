@@ -10,14 +10,15 @@ from typing import Any
 
 from tabulate import tabulate
 
+from privaudit.chain.errors import RpcError
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import MANIFEST, SEAL, read_seal, unreadable
 from privaudit.errors import UserError
-from privaudit.experiment.folder import RunFolder
-from privaudit.ledger import verify_files, verify_records
 from privaudit.ledger.commitments import SECRET, is_open_to_others
-from privaudit.ledger.errors import RpcError
-from privaudit.ledger.files import MANIFEST, SEAL, read_seal, unreadable
-from privaudit.ledger.verify_files import Subject
-from privaudit.ledger.verify_report import check_report
+from privaudit.verify import files as verify_files
+from privaudit.verify import records as verify_records
+from privaudit.verify.files import Subject
+from privaudit.verify.report import check_report
 
 SHOWN = 20
 """Problems printed per check."""
@@ -275,8 +276,8 @@ def _ledger_checks(
     run: Subject, rpc: str | None, head: str | None
 ) -> tuple[list[Check], list[str]]:
     # The chain library takes a second to import.
-    from privaudit.ledger import verify_chain
-    from privaudit.ledger.opening import view_ledger
+    from privaudit.chain.opening import view_ledger
+    from privaudit.verify import ledger as verify_chain
 
     (first, meaning), *others = LEDGER_CHECKS.items()
     try:

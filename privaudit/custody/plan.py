@@ -23,9 +23,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from privaudit.attack.registry import source_of
+from privaudit.custody.folder import RunFolder
 from privaudit.data.dataset import Dataset
 from privaudit.errors import UserError
-from privaudit.experiment.folder import RunFolder
 from privaudit.models.build import model_source
 from privaudit.scenario.schema import Scenario
 from privaudit.source import Source, source_of_package

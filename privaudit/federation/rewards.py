@@ -7,8 +7,8 @@
     In proportion to the records a client trained on (the weights c_n / c of equation (2) of the
     seed paper), over the accepted deltas.
 ``contribution``
-    In proportion to the value of the delta (:func:`privaudit.ledger.evidence.alignment`), after the
-    value-driven incentive of DeepChain (Weng et al., IEEE TDSC 2021), over the accepted deltas.
+    In proportion to the value of the delta (:func:`privaudit.custody.evidence.alignment`), over the
+    accepted deltas, after the value-driven incentive of DeepChain (Weng et al., IEEE TDSC 2021).
 
 Proportional rules pay the whole budget to the last wei by largest remainders.
 """

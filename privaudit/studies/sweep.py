@@ -15,19 +15,21 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.audit import Progress, executor_for, number_of_workers, run_audits
+from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell, one_family, table_cells
 from privaudit.evaluation.records import parse_records
 from privaudit.experiment import tasks
-from privaudit.experiment.cells import cells_of
+from privaudit.experiment.executors.choice import executor_for, number_of_workers
 from privaudit.experiment.executors.protocol import Executor
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.tasks import Job
 from privaudit.experiment.training import training_rows
+from privaudit.progress import Progress
+from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import variants
 from privaudit.scenario.schema import Scenario
 from privaudit.scenario.write import resolved_toml
+from privaudit.studies.several import run_audits
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from privaudit.errors import UserError
 from privaudit.federation.aggregation import Submission, Verdict
+from privaudit.federation.rewards import Delivery
 from privaudit.federation.rounds import RoundOutcome
-from privaudit.ledger.rewards import Delivery
 
 MILLION = 1_000_000
 

@@ -11,16 +11,16 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
+from privaudit.custody.manifest import SEAL, all_files, is_sealed, read_seal
+from privaudit.custody.plan import PLAN
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.layers import LAYERS, LayerScores, read_layers, sizes_of
 from privaudit.evaluation.records import Record
-from privaudit.experiment.cells import Cell, cells_for_layers, cells_of
-from privaudit.experiment.plan import PLAN
 from privaudit.experiment.tasks import scores_file
-from privaudit.ledger.files import SEAL, all_files, is_sealed, read_seal
-from privaudit.ledger.verify_files import RECORDS, Subject, place_of
 from privaudit.observation.trace import Trace
+from privaudit.scenario.grid import Cell, cells_for_layers, cells_of
 from privaudit.scenario.load import check_scenario
+from privaudit.verify.files import RECORDS, Subject, place_of
 
 TOML = "scenario.toml"
 

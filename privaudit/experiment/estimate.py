@@ -10,15 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from privaudit.audit import number_of_workers
 from privaudit.data.files import default_data_dir
 from privaudit.engine.process import tune_process
-from privaudit.experiment.cells import Cell, cells_for_layers, cells_of, groups_of
+from privaudit.experiment.executors.choice import number_of_workers
+from privaudit.experiment.trial import Costs, Range, cell_costs, time_range
 from privaudit.experiment.world import World, check_world, load_world
+from privaudit.machine import peak_memory
 from privaudit.observation.vectors import PRECISIONS, SPARSE_BELOW
+from privaudit.scenario.grid import Cell, cells_for_layers, cells_of, groups_of
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
-from privaudit.trial import Costs, Range, cell_costs, peak_memory, time_range
 
 MARGIN = 1.3
 """What the slowest of a few steps leaves out: loading, reports, the ledger, a busy machine."""

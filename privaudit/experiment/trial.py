@@ -1,8 +1,7 @@
-"""A few steps of a scenario, timed now: what :mod:`privaudit.estimate` multiplies."""
+"""A few steps of a scenario, timed now: what :mod:`privaudit.experiment.estimate` multiplies."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ import numpy as np
 from privaudit.attack.protocol import make_attack
 from privaudit.attack.registry import load_attack
 from privaudit.experiment.attacking import adversary_of
-from privaudit.experiment.cells import Cell
 from privaudit.experiment.world import World
 from privaudit.federation.partition import ADVERSARY, TARGET
+from privaudit.machine import peak_memory
 from privaudit.observation.views import Observation
+from privaudit.scenario.grid import Cell
 from privaudit.statistics.runs import FloatArray
 
 REPEATS = 3
@@ -140,13 +140,3 @@ def _time(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def peak_memory() -> int:
-    """Bytes this process has held at most: after data, model, and some rounds of the attacks."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

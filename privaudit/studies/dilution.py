@@ -17,11 +17,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from privaudit.audit import Progress, run_audits
+from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.executors.protocol import Executor
-from privaudit.experiment.folder import RunFolder
+from privaudit.progress import Progress
 from privaudit.randomness import Seed
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import Scenario
@@ -46,6 +46,7 @@ from privaudit.statistics.told import (
     is_told,
     smallest_told,
 )
+from privaudit.studies.several import run_audits
 
 Attacker = Literal["single-round", "whole-run"]
 FOLDERS: dict[Attacker, str] = {"single-round": "single-round", "whole-run": "whole-run"}

@@ -1,4 +1,4 @@
-"""Options of a data set: checked before anything is read, errors in one line."""
+"""Options as types: checked before anything is read, errors in one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from privaudit.errors import UserError, unknown_name
 
 
 class Options(BaseModel):
-    """Base of every loader's options: no unknown keys, no silent conversion of types.
+    """Base of options: no unknown keys, no silent conversion of types.
 
     The ``description`` of each field states its allowed values; error messages quote it.
     """

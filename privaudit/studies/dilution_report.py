@@ -14,7 +14,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from privaudit.dilution import (
+from privaudit.custody.folder import RunFolder
+from privaudit.errors import UserError
+from privaudit.report.drawings import Drawing
+from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
+from privaudit.report.notes import limits
+from privaudit.report.provenance import SCENARIO
+from privaudit.report.tables import interval_text
+from privaudit.statistics.dilution import Finding
+from privaudit.studies.dilution import (
     Curve,
     Order,
     answer_in_words,
@@ -24,15 +32,7 @@ from privaudit.dilution import (
     orders,
     plans_of,
 )
-from privaudit.errors import UserError
-from privaudit.experiment.folder import RunFolder
-from privaudit.report.drawings import Drawing
-from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
-from privaudit.report.notes import limits
-from privaudit.report.provenance import SCENARIO
-from privaudit.report.several import Findings, error_bars, write_findings
-from privaudit.report.tables import interval_text
-from privaudit.statistics.dilution import Finding
+from privaudit.studies.findings import Findings, error_bars, write_findings
 
 MOST_NAMED = 4
 MISFIT = 0.05

@@ -8,17 +8,9 @@ from itertools import pairwise, product
 
 from safetensors.torch import load_file
 
-from privaudit.errors import UserError
-from privaudit.evaluation.cells import TableCell, table_cells
-from privaudit.evaluation.records import Record, parse_records
-from privaudit.experiment.cells import Cell, cells_of
-from privaudit.experiment.folder import RunFolder
-from privaudit.experiment.plan import Plan, fingerprint, own_source, read_plan, versions
-from privaudit.experiment.presence import presence
-from privaudit.federation.partition import ADVERSARY
-from privaudit.ledger.book import BOOK, Page, cell_evidence, pages, read_book, training_evidence
-from privaudit.ledger.evidence import RoundEvidence, digest
-from privaudit.ledger.files import (
+from privaudit.custody.evidence import RoundEvidence, digest
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import (
     AFTER_THE_RUN,
     MANIFEST,
     SEAL,
@@ -30,7 +22,15 @@ from privaudit.ledger.files import (
     read_seal,
     run_files,
 )
+from privaudit.custody.plan import Plan, fingerprint, own_source, read_plan, versions
+from privaudit.errors import UserError
+from privaudit.evaluation.cells import TableCell, table_cells
+from privaudit.evaluation.records import Record, parse_records
+from privaudit.experiment.presence import presence
+from privaudit.federation.partition import ADVERSARY
+from privaudit.ledger.book import BOOK, Page, cell_evidence, pages, read_book, training_evidence
 from privaudit.observation.trace import Trace
+from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.schema import Scenario
 
 RECORDS = "records.jsonl"

@@ -32,6 +32,7 @@ from filelock import FileLock, Timeout
 
 from privaudit.engine.files import write_whole
 from privaudit.errors import UserError
+from privaudit.scenario.grid import Cell
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import Scenario
 
@@ -160,6 +161,11 @@ class RunFolder:
                 where=str(self.path),
                 remedy="choose another --out",
             ) from error
+
+
+def trace_folder(folder: RunFolder, cell: Cell) -> Path:
+    """Where the trace of a cell lies in a run folder."""
+    return folder.file("traces", f"run-{cell.run}", cell.name)
 
 
 DEEPEST = 1000
