@@ -137,9 +137,9 @@ def _decided(table: CsvTable, wanted: Wanted, notes: list[str]) -> list[tuple[Ro
     if len(wrong) == 1:
         raise wrong[0]
     if wrong:
-        said = [f"{error.what}: {error.remedy}" for error in wrong]
+        said = [f"{error.what}; {error.remedy}" for error in wrong]
         raise UserError(
-            f"{len(wrong)} columns cannot be used as they are: {'; '.join(said)}",
+            f"{len(wrong)} columns cannot be used as they are: {' | '.join(said)}",
             where=str(table.path),
         )
     for name, (role, _) in zip(table.names, found, strict=True):
