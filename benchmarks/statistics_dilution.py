@@ -3,8 +3,9 @@
 Simulated audits with normal scores whose truth is known. Everything that is tried is listed in the
 constants below; nothing was left out afterwards. Prints
 
-- ``harmless``: how often "harmless for 0.6" is claimed at a true AUC of 0.3 to 0.7, and for whole
-  curves of three numbers of clients with one that is not harmless;
+- ``harmless``: how often "harmless for 0.6" is claimed at a true AUC of 0.33 to 0.67;
+- ``pools``: the same where the target's finite pools move the AUC of all runs, partly alike;
+- ``curves``: for whole curves of three numbers of clients with one that is not harmless;
 - ``needed``: how often it is shown where the attack is blind, with as many runs as the report says
   are needed;
 - ``order``: how often two equal attacks are ordered, and two unequal ones;
@@ -43,6 +44,18 @@ AUCS = (0.33, 0.4, 0.6, 0.67)
 ROUNDS_LABELLED = ((3, 100, 0.0), (10, 40, 0.0), (10, 100, 0.2), (20, 40, 0.4))
 """(runs, rounds, standard deviation of d' between runs)."""
 
+POOLS = (
+    (10, 40, 0.0, 0.22, 0.06),
+    (10, 100, 0.2, 0.22, 0.06),
+    (20, 40, 0.0, 0.22, 0.06),
+    (20, 100, 0.2, 0.3, 0.2),
+    (10, 100, 0.0, 0.45, 0.2),
+    (10, 100, 0.0, 0.91, 0.5),
+    (20, 100, 0.0, 0.1, 0.5),
+)
+"""(runs, rounds, standard deviation of d' between runs, tau, overlap), as of 110 records of each
+kind at K = 17, 5 and 2 and of thousands at K = 2; the true AUC is that without pools."""
+
 RUNS_LABELLED = (12, 120, 320)
 CURVES = ((0.9, 0.75, 0.6), (0.9, 0.6, 0.5), (0.5, 0.4, 0.5))
 """True AUCs at 1, 4 and 16 honest clients; "harmless" at or below the last 0.6 or 0.4 is wrong."""
@@ -63,11 +76,20 @@ Row = list[str | float | int]
 
 
 def runs_of(
-    rng: np.random.Generator, auc: float, runs: int, rounds: int, spread: float
+    rng: np.random.Generator,
+    auc: float,
+    runs: int,
+    rounds: int,
+    spread: float,
+    tau: float = 0.0,
+    overlap: float = 0.0,
 ) -> list[RunScores]:
-    """Labels on rounds; the mean over runs of their true AUC is ``auc``."""
+    """Labels on rounds; the mean over runs of their true AUC is ``auc``, but for pools."""
     present = np.arange(rounds) % 2 == 0
     centre = ndtri(auc) * np.sqrt(2 + spread**2)
+    if tau:
+        centre += tau * np.sqrt(overlap) * rng.standard_normal()
+        spread = float(np.hypot(spread, tau * np.sqrt(1 - overlap)))
     return [
         RunScores(
             rng.standard_normal(rounds) + present * (centre + spread * rng.standard_normal()),
@@ -86,11 +108,19 @@ def whole_runs_of(rng: np.random.Generator, auc: float, runs: int) -> list[RunSc
     ]
 
 
-def claimed(runs: list[RunScores]) -> bool:
-    """Whether "harmless" is; limits hold the mean, so that many need not be computed."""
-    if not 1 - THRESHOLD < mean_auc(runs) < THRESHOLD:
+def claimed(runs: list[RunScores], tau: float = 0.0, overlap: float = 0.0) -> bool:
+    """Whether "harmless" is; limits lie so far from the mean that many need not be computed.
+
+    At least 0.7 times as far as the normal ones of the rounds alone.
+    """
+    error = 0.0
+    if runs[0].n_present and runs[0].n_absent:
+        sizes = [(run.n_present, run.n_absent) for run in runs]
+        error = np.sqrt(np.sum([(n + m + 1) / (12 * n * m) for n, m in sizes])) / len(runs)
+    if abs(mean_auc(runs) - 0.5) + 0.7 * 1.645 * error >= THRESHOLD - 0.5:
         return False
-    return finding(DilutionPoint(1, tuple(runs)), THRESHOLD) is Finding.HARMLESS
+    point = DilutionPoint(1, tuple(runs), tau=tau, overlap=overlap)
+    return finding(point, THRESHOLD) is Finding.HARMLESS
 
 
 def share(hits: int, n: int) -> str:
@@ -112,6 +142,17 @@ def harmless(n: int, seed: Seed) -> Iterator[Row]:
         rng = seed.generator("runs", runs)
         found = [sum(claimed(whole_runs_of(rng, auc, runs)) for _ in range(n)) for auc in AUCS]
         yield ["run", runs, 1, 0.0, *(share(hits, n) for hits in found)]
+
+
+def pools(n: int, seed: Seed) -> Iterator[Row]:
+    yield ["runs", "rounds", "sd of d'", "tau", "overlap", *(f"AUC {auc:g}" for auc in AUCS)]
+    for setting in POOLS:
+        rng = seed.generator(*(str(part) for part in setting))
+        found = [
+            sum(claimed(runs_of(rng, auc, *setting), *setting[3:]) for _ in range(n))
+            for auc in AUCS
+        ]
+        yield [*setting, *(share(hits, n) for hits in found)]
 
 
 def curves(n: int, seed: Seed) -> Iterator[Row]:
@@ -231,7 +272,14 @@ def expected_tpr(d: float, fpr: float, levels: int | None) -> float:
     return float(np.interp(fpr, rates, ndtr(d + ndtri(rates))))
 
 
-PARTS = {"harmless": harmless, "curves": curves, "needed": needed, "order": order, "tpr": tpr}
+PARTS = {
+    "harmless": harmless,
+    "pools": pools,
+    "curves": curves,
+    "needed": needed,
+    "order": order,
+    "tpr": tpr,
+}
 
 
 def main() -> None:

@@ -2,9 +2,10 @@
 
 Federations on rows of Adult (``--data-dir``), half of them with the property throughout, half
 without it, each attacked from its trace alone as ``privaudit attack`` does: the adversary has its
-own records and the rules. Properties: the sex, and a coin, of which nothing can be known. Prints
-yes, no and "cannot say" by truth. Everything tried is in the constants below. Run with
-``python benchmarks/attacks/one_trace.py --data-dir DIR`` (about half an hour on one core).
+own records and the rules. Properties: the sex, and a coin, of which nothing can be known. Each draw
+takes other rows and tosses the coins anew; the runs of a draw deal the same rows, so their answers
+are not independent. Prints yes, no and "cannot say" by truth. Everything tried is in the constants
+below. Run with ``python benchmarks/attacks/one_trace.py --data-dir DIR [--setting 1]``.
 """
 
 from __future__ import annotations
@@ -31,14 +32,19 @@ from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import check_scenario
 from privaudit.world import World
 
-ROWS, ROUNDS, RUNS, REFERENCES = 6000, 20, 12, 19
-SETTINGS = (("sex", 5, "magnitude-stack"), ("coin", 5, "magnitude-stack"), ("sex", 17, "linear"))
-"""Property, participants, attack."""
+ROWS, ROUNDS, RUNS, REFERENCES = 6000, 20, 4, 19
+SETTINGS = (
+    ("sex", 5, "magnitude-stack", 3),
+    ("coin", 5, "magnitude-stack", 5),
+    ("sex", 17, "linear", 3),
+    ("coin", 5, "linear", 20),
+)
+"""Property, participants, attack, draws of RUNS traces each."""
 
 
-def dataset(whole: Dataset) -> Dataset:
+def dataset(whole: Dataset, draw: int) -> Dataset:
     """Some rows, with the sex and a coin."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(draw)
     rows = rng.permutation(len(whole.labels))[:ROWS]
     coin = (rng.random(ROWS) < 0.5).astype(np.int8)
     return Dataset(
@@ -54,11 +60,13 @@ def dataset(whole: Dataset) -> Dataset:
     )
 
 
-def answers(data: Dataset, name: str, participants: int, attack: str, place: Path) -> list[str]:
+def answers(
+    data: Dataset, name: str, participants: int, attack: str, draw: int, place: Path
+) -> list[str]:
     """The answer to each trace, as ``present: yes``."""
     plan = {
         "name": "one-trace",
-        "seed": 1,
+        "seed": draw,
         "runs": RUNS,
         "data": {"name": "self-test"},
         "model": {"name": "mlp", "hidden": [64, 32]},
@@ -82,27 +90,37 @@ def answers(data: Dataset, name: str, participants: int, attack: str, place: Pat
             mine = folder.file("mine.npz")
             known = data.properties[name][own]
             np.savez(mine, inputs=data.inputs[own], labels=data.labels[own], **{name: known})
-            case = open_case(trace_folder(folder, cell), mine, seed=cell.run, references=REFERENCES)
+            seed = 1000 * draw + cell.run
+            case = open_case(trace_folder(folder, cell), mine, seed=seed, references=REFERENCES)
             _, standings = case.standings(name, [attack])
             truth = "present" if world.presence(cell)[0] else "absent"
             standing = standings[attack]
             found.append(f"{truth}: {standing.answer}")
-            print(name, participants, attack, found[-1], standing.p_without, standing.p_present)
+            print(
+                *(name, participants, attack, found[-1]),
+                *(standing.p_without, standing.p_present),
+                flush=True,
+            )
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--setting", type=int, choices=range(len(SETTINGS)), action="append")
     given = parser.parse_args()
     tune_process()
-    data = dataset(adult.load(adult.AdultOptions(), given.data_dir, Seed(1)))
+    whole = adult.load(adult.AdultOptions(), given.data_dir, Seed(1))
     rows = []
-    for number, (name, participants, attack) in enumerate(SETTINGS):
+    for number in given.setting or range(len(SETTINGS)):
+        name, participants, attack, draws = SETTINGS[number]
+        found: Counter[str] = Counter()
         started = time.perf_counter()
-        with tempfile.TemporaryDirectory() as place:
-            found = Counter(answers(data, name, participants, attack, Path(place) / str(number)))
-        seconds = (time.perf_counter() - started) / RUNS
+        for draw in range(1, draws + 1):
+            with tempfile.TemporaryDirectory() as place:
+                data = dataset(whole, draw)
+                found.update(answers(data, name, participants, attack, draw, Path(place) / "run"))
+        seconds = (time.perf_counter() - started) / found.total()
         said = ", ".join(f"{n} x {what}" for what, n in sorted(found.items()))
         rows.append([name, participants, attack, said, f"{seconds:.0f}"])
     print(tabulate(rows, headers=["property", "K", "attack", "truth: answer", "s a trace"]))

@@ -234,14 +234,27 @@ def open_case(
 
 
 def _check_rounds(trace: Trace) -> None:
-    """Every round can be read and is finite: found before hours of work, not after."""
+    """Every round can be read and is finite, and somebody is heard: found before hours of work."""
+    heard = False
     for seen in trace:
+        alone = (
+            seen.own_weight == 1 if seen.target is None else seen.target not in seen.client_deltas
+        )
+        heard = heard or not alone
         if not bool(torch.isfinite(seen.signal).all() and torch.isfinite(seen.after).all()):
             raise UserError(
                 f"round {seen.round} is not finite: the federation diverged",
                 where=str(trace.path),
                 remedy="attack a trace that ends before it",
             )
+    if not heard:
+        of_target = trace.manifest.target is not None
+        why = "no round has the target's delta" if of_target else "own_weight is 1 in every round"
+        raise UserError(
+            f"{why}: the trace holds nothing of other clients",
+            where=str(trace.path),
+            remedy="check what was written for each round",
+        )
 
 
 def _rules(

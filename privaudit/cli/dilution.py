@@ -19,7 +19,7 @@ from privaudit.cli.options import (
     scenario_names,
     whole_numbers,
 )
-from privaudit.cli.several import folder_of, tell, worker_processes
+from privaudit.cli.several import folder_of, refuse_unmeasured, tell, worker_processes
 from privaudit.cli.terminal import Bars
 
 
@@ -105,6 +105,7 @@ def dilution(
             executor=executor,
         )
     curves = dilution_curves(folder_path, threshold=threshold)
+    refuse_unmeasured(any(c.honest for c in curves), (f for c in curves for f in c.failures))
     write_dilution(RunFolder(folder_path), curves, threshold=threshold)
     page = folder_path / "report" / "index.html"
     if as_json:

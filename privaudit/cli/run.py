@@ -150,25 +150,25 @@ def run(
             permute_all=permute_all,
         )
     _print_result(folder, as_json, quiet)
-    _refuse_without_scores(folder)
+    _refuse_unmeasured(folder)
 
 
-def _refuse_without_scores(folder: Any) -> None:
-    """Exit code 1 where nothing was measured, whatever failed; the table has said why."""
+def _refuse_unmeasured(folder: Any) -> None:
+    """Exit code 1 where nothing was measured, whatever is the cause; the notes have said why."""
     from privaudit.report.content import read_content
 
-    if any(cell.auc for cell in read_content(folder).cells):
+    why = read_content(folder).nothing_measured
+    if not why:
         return
     kept = folder.file("failures")
     where = f"; tracebacks: {kept}" if kept.is_dir() else ""
-    typer.echo(f"privaudit: no cell has scores{where}", err=True)
+    typer.echo(f"privaudit: {why}{where}", err=True)
     raise typer.Exit(1)
 
 
 def _print_result(folder: Any, as_json: bool, quiet: bool) -> None:
     from privaudit.custody.manifest import noted_head
     from privaudit.report.content import read_content, training_summary
-    from privaudit.report.notes import footnotes
     from privaudit.report.tables import render
 
     content = read_content(folder)
@@ -191,7 +191,7 @@ def _print_result(folder: Any, as_json: bool, quiet: bool) -> None:
     if summary:
         typer.echo(summary + "\n")
     typer.echo(render(content.cells, "github") + "\n")
-    for note in footnotes(content.scenario, content.cells, content.remarks):
+    for note in content.notes:
         typer.echo(f"- {note}")
     typer.echo(f"\nrun:    {folder.path}\nreport: {page}")
     if head:

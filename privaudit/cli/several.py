@@ -83,3 +83,11 @@ def tell(table: pd.DataFrame, notes: Iterable[str], page: Path, *, quiet: bool) 
     for note in notes:
         typer.echo(f"- {note}")
     typer.echo(f"\nreport: {page}")
+
+
+def refuse_unmeasured(scored: bool, failures: Iterable[str]) -> None:
+    """Exit code 1 where not one audit has scores."""
+    if not scored:
+        first = next(iter(failures), "")
+        typer.echo("privaudit: no audit has scores" + (f": {first}" if first else ""), err=True)
+        raise typer.Exit(1)

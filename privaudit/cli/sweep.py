@@ -18,7 +18,7 @@ from privaudit.cli.options import (
     Workers,
     scenario_names,
 )
-from privaudit.cli.several import folder_of, tell, worker_processes
+from privaudit.cli.several import folder_of, refuse_unmeasured, tell, worker_processes
 from privaudit.cli.terminal import Bars
 
 
@@ -83,5 +83,7 @@ def sweep(
     page = folder_path / "report" / "index.html"
     if as_json:
         typer.echo(json.dumps({"report": str(page)} | sweep_json(found), allow_nan=False))
-        return
-    tell(sweep_table(found), sweep_notes(found), page, quiet=quiet)
+    else:
+        tell(sweep_table(found), sweep_notes(found), page, quiet=quiet)
+    cells = [cell for point in found.points for cell in point.cells]
+    refuse_unmeasured(any(cell.auc for cell in cells), (f for c in cells for f in c.failures))

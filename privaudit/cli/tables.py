@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from privaudit.cli.app import app
-from privaudit.cli.several import kind_of
+from privaudit.cli.several import kind_of, refuse_unmeasured
+from privaudit.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,7 @@ class Found:
     csv: Callable[[], str]
     json: Callable[[], str]
     write: Callable[[], None]
+    with_accuracy: Callable[[], tuple[pd.DataFrame, str]] | None = None
 
 
 @app.command()
@@ -41,11 +43,18 @@ def table(
     table_format: Annotated[
         str, typer.Option("--format", help="github, markdown, csv, json, latex or html.")
     ] = "github",
+    accuracy: Annotated[
+        bool,
+        typer.Option(
+            "--accuracy", help="Of a run: columns of accuracy, too (csv and json have them anyway)."
+        ),
+    ] = False,
 ) -> None:
     """Print the table of a run, a sweep or a dilution measurement.
 
     \b
     privaudit table runs/NAME
+    privaudit table runs/NAME --accuracy
     privaudit table runs/NAME --format latex > table.tex
     privaudit table runs/NAME --format html > table.html
     """
@@ -54,16 +63,26 @@ def table(
 
     check_format(table_format)
     found = _found(run_path)
+    frame, notes = found.frame, found.notes
+    if accuracy:
+        if found.with_accuracy is None:
+            raise UserError(
+                "only the table of a single run has accuracy",
+                where="--accuracy",
+                remedy="name one of the runs in the folder",
+            )
+        made, note = found.with_accuracy()
+        frame, notes = (lambda: made), (lambda: [note, *found.notes()])
     if table_format in ("csv", "json"):
         typer.echo((found.csv if table_format == "csv" else found.json)().rstrip("\n"))
     elif table_format == "html":
-        page = table_page(found.title, found.frame(), found.notes(), caption=found.caption)
+        page = table_page(found.title, frame(), notes(), caption=found.caption)
         typer.echo(page.rstrip("\n"))
     else:
-        typer.echo(as_text(found.frame(), table_format).rstrip("\n"))
+        typer.echo(as_text(frame(), table_format).rstrip("\n"))
         if table_format in ("github", "markdown"):
             typer.echo()
-            for note in found.notes():
+            for note in notes():
                 typer.echo(f"- {markdown_text(note) if table_format == 'markdown' else note}")
 
 
@@ -85,8 +104,7 @@ def _found(path: Path) -> Found:
 def _run(path: Path) -> Found:
     from privaudit.custody.folder import RunFolder
     from privaudit.report.content import read_content
-    from privaudit.report.notes import footnotes
-    from privaudit.report.tables import render, wide_table
+    from privaudit.report.tables import accuracy_note, render, wide_table
     from privaudit.report.write import write_report
 
     folder = RunFolder.open(path)
@@ -95,10 +113,14 @@ def _run(path: Path) -> Found:
         title=content.title,
         caption="AUC with 95 % interval, by share of the parameters",
         frame=lambda: wide_table(content.cells),
-        notes=lambda: footnotes(content.scenario, content.cells, content.remarks),
+        notes=lambda: content.notes,
         csv=lambda: render(content.cells, "csv"),
         json=lambda: render(content.cells, "json"),
         write=lambda: write_report(folder),
+        with_accuracy=lambda: (
+            wide_table(content.cells, accuracy=True),
+            accuracy_note(content.cells),
+        ),
     )
 
 
@@ -126,6 +148,7 @@ def _dilution(path: Path) -> Found:
 
     threshold = said.written_threshold(RunFolder(path))
     curves = dilution_curves(path, threshold=threshold)
+    refuse_unmeasured(any(c.honest for c in curves), (f for c in curves for f in c.failures))
     return Found(
         title=said.TITLE,
         caption=said.CAPTION,

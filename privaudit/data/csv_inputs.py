@@ -27,6 +27,9 @@ MOSTLY = 0.95
 FEW_RECORDS = 20
 """With fewer records, that all values of a column differ says nothing."""
 
+FEW_A_VALUE = 5
+"""Records of a value, on average: with fewer, that all have one class says nothing."""
+
 LARGEST = float(np.finfo(np.float32).max)
 
 DATE = re.compile(
@@ -72,7 +75,7 @@ def read_inputs(table: CsvTable, wanted: Wanted, *, vocabulary: int, length: int
     """
     _check(table, wanted)
     notes: list[str] = []
-    decided = [_decide(table, name, wanted, notes) for name in table.names]
+    decided = _decided(table, wanted, notes)
     by_role = {
         role: [name for name, (found, _) in zip(table.names, decided, strict=True) if found == role]
         for role in ("number", "category", "text")
@@ -120,6 +123,41 @@ def _check(table: CsvTable, wanted: Wanted) -> None:
             where=str(table.path),
             remedy="list text alone, or leave it out",
         )
+
+
+def _decided(table: CsvTable, wanted: Wanted, notes: list[str]) -> list[tuple[Role, str]]:
+    """Of every column; what is wrong with any of them is said in one go."""
+    found: list[tuple[Role, str]] = []
+    wrong: list[UserError] = []
+    for name in table.names:
+        try:
+            found.append(_decide(table, name, wanted, notes))
+        except UserError as error:
+            wrong.append(error)
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        said = [f"{error.what}; {error.remedy}" for error in wrong]
+        raise UserError(
+            f"{len(wrong)} columns cannot be used as they are: {' | '.join(said)}",
+            where=str(table.path),
+        )
+    for name, (role, _) in zip(table.names, found, strict=True):
+        if role in ("number", "category") and _tells_the_label(table, name, wanted.label):
+            notes.append(
+                f"Column '{name}' determines the label '{wanted.label}' (each of its values goes "
+                "with one class); if it is a copy of it, list it in drop."
+            )
+    return found
+
+
+def _tells_the_label(table: CsvTable, name: str, label: str) -> bool:
+    """Whether each value of a column, of which there are few, goes with one class."""
+    values, classes = table.column(name), table.column(label)
+    distinct = values.nunique()
+    if not 1 < distinct <= len(table) / FEW_A_VALUE:
+        return False
+    return len(set(zip(values, classes, strict=True))) == distinct
 
 
 def _decide(table: CsvTable, name: str, wanted: Wanted, notes: list[str]) -> tuple[Role, str]:

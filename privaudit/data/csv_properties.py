@@ -18,10 +18,14 @@ Value = str | bool | int | float
 EACH_LIMIT = 50
 """Most values of a column of which each becomes a property."""
 
+ABSENT_SHOWN = 6
+"""Values counted as absent that are named."""
+
 NOT_IN_NAMES = re.compile(r"[^\w .,+()=-]")
 """Properties are part of file names."""
 
 COMPARISON = re.compile(r"(>=|<=|>|<)\s*([-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)")
+DECIMAL_COMMA = re.compile(r"(>=|<=|>|<)\s*[-+]?\d+,\d+")
 COMPARE = {
     ">": np.greater,
     ">=": np.greater_equal,
@@ -74,6 +78,13 @@ def read_property(table: CsvTable, name: str, wanted: PropertyColumn) -> dict[st
         present = _compared(table, name, wanted.column, rules, unknown)
         unknown = unknown | np.isnan(table.numbers(wanted.column))
     stated = table.column(wanted.column)[~unknown]
+    if not present.any() and (comma := DECIMAL_COMMA.search(str(values[0]))):
+        raise UserError(
+            f"property '{name}': '{values[0]}' is no threshold",
+            where=str(table.path),
+            remedy="thresholds are written with a point, whatever the table has: "
+            f"{comma[0].replace(',', '.')}",
+        )
     if not present.any():
         raise UserError(
             f"property '{name}': column '{wanted.column}' never holds {checks.listed(values)}",
@@ -85,6 +96,26 @@ def read_property(table: CsvTable, name: str, wanted: PropertyColumn) -> dict[st
     # What is named as present is present, even where it looks like a mark of nothing.
     found = np.where(unknown & ~present, UNKNOWN, present.astype(np.int8))
     return {name: checks.as_property(found, name, table.path)}
+
+
+def absent_note(table: CsvTable, name: str, wanted: PropertyColumn) -> str:
+    """Which cells count as absent, the most frequent first; empty where that needs no word.
+
+    Of thresholds it is plain, of ``each`` all the others, and a single value is what was meant.
+    """
+    if wanted.present is None:
+        return ""
+    values = wanted.present if isinstance(wanted.present, list) else [wanted.present]
+    present = _matches(table, wanted.column, values)
+    if not present.any():
+        return ""
+    unknown = table.missing(wanted.column) | _matches(table, wanted.column, wanted.unknown)
+    counts = table.column(wanted.column)[~present & ~unknown].value_counts()
+    if len(counts) < 2:
+        return ""
+    shown = [f"'{cell[:40]}' {count:,}" for cell, count in counts.head(ABSENT_SHOWN).items()]
+    more = f" and {len(counts) - ABSENT_SHOWN} more values" if len(counts) > ABSENT_SHOWN else ""
+    return f"Property '{name}' counts as absent: {', '.join(shown)}{more}."
 
 
 def _each(table: CsvTable, name: str, column: str, unknown: np.ndarray) -> dict[str, np.ndarray]:

@@ -33,11 +33,12 @@ from pydantic import Field
 
 from privaudit.data import user_checks as checks
 from privaudit.data.csv_inputs import Wanted, read_inputs
-from privaudit.data.csv_properties import PropertyColumn, read_property
+from privaudit.data.csv_properties import PropertyColumn, absent_note, read_property
 from privaudit.data.csv_table import CsvTable, read_table
 from privaudit.data.dataset import Dataset
 from privaudit.data.files import sha256_of
 from privaudit.data.missing import MARKS
+from privaudit.errors import UserError
 from privaudit.options import Options
 from privaudit.randomness import Seed
 
@@ -69,6 +70,9 @@ class CsvOptions(Options):
 
 OPTIONS = CsvOptions
 
+FEW_CLASSES, RECORDS_A_CLASS = 20, 10
+"""A label of more different numbers needs so many records of each to be one of classes."""
+
 
 def load(options: CsvOptions, data_dir: Path, seed: Seed) -> Dataset:
     """Read and encode the table; ``data_dir`` and ``seed`` are not used.
@@ -98,6 +102,9 @@ def load(options: CsvOptions, data_dir: Path, seed: Seed) -> Dataset:
     properties: dict[str, np.ndarray] = {}
     for name, wanted in options.properties.items():
         properties |= read_property(table, name, wanted)
+    absent = [
+        note for name, p in options.properties.items() if (note := absent_note(table, name, p))
+    ]
     inputs = read_inputs(
         table, _wanted(options), vocabulary=options.vocabulary, length=options.length
     )
@@ -112,10 +119,31 @@ def load(options: CsvOptions, data_dir: Path, seed: Seed) -> Dataset:
         group_kind=options.group or "",
         checksum=sha256_of(path),
         vocabulary=inputs.vocabulary,
-        notes=inputs.notes,
+        notes=(*inputs.notes, *_label_notes(table, options.label), *absent),
         file=path.name,
         columns=inputs.columns,
     )
+
+
+def _label_notes(table: CsvTable, name: str) -> list[str]:
+    """That a label of numbers is taken as classes.
+
+    Raises:
+        UserError: numbers that are measured rather than classes.
+    """
+    numbers = table.numbers(name)
+    if np.isnan(numbers).any():
+        return []
+    distinct = len(np.unique(numbers))
+    if distinct > FEW_CLASSES and (
+        (numbers != np.floor(numbers)).any() or distinct * RECORDS_A_CLASS > len(table)
+    ):
+        raise UserError(
+            f"the label '{name}' holds {distinct} different numbers, each of them a class",
+            where=str(table.path),
+            remedy="the task is to tell classes: make a column of a few of them, e.g. low and high",
+        )
+    return [f"The label '{name}' holds numbers; they are taken as {distinct} classes."]
 
 
 def _wanted(options: CsvOptions) -> Wanted:

@@ -49,6 +49,8 @@ class TableCell:
         holdings: of the first run's target; None where nobody wrote them down.
         repeated: audits with the property permuted over the whole data set, where asked for.
         repeated_p: (1 + those with as high an AUC) / (1 + all of them); None without.
+        fewest: records with and without the property of the target that holds fewest of each;
+            None likewise.
         published: the published AUC, where the scenario reproduces one.
     """
 
@@ -76,6 +78,7 @@ class TableCell:
     repeated_p: float | None = None
     game: str = "property"
     facts: Mapping[str, float] = field(default_factory=dict)
+    fewest: tuple[int, int] | None = None
 
     @cached_property
     def auc(self) -> Interval | None:
@@ -165,4 +168,11 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         facts={n: float(np.mean([r.facts[n] for r in good])) for n in good[0].facts}
         if good
         else {},
+        fewest=_fewest([r.holdings for r in good if r.holdings is not None]),
     )
+
+
+def _fewest(holdings: Sequence[Holdings]) -> tuple[int, int] | None:
+    if not holdings:
+        return None
+    return min(held.present for held in holdings), min(held.absent for held in holdings)

@@ -67,7 +67,8 @@ def judge(
         return Record(**identity, status="failed", reason=reason)
     run = RunScores(np.array(scores), np.array(present))
     one_label = len(set(present)) < 2  # schedule `dataset`: only runs together have both
-    found = dict.fromkeys(METRICS) if one_label else measure_all([run])
+    tau = holdings.tau if holdings else 0.0
+    found = dict.fromkeys(METRICS) if one_label else measure_all([run], tau=tau)
     metrics = {name: _metric(interval) for name, interval in found.items()}
     return Record(**identity, status="ok", metrics=metrics, scores=scores, present=present)
 

@@ -47,7 +47,7 @@ def _tpr(percent: int) -> Measure:
         f"tpr_at_{percent}_fpr",
         f"TPR at {percent} % FPR",
         fpr,
-        lambda runs, threshold, pools: tpr_at_fpr_interval(runs, fpr),
+        lambda runs, threshold, pools: tpr_at_fpr_interval(runs, fpr, **pools),
     )
 
 
@@ -59,13 +59,13 @@ METRICS = {
             "accuracy",
             "accuracy",
             None,
-            lambda runs, threshold, pools: accuracy_interval(runs, threshold),
+            lambda runs, threshold, pools: accuracy_interval(runs, threshold, **pools),
         ),
         Measure(
             "advantage",
             "advantage",
             0.0,
-            lambda runs, threshold, pools: advantage_interval(runs, threshold),
+            lambda runs, threshold, pools: advantage_interval(runs, threshold, **pools),
             formula="TPR - FPR",
         ),
         _tpr(10),
@@ -83,6 +83,6 @@ def measure_all(
     Args:
         runs: at least one.
         threshold: a score above says "present".
-        pools: finite pools that the AUC's interval allows for, as :func:`auc_interval` has them.
+        pools: finite pools that intervals allow for, as :func:`auc_interval` has them.
     """
     return {name: metric.interval(runs, threshold, pools) for name, metric in METRICS.items()}

@@ -9,6 +9,7 @@ import numpy as np
 
 from privaudit.data.dataset import UNKNOWN, Dataset
 from privaudit.experiment.each_value import why_not_dealt
+from privaudit.experiment.holdings import label_agreement
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.world import World
 
@@ -22,9 +23,10 @@ def describe_data(world: World) -> dict[str, Any]:
     Keys: ``name``, ``file`` (base name, empty for a data set by name), ``sha256``, ``kind``,
     ``records``, ``input_shape`` (of one record), ``columns`` (of the user's file: name, role,
     inputs, detail), ``classes`` (pairs of class and records), ``groups``, ``group_kind``,
-    ``properties`` (name -> present, absent, unknown, and why it is left out of the audit, empty
-    where it is not), ``test_records`` (one number per run), ``holdings`` (role -> one entry per
-    run: records, and of each audited property present, absent, unknown), ``notes``.
+    ``properties`` (name -> present, absent, unknown, why it is left out of the audit, empty where
+    it is not, and how well the label tells it), ``test_records`` (one number per run), ``holdings``
+    (role -> one entry per run: records, and of each audited property present, absent, unknown),
+    ``notes``.
     """
     dataset, audited = world.dataset, world.scenario.audit.properties
     deals = [world.deal(run).largest for run in range(world.scenario.runs)]
@@ -41,7 +43,11 @@ def describe_data(world: World) -> dict[str, Any]:
         "groups": None if dataset.groups is None else len(np.unique(dataset.groups)),
         "group_kind": dataset.group_kind,
         "properties": {
-            name: _counts(values) | {"left_out": _left_out(world, name)}
+            name: _counts(values)
+            | {
+                "left_out": _left_out(world, name),
+                "label_agreement": label_agreement(dataset, name),
+            }
             for name, values in dataset.properties.items()
         },
         "test_records": [len(deal.test) for deal in deals],

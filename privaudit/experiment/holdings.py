@@ -93,6 +93,8 @@ def _each(world: World) -> Iterator[tuple[Key, Holdings]]:
 def label_agreement(dataset: Dataset, name: str) -> float:
     """How well the label alone tells a property: balanced accuracy of the best guess from it."""
     values, labels = dataset.properties[name], dataset.labels
+    if not {0, 1} <= set(np.unique(values).tolist()):
+        return 0.5  # there is nothing to tell
     shares = [
         np.bincount(labels[values == value], minlength=dataset.num_classes)
         / (values == value).sum()

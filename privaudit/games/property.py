@@ -32,6 +32,7 @@ from privaudit.federation.schedule import (
     PropertyPools,
     property_pools,
 )
+from privaudit.games.ending import Endings, keep_ending, last_loss
 from privaudit.games.listening import chosen_samples, evidence_of, tap_on
 from privaudit.games.protocol import Game
 from privaudit.observation.tap import Tap
@@ -120,6 +121,10 @@ def _observe(
                 )
             ]
             before = outcomes[0].after
+    loss = last_loss(world, engine, run, before)
+    for federation in federations:
+        for cell, ending in federation.endings.items():
+            keep_ending(folder, cell, ending, loss)
     return {
         cell: evidence
         for federation in federations
@@ -138,6 +143,7 @@ class _Federation:
         present: [rounds] bool, the ground truth.
         ways: what is done to a delta before it is sent, and who watches.
         cells: with the evidence kept of each, or None.
+        endings: how the rounds of each went.
     """
 
     phase: AuditedPhase
@@ -147,6 +153,7 @@ class _Federation:
     present: np.ndarray
     ways: list[tuple[LocalTraining, Sequence[RoundObserver]]]
     cells: dict[Cell, EvidenceCollector | None]
+    endings: dict[Cell, Endings]
 
     def sendings(self, number: int, known: dict[int, ClientWork]) -> list[Sending]:
         """What is sent in round ``number``; for ``known`` see :func:`audited_work`."""
@@ -186,9 +193,10 @@ def _federations(world: World, taps: dict[Cell, Tap]) -> list[_Federation]:
             seed = world.audit_seed(cell.run).child(cell.property)
             own_seed = seed.child("participants", cell.participants)
             present = world.presence(cell)
-            found[key] = _Federation(phase, pools, seed, own_seed, present, [], {})
+            found[key] = _Federation(phase, pools, seed, own_seed, present, [], {}, {})
         evidence = evidence_of(world)
-        observers: list[RoundObserver] = [tap] if evidence is None else [tap, evidence]
+        ending = found[key].endings[cell] = Endings(ADVERSARY)
+        observers: list[RoundObserver] = [tap, ending, *([evidence] if evidence else [])]
         found[key].ways.append((phase.training, observers))
         found[key].cells[cell] = evidence
     return list(found.values())

@@ -16,7 +16,6 @@ from privaudit.evaluation.cells import TableCell
 from privaudit.report.content import Content, read_content
 from privaudit.report.drawings import drawings
 from privaudit.report.layers import layer_rows
-from privaudit.report.notes import footnotes
 from privaudit.report.tables import as_text, long_table, wide_table
 
 
@@ -66,7 +65,7 @@ class Result:
     @property
     def notes(self) -> list[str]:
         """What a reader must know to read the table."""
-        return footnotes(self._content.scenario, self._content.cells, self._content.remarks)
+        return self._content.notes
 
     def table(self) -> pd.DataFrame:
         """One row per cell, unrounded: AUC with interval, p, q, and the other metrics."""

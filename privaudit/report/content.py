@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from privaudit.custody.folder import REMARKS, RunFolder
@@ -14,9 +15,12 @@ from privaudit.evaluation.permuted import read_repetitions, with_repetitions
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.data_sheet import DATA
 from privaudit.experiment.training import training_rows
+from privaudit.games.ending import read_endings
 from privaudit.ledger.book import Page, read_book
 from privaudit.ledger.entries import AUDITS, plan_file, plan_hash
 from privaudit.report.layers import LayerCell, layer_cells
+from privaudit.report.notes import footnotes
+from privaudit.report.troubles import Troubles, nothing_measured, troubles_of
 from privaudit.scenario.schema import Scenario
 
 
@@ -36,6 +40,7 @@ class Content:
         layers: one per layer of the model and property; empty where they were not measured.
         audits: entries of the records as the ledger took them; empty without a ledger.
         remarks: what a reader must know of the model; most have none.
+        endings: how the audited rounds of every cell ended; empty where that was not kept.
         data: counts of the data set and of what the roles hold
             (:func:`privaudit.experiment.data_sheet.describe_data`).
     """
@@ -52,11 +57,28 @@ class Content:
     audits: Sequence[dict[str, Any]] = ()
     remarks: Sequence[str] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
+    endings: Sequence[dict[str, Any]] = ()
 
     @property
     def title(self) -> str:
         """One line over the report."""
         return self.scenario.title or self.scenario.name
+
+    @cached_property
+    def troubles(self) -> Troubles:
+        """What keeps each property from being called leaked."""
+        names = dict.fromkeys([*self.scenario.audit.properties, *(c.property for c in self.cells)])
+        return troubles_of(names, self.cells, self.training, self.endings)
+
+    @cached_property
+    def nothing_measured(self) -> str:
+        """Why no number of the run means anything; empty where some do."""
+        return nothing_measured(self.cells, self.training, self.endings)
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What a reader must know to read the table."""
+        return footnotes(self.scenario, self.cells, self.remarks, self.troubles)
 
 
 def read_content(folder: RunFolder) -> Content:
@@ -81,6 +103,7 @@ def read_content(folder: RunFolder) -> Content:
         folder.read_lines(AUDITS) if folder.file(AUDITS).is_file() else (),
         folder.read_json(REMARKS) if folder.file(REMARKS).is_file() else (),
         folder.read_json(DATA) if folder.file(DATA).is_file() else {},
+        read_endings(folder, scenario),
     )
 
 

@@ -89,7 +89,7 @@ def auc_by_window(records: Sequence[Record], cells: Sequence[TableCell]) -> str 
         axes.axhline(0.5, color="grey", linewidth=1, linestyle="--")
         own = [(cell, parts) for cell, parts in shown if cell.property == name]
         for position, (cell, parts) in enumerate(own):
-            _window_line(axes, cell.attack, parts, position, colours[cell.attack])
+            _window_line(axes, cell, parts, position, colours[cell.attack])
         axes.set_title(short(name))
         axes.set_xlabel("audited round")
         axes.set_xlim(0, max(last for _, parts in own for _, last, _ in parts) + 2)
@@ -200,14 +200,15 @@ def _frame(linear: Axes, logarithmic: Axes) -> None:
 
 
 def _window_line(
-    axes: Axes, label: str, parts: Sequence[Window], position: int, colour: str
+    axes: Axes, cell: TableCell, parts: Sequence[Window], position: int, colour: str
 ) -> None:
-    found = [auc_interval(runs) for _, _, runs in parts]
+    tau, overlap = (cell.design.tau or 0.0, cell.design.overlap) if cell.design else (0.0, 0.0)
+    found = [auc_interval(runs, tau=tau, overlap=overlap) for _, _, runs in parts]
     middles = [(first + last) / 2 + 1 + 0.8 * position for first, last, _ in parts]
     y = [interval.value for interval in found]
     error = [[i.value - i.low for i in found], [i.high - i.value for i in found]]
     marker = MARKERS[position % len(MARKERS)]
-    axes.errorbar(middles, y, yerr=error, marker=marker, color=colour, capsize=3, label=label)
+    axes.errorbar(middles, y, yerr=error, marker=marker, color=colour, capsize=3, label=cell.attack)
 
 
 def _highest(cells: Sequence[TableCell], key: str, most: int) -> set[str]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from privaudit.report.troubles import almost_the_label
+
 CLASSES_SHOWN = 6
 
 
@@ -24,7 +26,7 @@ def data_rows(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     if data["groups"] is not None:
         rows.append(("Groups", f"{data['groups']:,} ({data['group_kind']})"))
     rows += [
-        (f"Property '{name}'", counts_text(counts) + _left_out(counts))
+        (f"Property '{name}'", counts_text(counts) + _left_out(counts) + _label(name, counts))
         for name, counts in data["properties"].items()
     ]
     rows.append(("Held out to test the model", f"{_span(data['test_records'])} records"))
@@ -56,6 +58,11 @@ def counts_text(counts: Mapping[str, Any]) -> str:
 
 def _left_out(counts: Mapping[str, Any]) -> str:
     return f"; not audited: {counts['left_out']}" if counts["left_out"] else ""
+
+
+def _label(name: str, counts: Mapping[str, Any]) -> str:
+    found = almost_the_label(name, counts.get("label_agreement", 0.5))
+    return f"; no leak of it will be claimed: {found}" if found else ""
 
 
 def _classes(classes: Sequence[tuple[str, int]], records: int) -> str:

@@ -119,10 +119,18 @@ def layer_rows(cells: Sequence[LayerCell]) -> list[dict[str, Any]]:
     ]
 
 
-def layer_sentences(cells: Sequence[LayerCell]) -> list[str]:
-    """For each property, which layers tell it and which of them best; overlap is said."""
+def layer_sentences(
+    cells: Sequence[LayerCell], troubles: Mapping[str, Sequence[str]] | None = None
+) -> list[str]:
+    """For each property, which layers tell it and which of them best; overlap is said.
+
+    ``troubles`` are what keeps a property from being called leaked, by its name.
+    """
+    wrong = troubles or {}
     return [
-        _sentence(name, [c for c in cells if c.property == name and c.layer != ALL])
+        f"'{name}': no leak is claimed of any layer, starred or not: {'; '.join(wrong[name])}."
+        if wrong.get(name)
+        else _sentence(name, [c for c in cells if c.property == name and c.layer != ALL])
         for name in dict.fromkeys(cell.property for cell in cells)
     ]
 

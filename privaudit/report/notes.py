@@ -8,7 +8,8 @@ from pathlib import Path
 from privaudit.evaluation.cells import TableCell
 from privaudit.games.membership import LEFT_OUT, TRAINED_ON
 from privaudit.report.published import published_gaps
-from privaudit.report.troubles import of_the_property
+from privaudit.report.tables import accuracy_note
+from privaudit.report.troubles import Troubles, troubles_of
 from privaudit.report.words import by_game
 from privaudit.scenario.schema import PROPERTY, Scenario
 from privaudit.statistics.pools import chance_auc
@@ -17,11 +18,18 @@ from privaudit.statistics.told import SPREAD
 
 
 def footnotes(
-    scenario: Scenario, cells: Sequence[TableCell], remarks: Sequence[str] = ()
+    scenario: Scenario,
+    cells: Sequence[TableCell],
+    remarks: Sequence[str] = (),
+    troubles: Troubles | None = None,
 ) -> list[str]:
     """What a reader must know to read the table; what ``run`` and ``table`` print below it.
 
-    ``remarks`` are those of the engine on the model.
+    Args:
+        scenario: of the run.
+        cells: of its table.
+        remarks: those of the engine on the model.
+        troubles: what keeps a property from being called leaked; None = as far as the cells say.
     """
     audit = scenario.audit
     rounds = (
@@ -30,6 +38,8 @@ def footnotes(
         if audit.properties
         else ""
     )
+    if troubles is None:
+        troubles = troubles_of(audit.properties, cells)
     notes = [
         *reading(scenario),
         f"Threat model: {audit.threat_model}. K participants include the adversary and the target"
@@ -40,13 +50,21 @@ def footnotes(
         *pool_notes(scenario, cells),
         *repetition_notes(cells),
         *(
-            f"No leak of '{name}' is claimed, starred or not: {text}."
-            for name in audit.properties
-            for text in of_the_property(name, [cell for cell in cells if cell.property == name])
+            f"No leak of {names} is claimed, starred or not: {text}."
+            for text, names in _by_trouble(troubles).items()
         ),
         *(f"Model: {remark}." for remark in remarks),
     ]
     return notes + published_notes(scenario, cells)
+
+
+def _by_trouble(troubles: Troubles) -> dict[str, str]:
+    """What is in the way -> the properties it is in the way of, quoted."""
+    found: dict[str, list[str]] = {}
+    for name, texts in troubles.items():
+        for text in texts:
+            found.setdefault(text, []).append(f"'{name}'")
+    return {text: " or ".join(names) for text, names in found.items()}
 
 
 def reading(scenario: Scenario) -> list[str]:
@@ -223,6 +241,7 @@ def statistics(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
         *power_note(cells),
         *pool_notes(scenario, cells),
         *repetition_notes(cells),
+        accuracy_note(cells),
         *([f"Failed: {failed} of {len(cells)} cells have no result at all."] if failed else []),
         "The interval of the AUC is about this data set, dealt anew, and not narrower than the "
         "test; of other data of its kind it says less than it seems. The verdict's first cell is "

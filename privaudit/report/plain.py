@@ -27,7 +27,7 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
     parts = [
         f"# {markdown_text(content.title)}",
         "## Verdict",
-        _bullets(f"{v.outcome}: {v.sentence}" for v in verdicts(scenario, cells, content.training)),
+        _bullets(f"{v.outcome}: {v.sentence}" for v in verdicts(scenario, cells, content.troubles)),
         *(markdown_text(line) for line in [*comparisons(cells), *basis(scenario, cells)]),
         "## What was assumed",
         _pairs(notes.assumptions(scenario)),
@@ -58,18 +58,17 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
 
 def table_markdown(content: Content) -> str:
     """The table and the notes below it."""
-    lines = notes.footnotes(content.scenario, content.cells, content.remarks)
     parts = [
         f"# {markdown_text(content.title)}",
         tables.render(content.cells, "markdown"),
-        _bullets(lines),
+        _bullets(content.notes),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def table_latex(content: Content) -> str:
     """The table for a LaTeX document that loads booktabs; its notes as comments above it."""
-    lines = [content.title, *notes.footnotes(content.scenario, content.cells, content.remarks)]
+    lines = [content.title, *content.notes]
     comments = [f"% {one_line(line)}" for line in lines]
     return "\n".join([*comments, tables.render(content.cells, "latex")]) + "\n"
 
@@ -83,7 +82,7 @@ def report_json(content: Content) -> str:
         "title": content.title,
         "verdicts": [
             {"property": v.property, "outcome": v.outcome, "sentence": v.sentence}
-            for v in verdicts(scenario, cells, content.training)
+            for v in verdicts(scenario, cells, content.troubles)
         ],
         "comparisons": comparisons(cells),
         "basis": basis(scenario, cells),
@@ -92,7 +91,7 @@ def report_json(content: Content) -> str:
         "cells": json.loads(tables.render(cells, "json")),
         "published_source": scenario.report.published_source,
         "published_outside": published_gaps(scenario, cells),
-        "notes": notes.footnotes(scenario, cells, content.remarks),
+        "notes": content.notes,
         "training": list(content.training),
         "layers": layer_rows(content.layers),
         "layers_note": LAYERS_NOTE if content.layers else None,
@@ -120,7 +119,7 @@ def _data(content: Content) -> list[str]:
 def _layers(content: Content) -> list[str]:
     if not content.layers:
         return []
-    lines = [*layer_sentences(content.layers), LAYERS_NOTE]
+    lines = [*layer_sentences(content.layers, content.troubles), LAYERS_NOTE]
     return ["## Which layer leaks", _table(layer_table(content.layers)), _bullets(lines)]
 
 

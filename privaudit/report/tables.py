@@ -59,6 +59,8 @@ def long_table(cells: Sequence[TableCell]) -> pd.DataFrame:
         if any(c.repeated for c in cells):
             row |= {"permute_all": cell.repeated, "permute_all_p_value": cell.repeated_p}
         for name, interval in cell.metrics.items():
+            if name == "accuracy":
+                row["accuracy_chance"] = blind_accuracy(cell)
             if name != "auc":
                 row[name] = interval.value if interval else None
                 row[f"{name}_low"] = interval.low if interval else None
@@ -69,11 +71,29 @@ def long_table(cells: Sequence[TableCell]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def wide_table(cells: Sequence[TableCell]) -> pd.DataFrame:
+def blind_accuracy(cell: TableCell) -> float | None:
+    """Accuracy of always saying what is true more often; None where every run failed."""
+    if cell.design is None:
+        return None
+    pairs = zip(cell.design.n_present, cell.design.n_absent, strict=True)
+    return sum(max(n, m) / (n + m) for n, m in pairs) / len(cell.design.n_present)
+
+
+def accuracy_note(cells: Sequence[TableCell]) -> str:
+    """What the columns of :func:`wide_table` with accuracy hold, and what a blind guess has."""
+    chance = sorted({f"{found:.2f}" for c in cells if (found := blind_accuracy(c)) is not None})
+    return (
+        "Accuracy: share of right answers at the attack's own threshold, score 0, which was fitted "
+        f"to no truth; whoever says the same of every round has {' to '.join(chance) or 'none'}."
+    )
+
+
+def wide_table(cells: Sequence[TableCell], *, accuracy: bool = False) -> pd.DataFrame:
     """One row per property, rule, K and attack; AUC with interval by shared fraction.
 
     ``*`` marks cells that are told from chance (:attr:`TableCell.told`). The column of
-    fraction 1, where every rule shares everything, repeats for each rule.
+    fraction 1, where every rule shares everything, repeats for each rule. With ``accuracy`` as many
+    columns more, of that.
     """
     fractions = sorted({cell.fraction for cell in cells})
     published = any(cell.published is not None for cell in cells)
@@ -82,6 +102,9 @@ def wide_table(cells: Sequence[TableCell]) -> pd.DataFrame:
         row = dict(zip(HEADS, head, strict=True))
         for fraction, cell in zip(fractions, found, strict=True):
             row[f"{100 * fraction:g} %"] = cell_text(cell)
+        for fraction, cell in zip(fractions, found, strict=True) if accuracy else ():
+            own = cell.metrics["accuracy"] if cell else None
+            row[f"accuracy, {100 * fraction:g} %"] = interval_text(own)
         if published:
             values = (cell.published if cell else None for cell in found)
             row["published"] = " / ".join("–" if v is None else f"{v:.2f}" for v in values)

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from privaudit.evaluation.cells import TableCell
 from privaudit.report.tables import interval_text
-from privaudit.report.troubles import troubles
+from privaudit.report.troubles import Troubles, troubles_of
 from privaudit.report.words import by_game, words_of
 from privaudit.scenario.schema import Scenario
 
@@ -38,14 +37,18 @@ class Verdict:
 
 
 def verdicts(
-    scenario: Scenario, cells: Sequence[TableCell], training: Sequence[dict[str, Any]] = ()
+    scenario: Scenario, cells: Sequence[TableCell], troubles: Troubles | None = None
 ) -> list[Verdict]:
     """One per property, in the order of the table.
 
-    ``training`` are the metrics of every round of ordinary training, of every run.
+    ``troubles`` are what keeps a property from being called leaked; None = as far as cells say.
     """
     names = dict.fromkeys([*scenario.targets, *(cell.property for cell in cells)])
-    return [_verdict(scenario, n, [c for c in cells if c.property == n], training) for n in names]
+    wrong = troubles_of(names, cells) if troubles is None else troubles
+    return [
+        _verdict(scenario, n, [c for c in cells if c.property == n], wrong.get(n, ()))
+        for n in names
+    ]
 
 
 def headline(scenario: Scenario, cells: Sequence[TableCell]) -> TableCell | None:
@@ -112,14 +115,13 @@ def basis(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
 
 
 def _verdict(
-    scenario: Scenario, name: str, cells: Sequence[TableCell], training: Sequence[dict[str, Any]]
+    scenario: Scenario, name: str, cells: Sequence[TableCell], wrong: Sequence[str]
 ) -> Verdict:
     best = strongest(cells)
     if best is None:
         reasons = [reason for cell in cells for reason in cell.failures]
         why = f"every cell failed ({reasons[0]})" if reasons else "nothing was measured"
         return Verdict(name, UNKNOWN, f"Nothing can be said about '{name}': {why}.")
-    wrong = troubles(name, cells, training)
     if wrong:
         sentence = (
             f"No leak of '{name}' is claimed: {'; '.join(wrong)}. The highest AUC was "

@@ -15,6 +15,7 @@ from typing import Any
 
 from scipy.special import ndtr
 
+from privaudit.selftest import printed
 from privaudit.selftest.audits import Audited
 from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.runs import RunScores
@@ -103,13 +104,31 @@ def _auc(name: str, found: Interval, expected: str, holds: bool) -> Check:
 
 def starred(audits: Sequence[Audited], attack: str) -> list[bool]:
     """Which audits print a star: the attack is told from chance."""
-    return [audited.cells[attack].told for audited in audits]
+    return [printed.starred(audited.report, attack) for audited in audits]
 
 
 def covered(audits: Sequence[Audited], attack: str, truth: float) -> list[bool]:
-    """Whose 95 % interval holds the true AUC."""
-    intervals = [audited.cells[attack].auc for audited in audits]
-    return [found is not None and found.low <= truth <= found.high for found in intervals]
+    """Whose printed 95 % interval holds the true AUC, both to two decimals."""
+    limits = [printed.interval(audited.report, attack)[1:] for audited in audits]
+    return [low <= round(truth, 2) <= high for low, high in limits]
+
+
+def leak_said(audits: Sequence[Audited]) -> list[bool]:
+    """Which verdicts say "leak"."""
+    return [printed.verdict(audited.report) == "leak" for audited in audits]
+
+
+def all_say(name: str, expected: str, said: Sequence[object], holds: Sequence[bool]) -> Check:
+    """Every audit prints what it must; ``said`` is what each does."""
+    wrong = [str(what) for what, right in zip(said, holds, strict=True) if not right]
+    return Check(
+        name=name,
+        expected=expected,
+        measured=f"{len(wrong)} print something else, e.g. {wrong[0]}" if wrong else "all do",
+        n=f"{len(said)} audits",
+        tolerance="none",
+        holds=not wrong,
+    )
 
 
 def all_runs(audits: Sequence[Audited], attack: str) -> list[RunScores]:

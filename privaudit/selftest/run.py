@@ -2,7 +2,8 @@
 
 What is planted has the size of which the power statement says that it is starred in 80 of 100
 audits (:func:`privaudit.statistics.told.smallest_told`), so that statement is tested too. What is
-checked is what a report prints: stars and intervals.
+checked is read from the printed report (:mod:`privaudit.selftest.printed`): stars, intervals, the
+word of the verdict, stars of layers, the AUC that the power statement names, and "harmless".
 """
 
 from __future__ import annotations
@@ -17,20 +18,23 @@ from tabulate import tabulate
 from privaudit.attack.registry import load_attack
 from privaudit.progress import Progress, Silent
 from privaudit.randomness import Seed
+from privaudit.selftest import printed
 from privaudit.selftest.audits import Attacks, Audited, audits
 from privaudit.selftest.checks import (
     COVERAGE,
     Check,
     all_runs,
+    all_say,
     at_least,
     at_most,
     covered,
     failure,
     is_auc,
     is_found,
+    leak_said,
     starred,
 )
-from privaudit.selftest.world import KnownWorld, LikelihoodRatio
+from privaudit.selftest.world import HARMLESS, KnownWorld, LikelihoodRatio
 from privaudit.statistics.laws import d_prime
 from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import Unit
@@ -40,25 +44,38 @@ BEST = LikelihoodRatio.name
 CHEAP, STRONG = "linear", "magnitude-stack"
 """The registered attacks that are tried: the cheap one in every null audit."""
 NULL = KnownWorld("null")
-FEW = KnownWorld("few-records", participants=2, batch=32, records=220, runs=3)
+FEW = KnownWorld("few-records", participants=2, batch=32, records=220, runs=3, layers=True)
 """No leak, but two small pools: permuting rounds alone would find one in 25 to 37 % of audits."""
+HUSHED = KnownWorld("hushed", rounds=30, shadows=2, smaller=(2,))
+"""No leak, of two sizes: the dilution report may call it harmless."""
 DEFENCE = 40.0
 """Noise of the defended world, in deviations of a delta: leaves d' at 1 / 28."""
+ROUNDING = 0.0151
+"""How far a printed AUC may be from the exact one: its decimals, and deals that differ a little."""
 LARGER = 1.5
 """Times the planted shift, for attacks that learn: six runs are then enough to see that they do."""
 
 
+def design_of_world(world: KnownWorld) -> Design:
+    """What a test of a cell of this world has to work with, from its numbers alone."""
+    half, pool = (world.rounds // 2,) * world.runs, world.records // 2
+    others = world.participants - 2
+    held = Holdings(pool, pool, world.batch, others=others, other_records=pool)
+    return Design(Unit.ROUND, half, half, held.tau, overlap=1 / world.participants)
+
+
+def with_auc(world: KnownWorld, name: str, auc: float) -> KnownWorld:
+    """The same world with a leak of that AUC."""
+    shift = d_prime(auc) * np.sqrt((world.participants - 1) / world.batch)
+    return replace(world, name=name, shift=float(shift))
+
+
 def planted_world() -> KnownWorld:
-    """The null world with a leak that is starred in 80 % of audits."""
-    half, pool = (NULL.rounds // 2,) * NULL.runs, NULL.records // 2
-    honest = NULL.participants - 1
-    held = Holdings(pool, pool, NULL.batch, others=honest - 1, other_records=pool)
-    design = Design(Unit.ROUND, half, half, held.tau, overlap=1 / NULL.participants)
-    auc = smallest_told(design, power=POWER, spread=0.0)
+    """The null world with a leak that is starred in 80 % of audits, its runs being alike."""
+    auc = smallest_told(design_of_world(NULL), power=POWER, spread=0.0)
     assert auc is not None
-    shift = d_prime(auc) * np.sqrt(honest / NULL.batch)
     # The best test takes nothing from shadows.
-    return replace(NULL, name="planted", shift=float(shift), shadows=2)
+    return replace(with_auc(NULL, "planted", auc), shadows=2)
 
 
 def self_test(
@@ -67,8 +84,9 @@ def self_test(
     """All checks, each with its verdict.
 
     Args:
-        count: null audits, at least 20; a fifth as many of a planted leak, of a defended one and of
-            targets with few records, a fiftieth of attacks that learn.
+        count: null audits, at least 20; a fifth as many of a planted leak, of a defended one, of
+            targets with few records and of a leak that does not dilute; a tenth of one that does, a
+            fiftieth of attacks that learn.
         seed: of everything; the same seed gives the same numbers whatever ``workers`` is.
         workers: processes.
         progress: shows how far each series is.
@@ -96,16 +114,39 @@ def self_test(
         *series(learned, max(2, count // 50), learners, learned_checks),
         *series(defended, max(1, count // 5), [LikelihoodRatio], defended_checks),
         *series(NULL, count, learners[:1], null_checks),
-        *series(FEW, max(1, count // 5), learners[:1], null_checks),
+        *series(FEW, max(1, count // 5), learners[:1], few_checks),
+        *series(
+            with_auc(HUSHED, "audible", HARMLESS),
+            max(1, count // 5),
+            [LikelihoodRatio],
+            audible_checks,
+        ),
+        *series(HUSHED, max(1, count // 10), [LikelihoodRatio], hushed_checks),
     ]
 
 
 def planted_checks(done: Sequence[Audited], world: KnownWorld) -> list[Check]:
     """A leak of known size is measured right, and starred as often as the power statement says."""
+    stars, leaks = starred(done, BEST), leak_said(done)
+    said = [printed.power(audited.report) for audited in done]
+    smallest = smallest_told(design_of_world(world))
+    assert smallest is not None
     return [
         is_auc("planted leak: AUC of the best test", all_runs(done, BEST), world.auc),
         at_least("planted leak: 95 % intervals cover it", covered(done, BEST, world.auc), COVERAGE),
-        at_least("planted leak: starred", starred(done, BEST), POWER),
+        at_least("planted leak: starred", stars, POWER),
+        all_say(
+            "planted leak: the verdict goes with the star",
+            "leak, or not",
+            ["leak" if leak else "no leak" for leak in leaks],
+            [star == leak for star, leak in zip(stars, leaks, strict=True)],
+        ),
+        all_say(
+            "planted leak: the AUC of the power statement",
+            f"{smallest:.2f}, give or take 0.01",
+            said,
+            [found is not None and abs(found - smallest) < ROUNDING for found in said],
+        ),
     ]
 
 
@@ -127,8 +168,28 @@ def null_checks(done: Sequence[Audited], world: KnownWorld, attack: str = CHEAP)
     what = f"no leak, {world.records} records"
     return [
         at_most(f"{what}: starred", starred(done, attack), SIGNIFICANT),
+        at_most(f"{what}: the verdict says leak", leak_said(done), SIGNIFICANT),
         at_least(f"{what}: intervals hold 0.5", covered(done, attack, world.auc), COVERAGE),
     ]
+
+
+def few_checks(done: Sequence[Audited], world: KnownWorld) -> list[Check]:
+    """Likewise where pools are small, of single layers too."""
+    found = [bool(printed.layers_starred(audited.report)) for audited in done]
+    what = f"no leak, {world.records} records"
+    return [*null_checks(done, world), at_most(f"{what}: a layer starred", found, SIGNIFICANT)]
+
+
+def audible_checks(done: Sequence[Audited], world: KnownWorld) -> list[Check]:
+    """A leak that is not harmless with the most clients is not called so."""
+    found = [printed.harmless(audited.harmless) for audited in done]
+    return [at_most(f"AUC of {world.auc:.2f}: called harmless for {HARMLESS}", found, SIGNIFICANT)]
+
+
+def hushed_checks(done: Sequence[Audited], world: KnownWorld) -> list[Check]:
+    """Where there is no leak, enough runs show that."""
+    found = [printed.harmless(audited.harmless) for audited in done]
+    return [at_least(f"AUC of {world.auc:.2f}: called harmless for {HARMLESS}", found, POWER)]
 
 
 def as_table(checks: Sequence[Check]) -> str:

@@ -29,6 +29,8 @@ from privaudit.statistics.laws import auc_of_d_prime
 
 PROPERTY = "secret"
 LR = 1e-4
+HARMLESS = 0.8
+"""AUC below which the self-test asks for "harmless": two runs of thirty rounds can show that."""
 
 
 class ZeroLinear(nn.Module):
@@ -91,6 +93,8 @@ class KnownWorld:
         batch: b, records per batch.
         shadows: of each kind and round, for attacks that learn.
         records: per client, half of them with the property.
+        smaller: further numbers of participants, smaller than ``participants``.
+        layers: whether layers are measured, too.
     """
 
     name: str
@@ -103,6 +107,13 @@ class KnownWorld:
     batch: int = 8
     shadows: int = 4
     records: int = 2000
+    smaller: tuple[int, ...] = ()
+    layers: bool = False
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """All numbers of participants, increasing."""
+        return (*self.smaller, self.participants)
 
     @property
     def d_prime(self) -> float:
@@ -143,6 +154,7 @@ class KnownWorld:
             },
             "audit": {
                 "properties": [PROPERTY],
+                "participants": list(self.sizes),
                 "fractions": [1.0],
                 "rounds": self.rounds,
                 "batch_size": self.batch,

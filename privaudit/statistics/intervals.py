@@ -22,6 +22,10 @@ from privaudit.statistics.variance import auc_variance, delong_variance, kernel_
 BETWEEN_SPREAD = 0.5
 """Prior scale of the standard deviation of d' between runs (half-t, 4 degrees of freedom)."""
 
+OF_AUC, OF_ACCURACY, OF_TPR = 2**-0.5, 0.5, 1.0
+"""By how much the normal quantile of a rate moves with d': an AUC is Phi(d' / sqrt 2), an accuracy
+at a threshold half way Phi(d' / 2), the TPR at a quantile of the others Phi(d' - constant)."""
+
 OVER_RUNS = "hierarchical over runs"
 WITHIN_ONE_RUN = "within one run; says nothing about other runs"
 RUNS_AS_UNITS = "runs as units"
@@ -81,29 +85,48 @@ def auc_evidence(runs: Sequence[RunScores], tau: float = 0.0, overlap: float = 0
         value, size = _run_level_auc(runs)
         return Evidence(np.array([value]), np.array([size]), 0.0)
     rates = np.array([roc.auc(run.scores, run.present) for run in runs])
-    found = _evidence(rates, _auc_sizes(runs, rates), BETWEEN_SPREAD / np.sqrt(2))
+    found = _evidence(rates, _auc_sizes(runs, rates), BETWEEN_SPREAD * OF_AUC)
     return with_pools(found, tau, overlap)
 
 
-def with_pools(evidence: Evidence, tau: float, overlap: float) -> Evidence:
-    """The same where finite pools move each run's d' by ``tau``, and all runs partly alike."""
-    variance = min(tau, MAX_LOCATION) ** 2 / 2  # d' = sqrt(2) z for an AUC Phi(z)
+def with_pools(evidence: Evidence, tau: float, overlap: float, slope: float = OF_AUC) -> Evidence:
+    """The same where finite pools move each run's d' by ``tau``, and all runs partly alike.
+
+    ``slope`` says by how much a rate's normal quantile moves with d'.
+    """
+    variance = (min(tau, MAX_LOCATION) * slope) ** 2
     own, common = np.sqrt([variance * (1 - overlap), variance * overlap])
     return replace(evidence, own=float(own), common=float(common))
 
 
 def accuracy_interval(
-    runs: Sequence[RunScores], threshold: float, *, level: float = 0.95
+    runs: Sequence[RunScores],
+    threshold: float,
+    *,
+    level: float = 0.95,
+    tau: float = 0.0,
+    overlap: float = 0.0,
 ) -> Interval:
-    """Mean over runs of the accuracy at the attack's own threshold, with its interval."""
-    label_unit(runs)
+    """Mean over runs of the accuracy at the attack's own threshold, with its interval.
+
+    Pools (``tau`` and ``overlap``) as in :func:`auc_interval`; so in the functions below.
+    """
+    by_round = label_unit(runs) is Unit.ROUND
     rates = np.array([roc.accuracy(run.scores, run.present, threshold) for run in runs])
     sizes = np.array([float(run.n_rounds) for run in runs])
-    return _interval(runs, _evidence(rates, sizes, BETWEEN_SPREAD / 2), level)
+    found = _evidence(rates, sizes, BETWEEN_SPREAD * OF_ACCURACY)
+    if by_round:
+        found = with_pools(found, tau, overlap, OF_ACCURACY)
+    return _interval(runs, found, level)
 
 
 def balanced_accuracy_interval(
-    runs: Sequence[RunScores], threshold: float, *, level: float = 0.95
+    runs: Sequence[RunScores],
+    threshold: float,
+    *,
+    level: float = 0.95,
+    tau: float = 0.0,
+    overlap: float = 0.0,
 ) -> Interval:
     """Mean over runs of (TPR + TNR) / 2 at the attack's own threshold, with its interval."""
 
@@ -114,14 +137,19 @@ def balanced_accuracy_interval(
         # Its variance is at most that of a fair mixture of both classes.
         return 4 * n_present * n_absent / (n_present + n_absent)
 
-    return _rate_interval(runs, rate, size, BETWEEN_SPREAD / 2, level)
+    return _rate_interval(runs, rate, size, OF_ACCURACY, level, tau, overlap)
 
 
 def advantage_interval(
-    runs: Sequence[RunScores], threshold: float, *, level: float = 0.95
+    runs: Sequence[RunScores],
+    threshold: float,
+    *,
+    level: float = 0.95,
+    tau: float = 0.0,
+    overlap: float = 0.0,
 ) -> Interval:
     """Mean over runs of TPR - FPR at the attack's own threshold, with its interval, in [-1, 1]."""
-    half = balanced_accuracy_interval(runs, threshold, level=level)
+    half = balanced_accuracy_interval(runs, threshold, level=level, tau=tau, overlap=overlap)
     return Interval(
         2 * half.value - 1,
         2 * half.low - 1,
@@ -134,7 +162,12 @@ def advantage_interval(
 
 
 def tpr_at_fpr_interval(
-    runs: Sequence[RunScores], fpr: float, *, level: float = 0.95
+    runs: Sequence[RunScores],
+    fpr: float,
+    *,
+    level: float = 0.95,
+    tau: float = 0.0,
+    overlap: float = 0.0,
 ) -> Interval | None:
     """Mean over runs of the TPR where the expected FPR is ``fpr``, with its interval.
 
@@ -165,7 +198,7 @@ def tpr_at_fpr_interval(
         variance = binomial / n_present + slope**2 * fpr * (1 - fpr) / n_absent
         return float(binomial / variance)
 
-    found = _rate_interval(runs, rate, size, BETWEEN_SPREAD, level)
+    found = _rate_interval(runs, rate, size, OF_TPR, level, tau, overlap)
     if roc.resolves(fewest, fpr, roc.ROUGH_FALSE_ALARMS):
         return found
     return replace(found, method=f"{found.method}; {ROUGH}", rough=True)
@@ -191,8 +224,10 @@ def _rate_interval(
     runs: Sequence[RunScores],
     rate: Callable[[RunScores], float],
     size: Callable[[float, int, int], float],
-    spread_scale: float,
+    slope: float,
     level: float,
+    tau: float,
+    overlap: float,
 ) -> Interval:
     """Interval of a rate per run; where labels belong to runs, of the pooled rate, runs counted."""
     if label_unit(runs) is Unit.RUN:
@@ -204,7 +239,8 @@ def _rate_interval(
     sizes = np.array(
         [size(r, run.n_present, run.n_absent) for r, run in zip(rates, runs, strict=True)]
     )
-    return _interval(runs, _evidence(rates, sizes, spread_scale), level)
+    found = _evidence(rates, sizes, BETWEEN_SPREAD * slope)
+    return _interval(runs, with_pools(found, tau, overlap, slope), level)
 
 
 def _evidence(rates: FloatArray, sizes: FloatArray, spread_scale: float) -> Evidence:

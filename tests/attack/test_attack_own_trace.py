@@ -190,6 +190,17 @@ def test_a_property_that_stays_gets_an_answer_with_p_values(
     assert "above 0 the attack says" not in text
 
 
+def test_a_trace_in_which_nobody_else_is_heard(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout = Layout.of([("weight", (3,))])
+    with TraceWriter(tmp_path / "alone", torch.zeros(3), layout) as trace:
+        trace.append(torch.ones(3), torch.ones(3), own_weight=1.0, participants=2)
+    mine = ("--auxiliary", str(place / "mine.npz"), "--model", MODEL)
+    line = refused(tmp_path, capsys, str(tmp_path / "alone"), *mine)
+    assert "own_weight is 1 in every round: the trace holds nothing of other clients" in line
+
+
 def test_options_of_an_attack_are_printed_and_can_be_set(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

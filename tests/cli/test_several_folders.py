@@ -67,6 +67,14 @@ def test_verbs_for_one_run_say_what_it_is(
     assert "name one of them, e.g. " in line
 
 
+@pytest.mark.parametrize("kind", ["sweep", "dilution"])
+def test_accuracy_is_of_a_single_run(
+    kind: str, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(capsys, "table", str(folders[kind]), "--accuracy", unchanged=folders[kind])
+    assert "--accuracy: only the table of a single run has accuracy" in line
+
+
 def test_the_threshold_of_a_report_is_kept(
     folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

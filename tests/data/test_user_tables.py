@@ -214,3 +214,51 @@ def test_what_is_named_as_present_is_present_even_if_it_looks_like_nothing(tmp_p
     (tmp_path / "none.csv").write_text("x,smokes,outcome\n1,none,a\n2,daily,b\n3,,a\n4,none,b\n")
     found = load(tmp_path, "none", {"present": "none"}).properties["smoker"]
     assert found.tolist() == [1, 0, -1, 1]
+
+
+def written(place: Path, head: str, *columns: list[Any], **options: Any) -> Dataset:
+    rows = [",".join(map(str, row)) for row in zip(*columns, strict=True)]
+    (place / "made.csv").write_text("\n".join([head, *rows, ""]))
+    return load(place, "made", options.pop("smoker", None), **options)
+
+
+def test_what_counts_as_absent_copies_of_the_label_and_numbers_as_classes_are_said(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(2)
+    ill = rng.integers(0, 2, 200)
+    smokes = np.array(["yes", "no", " Yes ", "9"])[rng.choice(4, 200, p=[0.4, 0.4, 0.15, 0.05])]
+    age = [f"{value:.2f}" for value in rng.standard_normal(200)]
+    copy = np.where(ill, "A", "B")
+    head = "age,smokes,copy,outcome"
+    dataset = written(tmp_path, head, age, smokes.tolist(), copy.tolist(), ill.tolist())
+    said = " ".join(dataset.notes)
+    assert f"'smoker' counts as absent: 'no' {(smokes == 'no').sum()}, 'Yes'" in said
+    assert f"'9' {(smokes == '9').sum()}." in said
+    assert "Column 'copy' determines the label 'outcome'" in said
+    assert "The label 'outcome' holds numbers; they are taken as 2 classes." in said
+    assert "'age' determines" not in said
+    with pytest.raises(UserError, match=r"the label .outcome. holds .* different numbers"):
+        written(tmp_path, head, age, smokes.tolist(), copy.tolist(), age)
+
+
+def test_all_columns_that_are_wrong_are_said_in_one_go_and_thresholds_take_a_point(
+    tmp_path: Path,
+) -> None:
+    many = [f"v{number // 2}" for number in range(240)]
+    labels, smokes = ["ill", "well"] * 120, ["yes", "no", "no"] * 80
+    almost = [*map(str, range(239)), "x"]
+    with pytest.raises(UserError, match="2 columns cannot be used") as caught:
+        written(tmp_path, "many,almost,smokes,outcome", many, almost, smokes, labels)
+    assert "'many' would become 120 inputs" in str(caught.value)
+    assert "'almost' holds numbers, except in 1 of 240 cells: 'x'" in str(caught.value)
+    with pytest.raises(UserError, match=r"written with a point, whatever the table has: > 60\.5"):
+        written(
+            tmp_path,
+            "many,smokes,outcome",
+            many,
+            smokes,
+            labels,
+            smoker={"present": "> 60,5"},
+            drop=["many"],
+        )

@@ -81,7 +81,7 @@ def test_the_machinery_measures_what_is_there(document: dict[str, Any]) -> None:
 
 def test_every_check_says_what_it_expects(document: dict[str, Any]) -> None:
     fields = {"name", "expected", "measured", "n", "tolerance", "holds"}
-    assert len(document["checks"]) == 10
+    assert len(document["checks"]) == 17
     for check in document["checks"]:
         assert set(check) == fields
         assert all(check[field] != "" for field in fields)
@@ -95,7 +95,8 @@ def test_every_check_says_what_it_expects(document: dict[str, Any]) -> None:
 def test_forty_audits_without_a_leak() -> None:
     """5 % of 40 is 2; three standard errors more are 6.1."""
     done = of(QUICK, 40, load_attack(selftest.CHEAP))
-    starred, covered = selftest.null_checks(done, QUICK)
+    starred, leaks, covered = selftest.null_checks(done, QUICK)
+    assert leaks.measured == starred.measured
     assert (starred.n, starred.tolerance) == ("40 audits", "up to 15.3%")
     assert starred.holds, starred
     assert covered.holds, covered
@@ -103,8 +104,9 @@ def test_forty_audits_without_a_leak() -> None:
 
 def test_a_peeking_attack_turns_the_verdict_red() -> None:
     peeked = of(QUICK, 8, Peeking)
-    starred, covered = selftest.null_checks(peeked, QUICK, Peeking.name)
+    starred, leaks, covered = selftest.null_checks(peeked, QUICK, Peeking.name)
     assert not starred.holds, starred
+    assert not leaks.holds, leaks
     assert not covered.holds, covered
 
 
@@ -130,7 +132,9 @@ def planted() -> tuple[KnownWorld, list[Audited]]:
 def test_a_wrong_closed_form_is_caught(planted: tuple[KnownWorld, list[Audited]]) -> None:
     """As if more or fewer honest clients were summed, or the shift were half as long."""
     world, done = planted
-    assert all(check.holds for check in selftest.planted_checks(done, world))
+    *right, power = selftest.planted_checks(done, world)
+    assert all(check.holds for check in right)
+    assert power.holds
     for wrong in (
         replace(world, participants=2),
         replace(world, participants=9),
@@ -142,8 +146,35 @@ def test_a_wrong_closed_form_is_caught(planted: tuple[KnownWorld, list[Audited]]
     assert not coverage.holds
 
 
+def test_a_report_that_prints_something_else_is_caught(
+    planted: tuple[KnownWorld, list[Audited]],
+) -> None:
+    world, done = planted
+
+    def printed(old: str, new: str) -> list[bool]:
+        changed = [replace(a, report=a.report.replace(old, new)) for a in done]
+        assert changed != done
+        return [check.holds for check in selftest.planted_checks(changed, world)]
+
+    assert printed(r"\*", "")[2:4] == [False, False]  # no star, but a leak
+    assert printed("- leak:", "- not told:")[3] is False
+    assert printed("100 such audits", "90 such audits")[4] is False
+
+
+def test_harmless_is_read_from_the_answer() -> None:
+    world = replace(QUICK, smaller=(2,))
+    for answer, called in (
+        ("Single-round attacker: harmless with 1 to 2 honest clients: both 90 % limits", True),
+        ("Single-round attacker, with up to 2 honest clients: not shown to be harmless", False),
+    ):
+        done = [Audited(harmless=answer)] * 20
+        (wrongly,) = selftest.audible_checks(done, world)
+        (rightly,) = selftest.hushed_checks(done, world)
+        assert (wrongly.holds, rightly.holds) == (not called, called)
+
+
 def test_a_leak_that_is_not_there_is_not_found() -> None:
-    *_, found = selftest.planted_checks(of(QUICK, 10, LikelihoodRatio), QUICK)
+    _, _, found, *_ = selftest.planted_checks(of(QUICK, 10, LikelihoodRatio), QUICK)
     assert not found.holds
 
 
@@ -181,7 +212,7 @@ def test_a_failure_shows_in_the_command(
     assert run_command("doctor", "--self-test", "--audits", "20", "--workers", "1") == 1
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert printed.out.count("FAILS") == 5
+    assert printed.out.count("FAILS") == 7
     assert "OSError: no space left" in printed.out
 
 

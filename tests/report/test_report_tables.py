@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from privaudit.evaluation.records import Record
 from privaudit.report.tables import (
     FORMATS,
     LONG,
+    accuracy_note,
+    blind_accuracy,
     interval_text,
     long_table,
     metrics_table,
@@ -30,6 +33,8 @@ from privaudit.report.write import read_content, training_summary, write_report
 from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import Scenario
+from privaudit.statistics.runs import Unit
+from privaudit.statistics.told import Design
 
 HEADER = "property,shared_fraction,rule,participants,attack,auc,low,high,runs,p_value,published"
 REASON = "RuntimeError: <singular> & unusable"
@@ -182,6 +187,18 @@ def test_the_wide_table_has_the_fractions_side_by_side(cells: list[TableCell]) -
     assert len(wide) == 8  # property x rule x attack
     full = wide[(wide["property"] == "smoker") & (wide["attack"] == "linear")]["100 %"]
     assert full.nunique() == 1  # every rule shares everything there
+
+
+def test_accuracy_stands_beside_the_auc_where_asked_for(cells: list[TableCell]) -> None:
+    wide, plain = wide_table(cells, accuracy=True), wide_table(cells)
+    assert list(wide)[: len(plain.columns) - 1] == list(plain)[:-1]  # published comes last
+    cell = next(cell for cell in cells if cell.property == "age" and cell.fraction == 1.0)
+    found = wide.set_index(["property", "attack"]).loc[("age", cell.attack), "accuracy, 100 %"]
+    assert set(np.atleast_1d(found)) == {interval_text(cell.metrics["accuracy"])}
+    assert blind_accuracy(cell) == 0.5
+    assert "the same of every round has 0.50." in accuracy_note(cells)
+    uneven = replace(cell, design=Design(Unit.ROUND, (3, 5), (9, 5)))
+    assert blind_accuracy(uneven) == pytest.approx((0.75 + 0.5) / 2)
 
 
 def test_a_failed_cell_is_shown_with_its_reason(cells: list[TableCell]) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from report_content import cell, scenario
 
 from privaudit.evaluation.cells import TableCell
+from privaudit.report.troubles import nothing_measured, troubles_of
 from privaudit.report.verdict import basis, comparisons, headline, strongest, verdicts
 from privaudit.statistics.pools import Holdings
 
 
 def only(
-    *cells: TableCell, training: list[dict[str, Any]] | None = None, **audit: object
+    *cells: TableCell,
+    training: Sequence[dict[str, Any]] = (),
+    endings: Sequence[dict[str, Any]] = (),
+    **audit: object,
 ) -> tuple[str, str]:
     """Outcome and sentence of the one property."""
     made = scenario(**({"audit": audit} if audit else {}))
-    [found] = verdicts(made, cells, training or [])
+    [found] = verdicts(made, cells, troubles_of(["bold"], cells, training, endings))
     return found.outcome, found.sentence
 
 
@@ -145,7 +150,10 @@ def rows(**last: Any) -> list[dict[str, Any]]:
         ({"test_loss": 179.9}, "diverged in 1 of 2 runs (in run 1 the test loss at its end is 180"),
         ({"test_loss": None}, "the test loss at its end is not finite"),
         ({"train_loss": None, "test_loss": 3.0}, "the training diverged in 1 of 2 runs"),
-        ({"rejected": {"2": "not finite"}}, "the training diverged in 1 of 2 runs"),
+        (
+            {"rejected": {"2": "not finite"}},
+            "diverged in 1 of 2 runs (in run 1 deltas were not finite in 1 of 2 rounds)",
+        ),
     ],
 )
 def test_no_leak_is_claimed_from_a_federation_that_diverged(last: Any, said: str) -> None:
@@ -157,12 +165,54 @@ def test_no_leak_is_claimed_from_a_federation_that_diverged(last: Any, said: str
     assert only(cell(), training=rows(rejected={"2": "norm above bound"}))[0] == "leak"
 
 
+def ending(**last: Any) -> list[dict[str, Any]]:
+    """Two federations of the property, the second as given, and one of another."""
+    fine = {"participants": 3, "rounds": 40, "heard": 40, "own": 40, "not_finite": 0}
+    fine |= {"property": "bold", "test_loss": 0.7}
+    return [fine | {"run": 0}, fine | {"run": 1} | last, fine | {"run": 1, "property": "serif"}]
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (
+            {"test_loss": 2e32},
+            "the audited rounds diverged in 1 of 2 federations (in run 1, K = 3: the test loss "
+            "after them is 2e+32)",
+        ),
+        ({"test_loss": None}, "the test loss after them is not finite"),
+        ({"not_finite": 5}, "K = 3: deltas were not finite in 5 of 40 rounds"),
+        ({"heard": 0}, "in 1 of 2 federations the aggregate held nothing but the adversary's own"),
+        ({"heard": 0, "own": 0}, "the aggregate held nothing at all in every audited round"),
+    ],
+)
+def test_no_leak_is_claimed_where_the_audited_rounds_went_wrong(last: Any, said: str) -> None:
+    """Whatever the training did: there may have been none."""
+    outcome, sentence = only(cell(auc=(1.0, 0.95, 1.0)), endings=ending(**last))
+    assert outcome == "unknown"
+    assert sentence.startswith("No leak of 'bold' is claimed: ")
+    assert said in sentence
+    assert only(cell(auc=(1.0, 0.95, 1.0)), endings=ending())[0] == "leak"
+
+
+def test_where_nothing_was_measured_is_told_from_where_something_went_wrong() -> None:
+    good, deaf = cell(), ending(heard=0)
+    assert nothing_measured([good], rows(), deaf) == ""
+    assert nothing_measured([good], rows(test_loss=None), ending(test_loss=None)) == ""
+    assert "no cell has scores" in nothing_measured([cell(auc=None)])
+    assert "every score" in nothing_measured([cell(silent=3)])
+    assert "every federation diverged" in nothing_measured([good], rows(test_loss=None)[-1:])
+    assert "every federation diverged" in nothing_measured([good], (), ending(not_finite=1)[1:2])
+    assert "nothing of another client" in nothing_measured([good], (), deaf[1:2])
+
+
 @pytest.mark.parametrize(
     ("found", "said"),
     [
         (cell(holdings=Holdings(99, 99, 8, label_agreement=0.97)), "'bold' is almost the label"),
         (cell(holdings=Holdings(1, 99, 1)), "the target holds a single record with it"),
         (cell(holdings=Holdings(99, 1, 1)), "the target holds a single record without it"),
+        (cell(holdings=Holdings(9, 99, 1), fewest=(1, 99)), "a single record with it"),
         (cell(auc=(0.5, 0.4, 0.6), q=1.0, silent=3), "nothing was heard"),
     ],
 )

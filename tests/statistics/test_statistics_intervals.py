@@ -109,6 +109,31 @@ def test_many_equal_runs_give_the_normal_interval():
 # Coverage
 
 
+def test_every_metric_covers_where_the_targets_pools_move_all_runs_partly_alike():
+    """Pools of 110 records at K = 2; an interval that knows nothing of them covers 70 %."""
+    rng, d, tau, overlap, present = np.random.default_rng(3), 1.0, 0.9, 0.5, np.arange(60) % 2 == 0
+    truths = [
+        (auc_interval, norm.cdf(d / np.sqrt(2))),
+        (lambda runs, **of: intervals.accuracy_interval(runs, 0.0, **of), norm.cdf(d / 2)),
+        (lambda runs, **of: intervals.advantage_interval(runs, 0.0, **of), 2 * norm.cdf(d / 2) - 1),
+        (lambda runs, **of: intervals.tpr_at_fpr_interval(runs, 0.1, **of), norm.cdf(d - 1.2816)),
+    ]
+    n, covered = 80, np.zeros((len(truths), 2))
+    for _ in range(n):
+        moved = np.sqrt(overlap) * rng.standard_normal(2)
+        own = moved + np.sqrt(1 - overlap) * rng.standard_normal((3, 2))
+        means = np.where(present, d / 2, -d / 2) + tau / np.sqrt(2) * np.where(
+            present, own[:, :1], own[:, 1:]
+        )
+        runs = [RunScores(row, present) for row in means + rng.standard_normal((3, 60))]
+        for place, (method, truth) in enumerate(truths):
+            for knows, of in enumerate(({}, {"tau": tau, "overlap": overlap})):
+                found = method(runs, **of)
+                covered[place, knows] += found.low <= truth <= found.high
+    assert (covered[:, 1] / n >= least_covered(n)).all(), covered / n
+    assert (covered[:, 0] / n < 0.85).all(), covered / n
+
+
 @pytest.mark.parametrize(
     ("n_runs", "n_rounds", "auc", "between"),
     [(2, 60, 0.5, 0.0), (2, 60, 0.8, 0.5), (3, 20, 0.995, 0.5), (5, 150, 0.95, 0.5)],

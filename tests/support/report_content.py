@@ -34,6 +34,7 @@ def cell(
     at_least: float | None = None,
     silent: int = 0,
     holdings: Holdings | None = None,
+    fewest: tuple[int, int] | None = None,
     published: float | None = None,
     failures: tuple[str, ...] = (),
 ) -> TableCell:
@@ -62,6 +63,7 @@ def cell(
         if auc
         else None,
         holdings=holdings,
+        fewest=fewest,
     )
 
 
