@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,26 +69,9 @@ class World:
 
     def rules(self, cell: Cell) -> Rules:
         """What everybody in the federation of a cell knows of it."""
-        phase = self.audited_phase(cell.rule, cell.fraction, cell.participants)
-        sent, model = phase.training.transforms, self.scenario.model
-        return Rules(
-            model=model.name,
-            model_options=model_arguments(model.name, model.options, input_shape(self.dataset)),
-            participants=phase.participants,
-            cohort=phase.cohort,
-            batch_size=phase.batch_size,
-            local_steps=phase.local_steps,
-            lr=phase.training.lr,
-            momentum=phase.training.momentum,
-            sharing_rule=sent.sharing.rule,
-            shared_fraction=sent.sharing.fraction,
-            clip_norm=sent.clip_norm,
-            noise=sent.noise,
-            norm_bound=phase.training.norm_bound,
-            property_share=phase.property_share,
-            others=phase.others,
-            persistent=self.scenario.audit.schedule == "dataset",
-        )
+        model = self.scenario.model
+        arguments = model_arguments(model.name, model.options, input_shape(self.dataset))
+        return rules_of(self.scenario, cell, arguments)
 
     def engine(self, run: int) -> Engine:
         """The model with this run's initial weights."""
@@ -139,18 +123,55 @@ class World:
 
     def audited_phase(self, rule: str, fraction: float, participants: int) -> AuditedPhase:
         """The audited rounds of one cell."""
-        f, a = self.scenario.federation, self.scenario.audit
-        transforms = Transforms(f.clip_norm, f.noise, Sharing(rule, fraction))
-        return AuditedPhase(
-            participants=participants,
-            cohort=f.cohort if participants == f.participants else None,
-            rounds=a.rounds,
-            local_steps=a.local_steps,
-            batch_size=a.batch_size,
-            property_share=a.property_share,
-            others=a.others,
-            training=LocalTraining(a.lr or f.lr, a.momentum, transforms, f.norm_bound),
-        )
+        return audited_phase(self.scenario, rule, fraction, participants)
+
+
+def audited_phase(
+    scenario: Scenario, rule: str, fraction: float, participants: int
+) -> AuditedPhase:
+    """The audited rounds of one cell."""
+    f, a = scenario.federation, scenario.audit
+    transforms = Transforms(f.clip_norm, f.noise, Sharing(rule, fraction))
+    return AuditedPhase(
+        participants=participants,
+        cohort=f.cohort if participants == f.participants else None,
+        rounds=a.rounds,
+        local_steps=a.local_steps,
+        batch_size=a.batch_size,
+        property_share=a.property_share,
+        others=a.others,
+        training=LocalTraining(a.lr or f.lr, a.momentum, transforms, f.norm_bound),
+    )
+
+
+def rules_of(scenario: Scenario, cell: Cell, model_options: dict[str, Any]) -> Rules:
+    """What everybody in the federation of a cell knows of it.
+
+    Args:
+        scenario: of the run.
+        cell: one of its cells.
+        model_options: all arguments of the model, those that follow from the data among them.
+    """
+    phase = audited_phase(scenario, cell.rule, cell.fraction, cell.participants)
+    sent = phase.training.transforms
+    return Rules(
+        model=scenario.model.name,
+        model_options=model_options,
+        participants=phase.participants,
+        cohort=phase.cohort,
+        batch_size=phase.batch_size,
+        local_steps=phase.local_steps,
+        lr=phase.training.lr,
+        momentum=phase.training.momentum,
+        sharing_rule=sent.sharing.rule,
+        shared_fraction=sent.sharing.fraction,
+        clip_norm=sent.clip_norm,
+        noise=sent.noise,
+        norm_bound=phase.training.norm_bound,
+        property_share=phase.property_share,
+        others=phase.others,
+        persistent=scenario.audit.schedule == "dataset",
+    )
 
 
 @lru_cache(maxsize=1)
@@ -200,7 +221,7 @@ def check_world(world: World) -> tuple[str, ...]:
             where="report.devices",
             remedy="use fewer devices or more data",
         )
-    return _check_model_takes_data(world)
+    return check_model_takes_data(world)
 
 
 def _check_file_name(name: str) -> None:
@@ -213,7 +234,7 @@ def _check_file_name(name: str) -> None:
         )
 
 
-def _check_model_takes_data(world: World) -> tuple[str, ...]:
+def check_model_takes_data(world: World) -> tuple[str, ...]:
     """One gradient on two records, one of them of the last class that occurs; what it showed."""
     engine, labels = world.engine(0), world.dataset.labels
     two = np.array([0, int(labels.argmax())])

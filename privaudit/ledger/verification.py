@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from privaudit.errors import UserError
 from privaudit.experiment.folder import RunFolder
-from privaudit.ledger import verify_files, verify_records
+from privaudit.ledger import verify_data, verify_files, verify_records
 from privaudit.ledger.commitments import SECRET, is_open_to_others
 from privaudit.ledger.errors import RpcError
 from privaudit.ledger.files import MANIFEST, SEAL, read_seal, unreadable
@@ -108,6 +108,11 @@ FILE_CHECKS: tuple[tuple[str, str, Callable[[Subject], list[str]]], ...] = (
         verify_records.check_records,
     ),
     (
+        "data",
+        "what targets held, data.json and remarks follow from data and scenario",
+        verify_data.check_data,
+    ),
+    (
         "layers",
         "one finite score for every round and layer, beside the ground truth",
         verify_records.check_layers,
@@ -144,7 +149,9 @@ LEDGER_CHECKS = {
 }
 
 
-def verify_run(path: Path, *, rpc: str | None = None, head: str | None = None) -> Verdict:
+def verify_run(
+    path: Path, *, rpc: str | None = None, head: str | None = None, data_dir: Path | None = None
+) -> Verdict:
     """Make every check; a check that cannot be carried out has failed.
 
     Whether there is a ledger, and of which kind, is what scenario and plan say.
@@ -153,13 +160,15 @@ def verify_run(path: Path, *, rpc: str | None = None, head: str | None = None) -
         path: the run folder.
         rpc: node of the ledger's chain, for a run that was made with ``--rpc``.
         head: a head of the audit chain that was noted elsewhere.
+        data_dir: where data sets lie; None = ``PRIVAUDIT_DATA`` or the user's cache. What the run
+            says of its data is computed again if they are there.
 
     Raises:
         UserError: no run there, or the node is missing, not needed or out of reach.
     """
     if not any((path / name).is_file() for name in ("scenario.json", MANIFEST, SEAL)):
         raise UserError("no run folder (no scenario.json)", where=str(path))
-    run = Subject(RunFolder(path))
+    run = Subject(RunFolder(path), data_dir)
     reason = _not_to_be_read(run)
     kind = "" if reason else _kind(run)
     if kind:
@@ -228,7 +237,7 @@ def _right_chain(kind: str, rpc: str | None) -> None:
 def _not_applicable(run: Subject, name: str, kind: str) -> str:
     if kind == "none" and name in NEED_EVIDENCE:
         return "the run was made without a ledger"
-    if name == "report" and not run.same_code:
+    if name in ("report", "data") and not run.same_code:
         return f"made by another version: {_version(run)}"
     return "traces were not kept" if name == "traces" and not run.scenario.audit.keep_traces else ""
 
@@ -242,8 +251,13 @@ def _notes(run: Subject, kind: str) -> list[str]:
     notes = []
     if not run.same_code:
         notes.append(
-            f"The run was made by other code or packages than these ({_version(run)}): metrics and "
-            "report were not computed again. That version verifies them, too."
+            f"The run was made by other code or packages than these ({_version(run)}): metrics, "
+            "report, holdings and rules were not computed again. That version verifies them, too."
+        )
+    elif run.without_data:
+        notes.append(
+            f"The data are not at hand ({run.without_data}): what targets held was compared with "
+            "the scenario and data.json alone. With the data, say where: --data-dir."
         )
     if run.plan.dirty:
         notes.append("The code it was made with had changes that are in no commit.")
@@ -337,8 +351,8 @@ def verdict_text(verdict: Verdict) -> str:
 
 FILES_AGREE = (
     "Verified: the files agree with one another and with their hashes; ground truth and records "
-    "follow from scenario, data and scores. What the run says of itself alone (what the target "
-    "held, scores of layers, data.json, remarks, seconds) is bound by hash and not computed again."
+    "follow from scenario, data and scores. What the run says of itself alone (scores of "
+    "layers, how alike records are, seconds) is bound by hash and not computed again."
 )
 NOT_PROVEN = (
     "Not proven: that a number is true. The ledger shows who said what and when; it saw hashes, "

@@ -1,0 +1,75 @@
+"""What attacks that cheat find, where the system confines them and where it cannot.
+
+Each cheat of ``tests/support/plugins`` looks for the truth in a place of its own, in a world where
+nothing can be inferred and another run of the same scenario lies beside. Once as it is; once as on
+a system without Landlock, by giving the system call a number that no kernel knows. Prints the AUC
+of each, over runs of 40 rounds. Run with ``python benchmarks/attacks/cheats.py`` (Linux; about five
+minutes on one core).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from tabulate import tabulate
+
+from privaudit.attack import apart
+from privaudit.audit import run_audit
+from privaudit.evaluation.records import parse_records
+from privaudit.library.scores import evaluate
+from privaudit.scenario.load import load_scenario
+
+PLUGINS = Path(__file__).resolve().parents[2] / "tests" / "support" / "plugins"
+NO_LANDLOCK = "import privaudit.attack.confine\nprivaudit.attack.confine.CREATE = 100_000\n"
+CONFINED, ELSEWHERE = "with Landlock", "without"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=6)
+    runs = parser.parse_args().runs
+    sys.path.insert(0, str(PLUGINS))
+    found = {CONFINED: outcomes(runs)}
+    confine = "from privaudit.attack.confine import"
+    apart.PROGRAM = apart.PROGRAM.replace(confine, NO_LANDLOCK + confine)
+    apart._end()
+    found[ELSEWHERE] = outcomes(runs)
+    rows = [
+        {"cheat": f"`{name}`"} | {where: by_name[name] for where, by_name in found.items()}
+        for name in found[CONFINED]
+    ]
+    print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
+
+
+def outcomes(runs: int) -> dict[str, str]:
+    """Cheat -> its AUC with interval, or how it failed."""
+    scenario = load_scenario(str(PLUGINS / "cheats.toml"), [f"runs={runs}"])
+    with tempfile.TemporaryDirectory(prefix="cheats-") as place, contextlib.chdir(place):
+        Path("cheats.toml").write_text((PLUGINS / "cheats.toml").read_text())
+        for name in ("first", "second"):
+            folder = run_audit(scenario, Path(place, "runs", name), workers=1)
+        records = parse_records(folder.read_lines("records.jsonl"), where=place)
+    found = {}
+    for name in scenario.audit.attacks:
+        own = [record for record in records if record.attack == name]
+        if failed := [record.reason for record in own if record.status != "ok"]:
+            found[name] = f"{len(failed)} of {len(own)} runs: {failed[0]}"
+            continue
+        here, there = (
+            [[s for s, p in zip(r.scores, r.present, strict=True) if p == kind] for r in own]
+            for kind in (True, False)
+        )
+        auc = evaluate(here, there).auc
+        found[name] = f"{auc.value:.2f} [{auc.low:.2f}, {auc.high:.2f}]"
+    print(json.dumps(found), file=sys.stderr, flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    main()
