@@ -32,25 +32,33 @@ CONFINED, ELSEWHERE = "with Landlock", "without"
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=6)
+    parser.add_argument("--runs", type=int, default=4)
     runs = parser.parse_args().runs
     sys.path.insert(0, str(PLUGINS))
+    with tempfile.TemporaryDirectory(prefix="cheats-") as place:
+        tempfile.tempdir = place  # attacks then stand near the runs, and need not search long
+        rows = measured(runs)
+        apart._end()
+    print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
+
+
+def measured(runs: int) -> list[dict[str, str]]:
+    """A row for each cheat."""
     found = {CONFINED: outcomes(runs)}
     confine = "from privaudit.attack.confine import"
     apart.PROGRAM = apart.PROGRAM.replace(confine, NO_LANDLOCK + confine)
     apart._end()
     found[ELSEWHERE] = outcomes(runs)
-    rows = [
+    return [
         {"cheat": f"`{name}`"} | {where: by_name[name] for where, by_name in found.items()}
         for name in found[CONFINED]
     ]
-    print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
 
 
 def outcomes(runs: int) -> dict[str, str]:
     """Cheat -> its AUC with interval, or how it failed."""
     scenario = load_scenario(str(PLUGINS / "cheats.toml"), [f"runs={runs}"])
-    with tempfile.TemporaryDirectory(prefix="cheats-") as place, contextlib.chdir(place):
+    with tempfile.TemporaryDirectory(prefix="runs-") as place, contextlib.chdir(place):
         Path("cheats.toml").write_text((PLUGINS / "cheats.toml").read_text())
         for name in ("first", "second"):
             folder = run_audit(scenario, Path(place, "runs", name), workers=1)
