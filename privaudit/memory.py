@@ -9,7 +9,7 @@ from privaudit.experiment.tasks import Job
 from privaudit.experiment.world import World
 from privaudit.federation.partition import ADVERSARY
 
-PROCESS = 200e6
+PROCESS = 200_000_000
 """Bytes of a process with torch and scikit-learn loaded and nothing done (measured: 210 to 280)."""
 
 
