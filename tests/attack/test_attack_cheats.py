@@ -75,8 +75,7 @@ def test_cheats_stay_at_chance(tmp_path: Path) -> None:
 
 def test_the_document_says_what_each_cheat_finds_and_whom_one_trusts() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` +\| (.+?) +\| (.+?) +\|$", text, flags=re.MULTILINE)
-    assert tuple(name for name, *_ in rows) == CHEATS
+    assert tuple(re.findall(r"^\| `(\w+)` +\| 0\.\d\d \[", text, flags=re.MULTILINE)) == CHEATS
     said = " ".join(text.split())
     assert "**Plug-ins and models are trusted code.** They are Python that you installed" in said
 
