@@ -16,18 +16,18 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
+from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.data import adult
 from privaudit.data.dataset import Dataset
 from privaudit.engine.process import tune_process
 from privaudit.evaluation.layers import signal_by_layer
 from privaudit.experiment.attacking import adversary_of
-from privaudit.experiment.cells import cells_of, trace_folder
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.training import train_run
 from privaudit.experiment.world import World
 from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
+from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import check_scenario
 from privaudit.statistics.intervals import auc_interval
 from privaudit.statistics.runs import RunScores

@@ -1,6 +1,6 @@
 """Compile the reward ledger into the artefact that ships with the package, or check that file.
 
-    python contracts/compile.py           write privaudit/ledger/artefact/RewardLedger.json
+    python contracts/compile.py           write privaudit/chain/artefact/RewardLedger.json
     python contracts/compile.py --check   compile again and compare; exit 1 if not equal
 
 The artefact is what users deploy and verify: they need no compiler. ``integrity`` is the SHA-256 of
@@ -22,7 +22,7 @@ from vyper.exceptions import VyperException
 
 CONTRACTS = Path(__file__).resolve().parent
 SOURCE = CONTRACTS / "RewardLedger.vy"
-ARTEFACT = CONTRACTS.parent / "privaudit" / "ledger" / "artefact" / "RewardLedger.json"
+ARTEFACT = CONTRACTS.parent / "privaudit" / "chain" / "artefact" / "RewardLedger.json"
 MAX_RUNTIME_BYTES = 24_576  # EIP-170
 
 Artefact = dict[str, Any]

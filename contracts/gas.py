@@ -25,7 +25,7 @@ from tabulate import tabulate
 from web3 import EthereumTesterProvider, Web3
 
 CONTRACTS = Path(__file__).resolve().parent
-ARTEFACT = CONTRACTS.parent / "privaudit" / "ledger" / "artefact" / "RewardLedger.json"
+ARTEFACT = CONTRACTS.parent / "privaudit" / "chain" / "artefact" / "RewardLedger.json"
 SNAPSHOT = CONTRACTS / "gas.json"
 README = CONTRACTS / "README.md"
 BEGIN, END = "<!-- gas:begin -->", "<!-- gas:end -->"

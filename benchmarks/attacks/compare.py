@@ -27,8 +27,8 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
+from privaudit.custody.folder import RunFolder
 from privaudit.evaluation.records import Record, parse_records
-from privaudit.experiment.folder import RunFolder
 from privaudit.statistics.roc import auc
 from privaudit.statistics.variance import delong_difference_variance
 

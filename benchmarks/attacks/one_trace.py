@@ -19,16 +19,16 @@ import numpy as np
 from tabulate import tabulate
 
 from privaudit.attack.standalone import open_case
+from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.data import adult
 from privaudit.data.dataset import Dataset
 from privaudit.engine.process import tune_process
-from privaudit.experiment.cells import cells_of, trace_folder
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.training import train_run
 from privaudit.experiment.world import World
 from privaudit.federation.partition import ADVERSARY
 from privaudit.randomness import Seed
+from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import check_scenario
 
 ROWS, ROUNDS, RUNS, REFERENCES = 6000, 20, 12, 19

@@ -31,11 +31,11 @@ sys.path.insert(0, str(ROOT / "tests" / "ledger"))
 from anvil_node import Node  # noqa: E402
 from install_anvil import NoAnvil, install  # noqa: E402
 
-from privaudit.ledger.accounts import ROLES, EmbeddedAccounts, address  # noqa: E402
-from privaudit.ledger.chain import Receipt  # noqa: E402
-from privaudit.ledger.client import BATCH, LedgerClient, Settlement  # noqa: E402
-from privaudit.ledger.hashes import MerkleTree, SignedSubmission  # noqa: E402
-from privaudit.ledger.opening import open_ledger, view_ledger  # noqa: E402
+from privaudit.chain.accounts import ROLES, EmbeddedAccounts, address  # noqa: E402
+from privaudit.chain.chain import Receipt  # noqa: E402
+from privaudit.chain.client import BATCH, LedgerClient, Settlement  # noqa: E402
+from privaudit.chain.hashes import MerkleTree, SignedSubmission  # noqa: E402
+from privaudit.chain.opening import open_ledger, view_ledger  # noqa: E402
 
 RESULTS = Path(__file__).with_name("results.md")
 COHORTS = (256, 1_000, 10_000)

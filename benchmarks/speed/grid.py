@@ -24,13 +24,13 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from straight_port import audit_cell  # noqa: E402
 
+from privaudit.custody.folder import RunFolder  # noqa: E402
 from privaudit.data.files import default_data_dir  # noqa: E402
-from privaudit.experiment.cells import Cell, cells_of, groups_of  # noqa: E402
-from privaudit.experiment.folder import RunFolder  # noqa: E402
 from privaudit.experiment.tasks import Job, audit_task, training_task  # noqa: E402
 from privaudit.experiment.training import train_run, trained_parameters  # noqa: E402
 from privaudit.experiment.world import World, input_shape, load_world  # noqa: E402
 from privaudit.models.build import build_model  # noqa: E402
+from privaudit.scenario.grid import Cell, cells_of, groups_of  # noqa: E402
 from privaudit.scenario.load import load_scenario  # noqa: E402
 from privaudit.statistics.roc import auc  # noqa: E402
 

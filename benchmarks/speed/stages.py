@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import pandas as pd  # noqa: E402
 
 from privaudit.data.files import default_data_dir  # noqa: E402
-from privaudit.experiment.cells import groups_of  # noqa: E402
 from privaudit.experiment.tasks import Job, audit_task, training_task  # noqa: E402
+from privaudit.scenario.grid import groups_of  # noqa: E402
 from privaudit.scenario.load import load_scenario  # noqa: E402
 
 STAGES = {

@@ -20,12 +20,12 @@ from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor, nn
 from torch.nn import functional
 
-from privaudit.experiment.cells import Cell
 from privaudit.experiment.world import World
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.federation.schedule import property_pools
 from privaudit.models.image_cnn import ImageCNN
 from privaudit.models.text_cnn import TextCNN
+from privaudit.scenario.grid import Cell
 
 AGGREGATES = 8
 """Of each kind, per round."""

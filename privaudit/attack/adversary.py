@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.layout import Layout
-from privaudit.federation.transforms import Transforms
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed

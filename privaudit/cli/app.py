@@ -10,9 +10,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from privaudit import __version__
+from privaudit.chain.password import hide_password
 from privaudit.cli.terminal import errors
 from privaudit.errors import UserError
-from privaudit.ledger.password import hide_password
 
 ENDING = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """How schedulers, containers and closed terminals end a command; answered like Ctrl-C."""

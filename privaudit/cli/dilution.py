@@ -70,21 +70,21 @@ def dilution(
     privaudit dilution glyphs --participants 2,3,5,9,17,33
     privaudit dilution income --data-dir ~/data --seeds 5 --threshold 0.65
     """
-    from privaudit.dilution import (
+    from privaudit.custody.folder import RunFolder
+    from privaudit.experiment.each_value import with_each_value
+    from privaudit.scenario.load import load_scenario
+    from privaudit.studies.dilution import (
         check_harmless_threshold,
         dilution_curves,
         measure_dilution,
     )
-    from privaudit.experiment.each_value import with_each_value
-    from privaudit.experiment.folder import RunFolder
-    from privaudit.report.dilution import (
+    from privaudit.studies.dilution_report import (
         answers,
         conclusions,
         dilution_json,
         dilution_table,
         write_dilution,
     )
-    from privaudit.scenario.load import load_scenario
 
     resolved = with_each_value(load_scenario(scenario, assignments or []), data_dir)
     folder_path = folder_of("dilution", resolved.name, out, resume=resume)

@@ -66,14 +66,12 @@ def _examine(data_dir: Path | None, rpc: str | None, as_json: bool) -> bool:
 
 
 def _self_test(count: int, root: int, workers: int | None, as_json: bool) -> bool:
-    from privaudit.experiment.tasks import default_workers
+    from privaudit.machine import cores
     from privaudit.randomness import Seed
     from privaudit.selftest.run import as_document, as_table, self_test
 
     seed = Seed(root)
-    checks = self_test(
-        count=count, seed=seed, workers=workers or default_workers(), track=Bars().track
-    )
+    checks = self_test(count=count, seed=seed, workers=workers or cores(), progress=Bars())
     document = as_document(checks, count=count, seed=seed)
     typer.echo(json.dumps(document, indent=1) if as_json else as_table(checks))
     return all(check.holds for check in checks)

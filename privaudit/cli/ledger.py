@@ -21,7 +21,7 @@ def ledger(
     as_json: Json = False,
 ) -> None:
     """Print the rewards of a run by client and round, beside its audit entries."""
-    from privaudit.experiment.folder import RunFolder
+    from privaudit.custody.folder import RunFolder
     from privaudit.ledger.statement import read_statement
     from privaudit.ledger.tables import payments_csv
 
@@ -44,7 +44,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check a run's files, hashes, rewards and ledger; exit 1 if anything does not match."""
-    from privaudit.ledger.verification import verdict_text, verify_run
+    from privaudit.verify.run import verdict_text, verify_run
 
     verdict = verify_run(one_run(run_path), rpc=rpc, head=head, data_dir=data_dir)
     typer.echo(json.dumps(verdict.as_json(), indent=1) if as_json else verdict_text(verdict))

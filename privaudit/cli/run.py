@@ -90,9 +90,9 @@ def run(
     privaudit run table1 --dry-run                  what would it take?
     """
     from privaudit.audit import run_audit
+    from privaudit.custody.folder import RunFolder
     from privaudit.experiment.each_value import with_each_value
     from privaudit.experiment.executors.local import Local
-    from privaudit.experiment.folder import RunFolder
     from privaudit.ledger.place import Place
     from privaudit.scenario.load import load_scenario
 
@@ -154,7 +154,7 @@ def _refuse_without_scores(folder: Any) -> None:
 
 
 def _print_result(folder: Any, as_json: bool, quiet: bool) -> None:
-    from privaudit.ledger.files import noted_head
+    from privaudit.custody.manifest import noted_head
     from privaudit.report.content import read_content, training_summary
     from privaudit.report.notes import footnotes
     from privaudit.report.tables import render

@@ -77,8 +77,8 @@ def print_dry_run(
 ) -> None:
     """The resolved scenario, what the data became, and what it would take; nothing is written."""
     from privaudit.data.files import default_data_dir
-    from privaudit.estimate import estimate, estimate_lines
     from privaudit.experiment.data_sheet import describe_data
+    from privaudit.experiment.estimate import estimate, estimate_lines
     from privaudit.experiment.executors.local import Local
     from privaudit.experiment.world import load_world
     from privaudit.report.data import column_table, data_rows

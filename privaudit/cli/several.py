@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def kind_of(path: Path) -> str:
     """Whether a folder is of a ``sweep``, of a ``dilution`` measurement, or else of a ``run``."""
-    from privaudit.dilution import FOLDERS
+    from privaudit.studies.dilution import FOLDERS
 
     file = path / "scenario.json"
     if not file.is_file():

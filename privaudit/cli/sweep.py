@@ -58,11 +58,11 @@ def sweep(
     privaudit sweep glyphs --over federation.rounds=0,2,8
     privaudit sweep quickstart --over 'audit.rules=["largest"],["random"]'
     """
+    from privaudit.custody.folder import RunFolder
     from privaudit.experiment.each_value import with_each_value
-    from privaudit.experiment.folder import RunFolder
-    from privaudit.report.sweep import sweep_json, sweep_notes, sweep_table, write_sweep
     from privaudit.scenario.load import load_sweep
-    from privaudit.sweep import measure_sweep, read_sweep
+    from privaudit.studies.sweep import measure_sweep, read_sweep
+    from privaudit.studies.sweep_report import sweep_json, sweep_notes, sweep_table, write_sweep
 
     overrides = [*(assignments or []), *([] if seeds is None else [f"runs={seeds}"])]
     resolved = with_each_value(load_sweep(scenario, overrides, over), data_dir)

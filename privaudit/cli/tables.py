@@ -83,7 +83,7 @@ def _found(path: Path) -> Found:
 
 
 def _run(path: Path) -> Found:
-    from privaudit.experiment.folder import RunFolder
+    from privaudit.custody.folder import RunFolder
     from privaudit.report.content import read_content
     from privaudit.report.notes import footnotes
     from privaudit.report.tables import render, wide_table
@@ -103,9 +103,9 @@ def _run(path: Path) -> Found:
 
 
 def _sweep(path: Path) -> Found:
-    from privaudit.experiment.folder import RunFolder
-    from privaudit.report import sweep as said
-    from privaudit.sweep import read_sweep
+    from privaudit.custody.folder import RunFolder
+    from privaudit.studies import sweep_report as said
+    from privaudit.studies.sweep import read_sweep
 
     found = read_sweep(path)
     return Found(
@@ -120,9 +120,9 @@ def _sweep(path: Path) -> Found:
 
 
 def _dilution(path: Path) -> Found:
-    from privaudit.dilution import dilution_curves
-    from privaudit.experiment.folder import RunFolder
-    from privaudit.report import dilution as said
+    from privaudit.custody.folder import RunFolder
+    from privaudit.studies import dilution_report as said
+    from privaudit.studies.dilution import dilution_curves
 
     threshold = said.written_threshold(RunFolder(path))
     curves = dilution_curves(path, threshold=threshold)

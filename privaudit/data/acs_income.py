@@ -21,9 +21,9 @@ from privaudit.data import sources
 from privaudit.data.archive import read_arrays
 from privaudit.data.dataset import Dataset
 from privaudit.data.files import sha256_of
-from privaudit.data.options import Options
 from privaudit.data.tables import one_hot, one_hot_values, standardise
 from privaudit.errors import UserError, unknown_name
+from privaudit.options import Options
 from privaudit.randomness import Seed
 
 NUMBERS = ("AGEP", "SCHL", "WKHP")

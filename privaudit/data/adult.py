@@ -20,8 +20,8 @@ from pydantic import Field
 from privaudit.data import sources
 from privaudit.data.dataset import Dataset
 from privaudit.data.files import sha256_of
-from privaudit.data.options import Options
 from privaudit.data.tables import one_hot_values, standardise
+from privaudit.options import Options
 from privaudit.randomness import Seed
 
 NUMBERS = ("age", "education_num", "hours_per_week")

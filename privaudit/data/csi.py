@@ -24,8 +24,8 @@ from pydantic import Field
 from privaudit.data import sources
 from privaudit.data.dataset import Dataset
 from privaudit.data.files import sha256_of
-from privaudit.data.options import Options
 from privaudit.data.text import build_vocabulary, encode, tokens_of
+from privaudit.options import Options
 from privaudit.randomness import Seed
 
 PRESENT = {

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from privaudit.data import user_checks as checks
 from privaudit.data.csv_table import CsvTable
 from privaudit.data.dataset import UNKNOWN
-from privaudit.data.options import Options
 from privaudit.errors import UserError
+from privaudit.options import Options
 
 Value = str | bool | int | float
 

@@ -21,10 +21,10 @@ from pydantic import Field
 
 from privaudit.data.dataset import Dataset
 from privaudit.data.files import DATA_VARIABLE, sha256_of_arrays
-from privaudit.data.options import Options
 from privaudit.data.sources import EMNIST_FOLDER, EMNIST_OBTAIN
 from privaudit.data.torchvision_shim import import_torchvision
 from privaudit.errors import UserError
+from privaudit.options import Options
 from privaudit.randomness import Seed
 
 UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionError)

@@ -25,8 +25,8 @@ from scipy import ndimage
 
 from privaudit.data.dataset import Dataset
 from privaudit.data.files import sha256_of_arrays
-from privaudit.data.options import Options, choice_as_text
 from privaudit.errors import UserError
+from privaudit.options import Options, choice_as_text
 from privaudit.randomness import Seed
 
 PROPERTIES = ("bold", "italic", "serif")

@@ -18,7 +18,7 @@ from privaudit.data import sources
 from privaudit.data.archive import read_arrays
 from privaudit.data.dataset import Dataset
 from privaudit.data.files import sha256_of
-from privaudit.data.options import Options
+from privaudit.options import Options
 from privaudit.randomness import Seed
 
 

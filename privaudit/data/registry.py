@@ -14,8 +14,8 @@ from typing import Any
 from privaudit.data import sources
 from privaudit.data.dataset import Dataset
 from privaudit.data.files import SourceFile, default_data_dir
-from privaudit.data.options import Options, parse_options
 from privaudit.errors import unknown_name
+from privaudit.options import Options, parse_options
 from privaudit.randomness import Seed
 
 Availability = Callable[[Path], tuple[bool, str]]

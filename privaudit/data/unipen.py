@@ -21,8 +21,8 @@ from privaudit.data import sources
 from privaudit.data.archive import read_arrays
 from privaudit.data.dataset import UNKNOWN, Dataset
 from privaudit.data.files import sha256_of
-from privaudit.data.options import Options, choice_as_text
 from privaudit.errors import UserError, unknown_name
+from privaudit.options import Options, choice_as_text
 from privaudit.randomness import Seed
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -38,7 +38,7 @@ from privaudit.data.csv_table import CsvTable, read_table
 from privaudit.data.dataset import Dataset
 from privaudit.data.files import sha256_of
 from privaudit.data.missing import MARKS
-from privaudit.data.options import Options
+from privaudit.options import Options
 from privaudit.randomness import Seed
 
 

@@ -23,8 +23,8 @@ from privaudit.data import user_checks as checks
 from privaudit.data.archive import array_names, read_arrays
 from privaudit.data.dataset import Column, Dataset, Kind, Role
 from privaudit.data.files import sha256_of
-from privaudit.data.options import Options
 from privaudit.errors import UserError
+from privaudit.options import Options
 from privaudit.randomness import Seed
 
 VOCABULARY_LIMIT = 1_000_000

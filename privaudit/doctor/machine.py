@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from privaudit import machine as this
 from privaudit.doctor.finding import Finding
 
 GIB = 2**30
@@ -21,12 +21,12 @@ LITTLE_DISK, TIGHT_DISK = 0.5, 5.0
 
 def cores() -> Iterator[Finding]:
     """Cores this process may use: one worker process runs on each."""
-    yield Finding("cores", "ok", f"{_cores()} usable")
+    yield Finding("cores", "ok", f"{this.cores()} usable")
 
 
 def memory() -> Iterator[Finding]:
     """Memory that is free now, also below a container's limit."""
-    free = free_memory()
+    free = this.free_memory()
     if free is None:
         yield Finding("memory", "note", "this system does not say how much is free")
         return
@@ -34,7 +34,7 @@ def memory() -> Iterator[Finding]:
     if free < LITTLE_MEMORY * GIB:
         remedy = f"Free at least {LITTLE_MEMORY:g} GiB, or run with --workers 1."
         yield Finding("memory", "problem", found, remedy)
-    elif free < LITTLE_PER_CORE * GIB * _cores():
+    elif free < LITTLE_PER_CORE * GIB * this.cores():
         yield Finding("memory", "note", f"{found}: use fewer --workers than cores")
     else:
         yield Finding("memory", "ok", found)
@@ -96,33 +96,3 @@ def _writable(name: str, place: Path, remedy: str) -> Finding:
 def _existing(place: Path) -> Path:
     """The folder itself, or the nearest one above it: where it would be made."""
     return next((p for p in (place, *place.parents) if p.exists()), place)
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        return os.cpu_count() or 1
-
-
-def free_memory() -> int | None:
-    """Bytes a new process may still take; None where the system does not say."""
-    known = [found for found in (_system_memory(), _container_memory()) if found is not None]
-    return min(known, default=None)
-
-
-def _system_memory() -> int | None:
-    try:
-        rows = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(row.split()[1]) * 1024 for row in rows if row.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError, IndexError):
-        return None
-
-
-def _container_memory() -> int | None:
-    """What the control group (version 2) leaves: its limit less what is in use."""
-    try:
-        group = Path("/sys/fs/cgroup")
-        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
-    except (OSError, ValueError):  # no such group, or "max"
-        return None

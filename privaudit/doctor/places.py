@@ -34,7 +34,7 @@ def data_sets(data_dir: Path | None) -> Iterator[Finding]:
 
 def embedded_chain() -> Iterator[Finding]:
     """Does the chain that lives in the process start?"""
-    from privaudit.ledger.embedded import EmbeddedChain
+    from privaudit.chain.embedded import EmbeddedChain
 
     chain = EmbeddedChain([])
     found = f"starts, chain id {chain.chain_id}, block {chain.head().number}"
@@ -43,8 +43,8 @@ def embedded_chain() -> Iterator[Finding]:
 
 def node(url: str) -> Iterator[Finding]:
     """Does a JSON-RPC node answer? Asked twice, five seconds each."""
-    from privaudit.ledger.rpc import RpcChain
-    from privaudit.ledger.transport import Transport
+    from privaudit.chain.rpc import RpcChain
+    from privaudit.chain.transport import Transport
 
     try:
         chain = RpcChain(url, transport=Transport(url, timeout=5.0, tries=2))

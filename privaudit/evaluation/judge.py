@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from privaudit.custody.plan import Plan
 from privaudit.evaluation.records import Metric, Record
-from privaudit.experiment.cells import Cell
-from privaudit.experiment.plan import Plan
+from privaudit.scenario.grid import Cell
 from privaudit.statistics.intervals import (
     Interval,
     accuracy_interval,

@@ -21,16 +21,16 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.attack.adversary import Adversary
+from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
 from privaudit.experiment.attacking import adversary_of
-from privaudit.experiment.cells import Cell, cells_for_layers, trace_folder
 from privaudit.experiment.executors.protocol import Executor
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.tasks import Job, whole
 from privaudit.observation.trace import Trace
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
+from privaudit.scenario.grid import Cell, cells_for_layers
 from privaudit.scenario.schema import Scenario
 from privaudit.statistics.runs import FloatArray
 

@@ -9,12 +9,12 @@ import numpy as np
 from privaudit.attack.adversary import Adversary, AuxiliaryData
 from privaudit.attack.apart import score_apart
 from privaudit.attack.scoring import Hearing, Scores, Wanted
+from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.engine.engine import Samples
-from privaudit.experiment.cells import Cell, trace_folder
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.world import World
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.observation.trace import Trace
+from privaudit.scenario.grid import Cell
 
 
 def attack_cells(

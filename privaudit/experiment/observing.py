@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from privaudit.custody.evidence import EvidenceCollector
+from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.engine.engine import Engine
-from privaudit.experiment.cells import Cell, trace_folder
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.training import trained_parameters
 from privaudit.experiment.world import World
 from privaudit.federation.partition import ADVERSARY, TARGET
@@ -29,10 +29,10 @@ from privaudit.federation.schedule import (
     PropertyPools,
     property_pools,
 )
-from privaudit.ledger.evidence import EvidenceCollector
 from privaudit.observation.tap import Tap
 from privaudit.observation.trace import TraceWriter
 from privaudit.randomness import Seed
+from privaudit.scenario.grid import Cell
 
 
 def observe_cells(

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from privaudit.experiment.cells import Cell
 from privaudit.federation.schedule import balanced_presence, run_presence
 from privaudit.randomness import Seed
+from privaudit.scenario.grid import Cell
 from privaudit.scenario.schema import Scenario
 
 

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from privaudit.attack.scoring import MODEL, Failure, failure_of
+from privaudit.custody.folder import RunFolder, trace_folder
+from privaudit.custody.plan import Plan, make_plan, refuse_changes
 from privaudit.data.files import default_data_dir
 from privaudit.engine.process import tune_process
 from privaudit.errors import MachineError, UserError
 from privaudit.experiment.attacking import attack_cells
-from privaudit.experiment.cells import Cell, cells_for_layers, trace_folder
 from privaudit.experiment.executors.protocol import Executor, Vanished
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.observing import keep_evidence, observe_cells
-from privaudit.experiment.plan import Plan, make_plan, refuse_changes
 from privaudit.experiment.training import time_rounds, train_run
 from privaudit.experiment.world import World, check_world, load_world
+from privaudit.scenario.grid import Cell, cells_for_layers
 from privaudit.scenario.schema import Scenario
 
 OF_THE_MACHINE = (OSError, MemoryError)
@@ -85,6 +85,19 @@ class Outcome:
     task: int | Cell
     seconds: float
     failures: dict[str, str] = field(default_factory=dict)
+
+
+def timings(
+    training: Iterable[Outcome], audited: Iterable[Outcome], devices: Iterable[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rows of ``timings.jsonl``."""
+    rows = [{"stage": "training", "run": o.task, "seconds": o.seconds} for o in training]
+    rows += [
+        {"stage": "audit", "run": o.task.run, "cell": o.task.name, "seconds": o.seconds}
+        for o in audited
+        if isinstance(o.task, Cell)
+    ]
+    return [*rows, *({"stage": "devices"} | row for row in devices)]
 
 
 # --------------------------------------------------------------------- what a worker is told to do
@@ -241,14 +254,6 @@ def whole(result: Any, what: str) -> Any:
             str(result), where=what, remedy="find out why with the model and its attacks alone"
         )
     return result
-
-
-def default_workers() -> int:
-    """One process per core this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        return os.cpu_count() or 1
 
 
 def _only(results: Iterator[tuple[Any, Any]], what: str) -> Any:

@@ -11,14 +11,14 @@ import numpy as np
 from safetensors.torch import load_file
 from torch import Tensor
 
+from privaudit.custody.evidence import EvidenceCollector
+from privaudit.custody.folder import RunFolder
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.files import write_tensors, write_whole
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.world import World
 from privaudit.federation.phases import train
 from privaudit.federation.rounds import ClientWork, RoundOutcome, run_round
 from privaudit.federation.schedule import as_batches
-from privaudit.ledger.evidence import EvidenceCollector
 
 
 def train_run(world: World, folder: RunFolder, run: int) -> None:

@@ -16,19 +16,19 @@ from privaudit.attack.protocol import make_attack
 from privaudit.attack.registry import load_attack
 from privaudit.data.dataset import Dataset
 from privaudit.data.registry import load_dataset
+from privaudit.defences.sharing import Sharing
+from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, Samples
 from privaudit.errors import UserError, unknown_name
-from privaudit.experiment.cells import Cell
 from privaudit.experiment.presence import presence
 from privaudit.federation.assignment import Deal, assign
 from privaudit.federation.phases import AuditedPhase, TrainingPhase
 from privaudit.federation.rounds import LocalTraining
-from privaudit.federation.sharing import Sharing
-from privaudit.federation.transforms import Transforms
 from privaudit.models.build import InputShape, build_model, check_model, model_arguments
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import view_named
 from privaudit.randomness import Seed
+from privaudit.scenario.grid import Cell
 from privaudit.scenario.schema import Scenario
 
 MAX_NAME_BYTES = 120

@@ -16,9 +16,9 @@ from typing import Literal, Protocol
 import numpy as np
 from torch import Tensor
 
+from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, LocalUpdate, Samples
 from privaudit.federation.aggregation import Aggregator, Submission, Verdict
-from privaudit.federation.transforms import Transforms
 from privaudit.randomness import Seed
 
 ProtocolName = Literal["fedavg", "fedsgd"]

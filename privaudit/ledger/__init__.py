@@ -1,1 +1,1 @@
-"""The reward ledger: its compiled contract (``artefact/``) and the client that talks to it."""
+"""The reward ledger of a run: what it pays for, what it commits to, and how that is told."""

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from privaudit.custody.evidence import RoundEvidence, parse_evidence
+from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
-from privaudit.experiment.cells import cells_of
-from privaudit.experiment.folder import RunFolder
-from privaudit.ledger.evidence import RoundEvidence, parse_evidence
-from privaudit.ledger.rewards import Delivery, rewards, round_budget
+from privaudit.federation.rewards import Delivery, rewards, round_budget
+from privaudit.scenario.grid import cells_of
 from privaudit.scenario.schema import LedgerSection, Scenario
 
 BOOK = "ledger/book.jsonl"

@@ -9,11 +9,11 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from privaudit.chain.client import BATCH
+from privaudit.chain.hashes import Hashes, MerkleTree
+from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
-from privaudit.experiment.folder import RunFolder
 from privaudit.ledger.book import Page
-from privaudit.ledger.client import BATCH
-from privaudit.ledger.hashes import Hashes, MerkleTree
 from privaudit.scenario.schema import Scenario
 
 SECRET = "ledger/secret"

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from privaudit.chain.abi import Event
+from privaudit.chain.client import AuditEntry
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.plan import PLAN
 from privaudit.evaluation.cells import TableCell
-from privaudit.experiment.folder import RunFolder
-from privaudit.experiment.plan import PLAN
-from privaudit.ledger.abi import Event
-from privaudit.ledger.client import AuditEntry
 from privaudit.scenario.schema import Scenario
 
 AUDITS = "ledger/audits.jsonl"

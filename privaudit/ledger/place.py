@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from privaudit.errors import UserError
 
 if TYPE_CHECKING:
-    from privaudit.ledger.accounts import Accounts
+    from privaudit.chain.accounts import Accounts
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Place:
             LedgerError: nobody answers, or not as a node does.
         """
         if self.rpc is not None:
-            from privaudit.ledger.rpc import RpcChain  # web3 is slow to import
+            from privaudit.chain.rpc import RpcChain  # web3 is slow to import
 
             RpcChain(self.rpc)
 
@@ -67,7 +67,7 @@ class Place:
         Raises:
             UserError: a chain without keys, keys without a chain, or a wrong password.
         """
-        from privaudit.ledger.accounts import KeystoreAccounts, read_password
+        from privaudit.chain.accounts import KeystoreAccounts, read_password
 
         if self.rpc is None:
             given = {"--keystore": self.keystore, "--contract": self.contract}

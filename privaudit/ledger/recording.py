@@ -11,16 +11,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
+from privaudit.chain.accounts import Accounts
+from privaudit.chain.client import LedgerClient, Settlement
+from privaudit.chain.hashes import MerkleTree
+from privaudit.chain.opening import open_ledger
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import file_sha256, manifest_sha256, read_manifest
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import table_cells
 from privaudit.evaluation.records import parse_records
-from privaudit.experiment.cells import cells_of
-from privaudit.experiment.folder import RunFolder
-from privaudit.ledger.accounts import Accounts
+from privaudit.experiment.listener import Listener
+from privaudit.federation.rewards import round_budget
 from privaudit.ledger.book import BOOK, Page, expected_labels, pages, read_book
-from privaudit.ledger.client import LedgerClient, Settlement
 from privaudit.ledger.commitments import (
     add_rewards,
     commitment_leaves,
@@ -38,15 +42,10 @@ from privaudit.ledger.entries import (
     files_entry,
     plan_hash,
 )
-from privaudit.ledger.files import file_sha256, manifest_sha256, read_manifest, write_seal
-from privaudit.ledger.hashes import MerkleTree
-from privaudit.ledger.opening import open_ledger
 from privaudit.ledger.place import Place
-from privaudit.ledger.rewards import round_budget
+from privaudit.progress import Progress, Silent
+from privaudit.scenario.grid import cells_of
 from privaudit.scenario.schema import Scenario
-
-if TYPE_CHECKING:
-    from privaudit.audit import Progress
 
 P = ParamSpec("P")
 SETUP, CLAIMS = "ledger/setup.json", "ledger/claims.jsonl"
@@ -54,15 +53,20 @@ SETUP, CLAIMS = "ledger/setup.json", "ledger/claims.jsonl"
 
 @contextmanager
 def keep_ledger(
-    folder: RunFolder, scenario: Scenario, place: Place, accounts: Accounts | None
+    folder: RunFolder,
+    scenario: Scenario,
+    place: Place,
+    accounts: Accounts | None,
+    progress: Progress | None = None,
 ) -> Iterator[RunLedger]:
-    """The ledger of a run until the block ends, then the seal; set up before anything is trained.
+    """The ledger of a run until the block ends; set up before anything is trained.
 
     Args:
         folder: of the run.
         scenario: the resolved scenario.
         place: the chain.
         accounts: those of the place.
+        progress: shows how many rounds are recorded.
 
     Raises:
         UserError: the chain or its contract cannot be used, or belongs to other accounts.
@@ -77,12 +81,11 @@ def keep_ledger(
         confirmations=place.confirmations,
     )
     with client:
-        ledger = RunLedger(folder, scenario, client)
+        ledger = RunLedger(folder, scenario, client, progress)
         ledger.seconds["open"] = time.perf_counter() - started
         ledger.set_up()
         yield ledger
     folder.write_lines("ledger/timings.jsonl", ledger.timings())
-    write_seal(folder, ledger.facts)
 
 
 def _timed(
@@ -99,23 +102,31 @@ def _timed(
     return timed
 
 
-class RunLedger:
+class RunLedger(Listener):
     """What one run puts on its ledger, and when.
 
     Args:
         folder: of the run.
         scenario: the resolved scenario.
         client: the open ledger.
+        progress: shows how many rounds are recorded.
     """
 
-    def __init__(self, folder: RunFolder, scenario: Scenario, client: LedgerClient) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        scenario: Scenario,
+        client: LedgerClient,
+        progress: Progress | None = None,
+    ) -> None:
+        super().__init__()
         self._folder = folder
         self._scenario = scenario
         self._client = client
+        self._progress = progress or Silent()
         self._secret = own_secret(folder)
         self._addresses: dict[int, str] = {}
         self.seconds: dict[str, float] = {}
-        self.facts: dict[str, Any] = {}
 
     @_timed
     def set_up(self) -> None:
@@ -136,17 +147,17 @@ class RunLedger:
             client.register([self._address(number) for number in setup["register"]])
 
     @_timed
-    def record_training(self, show: Progress) -> None:
+    def trained(self) -> None:
         """Put every round of ordinary training on the ledger, each as a round of its own."""
-        self._record(expected_labels(self._folder, self._scenario, audited=False), show)
+        self._record(expected_labels(self._folder, self._scenario, audited=False))
 
     @_timed
-    def record_cells(self, show: Progress) -> None:
+    def attacked(self) -> None:
         """Put the audited rounds on the ledger, one ledger round per cell."""
-        self._record(expected_labels(self._folder, self._scenario, audited=True), show)
+        self._record(expected_labels(self._folder, self._scenario, audited=True))
 
     @property
-    def has_results(self) -> bool:
+    def has_records(self) -> bool:
         """Whether the records in the folder are on the ledger already, and stay as they are."""
         file = self._folder.file("records.jsonl")
         if not file.is_file():
@@ -154,7 +165,7 @@ class RunLedger:
         return self._client.journal.intent(f"audit/{file_sha256(file)}/records/0") is not None
 
     @_timed
-    def record_results(self) -> None:
+    def judged(self) -> None:
         """The auditor records every cell of the table with the hash of the records."""
         folder, scenario, client = self._folder, self._scenario, self._client
         book = read_book(folder)
@@ -172,7 +183,7 @@ class RunLedger:
         folder.write_lines(AUDITS, audit_rows(events, scenario, salt))
 
     @_timed
-    def conclude(self) -> None:
+    def reported(self) -> None:
         """Clients withdraw; the auditor records the hash of the manifest."""
         client, book = self._client, read_book(self._folder)
         for number in sorted({p.client for page in book for p in page.payments}):
@@ -199,7 +210,7 @@ class RunLedger:
 
     # ------------------------------------------------------------------ rounds
 
-    def _record(self, labels: Sequence[str], show: Progress) -> None:
+    def _record(self, labels: Sequence[str]) -> None:
         numbers = {page.label: page.number for page in read_book(self._folder)}
         for label in labels:
             if label not in numbers:
@@ -207,7 +218,7 @@ class RunLedger:
         book = list(pages(self._folder, self._scenario.ledger, numbers))
         self._folder.write_lines(BOOK, [page.row() for page in book])
         granted: dict[int, int] = {}
-        for page in show.track(book, stage="ledger", total=len(book)):
+        for page in self._progress.track(book, stage="ledger", total=len(book)):
             if is_rooted(page):
                 add_rewards(granted, page)
             if page.label in labels and not self._is_closed(page.number):

@@ -13,15 +13,15 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from privaudit.chain import artefact
+from privaudit.chain.abi import Interface
+from privaudit.chain.journal import Journal
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import is_sealed, read_seal
 from privaudit.errors import UserError
-from privaudit.experiment.folder import RunFolder
-from privaudit.ledger import artefact
-from privaudit.ledger.abi import Interface
 from privaudit.ledger.book import Page, read_book
 from privaudit.ledger.commitments import property_salt, read_secret
 from privaudit.ledger.entries import audit_rows, audit_table, plan_file
-from privaudit.ledger.files import is_sealed, read_seal
-from privaudit.ledger.journal import Journal
 from privaudit.ledger.tables import (
     NOTE,
     client_rows,

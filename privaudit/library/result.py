@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError, unknown_name
 from privaudit.evaluation.cells import TableCell
-from privaudit.experiment.folder import RunFolder
 from privaudit.report.content import Content, read_content
+from privaudit.report.drawings import drawings
 from privaudit.report.layers import layer_rows
 from privaudit.report.notes import footnotes
 from privaudit.report.tables import as_text, long_table, wide_table
@@ -81,17 +82,22 @@ class Result:
         Raises:
             UserError: this run has no figure of that name.
         """
-        figures = self._content.figures
+        figures = self._figures
         if name not in figures:
             raise unknown_name("figure", name, figures, where=str(self.path))
         return Picture(figures[name])
+
+    @cached_property
+    def _figures(self) -> dict[str, str]:
+        """Name -> SVG."""
+        return {drawing.name: drawing.svg for drawing in drawings(self._content)}
 
     def __repr__(self) -> str:
         return f"{as_text(wide_table(self._content.cells))}\n{self.report}"
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        figure = self._content.figures.get("auc_by_fraction", "")
+        figure = self._figures.get("auc_by_fraction", "")
         drawn = figure[figure.index("<svg") :] if figure else ""
         return f"{as_text(wide_table(self._content.cells), 'html')}{drawn}<ul>{notes}</ul>"
 

@@ -16,18 +16,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from privaudit.engine.samples import Samples
 from privaudit.engine.stepper import Gradient, Stepper
-
-if TYPE_CHECKING:
-    from privaudit.models.image_cnn import ImageCNN
 
 TOGETHER = 1 << 21
 """Numbers of the first maps that are computed together: each pass costs as much as some records,
@@ -35,6 +32,13 @@ but what a pass computes has to stay in the processor's cache."""
 
 _aten = torch.ops.aten
 _ONE, _TWO, _QUAD, _NONE = [1, 1], [2, 2], [1, 4], [0, 0]
+
+
+class _Dense(Protocol):
+    """The dense layers of an ``ImageCNN``; the others are reached by their parameters."""
+
+    hidden: nn.Linear
+    output: nn.Linear
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class ImageCNNStep(Stepper):
         Returns:
             The mean loss over all b records, and how many were classified correctly.
         """
-        model = cast("ImageCNN", self.model)
+        model = cast("_Dense", self.model)
         layers = self._convolve(inputs)
         features = layers[-1].pooled.flatten(1)
         hidden = torch.addmm(model.hidden.bias, features, model.hidden.weight.T).relu_()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -22,8 +22,16 @@ from torch.nn import functional
 from privaudit.engine.samples import Samples
 from privaudit.engine.stepper import Gradient, Stepper
 
-if TYPE_CHECKING:
-    from privaudit.models.text_cnn import TextCNN
+
+class _Network(Protocol):
+    """The parts of a ``TextCNN``."""
+
+    training: bool
+    embedding: nn.Embedding
+    banks: nn.ModuleList
+    widths: tuple[int, ...]
+    dropout: nn.Dropout
+    output: nn.Linear
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class TextCNNStep(Stepper):
         Returns:
             The mean loss, and how many records were classified correctly.
         """
-        model = cast("TextCNN", self.model)
+        model = cast("_Network", self.model)
         place = words.place[tokens]
         windows = [place.unfold(1, width, 1) for width in model.widths]  # [b, n, width] each
         found = [
@@ -130,7 +138,7 @@ class TextCNNStep(Stepper):
         _words_back(words, _flat(tokens), _flat(rows), _flat(weights), row[0], self._padding)
 
     def _words(self, tokens: Tensor) -> _Words:
-        model = cast("TextCNN", self.model)
+        model = cast("_Network", self.model)
         occurs = torch.zeros(model.embedding.num_embeddings, dtype=torch.bool)
         occurs[tokens] = True
         used, place = occurs.nonzero().squeeze(1), occurs.cumsum(0) - 1
@@ -145,11 +153,11 @@ class TextCNNStep(Stepper):
 
     @property
     def _banks(self) -> list[nn.Linear]:
-        return [cast("nn.Linear", bank) for bank in cast("TextCNN", self.model).banks]
+        return [cast("nn.Linear", bank) for bank in cast("_Network", self.model).banks]
 
     @property
     def _padding(self) -> int | None:
-        return cast("TextCNN", self.model).embedding.padding_idx
+        return cast("_Network", self.model).embedding.padding_idx
 
 
 def _strongest(words: _Words, table: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:

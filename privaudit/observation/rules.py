@@ -11,10 +11,10 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from privaudit.data.options import Options, parse_options
+from privaudit.defences.sharing import Sharing
+from privaudit.defences.transforms import Transforms
 from privaudit.errors import UserError
-from privaudit.federation.sharing import Sharing
-from privaudit.federation.transforms import Transforms
+from privaudit.options import Options, parse_options
 
 MOST_RECORDS = 10**7
 """That a client may draw in one round."""

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
+from privaudit.engine.layout import Layout
 from privaudit.errors import unknown_name
-
-if TYPE_CHECKING:
-    from privaudit.engine.layout import Layout
-    from privaudit.observation.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -77,24 +74,36 @@ class Observation:
         return self.participants - (1 if self.own_weight > 0 else 0)
 
 
+class Rounds(Protocol):
+    """What a view looks through: the rounds of a trace, in order, all with one layout."""
+
+    @property
+    def layout(self) -> Layout:
+        """How the parameters lie in the vectors."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Observation]: ...
+
+
 class ParticipantView:
     """A passive participant: global parameters before and after, its own delta, the head count."""
 
     name: ClassVar[str] = "participant"
 
-    def __init__(self, trace: Trace) -> None:
-        self._trace = trace
+    def __init__(self, rounds: Rounds) -> None:
+        self._rounds = rounds
 
     def __len__(self) -> int:
-        return len(self._trace)
+        return len(self._rounds)
 
     def __iter__(self) -> Iterator[Observation]:
-        return iter(self._trace)
+        return iter(self._rounds)
 
     @property
     def layout(self) -> Layout:
         """How the parameters lie in the vectors."""
-        return self._trace.layout
+        return self._rounds.layout
 
 
 class ServerView(ParticipantView):

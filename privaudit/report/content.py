@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
+from privaudit.custody.folder import REMARKS, RunFolder
+from privaudit.custody.plan import PLAN
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.layers import read_layers
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.data_sheet import DATA
-from privaudit.experiment.folder import REMARKS, RunFolder
-from privaudit.experiment.plan import PLAN
 from privaudit.experiment.training import training_rows
 from privaudit.ledger.book import Page, read_book
 from privaudit.ledger.entries import AUDITS, plan_file, plan_hash
@@ -57,13 +56,6 @@ class Content:
     def title(self) -> str:
         """One line over the report."""
         return self.scenario.title or self.scenario.name
-
-    @cached_property
-    def figures(self) -> dict[str, str]:
-        """Name -> SVG of every figure; drawn when asked for, because a table needs none."""
-        from privaudit.report.drawings import drawings
-
-        return {drawing.name: drawing.svg for drawing in drawings(self)}
 
 
 def read_content(folder: RunFolder) -> Content:

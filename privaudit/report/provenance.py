@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from privaudit.custody.plan import PLAN
 from privaudit.evaluation.records import Record
-from privaudit.experiment.plan import PLAN
 from privaudit.report.content import Content
 from privaudit.scenario.load import bundled, load_scenario
 from privaudit.scenario.schema import Scenario

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privaudit.experiment.folder import RunFolder
+from privaudit.custody.folder import RunFolder
 from privaudit.ledger.tables import payments_csv
 from privaudit.report import plain, tables
 from privaudit.report.content import Content, read_content, training_summary

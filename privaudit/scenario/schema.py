@@ -22,11 +22,11 @@ from pydantic import (
 )
 
 from privaudit.attack.adversary import MOST_SHADOWS
+from privaudit.defences.sharing import Sharing
+from privaudit.defences.transforms import Transforms
 from privaudit.federation.partition import PartitionPlan
+from privaudit.federation.rewards import check_budget, rule_named
 from privaudit.federation.schedule import Others, Schedule
-from privaudit.federation.sharing import Sharing
-from privaudit.federation.transforms import Transforms
-from privaudit.ledger.rewards import check_budget, rule_named
 from privaudit.observation.rules import MOST_RECORDS
 
 
@@ -79,7 +79,7 @@ Share = Annotated[float, Field(gt=0, lt=1), Above0]
 Rule = Annotated[str, AfterValidator(_known_rule)]
 
 # Bounds that no experiment reaches and every slip of the keyboard passes. What a machine has memory
-# for is asked when the model is known (privaudit.memory).
+# for is asked when the model is known (privaudit.experiment.memory).
 Participants = Annotated[int, Field(ge=2, le=100_000)]
 Rounds = Annotated[int, Field(le=1_000_000)]
 Runs = Annotated[int, Field(le=10_000)]
@@ -296,7 +296,7 @@ class LedgerSection(Section):
 
     Attributes:
         enabled: keep a reward ledger in the run folder, or on the chain of ``--rpc``.
-        reward: ``equal``, ``samples`` or ``contribution`` (:mod:`privaudit.ledger.rewards`).
+        reward: ``equal``, ``samples`` or ``contribution`` (:mod:`privaudit.federation.rewards`).
         budget: wei a federated round may pay; null = 200,000 for each client of its cohort.
         salted: hide the names of the properties on the ledger behind a salt kept in the run folder.
     """

@@ -12,20 +12,20 @@ import numpy as np
 from joblib import Parallel, delayed, parallel_config
 
 from privaudit.attack.protocol import Attack, fit_together, make_attack
+from privaudit.custody.folder import RunFolder, trace_folder
+from privaudit.custody.plan import Plan, make_plan
 from privaudit.engine.process import tune_process
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.records import Record
 from privaudit.experiment.attacking import adversary_of
-from privaudit.experiment.cells import Cell, cells_of, trace_folder
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.holdings import holdings_of
 from privaudit.experiment.observing import observe_cells
-from privaudit.experiment.plan import Plan, make_plan
 from privaudit.experiment.training import train_run
 from privaudit.experiment.world import World
 from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
+from privaudit.scenario.grid import Cell, cells_of
 from privaudit.selftest.world import KnownWorld
 from privaudit.source import source_of_package
 from privaudit.statistics.runs import RunScores

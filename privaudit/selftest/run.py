@@ -7,14 +7,15 @@ checked is what a report prints: stars and intervals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from tabulate import tabulate
 
 from privaudit.attack.registry import load_attack
+from privaudit.progress import Progress, Silent
 from privaudit.randomness import Seed
 from privaudit.selftest.audits import Attacks, Audited, audits
 from privaudit.selftest.checks import (
@@ -47,18 +48,6 @@ LARGER = 1.5
 """Times the planted shift, for attacks that learn: six runs are then enough to see that they do."""
 
 
-class Track(Protocol):
-    """Shows how far a series is, as ``privaudit.audit.Progress.track``."""
-
-    def __call__(self, items: Iterable[Audited], *, stage: str, total: int) -> Iterator[Audited]:
-        """Yield the items, counting them."""
-
-
-def silent(items: Iterable[Audited], *, stage: str, total: int) -> Iterator[Audited]:
-    """No progress shown."""
-    yield from items
-
-
 def planted_world() -> KnownWorld:
     """The null world with a leak that is starred in 80 % of audits."""
     half, pool = (NULL.rounds // 2,) * NULL.runs, NULL.records // 2
@@ -72,7 +61,9 @@ def planted_world() -> KnownWorld:
     return replace(NULL, name="planted", shift=float(shift), shadows=2)
 
 
-def self_test(*, count: int, seed: Seed, workers: int = 1, track: Track = silent) -> list[Check]:
+def self_test(
+    *, count: int, seed: Seed, workers: int = 1, progress: Progress | None = None
+) -> list[Check]:
     """All checks, each with its verdict.
 
     Args:
@@ -80,11 +71,12 @@ def self_test(*, count: int, seed: Seed, workers: int = 1, track: Track = silent
             targets with few records, a fiftieth of attacks that learn.
         seed: of everything; the same seed gives the same numbers whatever ``workers`` is.
         workers: processes.
-        track: shows how far each series is.
+        progress: shows how far each series is.
 
     Raises:
         UserError: the attacks of this package are not registered.
     """
+    show = progress or Silent()
     learners = [load_attack(CHEAP), load_attack(STRONG)]
     planted = planted_world()
     larger = LARGER * planted.shift
@@ -95,7 +87,7 @@ def self_test(*, count: int, seed: Seed, workers: int = 1, track: Track = silent
         world: KnownWorld, number: int, attacks: Attacks, check: Callable[..., list[Check]]
     ) -> list[Check]:
         found = audits(world, number, attacks, seed, workers=workers)
-        done = list(track(found, stage=world.name, total=number))
+        done = list(show.track(found, stage=world.name, total=number))
         failed = failure(f"{world.name} audits", done)
         return [failed] if failed else check(done, world)
 

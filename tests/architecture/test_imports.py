@@ -1,4 +1,4 @@
-"""Imports go one way, and an attack cannot reach the ground truth."""
+"""Imports go down the house, and an attack cannot reach the ground truth."""
 
 from __future__ import annotations
 
@@ -6,33 +6,21 @@ import ast
 import subprocess
 import sys
 import tomllib
-from functools import cache
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-LAYERS = [
-    ["errors", "randomness", "source"],
-    ["data", "engine", "statistics"],
-    ["models", "federation"],
-    ["observation"],
-    ["attack"],
-    ["ledger.rewards", "ledger.evidence", "ledger.hashes"],
-    ["scenario"],
-    ["experiment"],
-    ["evaluation"],
-    ["ledger"],
-    ["report"],
-    ["ledger.verification", "ledger.verify_report"],
-    ["audit", "inventory", "memory", "selftest", "doctor", "trial"],
-    ["library", "estimate"],
-    ["dilution", "sweep"],
-    ["report.dilution", "report.sweep"],
-    ["cli"],
-]
-"""A module may import from its own layer and from those above it in this list."""
+from house import (
+    DOCUMENT,
+    FLOORS,
+    FOLDERS,
+    ROOT,
+    circles,
+    first_party,
+    imports,
+    modules,
+    room_of,
+    with_table,
+)
 
 FORBIDDEN_TO_ATTACKS = (
     "privaudit.data",
@@ -41,74 +29,19 @@ FORBIDDEN_TO_ATTACKS = (
     "privaudit.federation.assignment",
     "privaudit.federation.phases",
     "privaudit.federation.rounds",
+    "privaudit.federation.rewards",
     "privaudit.experiment",
     "privaudit.evaluation",
     "privaudit.scenario",
     "privaudit.report",
+    "privaudit.chain",
+    "privaudit.custody",
     "privaudit.ledger",
+    "privaudit.studies",
+    "privaudit.verify",
     "privaudit.audit",
 )
 """Whoever holds one of these can learn which rounds held the property, or who holds what."""
-
-HARMLESS = ("privaudit.data", "privaudit.data.options")
-"""The check of options against a type, and the empty package it lies in: no data, no loader."""
-
-
-FOLDERS = {"privaudit": "privaudit", "privaudit_attacks": "attacks"}
-"""Import package -> where it lies in the source tree."""
-
-
-def modules(*packages: str) -> dict[str, Path]:
-    found = {}
-    for package in packages:
-        folder = ROOT / FOLDERS[package]
-        for file in sorted(folder.rglob("*.py")):
-            parts = (package, *file.relative_to(folder).with_suffix("").parts)
-            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-            found[name] = file
-    return found
-
-
-def inside(file: Path, level: int) -> str:
-    """The package that a relative import of this many dots starts from."""
-    package = next(p for p, folder in FOLDERS.items() if file.is_relative_to(ROOT / folder))
-    below = file.relative_to(ROOT / FOLDERS[package]).parts[:-level]
-    return ".".join((package, *below))
-
-
-@cache
-def imports(file: Path) -> frozenset[str]:
-    """Names of the modules a file imports, inside functions too; type-only imports left out."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    skipped = {
-        id(node)
-        for guard in ast.walk(tree)
-        if isinstance(guard, ast.If) and "TYPE_CHECKING" in ast.dump(guard.test)
-        for node in ast.walk(guard)
-    }
-    found = set()
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            source = f"{inside(file, node.level)}.{node.module}" if node.level else node.module
-            found.add(source)
-            found |= {f"{source}.{alias.name}" for alias in node.names}
-    return frozenset(found)
-
-
-def layer_of(module: str) -> int | None:
-    """The layer with the longest matching name."""
-    name = module.removeprefix("privaudit.")
-    matches = [
-        (len(entry), index)
-        for index, layer in enumerate(LAYERS)
-        for entry in layer
-        if name == entry or name.startswith(f"{entry}.")
-    ]
-    return max(matches)[1] if matches else None
 
 
 def reached(start: str, known: dict[str, Path]) -> set[str]:
@@ -123,27 +56,33 @@ def reached(start: str, known: dict[str, Path]) -> set[str]:
     return seen
 
 
-def test_every_module_has_a_layer() -> None:
-    homeless = [
-        name
-        for name in modules("privaudit")
-        if layer_of(name) is None and name not in ("privaudit", "privaudit.__main__")
-    ]
-    assert not homeless
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def test_every_room_stands_on_a_floor() -> None:
+    assert {room_of(module) for module in modules("privaudit")} == set(FLOOR)
 
 
 @pytest.mark.parametrize("module", modules("privaudit"))
-def test_imports_go_one_way(module: str) -> None:
-    known = modules("privaudit")
-    own = layer_of(module)
-    if own is None:
-        return
-    upwards = {
-        name
-        for name in imports(known[module])
-        if name in known and (other := layer_of(name)) is not None and other > own
-    }
-    assert not upwards
+def test_imports_go_down(module: str) -> None:
+    own = room_of(module)
+    used = {room_of(name) for name in first_party(module, modules("privaudit"))} - {own}
+    assert {room for room in used if FLOOR[room] >= FLOOR[own]} == set()
+
+
+def test_no_modules_import_each_other() -> None:
+    circles()
+
+
+def test_imports_for_types_count(tmp_path: Path) -> None:
+    file = tmp_path / "typed.py"
+    file.write_text("if TYPE_CHECKING:\n    from privaudit.audit import run_audit\n")
+    assert "privaudit.audit" in imports(file)
+
+
+def test_the_drawing_is_that_of_today() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert with_table(text) == text, "run: python tests/support/house.py"
 
 
 def test_relative_imports_are_followed() -> None:
@@ -175,7 +114,7 @@ def test_attacks_reach_no_ground_truth(attack: str) -> None:
         for name in reached(attack, known)
         if any(name == f or name.startswith(f"{f}.") for f in FORBIDDEN_TO_ATTACKS)
     }
-    assert leaks <= set(HARMLESS)
+    assert not leaks
 
 
 def test_attacks_reach_no_ground_truth_at_run_time() -> None:
@@ -190,7 +129,7 @@ def test_attacks_reach_no_ground_truth_at_run_time() -> None:
     )
     loaded = ast.literal_eval(done.stdout)
     assert "privaudit.attack.protocol" in loaded  # the probe works
-    assert {m for m in loaded if m.startswith(FORBIDDEN_TO_ATTACKS)} <= set(HARMLESS)
+    assert not {m for m in loaded if m.startswith(FORBIDDEN_TO_ATTACKS)}
 
 
 OWN_STREAMS = {"Generator", "PCG64", "SeedSequence"}

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from audited_world import DEFENCE, AuditedWorld, audit
 
-from privaudit.federation.sharing import Sharing
-from privaudit.federation.transforms import Transforms
+from privaudit.defences.sharing import Sharing
+from privaudit.defences.transforms import Transforms
 
 NULL_WORLDS = 4
 

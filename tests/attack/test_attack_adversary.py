@@ -17,8 +17,8 @@ from privaudit.attack.adversary import (
     ShadowRound,
     _Work,
 )
+from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine
-from privaudit.federation.transforms import Transforms
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed

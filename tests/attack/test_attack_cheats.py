@@ -19,14 +19,14 @@ from command_line import privaudit_process
 from sklearn.metrics import roc_auc_score
 
 from privaudit.attack.scoring import in_step, score_in_step
+from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.experiment.attacking import attack_cells
-from privaudit.experiment.cells import cells_of, trace_folder
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.training import train_run
 from privaudit.experiment.world import World, load_world
 from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
+from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import load_scenario
 
 PLUGINS = Path(__file__).resolve().parents[1] / "support" / "plugins"

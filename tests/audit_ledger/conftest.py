@@ -8,7 +8,7 @@ import pytest
 from ledger_runs import copy_of, small_scenario
 
 from privaudit.audit import run_audit
-from privaudit.experiment.folder import RunFolder
+from privaudit.custody.folder import RunFolder
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from ledger_runs import small_scenario
 
 from privaudit import audit
-from privaudit.ledger import recording
-from privaudit.ledger.client import LedgerClient
+from privaudit.chain.client import LedgerClient
 
 
 def deadly(original: Callable[..., Any], calls: int) -> Callable[..., Any]:
@@ -37,7 +36,7 @@ def deadly(original: Callable[..., Any], calls: int) -> Callable[..., Any]:
 
 def child(out: Path, step: str, calls: int) -> None:
     """Start or resume the run and die as told."""
-    owner: Any = {"write_seal": recording, "write_report": audit}.get(step, LedgerClient)
+    owner: Any = audit if step in {"write_seal", "write_report"} else LedgerClient
     setattr(owner, step, deadly(getattr(owner, step), calls))
     audit.run_audit(small_scenario(), out, workers=1, resume=(out / "scenario.json").is_file())
 

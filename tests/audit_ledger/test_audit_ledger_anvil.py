@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ledger"))
 from anvil_node import Node
 from install_anvil import NoAnvil, install
 
-from privaudit.experiment.folder import RunFolder
-from privaudit.ledger.accounts import create_keystore
-from privaudit.ledger.files import read_seal
+from privaudit.chain.accounts import create_keystore
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import read_seal
 
 RUN = [part for value in SMALL for part in ("--set", value)]
 
@@ -112,7 +112,7 @@ def test_a_journal_whose_receipts_are_not_the_chains_is_found(
     import shutil
     import sqlite3
 
-    from privaudit.ledger.files import write_seal
+    from privaudit.custody.manifest import write_seal
 
     forged = RunFolder(Path(shutil.copytree(on_node, tmp_path / "forged")))
     with sqlite3.connect(forged.file("ledger/journal.sqlite")) as journal:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from privaudit.custody.evidence import RoundEvidence
+from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
-from privaudit.experiment.folder import RunFolder
+from privaudit.federation.rewards import Delivery
 from privaudit.ledger.book import (
     BOOK,
     Page,
@@ -21,8 +23,6 @@ from privaudit.ledger.book import (
     result_of,
 )
 from privaudit.ledger.commitments import salt_of
-from privaudit.ledger.evidence import RoundEvidence
-from privaudit.ledger.rewards import Delivery
 from privaudit.ledger.tables import (
     client_rows,
     client_table,

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from ledger_runs import SMALL, run_command
 
-from privaudit.experiment.folder import RunFolder
-from privaudit.ledger.accounts import PASSWORD_VARIABLE, create_keystore
-from privaudit.ledger.files import noted_head
+from privaudit.chain.accounts import PASSWORD_VARIABLE, create_keystore
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import noted_head
 
 RUN = [part for value in SMALL for part in ("--set", value)]
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody answers

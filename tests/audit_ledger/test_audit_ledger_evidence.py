@@ -12,16 +12,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privaudit.errors import UserError
-from privaudit.federation.aggregation import Aggregator, Submission
-from privaudit.federation.rounds import RoundMetrics, RoundOutcome
-from privaudit.ledger.evidence import (
+from privaudit.custody.evidence import (
     MILLION,
     EvidenceCollector,
     alignment,
     digest,
     parse_evidence,
 )
+from privaudit.errors import UserError
+from privaudit.federation.aggregation import Aggregator, Submission
+from privaudit.federation.rounds import RoundMetrics, RoundOutcome
 
 SIZE = 6
 

@@ -17,25 +17,25 @@ from ledger_runs import SMALL, small_scenario
 
 from privaudit import audit
 from privaudit.attack.scoring import Failure
-from privaudit.audit import Silent, run_audit
+from privaudit.audit import run_audit
+from privaudit.chain.opening import open_ledger, view_ledger
+from privaudit.custody.evidence import RoundEvidence
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import all_files, read_seal, write_seal
 from privaudit.errors import UserError
 from privaudit.experiment import tasks
-from privaudit.experiment.cells import Cell
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.world import World
+from privaudit.federation.rewards import Delivery
 from privaudit.ledger.book import read_book
 from privaudit.ledger.entries import entries_of, files_entry, metric_codes, plan_hash, property_id
-from privaudit.ledger.evidence import RoundEvidence
-from privaudit.ledger.files import all_files, read_seal
-from privaudit.ledger.opening import open_ledger, view_ledger
 from privaudit.ledger.place import Place
 from privaudit.ledger.recording import CLAIMS, RunLedger, keep_ledger, whole_budget
-from privaudit.ledger.rewards import Delivery
 from privaudit.ledger.statement import read_statement
-from privaudit.ledger.verification import verify_run
-from privaudit.ledger.verify_chain import LedgerSubject, check_money, check_plan, check_rounds
-from privaudit.ledger.verify_files import Subject, check_book
+from privaudit.scenario.grid import Cell
 from privaudit.scenario.load import load_scenario
+from privaudit.verify.files import Subject, check_book
+from privaudit.verify.ledger import LedgerSubject, check_money, check_plan, check_rounds
+from privaudit.verify.run import verify_run
 
 CRASHES = (
     "open_round:2",  # between two rounds of training
@@ -102,9 +102,10 @@ def test_every_step_can_be_repeated(copied: RunFolder) -> None:
     with keep_ledger(copied, copied.scenario(), Place(), None) as ledger:
         ledger.set_up()
         for _ in range(2):
-            ledger.record_training(Silent())
-            ledger.record_cells(Silent())
-            ledger.conclude()
+            ledger.trained()
+            ledger.attacked()
+            ledger.reported()
+    write_seal(copied, ledger.facts)
     with view_ledger(copied.file("ledger")) as again:
         assert len(again.history()) == len({h.key for h in again.history()})
     assert bytes_of(copied.path)["ledger/book.jsonl"] == before["ledger/book.jsonl"]
@@ -198,7 +199,7 @@ def recorded(tmp_path: Path, rounds: list[RoundEvidence], *settings: str) -> Run
     with open_ledger(folder.file("ledger")) as client:
         ledger = RunLedger(folder, folder.scenario(), client)
         ledger.set_up()
-        ledger.record_training(Silent())
+        ledger.trained()
     return folder
 
 
@@ -246,7 +247,7 @@ def test_a_plan_that_came_late_or_never_is_found(tmp_path: Path) -> None:
         ledger = RunLedger(folder, folder.scenario(), client)
         register, client.register_plan = client.register_plan, lambda _: None  # type: ignore
         ledger.set_up()
-        ledger.record_training(Silent())
+        ledger.trained()
         found = LedgerSubject(Subject(folder), client)
         assert "never registered" in check_plan(found)[0]
         register(plan_hash(folder))
@@ -323,7 +324,7 @@ def test_a_failed_cell_is_on_the_ledger_as_failed_and_its_clients_are_paid(
     assert "failed" in read_statement(folder).text()
 
 
-@pytest.mark.parametrize("step", ["_records", "write_report"])
+@pytest.mark.parametrize("step", ["judge_run", "write_report"])
 def test_a_cell_that_succeeds_on_resume_is_added_unless_results_are_recorded(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,7 +344,7 @@ def test_a_cell_that_succeeds_on_resume_is_added_unless_results_are_recorded(
     run_audit(small_scenario(), out, workers=1, resume=True)
     labels = [page.label for page in read_book(RunFolder(out))]
     both = ["audit/run-0/bold_largest_0.5_k5", "audit/run-0/bold_all_1_k5"]
-    added = both if step == "_records" else []
+    added = both if step == "judge_run" else []
     assert labels[trained:] == added
     failures = [r.status for r in Subject(RunFolder(out)).records]
     assert failures.count("failed") == (0 if added else 2)  # a group fails as a whole

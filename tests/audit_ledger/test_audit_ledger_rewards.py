@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privaudit.errors import UserError
-from privaudit.ledger.rewards import (
+from privaudit.federation.rewards import (
     RULES,
     Delivery,
     check_budget,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from privaudit.experiment.folder import RunFolder
+from privaudit.custody.folder import RunFolder
 from privaudit.ledger.commitments import SECRET, own_secret, read_secret
-from privaudit.ledger.verification import verify_run
+from privaudit.verify.run import verify_run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="file modes are of POSIX")
 

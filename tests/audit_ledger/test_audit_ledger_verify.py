@@ -13,19 +13,19 @@ import pytest
 from ledger_runs import small_scenario
 
 from privaudit.audit import run_audit
+from privaudit.chain.opening import open_ledger, view_ledger
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import SEAL, all_files, read_seal, write_seal
 from privaudit.errors import UserError
-from privaudit.experiment.folder import RunFolder
-from privaudit.ledger.files import SEAL, all_files, read_seal, write_seal
-from privaudit.ledger.opening import open_ledger, view_ledger
-from privaudit.ledger.verification import (
+from privaudit.verify.files import Subject, check_book, check_models, check_traces
+from privaudit.verify.ledger import LedgerSubject, audit_heads, check_head
+from privaudit.verify.run import (
     FILE_CHECKS,
     Verdict,
     conclusion,
     verdict_text,
     verify_run,
 )
-from privaudit.ledger.verify_chain import LedgerSubject, audit_heads, check_head
-from privaudit.ledger.verify_files import Subject, check_book, check_models, check_traces
 
 CELL = "run-0/bold_all_1_k5"
 KINDS = (

@@ -70,9 +70,9 @@ def test_verbs_for_one_run_say_what_it_is(
 def test_the_threshold_of_a_report_is_kept(
     folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from privaudit.dilution import dilution_curves
-    from privaudit.experiment.folder import RunFolder
-    from privaudit.report.dilution import write_dilution
+    from privaudit.custody.folder import RunFolder
+    from privaudit.studies.dilution import dilution_curves
+    from privaudit.studies.dilution_report import write_dilution
 
     out = folders["dilution"]
     write_dilution(RunFolder(out), dilution_curves(out, threshold=0.7), threshold=0.7)

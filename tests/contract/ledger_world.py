@@ -15,7 +15,7 @@ from ledger_chain import Chain, Contract, Result, Reverted
 from reference import Entry, Hashes, property_id
 
 ROOT = Path(__file__).resolve().parents[2]
-ARTEFACT = ROOT / "privaudit" / "ledger" / "artefact" / "RewardLedger.json"
+ARTEFACT = ROOT / "privaudit" / "chain" / "artefact" / "RewardLedger.json"
 ETHER = 10**18
 BUDGET = 1_000
 BOND = 90

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from privaudit.data.options import Options
 from privaudit.data.registry import DATASETS, check_options, load_dataset
 from privaudit.errors import UserError
+from privaudit.options import Options
 from privaudit.randomness import Seed
 
 FROM_FILES = ["csi", "unipen", "mnist-writers", "adult", "acs-income"]

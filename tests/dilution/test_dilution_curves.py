@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from privaudit import dilution
+from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
 from privaudit.evaluation.records import Record
-from privaudit.experiment.folder import RunFolder
-from privaudit.report.dilution import (
+from privaudit.scenario.load import load_scenario
+from privaudit.scenario.schema import Scenario
+from privaudit.studies import dilution
+from privaudit.studies.dilution_report import (
     HEADS,
     answers,
     conclusions,
@@ -21,8 +23,6 @@ from privaudit.report.dilution import (
     dilution_table,
     write_dilution,
 )
-from privaudit.scenario.load import load_scenario
-from privaudit.scenario.schema import Scenario
 
 ROUNDS = 200
 

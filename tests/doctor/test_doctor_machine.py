@@ -175,18 +175,18 @@ def test_a_broken_attack(monkeypatch: pytest.MonkeyPatch) -> None:
     ("free", "status"), [(0.4, "problem"), (1.2, "note"), (64, "ok"), (None, "note")]
 )
 def test_memory(free: float | None, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_cores", lambda: 8)
+    monkeypatch.setattr(machine.this, "cores", lambda: 8)
     amount = None if free is None else int(free * GIB)
-    monkeypatch.setattr(machine, "free_memory", lambda: amount)
+    monkeypatch.setattr(machine.this, "free_memory", lambda: amount)
     assert only(machine.memory()).status == status
 
 
 def test_free_memory_is_that_of_the_tighter_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_system_memory", lambda: 8 * GIB)
-    monkeypatch.setattr(machine, "_container_memory", lambda: 3 * GIB)
-    assert machine.free_memory() == 3 * GIB
-    monkeypatch.setattr(machine, "_container_memory", lambda: None)
-    assert machine.free_memory() == 8 * GIB
+    monkeypatch.setattr(machine.this, "_system_memory", lambda: 8 * GIB)
+    monkeypatch.setattr(machine.this, "_container_memory", lambda: 3 * GIB)
+    assert machine.this.free_memory() == 3 * GIB
+    monkeypatch.setattr(machine.this, "_container_memory", lambda: None)
+    assert machine.this.free_memory() == 8 * GIB
 
 
 def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +239,7 @@ def test_a_url_that_is_none() -> None:
 
 
 def test_a_node_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from privaudit.ledger import transport
+    from privaudit.chain import transport
 
     block = {"number": "0x10", "hash": "0x" + "ab" * 32, "timestamp": "0x1"}
     answers = {"eth_chainId": "0x7a69", "eth_getBlockByNumber": block}
@@ -251,7 +251,7 @@ def test_a_node_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_node_that_answers_nonsense(monkeypatch: pytest.MonkeyPatch) -> None:
-    from privaudit.ledger import transport
+    from privaudit.chain import transport
 
     monkeypatch.setattr(transport.Transport, "request", lambda self, method, *parameters: "hm")
     assert only(places.node("http://localhost")).status == "problem"

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_data import table
 
+from privaudit.custody.plan import make_plan
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.judge import METRICS, judge
 from privaudit.evaluation.records import Record, parse_records
-from privaudit.experiment.cells import Cell, cells_of
-from privaudit.experiment.plan import make_plan
+from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import Scenario
 

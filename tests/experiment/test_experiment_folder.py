@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
-from privaudit.experiment.folder import RunFolder
 from privaudit.scenario.load import load_scenario
 
 SCENARIO = load_scenario("quickstart")

@@ -11,8 +11,8 @@ from ledger_runs import small_scenario
 
 from privaudit.audit import run_audit
 from privaudit.errors import UserError
+from privaudit.experiment.memory import least_memory
 from privaudit.experiment.world import load_world
-from privaudit.memory import least_memory
 
 PROGRAM = """
 import resource, sys
@@ -31,7 +31,7 @@ print(sum(resource.getrusage(who).ru_maxrss for who in both))
 def test_a_run_that_cannot_fit_is_refused_in_one_line_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("privaudit.memory.free_memory", lambda: 100_000_000)
+    monkeypatch.setattr("privaudit.experiment.memory.free_memory", lambda: 100_000_000)
     with pytest.raises(UserError, match=r"at least 0\.\d GB .* 0\.1 GB are free") as raised:
         run_audit(small_scenario(), tmp_path / "run", workers=1)
     assert "audit.shadows" in str(raised.value)
@@ -51,7 +51,7 @@ def test_more_processes_shadows_and_parameters_take_more() -> None:
 def test_a_system_that_does_not_say_refuses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("privaudit.memory.free_memory", lambda: None)
+    monkeypatch.setattr("privaudit.experiment.memory.free_memory", lambda: None)
     run_audit(small_scenario("ledger.enabled=false"), tmp_path / "run", workers=1)
 
 

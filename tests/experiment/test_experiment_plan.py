@@ -11,10 +11,10 @@ import pytest
 from small_data import table
 
 from privaudit import audit
+from privaudit.custody import plan as planning
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.plan import PLAN, Plan, changes, keep_plan, make_plan, read_plan
 from privaudit.errors import UserError
-from privaudit.experiment import plan as planning
-from privaudit.experiment.folder import RunFolder
-from privaudit.experiment.plan import PLAN, Plan, changes, keep_plan, make_plan, read_plan
 from privaudit.experiment.tasks import Job, training_task
 from privaudit.models.build import InputShape, build_model
 from privaudit.randomness import Seed

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from privaudit.audit import run_audit
+from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
 from privaudit.experiment.attacking import adversary_of
-from privaudit.experiment.cells import Cell, cells_of
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.training import train_run
 from privaudit.experiment.world import World, load_world
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.observation.trace import Trace
+from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import Scenario
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from privaudit.attack.scoring import in_step, score_in_step
+from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.engine.engine import Engine
 from privaudit.experiment.attacking import attack_cells
-from privaudit.experiment.cells import Cell, cells_of, trace_folder
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.tasks import Job, audit_task, scores_file
 from privaudit.experiment.training import train_run, trained_parameters
 from privaudit.experiment.world import World, load_world
 from privaudit.observation.trace import Trace
+from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.load import load_scenario
 
 PLUGINS = Path(__file__).resolve().parents[1] / "support" / "plugins"

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from small_models import dense_engine, rows
 from torch import Tensor
 
+from privaudit.defences.sharing import Sharing
+from privaudit.defences.transforms import Transforms
 from privaudit.federation.aggregation import Submission, Verdict
 from privaudit.federation.partition import Partition
 from privaudit.federation.phases import TrainingPhase, train
@@ -26,8 +28,6 @@ from privaudit.federation.rounds import (
     run_round,
     run_rounds,
 )
-from privaudit.federation.sharing import Sharing
-from privaudit.federation.transforms import Transforms
 from privaudit.randomness import Seed
 
 ENGINE, SAMPLES = dense_engine(), rows(50)

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from privaudit.defences.sharing import SHARING_RULES, Sharing, shared_count
+from privaudit.defences.transforms import Transforms
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
 from privaudit.federation.aggregation import Aggregator, Submission
-from privaudit.federation.sharing import SHARING_RULES, Sharing, shared_count
-from privaudit.federation.transforms import Transforms
 from privaudit.randomness import Seed
 
 PARTIAL = sorted(set(SHARING_RULES) - {"all"})

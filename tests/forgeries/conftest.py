@@ -19,12 +19,12 @@ from install_anvil import NoAnvil, install  # noqa: E402
 from ledger_runs import small_scenario  # noqa: E402
 
 from privaudit.audit import run_audit  # noqa: E402
-from privaudit.experiment.folder import RunFolder  # noqa: E402
-from privaudit.ledger import verify_report  # noqa: E402
-from privaudit.ledger.accounts import create_keystore  # noqa: E402
-from privaudit.ledger.files import all_files, file_sha256  # noqa: E402
+from privaudit.chain.accounts import create_keystore  # noqa: E402
+from privaudit.custody.folder import RunFolder  # noqa: E402
+from privaudit.custody.manifest import all_files, file_sha256  # noqa: E402
 from privaudit.ledger.place import Place  # noqa: E402
 from privaudit.report import write  # noqa: E402
+from privaudit.verify import report as verify_report  # noqa: E402
 
 SETTINGS = ('audit.properties=["bold","italic"]', "audit.fractions=[1.0]", "audit.rounds=6")
 

@@ -17,18 +17,17 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from privaudit.audit import Silent
+from privaudit.chain.accounts import Accounts
+from privaudit.chain.opening import open_ledger
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import read_seal, write_manifest, write_seal
+from privaudit.custody.plan import PLAN, read_plan
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.records import parse_records
-from privaudit.experiment.cells import cells_of
-from privaudit.experiment.folder import RunFolder
-from privaudit.experiment.plan import PLAN, read_plan
-from privaudit.ledger.accounts import Accounts
-from privaudit.ledger.files import read_seal, write_manifest, write_seal
-from privaudit.ledger.opening import open_ledger
 from privaudit.ledger.place import Place
 from privaudit.ledger.recording import keep_ledger
 from privaudit.report.write import write_report
+from privaudit.scenario.grid import cells_of
 
 RECORDS = "records.jsonl"
 BOLD, ITALIC = "run-0/bold_all_1_k5", "run-0/italic_all_1_k5"
@@ -90,12 +89,13 @@ def ledger_again(stage: Stage) -> None:
     folder, scenario = stage.folder, stage.folder.scenario()
     shutil.rmtree(folder.file("ledger"))
     with keep_ledger(folder, scenario, Place(), None) as ledger:
-        ledger.record_training(Silent())
-        ledger.record_cells(Silent())
-        ledger.record_results()
+        ledger.trained()
+        ledger.attacked()
+        ledger.judged()
         report_again(stage)
         write_manifest(folder)
-        ledger.conclude()
+        ledger.reported()
+    write_seal(folder, ledger.facts)
 
 
 def ledger_again_but_the_page(stage: Stage) -> None:
@@ -104,13 +104,14 @@ def ledger_again_but_the_page(stage: Stage) -> None:
     page = folder.file(PAGE).read_text()
     shutil.rmtree(folder.file("ledger"))
     with keep_ledger(folder, folder.scenario(), Place(), None) as ledger:
-        ledger.record_training(Silent())
-        ledger.record_cells(Silent())
-        ledger.record_results()
+        ledger.trained()
+        ledger.attacked()
+        ledger.judged()
         report_again(stage)
         folder.write_text(PAGE, page)
         write_manifest(folder)
-        ledger.conclude()
+        ledger.reported()
+    write_seal(folder, ledger.facts)
 
 
 def no_ledger(stage: Stage) -> None:
@@ -283,10 +284,11 @@ def register_plan_again(stage: Stage) -> None:
     """The changed plan is registered, with the auditor's key, and results recorded under it."""
     folder, scenario = stage.folder, stage.folder.scenario()
     with keep_ledger(folder, scenario, Place(), None) as ledger:
-        ledger.record_results()
+        ledger.judged()
         report_again(stage)
         write_manifest(folder)
-        ledger.conclude()
+        ledger.reported()
+    write_seal(folder, ledger.facts)
 
 
 def other_code(stage: Stage) -> None:
@@ -424,10 +426,11 @@ def record_on_node(stage: Stage) -> None:
     journal.close()
     place = Place(stage.rpc)
     with keep_ledger(folder, scenario, place, stage.accounts) as ledger:
-        ledger.record_results()
+        ledger.judged()
         report_again(stage)
         write_manifest(folder)
-        ledger.conclude()
+        ledger.reported()
+    write_seal(folder, ledger.facts)
 
 
 def record_beside(stage: Stage) -> None:

@@ -10,11 +10,11 @@ import pytest
 from anvil_node import Node
 from table import FORGERIES, RECORDS, E, Forgery, N, Stage, edit_lines, larger_pools
 
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import noted_head
 from privaudit.errors import UserError
-from privaudit.experiment.folder import RunFolder
-from privaudit.ledger.files import noted_head
 from privaudit.ledger.place import Place
-from privaudit.ledger.verification import Verdict, conclusion, verdict_text, verify_run
+from privaudit.verify.run import Verdict, conclusion, verdict_text, verify_run
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "ledger.md"
 
@@ -75,7 +75,7 @@ def test_without_the_data_records_are_held_against_the_sheet(
     def missing(*_: object) -> None:
         raise UserError("no such file")
 
-    monkeypatch.setattr("privaudit.ledger.verify_files.load_world", missing)
+    monkeypatch.setattr("privaudit.verify.files.load_world", missing)
     honest = verify_run(without)
     assert honest.holds, verdict_text(honest)
     assert "The data are not at hand (no such file)" in " ".join(verdict_text(honest).split())

@@ -7,8 +7,8 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from privaudit.ledger.accounts import ROLES, EmbeddedAccounts, address
-from privaudit.ledger.client import AuditEntry, LedgerClient, Settlement
+from privaudit.chain.accounts import ROLES, EmbeddedAccounts, address
+from privaudit.chain.client import AuditEntry, LedgerClient, Settlement
 
 CLIENTS = 3
 ROUNDS = 2

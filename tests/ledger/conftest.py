@@ -18,9 +18,9 @@ from anvil_node import Node  # noqa: E402
 from client_kit import FAST, TestAccounts, role_addresses  # noqa: E402
 from install_anvil import NoAnvil, install  # noqa: E402
 
-from privaudit.ledger.client import LedgerClient  # noqa: E402
-from privaudit.ledger.opening import open_ledger  # noqa: E402
-from privaudit.ledger.sender import Patience  # noqa: E402
+from privaudit.chain.client import LedgerClient  # noqa: E402
+from privaudit.chain.opening import open_ledger  # noqa: E402
+from privaudit.chain.sender import Patience  # noqa: E402
 
 
 @pytest.fixture

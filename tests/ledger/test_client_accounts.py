@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from privaudit.ledger import accounts as module
-from privaudit.ledger.accounts import (
+from privaudit.chain import accounts as module
+from privaudit.chain.accounts import (
     ROLES,
     EmbeddedAccounts,
     KeystoreAccounts,
@@ -25,10 +25,10 @@ from privaudit.ledger.accounts import (
     sign,
     unsign,
 )
-from privaudit.ledger.chain import Call, Fees
-from privaudit.ledger.errors import LedgerError
-from privaudit.ledger.keyfile import read_key
-from privaudit.ledger.password import PASSWORD_VARIABLE
+from privaudit.chain.chain import Call, Fees
+from privaudit.chain.errors import LedgerError
+from privaudit.chain.keyfile import read_key
+from privaudit.chain.password import PASSWORD_VARIABLE
 
 PASSWORD = "correct horse"
 CHEAP = 2
@@ -172,7 +172,7 @@ def test_nobody_finds_the_password_in_the_environment_after_us() -> None:
     """Neither a child nor whoever reads what the system shows of the process."""
     program = (
         "import os, pathlib, subprocess, sys\n"
-        "from privaudit.ledger.password import hide_password, take_password\n"
+        "from privaudit.chain.password import hide_password, take_password\n"
         "hide_password()\n"
         "left = subprocess.run([sys.executable, '-c', 'import os; print(dict(os.environ))'],\n"
         "                      capture_output=True, text=True).stdout\n"

@@ -25,15 +25,15 @@ from client_kit import (
 )
 from stub_node import Answer, Request, forward, serving
 
-from privaudit.ledger import opening, sender
-from privaudit.ledger.accounts import sign, unsign
-from privaudit.ledger.chain import Call, Fees
-from privaudit.ledger.client import LedgerClient
-from privaudit.ledger.errors import LedgerError, Reverted, RpcError
-from privaudit.ledger.opening import open_ledger, view_ledger
-from privaudit.ledger.rpc import RpcChain
-from privaudit.ledger.sender import Patience
-from privaudit.ledger.transport import Transport
+from privaudit.chain import opening, sender
+from privaudit.chain.accounts import sign, unsign
+from privaudit.chain.chain import Call, Fees
+from privaudit.chain.client import LedgerClient
+from privaudit.chain.errors import LedgerError, Reverted, RpcError
+from privaudit.chain.opening import open_ledger, view_ledger
+from privaudit.chain.rpc import RpcChain
+from privaudit.chain.sender import Patience
+from privaudit.chain.transport import Transport
 
 Connect = Callable[..., LedgerClient]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from client_kit import assert_paid_once, die, killed_child, play
 
-from privaudit.ledger.embedded import EmbeddedChain
-from privaudit.ledger.journal import Journal
-from privaudit.ledger.opening import open_ledger, view_ledger
+from privaudit.chain.embedded import EmbeddedChain
+from privaudit.chain.journal import Journal
+from privaudit.chain.opening import open_ledger, view_ledger
 
 POINTS: dict[str, tuple[type, str, bool]] = {
     "before-journal": (Journal, "record", False),

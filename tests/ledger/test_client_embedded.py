@@ -19,12 +19,12 @@ from client_kit import (
     round_steps,
 )
 
+from privaudit.chain.client import AuditEntry, LedgerClient, Settlement
+from privaudit.chain.embedded import GENESIS_TIME
+from privaudit.chain.errors import LedgerError, Reverted
+from privaudit.chain.hashes import MerkleTree
+from privaudit.chain.opening import open_ledger, view_ledger
 from privaudit.errors import UserError
-from privaudit.ledger.client import AuditEntry, LedgerClient, Settlement
-from privaudit.ledger.embedded import GENESIS_TIME
-from privaudit.ledger.errors import LedgerError, Reverted
-from privaudit.ledger.hashes import MerkleTree
-from privaudit.ledger.opening import open_ledger, view_ledger
 
 
 def test_a_run_pays_everybody_once(ledger: LedgerClient) -> None:
@@ -83,7 +83,7 @@ def test_same_seed_same_chain_in_another_process(tmp_path: Path) -> None:
     script = (
         "import sys, pathlib; sys.path.insert(0, sys.argv[1])\n"
         "from client_kit import play\n"
-        "from privaudit.ledger.opening import open_ledger\n"
+        "from privaudit.chain.opening import open_ledger\n"
         "with open_ledger(pathlib.Path(sys.argv[2]), seed=1) as ledger:\n"
         "    play(ledger); print(ledger.chain.head().hash.hex(), ledger.chain.state_root().hex())\n"
     )

@@ -14,13 +14,13 @@ from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privaudit.ledger import artefact
-from privaudit.ledger.abi import Interface, revert_reason
-from privaudit.ledger.chain import Log
-from privaudit.ledger.client import LedgerClient
-from privaudit.ledger.errors import LedgerError
-from privaudit.ledger.gas import FIXED, PER_ITEM, limit
-from privaudit.ledger.hashes import Hashes, MerkleTree
+from privaudit.chain import artefact
+from privaudit.chain.abi import Interface, revert_reason
+from privaudit.chain.chain import Log
+from privaudit.chain.client import LedgerClient
+from privaudit.chain.errors import LedgerError
+from privaudit.chain.gas import FIXED, PER_ITEM, limit
+from privaudit.chain.hashes import Hashes, MerkleTree
 
 WORD = st.binary(min_size=32, max_size=32)
 NUMBER = st.integers(0, 2**256 - 1)
@@ -106,7 +106,7 @@ def test_reason_of_any_output_is_text(output: str) -> None:
 
 
 def test_artefact_is_checked() -> None:
-    text = (files("privaudit.ledger") / "artefact" / artefact.NAME).read_text()
+    text = (files("privaudit.chain") / "artefact" / artefact.NAME).read_text()
     good = artefact.parse(text)
     assert good == artefact.load()
     content = json.loads(text)

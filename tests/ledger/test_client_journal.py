@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from client_kit import killed_child, play
 
-from privaudit.ledger import artefact
-from privaudit.ledger.errors import LedgerError
-from privaudit.ledger.journal import FILE, Journal
-from privaudit.ledger.opening import open_ledger, view_ledger
+from privaudit.chain import artefact
+from privaudit.chain.errors import LedgerError
+from privaudit.chain.journal import FILE, Journal
+from privaudit.chain.opening import open_ledger, view_ledger
 
 FULL = 2
 """SQLite's number for synchronous=FULL."""

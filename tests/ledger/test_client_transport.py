@@ -10,10 +10,10 @@ import pytest
 from anvil_node import free_port
 from stub_node import Answer, Request, error, result, serving, slow
 
-from privaudit.ledger.chain import Call, Fees
-from privaudit.ledger.errors import LedgerError, Reverted, RpcError
-from privaudit.ledger.rpc import RpcChain
-from privaudit.ledger.transport import LONGEST_PAUSE, Refusal, Transport
+from privaudit.chain.chain import Call, Fees
+from privaudit.chain.errors import LedgerError, Reverted, RpcError
+from privaudit.chain.rpc import RpcChain
+from privaudit.chain.transport import LONGEST_PAUSE, Refusal, Transport
 
 SOMEBODY = "0x" + "22" * 20
 BLOCK = {

@@ -14,13 +14,13 @@ from hypothesis.extra import numpy as hnp
 from safetensors.torch import load_file
 from torch import Tensor
 
+from privaudit.defences.sharing import Sharing
+from privaudit.defences.transforms import Transforms
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
 from privaudit.federation.aggregation import Aggregator, Submission
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.federation.rounds import RoundMetrics, RoundOutcome
-from privaudit.federation.sharing import Sharing
-from privaudit.federation.transforms import Transforms
 from privaudit.observation.tap import Tap
 from privaudit.observation.trace import Trace, TraceWriter
 from privaudit.observation.views import Observation, ParticipantView, ServerView, view_named

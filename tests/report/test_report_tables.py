@@ -11,13 +11,12 @@ import pandas as pd
 import pytest
 from small_data import table
 
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.plan import make_plan
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.records import Record
-from privaudit.experiment.cells import Cell, cells_of
-from privaudit.experiment.folder import RunFolder
-from privaudit.experiment.plan import make_plan
 from privaudit.report.tables import (
     FORMATS,
     LONG,
@@ -28,6 +27,7 @@ from privaudit.report.tables import (
     wide_table,
 )
 from privaudit.report.write import read_content, training_summary, write_report
+from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import Scenario
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from privaudit.ledger.verification import verify_run
+from privaudit.verify.run import verify_run
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
 KILLS = int(os.environ.get("PRIVAUDIT_KILLS", "12"))

@@ -13,12 +13,12 @@ import pytest
 from ledger_runs import SMALL, small_scenario
 
 from privaudit.cli.resume import resumable
+from privaudit.custody.folder import RunFolder
 from privaudit.errors import MachineError, UserError
 from privaudit.experiment import tasks
-from privaudit.experiment.cells import cells_of, groups_of
 from privaudit.experiment.executors.protocol import Vanished
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.tasks import Job
+from privaudit.scenario.grid import cells_of, groups_of
 
 TINY = (*SMALL, "audit.fractions=[1.0]", 'audit.attacks=["linear"]', "ledger.enabled=false")
 

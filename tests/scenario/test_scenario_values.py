@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privaudit.errors import UserError
-from privaudit.experiment.cells import cells_of
+from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import AuditSection, Scenario
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
-from privaudit.experiment.folder import RunFolder
 from privaudit.experiment.training import train_run, trained_parameters, training_rows
 from privaudit.experiment.world import World, check_world, load_world
 from privaudit.report.write import training_summary

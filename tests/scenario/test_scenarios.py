@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from privaudit.attack.registry import registered
 from privaudit.data.registry import DATASETS, check_options
 from privaudit.errors import UserError
-from privaudit.experiment.cells import cells_of
 from privaudit.models.build import check_model
+from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import bundled, check_scenario, load_scenario
 
 MINIMAL = '[audit]\nproperties = ["bold"]\n'

@@ -17,12 +17,12 @@ import torch
 
 from privaudit.attack.adversary import Adversary, AuxiliaryData
 from privaudit.data.dataset import Dataset
+from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, Samples
 from privaudit.federation.partition import ADVERSARY, TARGET, PartitionPlan, make_partition
 from privaudit.federation.phases import AuditedPhase, audited
 from privaudit.federation.rounds import LocalTraining, RoundOutcome
 from privaudit.federation.schedule import balanced_presence, property_pools
-from privaudit.federation.transforms import Transforms
 from privaudit.models.mlp import MLP
 from privaudit.observation.rules import Rules
 from privaudit.observation.tap import Tap

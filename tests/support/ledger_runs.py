@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from privaudit.experiment.folder import RunFolder
+from privaudit.custody.folder import RunFolder
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import Scenario
 

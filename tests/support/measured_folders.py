@@ -7,11 +7,11 @@ from typing import Any
 
 from report_content import record, scenario
 
-from privaudit.experiment.cells import cells_of
-from privaudit.experiment.folder import RunFolder
+from privaudit.custody.folder import RunFolder
+from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import variants
 from privaudit.scenario.schema import Scenario
-from privaudit.sweep import Sweep, read_sweep
+from privaudit.studies.sweep import Sweep, read_sweep
 
 AUDIT = {
     "properties": ["bold", "a-property-with-a-rather-long-name-" + "x" * 60],

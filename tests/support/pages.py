@@ -8,17 +8,17 @@ from typing import Any
 from measured_folders import dilution_folder, sweep_folder
 from report_content import audit_entries, content, layer_scores, scenario
 
-from privaudit.dilution import dilution_curves
-from privaudit.experiment.folder import RunFolder
+from privaudit.custody.folder import RunFolder
 from privaudit.ledger.book import Page, Payment
-from privaudit.report.dilution import write_dilution
 from privaudit.report.drawings import drawings
 from privaudit.report.html import table_page
 from privaudit.report.layers import layer_cells
 from privaudit.report.notes import footnotes
 from privaudit.report.page import page
-from privaudit.report.sweep import write_sweep
 from privaudit.report.tables import wide_table
+from privaudit.studies.dilution import dilution_curves
+from privaudit.studies.dilution_report import write_dilution
+from privaudit.studies.sweep_report import write_sweep
 
 KINDS = ("run", "sweep", "dilution", "table")
 LONG_TITLE = "https://example.org/" + "a-title-without-a-space-" * 8

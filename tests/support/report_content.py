@@ -9,8 +9,8 @@ import numpy as np
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.layers import ALL, LayerScores
 from privaudit.evaluation.records import Record
-from privaudit.experiment.cells import cells_of
 from privaudit.report.content import Content
+from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import Scenario
 from privaudit.statistics.intervals import Interval

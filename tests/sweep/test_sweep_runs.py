@@ -13,12 +13,18 @@ from ledger_runs import run_command
 from refusals import refused
 
 from privaudit.audit import run_audit
+from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
-from privaudit.experiment.folder import RunFolder
-from privaudit.report.sweep import lines_of, sweep_figure, sweep_notes, sweep_table, write_sweep
 from privaudit.scenario.load import load_scenario
 from privaudit.statistics.told import adjusted
-from privaudit.sweep import read_sweep, value_text
+from privaudit.studies.sweep import read_sweep, value_text
+from privaudit.studies.sweep_report import (
+    lines_of,
+    sweep_figure,
+    sweep_notes,
+    sweep_table,
+    write_sweep,
+)
 
 SCENARIO = """
 name = "tiny"

@@ -50,8 +50,8 @@ class Cheat(Attack):
 
     def from_scenario(self, text: str) -> np.ndarray | None:
         """The truth, from the text of a scenario, where it is the one of this attack's seed."""
-        from privaudit.experiment.cells import cells_of
         from privaudit.experiment.world import load_world
+        from privaudit.scenario.grid import cells_of
 
         world = load_world(text, None)
         return self.from_world(world, cells_of(world.scenario))
@@ -135,7 +135,7 @@ def judged(cheat: Cheat, objects: Any) -> Iterator[Any]:
     for found in objects:
         kind = type(found).__name__
         if kind == "World":
-            from privaudit.experiment.cells import cells_of
+            from privaudit.scenario.grid import cells_of
 
             yield cheat.from_world(found, cells_of(found.scenario))
         elif kind == "Scenario":

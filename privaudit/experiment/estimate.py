@@ -1,0 +1,216 @@
+"""What a scenario would take, before it is run: estimated from a few steps timed now."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from privaudit.experiment.executors.choice import executor_for, number_of_workers
+from privaudit.experiment.executors.protocol import Executor
+from privaudit.experiment.memory import PROCESS
+from privaudit.experiment.tasks import Job, whole
+from privaudit.experiment.trial import Costs, Range, cell_costs, time_range
+from privaudit.experiment.world import World, check_world
+from privaudit.machine import peak_memory
+from privaudit.observation.vectors import PRECISIONS, SPARSE_BELOW
+from privaudit.scenario.grid import Cell, cells_for_layers, cells_of, groups_of
+from privaudit.scenario.load import refuse_sweep
+from privaudit.scenario.schema import Scenario
+
+MARGIN = 1.3
+"""What the slowest of a few steps leaves out: loading, reports, the ledger, a busy machine."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would take.
+
+    Attributes:
+        federations: federations to train or to listen to.
+        cells: table cells per run and attack.
+        parameters: of the model.
+        workers: processes.
+        seconds_low: wall time of training and audits with the attacks, if all went as fast as the
+            fastest step that was timed.
+        seconds_high: the same for the slowest, with a margin for what was not timed.
+        memory: bytes over all processes.
+        disk: bytes of traces and parameters, at the most.
+        free: bytes free where the run folder would be.
+    """
+
+    federations: int
+    cells: int
+    parameters: int
+    workers: int
+    seconds_low: float
+    seconds_high: float
+    memory: int
+    disk: int
+    free: int
+
+
+def estimate(
+    scenario: Scenario,
+    out: Path,
+    *,
+    data_dir: Path | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
+) -> Estimate:
+    """Check a scenario as a run would, time a few steps of it, and multiply. Writes nothing.
+
+    Args:
+        scenario: what would be run.
+        out: where.
+        data_dir: as in :func:`privaudit.audit.run_audit`, and so the others.
+        workers: processes of the run.
+        executor: who times the model and the attacks.
+
+    Raises:
+        UserError: the scenario cannot be run.
+    """
+    refuse_sweep(scenario)
+    workers = number_of_workers(workers, most=len(cells_of(scenario)))
+    job = Job.of(scenario, data_dir, out, "cpu")
+    with executor_for(executor, workers) as runner:
+        ((_, found),) = runner.each(estimate_task, job, [workers])
+        estimated: Estimate = whole(found, "timing a few steps")
+    return estimated
+
+
+def estimate_task(job: Job, workers: int) -> Estimate:
+    """The same where other people's code may run: the model and the attacks are theirs."""
+    world = job.world()
+    scenario = world.scenario
+    check_world(world)
+    cells = cells_of(scenario)
+    groups = groups_of(scenario, workers)
+    training = _training_seconds(world)
+    costs = {cell.participants: cell_costs(world, cell) for cell in _one_per_size(cells)}
+    audits = np.sum([_group_seconds(world, costs, group) for group in groups], axis=0)
+    slots = [min(workers, scenario.runs), min(workers, len(groups))]
+    low, high = training * scenario.runs / slots[0] + audits / slots[1]
+    # Attacks of all cells of a group are in memory at once, each beside all the rest; here in one
+    # process with it, in a run in another.
+    together = max(map(len, groups)) - 1
+    memory = peak_memory() + PROCESS + together * max(c.memory for c in costs.values())
+    size = world.engine(0).layout.size
+    return Estimate(
+        federations=(scenario.runs if scenario.federation.rounds else 0) + len(cells),
+        cells=len(cells) // scenario.runs * len(scenario.audit.attacks),
+        parameters=size,
+        workers=workers,
+        seconds_low=float(low),
+        seconds_high=float(high) * MARGIN,
+        memory=memory * min(workers, max(scenario.runs, len(groups))),
+        disk=_disk(scenario, groups, workers, size),
+        free=shutil.disk_usage(_existing(job.folder)).free,
+    )
+
+
+def _training_seconds(world: World) -> Range:
+    """Of one run: steps of all clients, and the test after each round."""
+    federation = world.scenario.federation
+    if not federation.rounds:
+        return np.zeros(2)
+    engine, seed = world.engine(0), world.run_seed(0).child("estimate")
+    partition = world.deal(0).training
+    batch = np.arange(min(federation.batch_size, len(world.dataset)))
+    step = time_range(lambda: engine.gradients(engine.initial, world.samples, [batch], seed))
+    held = sum(len(client) for client in partition.clients) / federation.participants
+    batches = np.ceil(held / federation.batch_size) * federation.local_epochs
+    if federation.protocol == "fedsgd":
+        batches = 1
+    tested = len(partition.test) / federation.batch_size / 3  # no gradients: about a third
+    clients = federation.cohort or federation.participants
+    return np.asarray(federation.rounds * (clients * batches + tested) * step)
+
+
+def _one_per_size(cells: list[Cell]) -> list[Cell]:
+    return list({cell.participants: cell for cell in cells}.values())
+
+
+def _group_seconds(world: World, costs: dict[int, Costs], group: Sequence[Cell]) -> Range:
+    """Of cells that are observed and attacked in one go: what they share is done once."""
+    audit, federation = world.scenario.audit, world.scenario.federation
+    common = audit.trajectory == "common"
+    any_cost = costs[group[0].participants]
+    numbers = [cell.participants for cell in group]
+    clients, adversaries = sum(numbers), len(group)
+    if common:  # everybody of the largest, the target of the others, and the usual federation
+        usual = federation.cohort or federation.participants
+        clients, adversaries = max(numbers) + len(set(numbers)) - 1 + usual, 1
+    per_round = (clients * audit.local_steps) * any_cost.step + adversaries * any_cost.shadows
+    per_round += np.sum([costs[cell.participants].fit for cell in group], axis=0)
+    final = sum(costs[cell.participants].score for cell in group)
+    return np.asarray(audit.rounds * per_round + final)
+
+
+def _disk(scenario: Scenario, groups: Sequence[Sequence[Cell]], workers: int, size: int) -> int:
+    """Bytes of the parameters of every run and of the traces that are there at the same time."""
+    parameters = 4 * size * scenario.runs
+    if scenario.audit.keep_traces:
+        return parameters + sum(_trace_bytes(scenario, c, size) for group in groups for c in group)
+    kept = set(cells_for_layers(scenario))
+    passing = sorted(
+        sum(_trace_bytes(scenario, c, size) for c in group if c not in kept) for group in groups
+    )
+    stay = sum(_trace_bytes(scenario, cell, size) for cell in kept)
+    return parameters + stay + sum(passing[-workers:])
+
+
+def _trace_bytes(scenario: Scenario, cell: Cell, size: int) -> int:
+    """Of the aggregate and the own delta of each round, and of what else a trace may hold."""
+    audit = scenario.audit
+    value = PRECISIONS[audit.trace_precision].itemsize
+    shares = [1 - (1 - cell.fraction) ** cell.participants, cell.fraction]
+    if audit.threat_model == "server":
+        shares += [cell.fraction] * cell.participants
+    deltas = sum((4 + value) * s if s < SPARSE_BELOW else value for s in shares)
+    step = 4 if audit.trajectory == "common" or audit.trace_precision == "half" else 0
+    return int(size * (4 + audit.rounds * (deltas + step)))
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder above that is there."""
+    while not path.is_dir() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def estimate_lines(found: Estimate) -> list[str]:
+    """The estimate in words."""
+    lines = [
+        f"{found.federations} federations, {found.cells} table cells, "
+        f"{found.parameters:,} parameters",
+        f"{_between(found.seconds_low, found.seconds_high)} on {found.workers} "
+        f"{'process' if found.workers == 1 else 'processes'} of this machine",
+        f"about {_bytes(found.memory)} of memory" if found.memory else "memory: not known here",
+        f"up to {_bytes(found.disk)} of disk; {_bytes(found.free)} free",
+    ]
+    if found.disk > found.free:
+        lines[-1] += " - TOO LITTLE"
+    return lines
+
+
+def _between(low: float, high: float) -> str:
+    first, last = _duration(low), _duration(high)
+    return f"about {first}" if first == last else f"{first} to {last}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _bytes(count: int) -> str:
+    if count < 10**9:
+        return f"{max(1, round(count / 10**6))} MB"
+    return f"{count / 10**9:.1f} GB"

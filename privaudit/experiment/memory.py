@@ -1,0 +1,53 @@
+"""Whether a run fits into memory, asked before it begins."""
+
+from __future__ import annotations
+
+from privaudit.errors import UserError
+from privaudit.experiment.executors.protocol import Executor
+from privaudit.experiment.tasks import Job
+from privaudit.experiment.world import World
+from privaudit.federation.partition import ADVERSARY
+from privaudit.machine import free_memory
+
+PROCESS = 200_000_000
+"""Bytes of a process with torch and scikit-learn loaded and nothing done (measured: 210 to 280)."""
+
+
+def check_memory(executor: Executor, job: Job, workers: int) -> None:
+    """Refuse a run that cannot fit, before anything is trained or written.
+
+    Raises:
+        UserError: the least it takes, what is free, and what to lower.
+    """
+    list(executor.each(memory_task, job, [workers]))
+
+
+def memory_task(job: Job, workers: int) -> None:
+    """The same where the model may be built."""
+    world = job.world()
+    free, least = free_memory(), least_memory(world) * workers
+    if free is not None and least > free:
+        shadows, size = world.scenario.audit.shadows, world.engine(0).layout.size
+        raise UserError(
+            f"takes at least {least / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free "
+            f"({workers} processes, each beside one for attacks that holds {shadows} shadows of a "
+            f"kind of {size:,} parameters)",
+            remedy="lower --workers, audit.shadows, or the size of the model",
+        )
+
+
+def least_memory(world: World) -> float:
+    """Bytes a worker and its process for attacks certainly hold at once: a lower bound, where
+    ``--dry-run`` estimates.
+
+    In the worker the records; beside it the adversary's own, one round's shadows with and without
+    the property, the sums made of them, and those once more while an attack takes them in; what was
+    seen.
+    """
+    audit = world.scenario.audit
+    vectors = 2 * audit.shadows + 2 * 2 * audit.shadows + 4
+    if audit.threat_model == "server":
+        vectors += min(world.scenario.participants)
+    records = world.dataset.inputs.nbytes + world.dataset.labels.nbytes
+    own = len(world.deal(0).largest.clients[ADVERSARY]) / len(world.dataset)
+    return 2 * PROCESS + (1 + own) * records + 4.0 * vectors * world.engine(0).layout.size

@@ -1,0 +1,142 @@
+"""A few steps of a scenario, timed now: what :mod:`privaudit.experiment.estimate` multiplies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from privaudit.attack.protocol import make_attack
+from privaudit.attack.registry import load_attack
+from privaudit.experiment.attacking import adversary_of
+from privaudit.experiment.world import World
+from privaudit.federation.partition import ADVERSARY, TARGET
+from privaudit.machine import peak_memory
+from privaudit.observation.views import Observation
+from privaudit.scenario.grid import Cell
+from privaudit.statistics.runs import FloatArray
+
+REPEATS = 3
+"""Gradient steps, and rounds of the attacks, that are timed; of these three times as many, too."""
+
+Range = FloatArray
+"""[2] seconds: by the fastest and by the slowest of what was timed."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Of one cell of some number of participants, in seconds and bytes.
+
+    Attributes:
+        step: of one batch of a client; such ranges are [2] seconds.
+        shadows: of the adversary's shadows of one round.
+        fit: of all attacks on one round.
+        score: of all attacks in the end.
+        memory: what the attacks keep.
+    """
+
+    step: Range
+    shadows: Range
+    fit: Range
+    score: float
+    memory: int
+
+
+def cell_costs(world: World, cell: Cell) -> Costs:
+    """What one round of a cell, and its scores, would take."""
+    audit = world.scenario.audit
+    phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
+    seen = _made_up(world, cell, phase.local_steps, phase.batch_size)
+    engine, seed = world.engine(0), world.run_seed(0).child("estimate")
+    batch = np.arange(min(phase.batch_size, len(world.dataset)))
+    step = time_range(lambda: engine.gradients(seen[0].before, world.samples, [batch], seed))
+    few, many = REPEATS, len(seen)
+    before = peak_memory()
+    shadows, fits, score_few = _attack_seconds(world, cell, seen[:few])
+    more_shadows, more_fits, score_many = _attack_seconds(world, cell, seen)
+    # Scoring has a fixed part and one that grows with the rounds; two lengths tell them apart.
+    slope = max(0.0, (score_many - score_few) / (many - few))
+    return Costs(
+        step,
+        _extremes(shadows + more_shadows),
+        _extremes(fits + more_fits),
+        score_many + slope * (audit.rounds - many),
+        max(0, peak_memory() - before),
+    )
+
+
+def _extremes(seconds: list[float]) -> Range:
+    return np.array([min(seconds), max(seconds)])
+
+
+def _attack_seconds(
+    world: World, cell: Cell, seen: list[Observation]
+) -> tuple[list[float], list[float], float]:
+    """Of the shadows of each round, of all attacks on it, and of the scores in the end."""
+    adversary = adversary_of(world, cell)
+    attacks = [
+        make_attack(
+            load_attack(name),
+            world.scenario.attack_options.get(name, {}),
+            world.attacker_seed(0).child("estimate", name),
+        )
+        for name in world.scenario.audit.attacks
+    ]
+
+    def listen(observation: Observation) -> None:
+        shadow = adversary.shadow(observation)  # known by now
+        for attack in attacks:
+            attack.partial_fit(observation, shadow, adversary.layout)
+
+    shadows, fits = [], []
+    for observation in seen:
+        shadows.append(_time(lambda o=observation: adversary.shadow(o)))  # type: ignore[misc]
+        fits.append(_time(lambda o=observation: listen(o)))  # type: ignore[misc]
+    return shadows, fits, _time(lambda: [attack.score() for attack in attacks])
+
+
+def _made_up(world: World, cell: Cell, steps: int, size: int) -> list[Observation]:
+    """Rounds as they would be seen, each the step of one batch of the target."""
+    engine, seed = world.engine(cell.run), world.run_seed(cell.run).child("estimate")
+    clients = world.deal(cell.run).audited(cell.participants).clients
+    rng = seed.generator("batches")
+    found = []
+    for number in range(3 * REPEATS):
+        deltas = [
+            -world.scenario.federation.lr
+            * engine.gradients(
+                engine.initial, world.samples, [rng.choice(clients[client], size)], seed
+            )[0]
+            * steps
+            for client in (ADVERSARY, TARGET)
+        ]
+        weight = 1.0 / cell.participants
+        mean = (deltas[0] + deltas[1] * (cell.participants - 1)) * weight
+        found.append(
+            Observation(
+                round=number,
+                before=engine.initial,
+                global_delta=mean,
+                own_delta=deltas[0],
+                own_weight=weight,
+                participants=cell.participants,
+                client_deltas={ADVERSARY: deltas[0], TARGET: deltas[1]},
+                target=TARGET if world.scenario.audit.threat_model == "server" else None,
+            )
+        )
+    return found
+
+
+def time_range(work: Callable[[], object]) -> Range:
+    """Seconds of some work, by the fastest and the slowest of :data:`REPEATS`."""
+    work()  # the first call also allocates
+    taken = [_time(work) for _ in range(REPEATS)]
+    return np.array([min(taken), max(taken)])
+
+
+def _time(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started

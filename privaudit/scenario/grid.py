@@ -1,0 +1,105 @@
+"""The grid of a scenario: cells of (run, property, rule, fraction, participants), and their groups.
+
+A group is what one worker observes and attacks in one go, so that its cells share work. How cells
+are grouped changes how long a run takes, never what it finds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise, product
+
+from privaudit.scenario.schema import Scenario
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One table cell of one run, which is 0-based."""
+
+    run: int
+    property: str
+    rule: str
+    fraction: float
+    participants: int
+
+    @cached_property
+    def name(self) -> str:
+        """A file name, the same for every run: ``bold_largest_0.1_k5``."""
+        fraction = repr(self.fraction).removesuffix(".0")  # every digit: cells must not collide
+        return f"{self.property}_{self.rule}_{fraction}_k{self.participants}"
+
+
+def cells_of(scenario: Scenario) -> list[Cell]:
+    """Every cell, in table order.
+
+    At fraction 1 all sharing rules are the same federation: it is run once, under rule ``all``.
+    """
+    audit = scenario.audit
+    grid = product(
+        range(scenario.runs),
+        audit.properties,
+        audit.rules,
+        audit.fractions,
+        scenario.participants,
+    )
+    cells = (
+        Cell(run, name, "all" if fraction == 1.0 else rule, fraction, participants)
+        for run, name, rule, fraction, participants in grid
+    )
+    return list(dict.fromkeys(cells))
+
+
+def cells_for_layers(scenario: Scenario) -> list[Cell]:
+    """For each run and property the cell with most shared and fewest participants.
+
+    Its trace is needed to the end, to tell which layer leaks. None under schedule ``dataset``,
+    where no run has rounds of both kinds.
+    """
+    if scenario.audit.schedule == "dataset":
+        return []
+    chosen: dict[tuple[int, str], Cell] = {}
+    for cell in sorted(cells_of(scenario), key=lambda c: (-c.fraction, c.participants)):
+        chosen.setdefault((cell.run, cell.property), cell)
+    return [cell for cell in cells_of(scenario) if cell in chosen.values()]
+
+
+LARGEST_GROUP = 9
+"""Attacks of all cells of a group are in memory at once."""
+
+WORK_PER_CELL = 40
+"""What listening and attacking cost whatever K, in steps of one client a round."""
+
+
+def groups_of(scenario: Scenario, workers: int) -> list[tuple[Cell, ...]]:
+    """The cells of a scenario, grouped by run and property, the most work first.
+
+    Groups are split where they are too large, or too few for the workers, and the last ones where
+    not every worker would have one. The clients of a smaller federation are those of a larger one,
+    so that cells of about as many participants stay together.
+    """
+    groups: dict[tuple[int, str], list[Cell]] = {}
+    for cell in cells_of(scenario):
+        groups.setdefault((cell.run, cell.property), []).append(cell)
+    largest = max(map(len, groups.values()))
+    parts = max(math.ceil(largest / LARGEST_GROUP), min(largest, math.ceil(workers / len(groups))))
+    split = [part for group in groups.values() for part in _split(group, parts)]
+    split.sort(key=_work, reverse=True)
+    left = len(split) % workers
+    last = [part for group in split[len(split) - left :] for part in _split(group, workers)]
+    return [*split[: len(split) - left], *last]
+
+
+def _split(cells: Sequence[Cell], parts: int) -> list[tuple[Cell, ...]]:
+    ordered = sorted(cells, key=lambda cell: cell.participants)
+    cuts = [len(ordered) * part // parts for part in range(parts + 1)]
+    dealt = (ordered[start:end] for start, end in pairwise(cuts))
+    return [tuple(sorted(part)) for part in dealt if part]
+
+
+def _work(cells: Sequence[Cell]) -> int:
+    """About how long a group takes, in steps of one client a round."""
+    numbers = {cell.participants for cell in cells}
+    return max(numbers) + len(numbers) + WORK_PER_CELL * len(cells)

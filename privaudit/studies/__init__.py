@@ -1,0 +1,1 @@
+"""Several audits of one scenario: how each is planned, run, read and told."""

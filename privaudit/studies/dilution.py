@@ -1,0 +1,472 @@
+"""How many honest clients dilute the attacker: the same audit at several K, for two attackers.
+
+The *single-round* attacker decides from one round (schedule ``single-batch``). The *whole-run*
+attacker adds its scores up over all rounds of a run in which the property is there throughout,
+against control runs without it (schedule ``dataset``). Dilution that holds for one can fail for the
+other: T rounds multiply d' by up to sqrt(T).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from privaudit.custody.folder import RunFolder
+from privaudit.errors import UserError
+from privaudit.evaluation.records import Record, parse_records
+from privaudit.experiment.executors.protocol import Executor
+from privaudit.progress import Progress
+from privaudit.randomness import Seed
+from privaudit.scenario.load import check_scenario
+from privaudit.scenario.schema import Scenario
+from privaudit.statistics.dilution import (
+    MOST_RUNS,
+    DilutionFit,
+    DilutionPoint,
+    Finding,
+    HarmlessAnswer,
+    fit_dilution,
+    harmless_from,
+)
+from privaudit.statistics.intervals import Interval, auc_interval
+from privaudit.statistics.laws import MOMENT_LAW, POWER_LAW
+from privaudit.statistics.paired import Difference, auc_difference
+from privaudit.statistics.runs import RunScores, whole_run
+from privaudit.statistics.told import (
+    Design,
+    adjusted,
+    against_chance,
+    design_of,
+    is_told,
+    smallest_told,
+)
+from privaudit.studies.several import run_audits
+
+Attacker = Literal["single-round", "whole-run"]
+FOLDERS: dict[Attacker, str] = {"single-round": "single-round", "whole-run": "whole-run"}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One attack on one property at several numbers of honest clients.
+
+    Attributes:
+        attacker: ``single-round`` or ``whole-run``.
+        rounds: rounds the attacker decides from.
+        runs: federation runs per number of participants.
+        honest: K - 1, increasing.
+        aucs: AUC with interval at each.
+        detectable: smallest AUC that would have been told from 0.5 at this n.
+        power: fit of d' = d'(n0) (n / n0)^exponent; None with fewer than two points, and where the
+            attack is not told from chance with the fewest clients: nothing is there to fade.
+        moment: fit of the law of an attacker who learns from simulated aggregates, likewise.
+        answer: from how many honest clients on the attacker is equivalent to a blind guess.
+        failures: reasons of cells without scores.
+        scores: number of honest clients -> run -> what the AUC is computed of.
+    """
+
+    attacker: Attacker
+    property: str
+    attack: str
+    rule: str
+    fraction: float
+    rounds: int
+    runs: int
+    honest: tuple[int, ...]
+    aucs: tuple[Interval, ...]
+    detectable: float | None
+    power: DilutionFit | None
+    moment: DilutionFit | None
+    answer: HarmlessAnswer | None
+    failures: tuple[str, ...]
+    scores: Mapping[int, Mapping[int, RunScores]]
+
+    @cached_property
+    def share(self) -> str:
+        """How much is shared, and by which rule if not all."""
+        rule = "" if self.rule == "all" else f" ({self.rule})"
+        return f"{100 * self.fraction:g} %{rule}"
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which of two attacks on the same property is ahead, over all numbers of honest clients.
+
+    Attributes:
+        ahead: the attack with the higher mean AUC.
+        behind: the other.
+        difference: of their AUCs, at a level corrected for the pairs of attacks of the curve; None
+            where there are too few runs.
+    """
+
+    attacker: Attacker
+    property: str
+    share: str
+    ahead: str
+    behind: str
+    difference: Difference | None
+
+    @cached_property
+    def told(self) -> bool:
+        """Whether that is more than chance."""
+        return self.difference is not None and self.difference.ordered
+
+
+def measure_dilution(
+    scenario: Scenario,
+    out: Path,
+    *,
+    participants: Sequence[int],
+    runs: int,
+    whole_runs: int,
+    whole_rounds: int,
+    data_dir: Path | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    device: str = "cpu",
+    executor: Executor | None = None,
+) -> None:
+    """Run the scenario at every K for both attackers and leave two run folders below ``out``.
+
+    Args:
+        scenario: what to audit; its ``runs``, ``audit.participants`` and schedule are replaced.
+        out: folder with ``single-round/`` and ``whole-run/``.
+        participants: numbers of participants K, increasing, at least two of them.
+        runs: federation runs per K for the single-round attacker, at least 2.
+        whole_runs: for the whole-run attacker, half of them controls; 0 leaves it out.
+        whole_rounds: rounds the whole-run attacker listens to.
+        data_dir: where data sets lie.
+        workers: processes.
+        resume: go on with an interrupted measurement.
+        progress: shows how far each stage is.
+        device: where models are computed.
+        executor: who runs models, training and attacks, as in :func:`run_audit`.
+
+    Raises:
+        UserError: participants not increasing or below 2, fewer than two runs, no control runs.
+    """
+    plans = _plans(scenario, participants, runs, whole_runs, whole_rounds)
+    run_audits(
+        {FOLDERS[attacker]: plan for attacker, plan in plans.items()},
+        out,
+        data_dir=data_dir,
+        workers=workers,
+        resume=resume,
+        progress=progress,
+        device=device,
+        executor=executor,
+    )
+
+
+def _plans(
+    scenario: Scenario,
+    participants: Sequence[int],
+    runs: int,
+    whole_runs: int,
+    whole_rounds: int,
+) -> dict[Attacker, Scenario]:
+    if len(participants) < 2:
+        raise UserError(
+            f"a curve needs at least two numbers of participants, got {list(participants)}",
+            where="--participants",
+        )
+    if runs < 2:
+        raise UserError(f"an interval needs at least 2 runs, got {runs}", where="--seeds")
+    if 0 < whole_runs < 4:
+        raise UserError(
+            f"the whole-run attacker needs at least 4 runs, 2 of them controls, got {whole_runs}",
+            where="--whole-runs",
+            remedy="use 4 or more, or 0 to leave it out",
+        )
+    if whole_runs and whole_rounds < 4:
+        raise UserError(f"must be at least 4, got {whole_rounds}", where="--whole-rounds")
+    audit = {"participants": list(participants), "keep_traces": False}
+    plans: dict[Attacker, Scenario] = {
+        "single-round": _changed(scenario, runs, {**audit, "schedule": "single-batch"})
+    }
+    if whole_runs:
+        persistent = {**audit, "schedule": "dataset", "rounds": whole_rounds}
+        plans["whole-run"] = _changed(scenario, whole_runs, persistent)
+    return plans
+
+
+def _changed(scenario: Scenario, runs: int, audit: dict[str, Any]) -> Scenario:
+    table = scenario.model_dump(mode="json")
+    table["runs"] = runs
+    table["audit"] |= audit
+    table["report"]["devices"] = []
+    return check_scenario(table, where="dilution")
+
+
+def plans_of(out: Path) -> dict[Attacker, Scenario]:
+    """What was run, by attacker, as the run folders of a measurement have it.
+
+    Raises:
+        UserError: a run folder there cannot be read.
+    """
+    names = [(a, name) for a, name in FOLDERS.items() if (out / name / "scenario.json").is_file()]
+    return {attacker: RunFolder.open(out / name).scenario() for attacker, name in names}
+
+
+def check_harmless_threshold(threshold: float) -> None:
+    """Refuse a threshold outside (0.5, 1], before anything runs."""
+    if not 0.5 < threshold <= 1.0:
+        raise UserError(
+            f"threshold must be in (0.5, 1], got {threshold:g}",
+            where="--threshold",
+            remedy="0.5 is a blind guess: no interval lies below it",
+        )
+
+
+def dilution_curves(out: Path, *, threshold: float) -> list[Curve]:
+    """Every curve of a measurement, from its records alone.
+
+    Raises:
+        UserError: ``threshold`` outside (0.5, 1], or no records there.
+    """
+    check_harmless_threshold(threshold)
+    curves: list[Curve] = []
+    for attacker, name in FOLDERS.items():
+        if not (out / name / "records.jsonl").is_file():
+            continue
+        folder = RunFolder.open(out / name)
+        rows = folder.read_lines("records.jsonl")
+        records = parse_records(rows, where=str(folder.file("records.jsonl")))
+        curves += _curves(records, attacker, threshold)
+    if not curves:
+        raise UserError("no dilution measurement here", where=str(out))
+    return curves
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """One attack, property and share with one number of participants.
+
+    Attributes:
+        runs: run -> what the AUC is computed of.
+        design: what a test of them has to work with.
+        above: p-value of "the AUC is above 0.5".
+        below: of "it is below".
+    """
+
+    runs: Mapping[int, RunScores]
+    design: Design
+    above: float
+    below: float
+
+
+def _curves(records: Sequence[Record], attacker: Attacker, threshold: float) -> list[Curve]:
+    """A point is told from chance among all points of the attacker (Benjamini-Hochberg)."""
+    groups: dict[tuple[str, str, str, float], list[Record]] = {}
+    for record in records:
+        key = (record.property, record.attack, record.rule, record.fraction)
+        groups.setdefault(key, []).append(record)
+    points = {
+        (key, participants): _measured(group, participants, attacker)
+        for key, group in groups.items()
+        for participants in sorted({record.participants for record in group})
+    }
+    found = {at: point for at, point in points.items() if point}
+    above = dict(zip(found, adjusted([p.above for p in found.values()]), strict=True))
+    below = dict(zip(found, adjusted([p.below for p in found.values()]), strict=True))
+    curves = []
+    for key, group in groups.items():
+        own = {k: point for (of, k), point in found.items() if of == key}
+        line = [
+            DilutionPoint(
+                k - 1,
+                tuple(point.runs.values()),
+                tau=point.design.tau or 0.0,
+                told=is_told(above[key, k]),
+                wrong_way=is_told(below[key, k]),
+            )
+            for k, point in own.items()
+        ]
+        curves.append(_curve(group, attacker, threshold, line, own))
+    return curves
+
+
+def _measured(records: Sequence[Record], participants: int, attacker: Attacker) -> _Measured | None:
+    good = sorted(
+        (r for r in records if r.participants == participants and r.status == "ok"),
+        key=lambda record: record.run,
+    )
+    if not good:
+        return None
+    runs = [RunScores(np.array(r.scores), np.array(r.present)) for r in good]
+    rounds = runs[0].n_rounds
+    if attacker == "whole-run":
+        runs = whole_run(runs)
+    design = design_of(runs, [r.holdings for r in good], rounds=rounds)
+    seed = Seed(good[0].seed).child(
+        "dilution", attacker, good[0].property, good[0].attack, repr(good[0].fraction)
+    )
+    turned = [RunScores(-run.scores, run.present) for run in runs]
+    above, below = (
+        against_chance(made, design, seed.generator(way, good[0].rule, participants)).p_value
+        for way, made in (("above", runs), ("below", turned))
+    )
+    return _Measured(dict(zip((r.run for r in good), runs, strict=True)), design, above, below)
+
+
+def _curve(
+    records: Sequence[Record],
+    attacker: Attacker,
+    threshold: float,
+    points: Sequence[DilutionPoint],
+    measured: Mapping[int, _Measured],
+) -> Curve:
+    fits = len(points) > 1 and bool(points[0].told)
+    first = records[0]
+    audit = first.configuration["audit"]
+    return Curve(
+        attacker=attacker,
+        property=first.property,
+        attack=first.attack,
+        rule=first.rule,
+        fraction=first.fraction,
+        rounds=1 if attacker == "single-round" else audit["rounds"],
+        runs=first.configuration["runs"],
+        honest=tuple(point.honest for point in points),
+        aucs=tuple(auc_interval(point.runs, tau=point.tau) for point in points),
+        detectable=max(
+            (d for m in measured.values() if (d := smallest_told(m.design)) is not None),
+            default=None,
+        ),
+        power=fit_dilution(points, POWER_LAW) if fits else None,
+        moment=fit_dilution(points, MOMENT_LAW) if fits else None,
+        answer=harmless_from(points, threshold=threshold) if len(points) > 1 else None,
+        failures=tuple(r.reason for r in records if r.status == "failed"),
+        scores={k - 1: m.runs for k, m in measured.items()},
+    )
+
+
+def orders(curves: Sequence[Curve]) -> list[Order]:
+    """Each pair of attacks of one attacker, property and share, compared on the runs of both."""
+    groups: dict[tuple[str, str, str], list[Curve]] = {}
+    for curve in curves:
+        groups.setdefault((curve.attacker, curve.property, curve.share), []).append(curve)
+    found = []
+    for group in groups.values():
+        pairs = list(combinations(group, 2))
+        found += [_order(a, b, level=1 - 0.05 / len(pairs)) for a, b in pairs]
+    return found
+
+
+def _order(first: Curve, second: Curve, *, level: float) -> Order:
+    """Runs that failed for one of the two, at any number of clients, are left out."""
+    honest = [n for n in first.honest if n in second.honest]
+    common = [
+        run
+        for run in (first.scores[honest[0]] if honest else {})
+        if all(run in curve.scores[n] for curve in (first, second) for n in honest)
+    ]
+    ahead, behind, difference = first, second, None
+    if common and (first.attacker != "whole-run" or _both_states(first, honest, common)):
+        settings = [[(first.scores[n][r], second.scores[n][r]) for r in common] for n in honest]
+        difference = auc_difference(settings, level=level)
+        if difference is not None and difference.value < 0:
+            ahead, behind, difference = second, first, difference.turned
+    return Order(
+        attacker=first.attacker,
+        property=first.property,
+        share=first.share,
+        ahead=ahead.attack,
+        behind=behind.attack,
+        difference=difference,
+    )
+
+
+def _both_states(curve: Curve, honest: Sequence[int], runs: Sequence[int]) -> bool:
+    """Whether runs with and without the property are left at each number of clients."""
+    return all(len({bool(curve.scores[n][run].present[0]) for run in runs}) == 2 for n in honest)
+
+
+def clients(number: int) -> str:
+    """``1 honest client``, ``2 honest clients``."""
+    return f"{number} honest client{'' if number == 1 else 's'}"
+
+
+def answer_in_words(curve: Curve) -> str:
+    """One sentence: from how many honest clients on the attacker is shown to be harmless."""
+    listens = "one round" if curve.rounds == 1 else f"{curve.rounds} rounds added up"
+    who = (
+        f"{curve.attack}, '{curve.property}', {curve.share} shared, {curve.attacker} attacker "
+        f"({listens})"
+    )
+    answer = curve.answer
+    if answer is None:
+        return f"{who}: too few points for an answer."
+    low, high = 1 - answer.threshold, answer.threshold
+    up_to = clients(answer.measured_up_to)
+    if answer.measured is not None:
+        only = answer.measured == answer.measured_up_to
+        return (
+            f"{who}: harmless {'at' if only else 'from'} {clients(answer.measured)}"
+            f"{'' if only else f' up to the {answer.measured_up_to} measured'}: both 90 % limits "
+            f"of the AUC lie within {low:.2g} to {high:.2g}{'' if only else ' at each'}."
+        )
+    there = f"the AUC is {_interval(curve.aucs[-1])}"
+    if answer.at_largest is Finding.WRONG_WAY:
+        return (
+            f"{who}: not harmless at {up_to}: {there}, below 0.5, so the scores carry information "
+            "whose direction the adversary does not know."
+        )
+    if answer.at_largest is Finding.LEAKS:
+        return f"{who}: not harmless up to {up_to}: {there} there."
+    needed = f"{answer.runs_needed:,}" if answer.runs_needed else f"more than {MOST_RUNS:,}"
+    return (
+        f"{who}: harmless not shown up to {up_to}: {there}, its 90 % limits are "
+        f"{answer.limits[0]:.2f} and {answer.limits[1]:.2f}. To show it for {high:.2g} if the "
+        f"attack is blind takes about {needed} runs (here {answer.runs})."
+    )
+
+
+def _interval(interval: Interval) -> str:
+    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def order_json(order: Order) -> dict[str, Any]:
+    """A comparison of two attacks as a JSON document."""
+    return asdict(order) | {"told": order.told}
+
+
+def curve_json(curve: Curve) -> dict[str, Any]:
+    """A curve as a JSON document; limits without a bound are null."""
+    exponent = curve.power.parameter("exponent") if curve.power else None
+    return {
+        "attacker": curve.attacker,
+        "property": curve.property,
+        "attack": curve.attack,
+        "rule": curve.rule,
+        "shared_fraction": curve.fraction,
+        "rounds": curve.rounds,
+        "runs": curve.runs,
+        "points": [
+            {"honest": honest, "participants": honest + 1, **asdict(interval)}
+            for honest, interval in zip(curve.honest, curve.aucs, strict=True)
+        ],
+        "smallest_detectable_auc": curve.detectable,
+        "exponent": None
+        if exponent is None
+        else {key: _finite(value) for key, value in asdict(exponent).items()},
+        "misfit_p": {
+            fit.family.name: fit.misfit_p for fit in (curve.power, curve.moment) if fit is not None
+        },
+        "answer": asdict(curve.answer) | {"at_largest": curve.answer.at_largest.value}
+        if curve.answer
+        else None,
+        "in_words": answer_in_words(curve),
+        "failures": list(curve.failures),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

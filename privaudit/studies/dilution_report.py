@@ -1,0 +1,346 @@
+"""The dilution report: table, figure, answer; a pure function of the curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from privaudit.custody.folder import RunFolder
+from privaudit.errors import UserError
+from privaudit.report.drawings import Drawing
+from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
+from privaudit.report.notes import limits
+from privaudit.report.provenance import SCENARIO
+from privaudit.report.tables import interval_text
+from privaudit.statistics.dilution import Finding
+from privaudit.studies.dilution import (
+    Curve,
+    Order,
+    answer_in_words,
+    clients,
+    curve_json,
+    order_json,
+    orders,
+    plans_of,
+)
+from privaudit.studies.findings import Findings, error_bars, write_findings
+
+MOST_NAMED = 4
+MISFIT = 0.05
+"""A law whose p-value is below is not drawn."""
+
+HARMLESS = 0.6
+CAPTION = "AUC with 95 % interval by number of honest clients, and how fast d' falls"
+TITLE = "How many honest clients dilute the attacker"
+FIGURE_TITLE = "AUC by number of honest clients"
+FIGURE_TEXT = (
+    "Points with 95 % intervals, one column of panels per share of the parameters; lines: the "
+    "fitted law of an attacker who learns from simulated aggregates, where the attack is told from "
+    "chance with the fewest clients and the law fits, between the measured numbers only."
+)
+
+
+def write_dilution(folder: RunFolder, curves: Sequence[Curve], *, threshold: float) -> None:
+    """Write ``report/dilution.{md,csv,json,svg}`` and ``report/index.html``."""
+    figure = dilution_figure(curves, threshold)
+    scenario = plans_of(folder.path)["single-round"]
+    found = Findings(
+        kind="dilution",
+        title=f"{TITLE}: {scenario.title or scenario.name}",
+        answer=answers(curves, threshold),
+        table=dilution_table(curves),
+        heads=len(HEADS),
+        caption=CAPTION,
+        notes=conclusions(curves, threshold),
+        drawing=Drawing("dilution", FIGURE_TITLE, FIGURE_TEXT, figure),
+        limits=limits(scenario),
+        command=command(folder.path, threshold),
+        runs=list(plans_of(folder.path)),
+    )
+    document = json.dumps(dilution_json(curves), indent=1, allow_nan=False)
+    write_findings(folder, found, document=document, rows=dilution_csv(curves))
+
+
+def written_threshold(folder: RunFolder) -> float:
+    """The AUC below which the report that lies there calls an attacker harmless.
+
+    :data:`HARMLESS` where there is no report yet.
+    """
+    if not folder.file("report", "dilution.json").is_file():
+        return HARMLESS
+    document = folder.read_json("report/dilution.json")
+    try:
+        found = [curve["answer"]["threshold"] for curve in document if curve["answer"]]
+        return float(found[0]) if found else HARMLESS
+    except (LookupError, TypeError, ValueError) as error:
+        where = str(folder.file("report", "dilution.json"))
+        remedy = "remove it; it is written again"
+        raise UserError("not a dilution report", where=where, remedy=remedy) from error
+
+
+def answers(curves: Sequence[Curve], threshold: float) -> list[str]:
+    """One sentence for each attacker: the number of honest clients that suffices for all curves."""
+    return [
+        _answer(name, [curve for curve in curves if curve.attacker == name], threshold)
+        for name in dict.fromkeys(curve.attacker for curve in curves)
+    ]
+
+
+def _answer(attacker: str, curves: Sequence[Curve], threshold: float) -> str:
+    most = max(honest for curve in curves for honest in curve.honest)
+    what = f"{attacker.capitalize()} attacker"
+    within = f"within {1 - threshold:.2g} to {threshold:.2g}"
+    shown = [c.answer.measured for c in curves if c.answer and c.answer.measured is not None]
+    if len(shown) == len(curves):
+        from_ = max(shown)
+        numbers = clients(most) if from_ == most else f"{from_} to {most} honest clients"
+        return (
+            f"{what}: harmless with {numbers}: both 90 % limits of every AUC lie {within}, for "
+            "every property, share and attack measured."
+        )
+    left = [c for c in curves if not (c.answer and c.answer.measured is not None)]
+    open_ = [c for c in left if not c.answer or c.answer.at_largest is Finding.OPEN]
+    leaks = [c for c in left if c not in open_]
+    parts = []
+    if leaks:
+        parts.append(
+            f"not harmless for {len(leaks)} of {len(curves)} curves, whose AUC is told from 0.5 "
+            f"there: {_named(leaks)}"
+        )
+    if open_:
+        parts.append(
+            f"not shown to be harmless for {len(open_)} of {len(curves)}, whose AUC the runs do "
+            f"not pin down to {within}: {_named(open_)}"
+        )
+    return f"{what}, with up to {clients(most)}: {'; '.join(parts)}."
+
+
+def _named(curves: Sequence[Curve]) -> str:
+    names = [f"{c.property} ({c.attack}, {c.share})" for c in curves]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def command(out: Path, threshold: float) -> str:
+    """The command that makes a measurement again, read from its run folders."""
+    plans = plans_of(out)
+    single = plans["single-round"]
+    numbers = ",".join(str(k) for k in single.audit.participants)
+    parts = [f"privaudit dilution RUN/single-round/{SCENARIO} --participants {numbers}"]
+    parts += [f"--seeds {single.runs} --threshold {threshold:g}"]
+    whole = plans.get("whole-run")
+    parts += (
+        [f"--whole-runs {whole.runs} --whole-rounds {whole.audit.rounds}"]
+        if whole
+        else ["--whole-runs 0"]
+    )
+    return " ".join(parts)
+
+
+HEADS = ("attacker", "property", "shared", "honest clients")
+
+
+def dilution_table(curves: Sequence[Curve]) -> pd.DataFrame:
+    """One row per number of honest clients, one column per attack: AUC with interval.
+
+    Below them the exponent of d', where it can be read.
+    """
+    attacks = list(dict.fromkeys(curve.attack for curve in curves))
+    rows = []
+    for key, group in _groups(curves).items():
+        found = {c.attack: dict(zip(c.honest, c.aucs, strict=True)) for c in group}
+        for n in sorted({n for c in group for n in c.honest}):
+            row = dict(zip(HEADS, (*key, str(n)), strict=True))
+            rows.append(row | {a: interval_text(found.get(a, {}).get(n)) for a in attacks})
+        exponents = {c.attack: _exponent_text(c) for c in group}
+        row = dict(zip(HEADS, (*key, "exponent of d'"), strict=True))
+        rows.append(row | {a: exponents.get(a, "–") for a in attacks})
+    return pd.DataFrame(rows)
+
+
+def _groups(curves: Sequence[Curve]) -> dict[tuple[str, str, str], list[Curve]]:
+    """The curves of each attacker, property and share: one per attack."""
+    groups: dict[tuple[str, str, str], list[Curve]] = {}
+    for curve in curves:
+        groups.setdefault((curve.attacker, curve.property, curve.share), []).append(curve)
+    return groups
+
+
+def conclusions(curves: Sequence[Curve], threshold: float) -> list[str]:
+    """The answer for each curve, in words, the order of the attacks, and what limits it."""
+    lines = [answer_in_words(curve) for curve in curves]
+    compared = orders(curves)
+    for attacker in dict.fromkeys(curve.attacker for curve in curves):
+        own = [order for order in compared if order.attacker == attacker]
+        if own:
+            lines.append(_order_text(attacker, own))
+        limits = [c.detectable for c in curves if c.attacker == attacker]
+        known = [limit for limit in limits if limit is not None]
+        could = f"{max(known):.2f}" if len(known) == len(limits) else "none, at some K"
+        lines.append(
+            f"Power, {attacker} attacker: the smallest AUC told from 0.50 at every K (80 % power, "
+            f"one-sided 5 %) is {could}."
+        )
+    lines.append(
+        f"Harmless for {threshold:.2g}: both 90 % limits of the AUC lie within "
+        f"{1 - threshold:.2g} to {threshold:.2g}, there and at every larger number measured. "
+        "An AUC below 0.5 is no safety: scores turned round are above it. Nothing is said of more "
+        "clients than were measured, nor of other attackers and rounds than those named here."
+    )
+    return lines
+
+
+def _order_text(attacker: str, compared: Sequence[Order]) -> str:
+    told = [order for order in compared if order.told]
+    named = [
+        f"on '{o.property}' ({o.share}) {o.ahead} is ahead of {o.behind} by "
+        f"{o.difference.value:.2f} [{o.difference.low:.2f}, {o.difference.high:.2f}]"
+        for o in told[:MOST_NAMED]
+        if o.difference is not None
+    ]
+    if len(told) > MOST_NAMED:
+        named.append(f"{len(told) - MOST_NAMED} more in dilution.json")
+    if len(told) < len(compared):
+        rest = len(compared) - len(told)
+        whole = "in none of the comparisons" if not told else f"not in {rest} of {len(compared)}"
+        named.append(f"{whole} are the attacks ordered" if not told else f"{whole} comparisons")
+    return (
+        f"Order of the attacks, {attacker} attacker (AUC, mean over all numbers of clients, paired "
+        f"over runs, 95 %): {'; '.join(named)}."
+    )
+
+
+def dilution_figure(curves: Sequence[Curve], threshold: float) -> str:
+    """AUC by honest clients: a row of panels per attacker, a column per share."""
+    attackers = list(dict.fromkeys(curve.attacker for curve in curves))
+    shares = list(dict.fromkeys(curve.share for curve in curves))
+    size = (max(3.4 * len(shares) + 0.6, 5.6), 3.2 * len(attackers) + 0.8)
+    with matplotlib.rc_context(PLAIN):
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(
+            len(attackers), len(shares), sharex=True, sharey=True, squeeze=False
+        )
+        looks = _looks(curves)
+        for row, attacker in zip(panels, attackers, strict=True):
+            for axes, share in zip(row, shares, strict=True):
+                own = [c for c in curves if (c.attacker, c.share) == (attacker, share)]
+                _panel(axes, own, threshold, looks)
+                axes.set_title(attacker if len(shares) == 1 else f"{attacker}, {share} shared")
+            row[0].set_ylabel("AUC (0.5 = blind guess)")
+        for axes in panels[-1]:
+            axes.set_xlabel("honest clients (K - 1)")
+        handles, labels = _legend(panels.ravel())
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
+        return as_svg(figure)
+
+
+Look = tuple[str, str, float]
+"""Colour, marker, and a factor on the logarithmic axis that keeps equal points apart."""
+
+
+def _looks(curves: Sequence[Curve]) -> dict[tuple[str, str], Look]:
+    """(property, attack) -> how it is drawn, the same in every panel: colours are attacks."""
+    attacks = list(dict.fromkeys(curve.attack for curve in curves))
+    names = list(dict.fromkeys(curve.property for curve in curves))
+    keys = [(name, attack) for name in names for attack in attacks]
+    return {
+        (name, attack): (
+            f"C{attacks.index(attack)}",
+            MARKERS[names.index(name) % len(MARKERS)],
+            1.04 ** (number - (len(keys) - 1) / 2),
+        )
+        for number, (name, attack) in enumerate(keys)
+    }
+
+
+def _panel(
+    axes: Axes,
+    curves: Sequence[Curve],
+    threshold: float,
+    looks: dict[tuple[str, str], Look],
+) -> None:
+    axes.axhline(0.5, color="grey", linewidth=1, linestyle="--")
+    axes.axhspan(1 - threshold, threshold, color="grey", alpha=0.12, linewidth=0)
+    for curve in curves:
+        colour, marker, shift = looks[curve.property, curve.attack]
+        x = np.array(curve.honest) * shift
+        y = [interval.value for interval in curve.aucs]
+        error = error_bars(curve.aucs)
+        label = f"{short(curve.property)}, {curve.attack}"
+        axes.errorbar(x, y, yerr=error, marker=marker, color=colour, ls="", capsize=3, label=label)
+        if curve.moment and (curve.moment.misfit_p or 1.0) >= MISFIT:
+            grid = np.geomspace(curve.honest[0], curve.honest[-1], 40)
+            axes.plot(grid, [curve.moment.auc(n).value for n in grid], color=colour, linewidth=1)
+    axes.set_xscale("log")
+    ticks = sorted({n for curve in curves for n in curve.honest})
+    axes.set_xticks(ticks, [str(n) for n in ticks])
+    axes.minorticks_off()
+    axes.set_ylim(0, 1.03)
+
+
+def _legend(panels: Iterable[Axes]) -> tuple[list[Any], list[str]]:
+    """One entry per label, whatever panel it is drawn in."""
+    found: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    return list(found.values()), list(found)
+
+
+def dilution_json(curves: Sequence[Curve]) -> list[dict[str, Any]]:
+    """For machines: the curves, each with how its attack compares with the others there."""
+    compared = orders(curves)
+    return [
+        curve_json(curve)
+        | {
+            "orders": [
+                order_json(order)
+                for order in compared
+                if (order.attacker, order.property, order.share)
+                == (curve.attacker, curve.property, curve.share)
+                and curve.attack in (order.ahead, order.behind)
+            ]
+        }
+        for curve in curves
+    ]
+
+
+def dilution_csv(curves: Sequence[Curve]) -> str:
+    """One row per curve and number of honest clients, unrounded."""
+    rows = []
+    for curve in curves:
+        for honest, interval in zip(curve.honest, curve.aucs, strict=True):
+            rows.append(
+                {
+                    "attacker": curve.attacker,
+                    "property": curve.property,
+                    "attack": curve.attack,
+                    "rule": curve.rule,
+                    "shared_fraction": curve.fraction,
+                    "participants": honest + 1,
+                    "honest": honest,
+                    "rounds": curve.rounds,
+                    "auc": interval.value,
+                    "low": interval.low,
+                    "high": interval.high,
+                    "runs": len(curve.scores[honest]),
+                }
+            )
+    return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+
+
+def _exponent_text(curve: Curve) -> str:
+    if curve.power is None:
+        return "–"
+    fit = curve.power.parameter("exponent")
+    limits = [f"{v:.2f}" if isfinite(v) else "no bound" for v in (fit.low, fit.high)]
+    return f"{fit.value:.2f} [{limits[0]}, {limits[1]}]"

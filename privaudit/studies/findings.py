@@ -1,0 +1,125 @@
+"""What the reports of several audits have in common: their page, their list, their points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup
+
+from privaudit.custody.folder import RunFolder
+from privaudit.evaluation.records import Record, parse_records
+from privaudit.report.drawings import Drawing, inline
+from privaudit.report.html import frame_rows, render_page
+from privaudit.report.provenance import record_facts
+from privaudit.report.tables import as_text
+from privaudit.statistics.intervals import Interval
+
+SECTIONS = (
+    ("answer", "Answer"),
+    ("table", "Table"),
+    ("figure", "Figure"),
+    ("limits", "What this does not say"),
+    ("again", "How to make it again"),
+)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a sweep or a dilution measurement has to say.
+
+    Attributes:
+        kind: ``sweep`` or ``dilution``; also the name of its files.
+        title: of the page.
+        answer: what was found, in sentences.
+        table: as text.
+        heads: how many of its columns head a row.
+        caption: what the table holds.
+        notes: how to read it.
+        drawing: the figure.
+        limits: what it does not say.
+        command: makes it again.
+        runs: names of its run folders.
+    """
+
+    kind: str
+    title: str
+    answer: Sequence[str]
+    table: pd.DataFrame
+    heads: int
+    caption: str
+    notes: Sequence[str]
+    drawing: Drawing
+    limits: Sequence[str]
+    command: str
+    runs: Sequence[str]
+
+
+def write_findings(folder: RunFolder, found: Findings, *, document: str, rows: str) -> None:
+    """Write ``report/KIND.{md,csv,json,svg}`` and ``report/index.html``.
+
+    Args:
+        folder: of the sweep or dilution measurement.
+        found: what they say.
+        document: the same as JSON.
+        rows: the same as CSV.
+    """
+    name = f"report/{found.kind}"
+    folder.write_text(f"{name}.json", document + "\n")
+    folder.write_text(f"{name}.csv", rows)
+    folder.write_text(f"{name}.svg", found.drawing.svg)
+    folder.write_text(f"{name}.md", _markdown(found))
+    folder.write_text("report/index.html", _page(folder, found))
+
+
+def error_bars(intervals: Sequence[Interval]) -> list[list[float]]:
+    """[2, n] lengths of the interval below and above each value, as matplotlib takes them."""
+    return [
+        [interval.value - interval.low for interval in intervals],
+        [interval.high - interval.value for interval in intervals],
+    ]
+
+
+def _markdown(found: Findings) -> str:
+    """The figure lies beside the file."""
+    lines = [f"# {found.title}", "", *_list(found.answer), "", as_text(found.table), ""]
+    lines += [*_list(found.notes), *_list(found.limits), "", f"    {found.command}", ""]
+    return "\n".join([*lines, f"![{found.drawing.title}]({found.drawing.name}.svg)", ""])
+
+
+def _list(lines: Iterable[str]) -> list[str]:
+    return [f"- {line}" for line in lines]
+
+
+def _page(folder: RunFolder, found: Findings) -> str:
+    pages = [(f"../{run}/report/index.html", f"the report of {run}") for run in found.runs]
+    return render_page(
+        "several.html.j2",
+        title=found.title,
+        kicker=f"privaudit {found.kind}",
+        sections=SECTIONS,
+        answer=found.answer,
+        table=frame_rows(found.table, headers=found.heads),
+        caption=found.caption,
+        notes=found.notes,
+        drawing=found.drawing,
+        svg=Markup(inline(found.drawing)),
+        limits=found.limits,
+        command=found.command,
+        facts=record_facts(_records(folder, found.runs)),
+        files=[
+            (f"{found.kind}.md", "the same as Markdown"),
+            (f"{found.kind}.csv", "every point, unrounded"),
+            (f"{found.kind}.json", "the same for machines"),
+            *pages,
+        ],
+    )
+
+
+def _records(folder: RunFolder, runs: Sequence[str]) -> list[Record]:
+    found: list[Record] = []
+    for run in runs:
+        name = f"{run}/records.jsonl"
+        found += parse_records(folder.read_lines(name), where=str(folder.file(name)))
+    return found

@@ -1,0 +1,1 @@
+"""Whether a run folder and its ledger are what they say."""
