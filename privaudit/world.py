@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import reprlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,26 +71,9 @@ class World:
 
     def rules(self, cell: Cell) -> Rules:
         """What everybody in the federation of a cell knows of it."""
-        phase = self.audited_phase(cell.rule, cell.fraction, cell.participants)
-        sent, model = phase.training.transforms, self.scenario.model
-        return Rules(
-            model=model.name,
-            model_options=model_arguments(model.name, model.options, input_shape(self.dataset)),
-            participants=phase.participants,
-            cohort=phase.cohort,
-            batch_size=phase.batch_size,
-            local_steps=phase.local_steps,
-            lr=phase.training.lr,
-            momentum=phase.training.momentum,
-            sharing_rule=sent.sharing.rule,
-            shared_fraction=sent.sharing.fraction,
-            clip_norm=sent.clip_norm,
-            noise=sent.noise,
-            norm_bound=phase.training.norm_bound,
-            property_share=phase.property_share,
-            others=phase.others,
-            persistent=self.scenario.audit.schedule == "dataset",
-        )
+        model = self.scenario.model
+        arguments = model_arguments(model.name, model.options, input_shape(self.dataset))
+        return rules_of(self.scenario, cell, arguments)
 
     def engine(self, run: int) -> Engine:
         """The model with this run's initial weights."""
@@ -128,30 +113,99 @@ class World:
     @property
     def training_phase(self) -> TrainingPhase:
         """The ordinary training of the scenario."""
-        f = self.scenario.federation
-        return TrainingPhase(
-            protocol=f.protocol,
-            rounds=self.scenario.training_rounds,
-            cohort=f.cohort,
-            local_epochs=f.local_epochs,
-            batch_size=f.batch_size,
-            training=LocalTraining(f.lr, f.momentum, f.transforms, f.norm_bound),
-        )
+        phase = training_phase(self.scenario, self.scenario.federation.transforms)
+        return replace(phase, rounds=self.scenario.training_rounds)
 
     def audited_phase(self, rule: str, fraction: float, participants: int) -> AuditedPhase:
         """The audited rounds of one cell."""
-        f, a = self.scenario.federation, self.scenario.audit
-        transforms = Transforms(f.clip_norm, f.noise, Sharing(rule, fraction))
-        return AuditedPhase(
-            participants=participants,
-            cohort=f.cohort if participants == f.participants else None,
-            rounds=a.rounds,
-            local_steps=a.local_steps,
-            batch_size=a.batch_size,
-            property_share=a.property_share,
-            others=a.others,
-            training=LocalTraining(a.lr or f.lr, a.momentum, transforms, f.norm_bound),
-        )
+        return audited_phase(self.scenario, rule, fraction, participants)
+
+
+def training_phase(scenario: Scenario, transforms: Transforms) -> TrainingPhase:
+    """Ordinary training whose deltas are sent like this."""
+    f = scenario.federation
+    return TrainingPhase(
+        protocol=f.protocol,
+        rounds=f.rounds,
+        cohort=f.cohort,
+        local_epochs=f.local_epochs,
+        batch_size=f.batch_size,
+        training=LocalTraining(f.lr, f.momentum, transforms, f.norm_bound),
+    )
+
+
+def listened_phase(scenario: Scenario, cell: Cell) -> TrainingPhase:
+    """The training that a cell of another game than ``property`` listens to."""
+    f = scenario.federation
+    transforms = Transforms(f.clip_norm, f.noise, Sharing(cell.rule, cell.fraction))
+    cohort = f.cohort if cell.participants == f.participants else None
+    return replace(training_phase(scenario, transforms), cohort=cohort)
+
+
+def audited_phase(
+    scenario: Scenario, rule: str, fraction: float, participants: int
+) -> AuditedPhase:
+    """The audited rounds of one cell."""
+    f, a = scenario.federation, scenario.audit
+    transforms = Transforms(f.clip_norm, f.noise, Sharing(rule, fraction))
+    return AuditedPhase(
+        participants=participants,
+        cohort=f.cohort if participants == f.participants else None,
+        rounds=a.rounds,
+        local_steps=a.local_steps,
+        batch_size=a.batch_size,
+        property_share=a.property_share,
+        others=a.others,
+        training=LocalTraining(a.lr or f.lr, a.momentum, transforms, f.norm_bound),
+    )
+
+
+def rules_of(scenario: Scenario, cell: Cell, model_options: dict[str, Any]) -> Rules:
+    """What everybody in the federation of a cell knows of it.
+
+    Args:
+        scenario: of the run.
+        cell: one of its cells.
+        model_options: all arguments of the model, those that follow from the data among them.
+    """
+    audited = audited_phase(scenario, cell.rule, cell.fraction, cell.participants)
+    if cell.game == PROPERTY:
+        phase: AuditedPhase | TrainingPhase = audited
+        of_the_game: dict[str, Any] = {
+            "local_steps": audited.local_steps,
+            "property_share": audited.property_share,
+            "others": audited.others,
+            "persistent": scenario.audit.schedule == "dataset",
+        }
+    else:
+        phase = listened_phase(scenario, cell)
+        of_the_game = _passes(scenario)
+    sent = phase.training.transforms
+    return Rules(
+        model=scenario.model.name,
+        model_options=model_options,
+        participants=cell.participants,
+        cohort=phase.cohort,
+        batch_size=phase.batch_size,
+        lr=phase.training.lr,
+        momentum=phase.training.momentum,
+        sharing_rule=sent.sharing.rule,
+        shared_fraction=sent.sharing.fraction,
+        clip_norm=sent.clip_norm,
+        noise=sent.noise,
+        norm_bound=phase.training.norm_bound,
+        **of_the_game,
+    )
+
+
+def _passes(scenario: Scenario) -> dict[str, Any]:
+    """Of a client of the game membership, who trains on half as many records as are asked about."""
+    assert scenario.membership is not None
+    f, held = scenario.federation, scenario.membership.candidates // 2
+    if f.protocol == "fedsgd":
+        return {"local_steps": 1}
+    steps = math.ceil(held / f.batch_size) * f.local_epochs
+    return {"local_steps": steps, "local_epochs": f.local_epochs}
 
 
 @lru_cache(maxsize=1)
@@ -215,7 +269,7 @@ def check_world(world: World) -> tuple[str, ...]:
             where="report.devices",
             remedy="use fewer devices or more data",
         )
-    return _check_model_takes_data(world)
+    return check_model_takes_data(world)
 
 
 def _check_file_name(name: str) -> None:
@@ -228,7 +282,7 @@ def _check_file_name(name: str) -> None:
         )
 
 
-def _check_model_takes_data(world: World) -> tuple[str, ...]:
+def check_model_takes_data(world: World) -> tuple[str, ...]:
     """One gradient on two records, one of them of the last class that occurs; what it showed."""
     engine, labels = world.engine(0), world.dataset.labels
     two = np.array([0, int(labels.argmax())])

@@ -17,11 +17,9 @@ import atexit
 import json
 import os
 import pickle
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -42,6 +40,7 @@ from privaudit.attack.scoring import (
     checked,
     in_step,
 )
+from privaudit.attack.scratch import Scratch
 from privaudit.errors import MachineError
 from privaudit.observation.views import Observation
 
@@ -59,11 +58,11 @@ LOOK = 0.5
 PROGRAM = """
 import os, pickle, sys
 requests = os.fdopen(os.dup(0), "rb")
-sys.path[:], *places = pickle.load(requests)
+parent, sys.path[:], *places = pickle.load(requests)
 from privaudit.attack.confine import Readable, confine
 confine(Readable(*places))
 from privaudit.attack.server import serve
-serve(requests)
+serve(requests, parent)
 """
 
 
@@ -105,17 +104,18 @@ class Process:
     def __init__(self, path: list[str], places: Readable) -> None:
         self.owner = os.getpid()
         self.made_for = path, places
-        self._folder = tempfile.mkdtemp(prefix="attacks-")
+        self._scratch = Scratch()
+        folder = self._scratch.path
         environment = {k: v for k, v in os.environ.items() if k.upper().startswith(KEPT)}
         self._process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment | {"TMPDIR": self._folder},
-            cwd=self._folder,
+            env=environment | {"TMPDIR": folder},
+            cwd=folder,
             start_new_session=True,  # so that what it starts ends with it
         )
-        self._send((path, (*places.whole, self._folder), places.names))
+        self._send((os.getpid(), path, (*places.whole, folder), places.names))
 
     @property
     def alive(self) -> bool:
@@ -166,7 +166,7 @@ class Process:
         for stream in (self._input, self._output):
             with _no_pipe():
                 stream.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.remove()
 
     def _kill(self) -> None:
         """And what it started."""

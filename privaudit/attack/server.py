@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import pickle
-import shutil
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from typing import IO, Any
 
 from privaudit.attack.apart import unpacked
 from privaudit.attack.scoring import Failure, Hearing, Scores, score_in_step
-from privaudit.engine.process import tune_process
+from privaudit.engine.process import die_with, tune_process
 from privaudit.observation.views import Observation
 
-PR_SET_PDEATHSIG = 1
 
-
-def serve(requests: IO[bytes]) -> None:
-    """Answer requests until they end.
+def serve(requests: IO[bytes], parent: int) -> None:
+    """Answer requests until they end, or the process that makes them does.
 
     What attacks print goes to standard error; standard input and output are not theirs.
     """
-    _die_with_parent()
-    own_folder = os.getcwd()
+    die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked is told, and ends this process
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -37,8 +31,6 @@ def serve(requests: IO[bytes]) -> None:
         try:
             hearings: list[Hearing] = pickle.load(requests)
         except (EOFError, pickle.UnpicklingError):  # the other end is gone, perhaps in mid-sentence
-            os.chdir("/")
-            shutil.rmtree(own_folder, ignore_errors=True)
             return
         told = [""]
 
@@ -49,12 +41,6 @@ def serve(requests: IO[bytes]) -> None:
 
         found = score_in_step(hearings, _rounds(requests), at)
         _answer(answers, {"scores": [_plain(one) for one in found]})
-
-
-def _die_with_parent() -> None:
-    """Where the system can (Linux); elsewhere this process ends when its requests do."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _rounds(requests: IO[bytes]) -> Iterator[Sequence[Observation | None]]:

@@ -6,7 +6,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ class Store:
 
     Args:
         path: the file; its folder must exist.
-        schema: statements that make a new one.
+        schema: statements that make a new one; nothing else may be in an old one.
         read_only: change nothing, not even beside the file.
         alone: with ``read_only``: what lies beside the file is not looked at, whoever put it there.
 
     Raises:
-        LedgerError: there is no file (read only), or it is no database.
+        LedgerError: there is no file (read only), or it is no database, or one of something else.
     """
 
     def __init__(
@@ -33,6 +33,8 @@ class Store:
         with self._guarded():
             self.db = self._read(alone) if read_only else self._write(schema)
             (verdict,) = self.db.execute("PRAGMA integrity_check(1)").fetchone()
+            if verdict == "ok":
+                verdict = self._stranger(schema)
         if verdict != "ok":
             self.db.close()
             raise LedgerError(f"the journal is damaged: {verdict}", where=str(path))
@@ -82,6 +84,16 @@ class Store:
             db.executescript(f"BEGIN IMMEDIATE; {schema} COMMIT;")
             _flush_folder(self.path.parent)
         return db
+
+    def _stranger(self, schema: str) -> str:
+        """``ok``, or what the schema does not make: a table, a view, a trigger."""
+        query = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+        with closing(sqlite3.connect(":memory:")) as new:
+            new.executescript(schema)
+            made = set(new.execute(query))
+        for kind, name, *_ in sorted(set(self.db.execute(query)) ^ made):
+            return f"{kind} '{name}' is not that of a ledger journal"
+        return "ok"
 
     def _read(self, alone: bool) -> sqlite3.Connection:
         if not self.path.exists():

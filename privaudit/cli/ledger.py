@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from privaudit.cli.app import app
-from privaudit.cli.options import Json, Rpc, RunPath
+from privaudit.cli.options import DataDir, Json, Rpc, RunPath
 from privaudit.cli.several import one_run
 
 
@@ -40,12 +40,13 @@ def verify(
         str | None,
         typer.Option("--head", help="Head of the audit chain that you noted elsewhere."),
     ] = None,
+    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Check a run's files, hashes, rewards and ledger; exit 1 if anything does not match."""
     from privaudit.verify.run import verdict_text, verify_run
 
-    verdict = verify_run(one_run(run_path), rpc=rpc, head=head)
+    verdict = verify_run(one_run(run_path), rpc=rpc, head=head, data_dir=data_dir)
     typer.echo(json.dumps(verdict.as_json(), indent=1) if as_json else verdict_text(verdict))
     if not verdict.holds:
         raise typer.Exit(1)

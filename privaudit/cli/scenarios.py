@@ -79,12 +79,14 @@ def print_dry_run(
     from privaudit.data.files import default_data_dir
     from privaudit.experiment.data_sheet import describe_data
     from privaudit.experiment.estimate import estimate, estimate_lines
+    from privaudit.experiment.executors.local import Local
     from privaudit.report.data import column_table, data_rows
     from privaudit.report.tables import as_text
     from privaudit.scenario.write import as_toml
     from privaudit.world import load_world
 
-    found = estimate(scenario, out, data_dir=data_dir, workers=workers)
+    with Local() as executor:  # this process may have been told keys or passwords
+        found = estimate(scenario, out, data_dir=data_dir, workers=workers, executor=executor)
     data = describe_data(load_world(scenario.model_dump_json(), data_dir or default_data_dir()))
     if as_json:
         document = {

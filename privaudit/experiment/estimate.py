@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from privaudit.data.files import default_data_dir
-from privaudit.engine.process import tune_process
-from privaudit.experiment.executors.choice import number_of_workers
+from privaudit.experiment.executors.choice import executor_for, number_of_workers
+from privaudit.experiment.executors.protocol import Executor
+from privaudit.experiment.memory import PROCESS
+from privaudit.experiment.tasks import Job, whole
 from privaudit.experiment.trial import Costs, Range, cell_costs, time_range
 from privaudit.games import GAMES
 from privaudit.machine import peak_memory
@@ -27,7 +27,7 @@ from privaudit.scenario.grid import (
 )
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import PROPERTY, Scenario
-from privaudit.world import World, check_world, load_world
+from privaudit.world import World, check_world
 
 Size = tuple[str, int]
 """Game and participants: what the cost of a cell depends on."""
@@ -65,17 +65,38 @@ class Estimate:
 
 
 def estimate(
-    scenario: Scenario, out: Path, *, data_dir: Path | None = None, workers: int | None = None
+    scenario: Scenario,
+    out: Path,
+    *,
+    data_dir: Path | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
 ) -> Estimate:
     """Check a scenario as a run would, time a few steps of it, and multiply. Writes nothing.
+
+    Args:
+        scenario: what would be run.
+        out: where.
+        data_dir: as in :func:`privaudit.audit.run_audit`, and so the others.
+        workers: processes of the run.
+        executor: who times the model and the attacks.
 
     Raises:
         UserError: the scenario cannot be run.
     """
     refuse_sweep(scenario)
-    tune_process()  # as a run does: what is timed is what will be done
     workers = number_of_workers(workers, most=len(cells_of(scenario)))
-    world = load_world(scenario.model_dump_json(), data_dir or default_data_dir())
+    job = Job.of(scenario, data_dir, out, "cpu")
+    with executor_for(executor, workers) as runner:
+        ((_, found),) = runner.each(estimate_task, job, [workers])
+        estimated: Estimate = whole(found, "timing a few steps")
+    return estimated
+
+
+def estimate_task(job: Job, workers: int) -> Estimate:
+    """The same where other people's code may run: the model and the attacks are theirs."""
+    world = job.world()
+    scenario = world.scenario
     check_world(world)
     for name in scenario.games:
         GAMES[name].check(world)
@@ -86,9 +107,10 @@ def estimate(
     audits = np.sum([_group_seconds(world, costs, group) for group in groups], axis=0)
     slots = [min(workers, scenario.runs), min(workers, len(groups))]
     low, high = training * scenario.runs / slots[0] + audits / slots[1]
-    # Attacks of all cells of a group are in memory at once, each beside all the rest.
+    # Attacks of all cells of a group are in memory at once, each beside all the rest; here in one
+    # process with it, in a run in another.
     together = max(map(len, groups)) - 1
-    memory = peak_memory() + together * max(c.memory for c in costs.values())
+    memory = peak_memory() + PROCESS + together * max(c.memory for c in costs.values())
     size = world.engine(0).layout.size
     return Estimate(
         federations=(scenario.runs if scenario.training_rounds else 0) + len(cells),
@@ -99,7 +121,7 @@ def estimate(
         seconds_high=float(high) * MARGIN,
         memory=memory * min(workers, max(scenario.runs, len(groups))),
         disk=_disk(scenario, groups, workers, size),
-        free=shutil.disk_usage(_existing(out)).free,
+        free=shutil.disk_usage(_existing(job.folder)).free,
     )
 
 
@@ -184,7 +206,6 @@ def _trace_bytes(scenario: Scenario, cell: Cell, size: int) -> int:
 
 def _existing(path: Path) -> Path:
     """The nearest folder above that is there."""
-    path = Path(os.path.abspath(path))
     while not path.is_dir() and path != path.parent:
         path = path.parent
     return path

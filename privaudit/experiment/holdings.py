@@ -43,8 +43,8 @@ def holdings_of(
         world: the scenario with its data.
         trained: run -> [P] parameters that the audited rounds start from; None = the initial ones.
     """
-    found = dict(_each(world))
-    if world.dataset.groups is None and world.scenario.federation.partition == "iid":
+    found = dict(counted(world))
+    if not is_measured(world):
         return found
     for run in range(world.scenario.runs):
         parameters = trained(run) if trained else world.engine(run).initial
@@ -56,7 +56,13 @@ def holdings_of(
     return found
 
 
-def _each(world: World) -> Iterator[tuple[Key, Holdings]]:
+def is_measured(world: World) -> bool:
+    """Whether ``icc`` and ``other_variance`` are: where records may differ by group or client."""
+    return world.dataset.groups is not None or world.scenario.federation.partition != "iid"
+
+
+def counted(world: World) -> Iterator[tuple[Key, Holdings]]:
+    """What follows from scenario and data alone: all but ``icc`` and ``other_variance``."""
     scenario, dataset = world.scenario, world.dataset
     audit = scenario.audit
     for name in audit.properties:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from privaudit.errors import UserError
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.tasks import Job
+from privaudit.federation.partition import ADVERSARY
 from privaudit.machine import free_memory
 from privaudit.world import World
 
-PROCESS = 200e6
+PROCESS = 200_000_000
 """Bytes of a process with torch and scikit-learn loaded and nothing done (measured: 210 to 280)."""
 
 
@@ -29,20 +30,24 @@ def memory_task(job: Job, workers: int) -> None:
         shadows, size = world.scenario.audit.shadows, world.engine(0).layout.size
         raise UserError(
             f"takes at least {least / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free "
-            f"({workers} processes, each with {shadows} shadows of a kind of {size:,} parameters)",
+            f"({workers} processes, each beside one for attacks that holds {shadows} shadows of a "
+            f"kind of {size:,} parameters)",
             remedy="lower --workers, audit.shadows, or the size of the model",
         )
 
 
 def least_memory(world: World) -> float:
-    """Bytes one process certainly holds at once: not an estimate (``--dry-run``), a lower bound.
+    """Bytes a worker and its process for attacks certainly hold at once: a lower bound, where
+    ``--dry-run`` estimates.
 
-    The records; one round's shadows with and without the property; the sums made of them, and those
-    once more while an attack takes them in; what was seen.
+    In the worker the records; beside it the adversary's own, one round's shadows with and without
+    the property, the sums made of them, and those once more while an attack takes them in; what was
+    seen.
     """
     audit = world.scenario.audit
     vectors = 2 * audit.shadows + 2 * 2 * audit.shadows + 4
     if audit.threat_model == "server":
         vectors += min(world.scenario.participants)
     records = world.dataset.inputs.nbytes + world.dataset.labels.nbytes
-    return PROCESS + records + 4.0 * vectors * world.engine(0).layout.size
+    own = len(world.deal(0).largest.clients[ADVERSARY]) / len(world.dataset)
+    return 2 * PROCESS + (1 + own) * records + 4.0 * vectors * world.engine(0).layout.size

@@ -15,7 +15,6 @@ permutation test is exact whatever the records are like.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -25,20 +24,15 @@ import numpy as np
 from privaudit.attack.membership import Candidates
 from privaudit.custody.evidence import EvidenceCollector
 from privaudit.custody.folder import RunFolder, trace_folder
-from privaudit.defences.sharing import Sharing
-from privaudit.defences.transforms import Transforms
 from privaudit.errors import UserError
 from privaudit.federation.partition import ADVERSARY, TARGET, Partition
-from privaudit.federation.phases import TrainingPhase, train
-from privaudit.federation.rounds import LocalTraining
+from privaudit.federation.phases import train
 from privaudit.games.listening import chosen_samples, evidence_of, tap_on
 from privaudit.games.protocol import Game
-from privaudit.models.build import model_arguments
-from privaudit.observation.rules import Rules
 from privaudit.observation.trace import Trace
 from privaudit.scenario.grid import Cell
 from privaudit.scenario.schema import MEMBERSHIP
-from privaudit.world import World, input_shape
+from privaudit.world import World, listened_phase
 
 TRAINED_ON, LEFT_OUT = "accuracy_trained_on", "accuracy_left_out"
 """Facts of a cell: the accuracy of the last global model on candidates in and out, in [0, 1]."""
@@ -80,13 +74,13 @@ class Membership(Game):
             engine = world.engine(cell.run)
             evidence = evidence_of(world)
             with ExitStack() as stack:
-                rules = rules_of(world, cell)
+                rules = world.rules(cell)
                 tap = tap_on(world, folder, cell, engine, engine.initial, rules, stack)
                 for _ in train(
                     engine,
                     world.samples,
                     _dealt(world, cell),
-                    _phase(world, cell),
+                    listened_phase(world.scenario, cell),
                     start=engine.initial,
                     seed=world.audit_seed(cell.run).child(MEMBERSHIP),
                     observers=[tap] if evidence is None else [tap, evidence],
@@ -116,7 +110,7 @@ class Membership(Game):
                 engine=engine,
                 samples=chosen_samples(world, candidates_of(world, run)),
                 own=chosen_samples(world, own),
-                rules=rules_of(world, cell),
+                rules=world.rules(cell),
                 seed=world.attacker_seed(run).child(MEMBERSHIP),
             )
             for cell in cells
@@ -128,29 +122,6 @@ def candidates_of(world: World, run: int) -> np.ndarray:
     held = world.deal(run).largest.clients[TARGET]
     rng = world.audit_seed(run).generator(MEMBERSHIP, "candidates")
     return rng.choice(held, _count(world), replace=False)
-
-
-def rules_of(world: World, cell: Cell) -> Rules:
-    """What everybody in the federation of a cell knows of it."""
-    phase, model = _phase(world, cell), world.scenario.model
-    sent, epochs = phase.training.transforms, phase.protocol == "fedavg"
-    held = _count(world) // 2
-    return Rules(
-        model=model.name,
-        model_options=model_arguments(model.name, model.options, input_shape(world.dataset)),
-        participants=cell.participants,
-        cohort=phase.cohort,
-        batch_size=phase.batch_size,
-        local_steps=math.ceil(held / phase.batch_size) * phase.local_epochs if epochs else 1,
-        local_epochs=phase.local_epochs if epochs else None,
-        lr=phase.training.lr,
-        momentum=phase.training.momentum,
-        sharing_rule=sent.sharing.rule,
-        shared_fraction=sent.sharing.fraction,
-        clip_norm=sent.clip_norm,
-        noise=sent.noise,
-        norm_bound=phase.training.norm_bound,
-    )
 
 
 def _count(world: World) -> int:
@@ -168,14 +139,3 @@ def _dealt(world: World, cell: Cell) -> Partition:
     ]
     clients[TARGET] = np.sort(candidates_of(world, cell.run)[world.presence(cell)])
     return replace(partition, clients=tuple(clients))
-
-
-def _phase(world: World, cell: Cell) -> TrainingPhase:
-    federation, usual = world.scenario.federation, world.training_phase
-    sharing = Sharing(cell.rule, cell.fraction)
-    transforms = Transforms(federation.clip_norm, federation.noise, sharing)
-    training = LocalTraining(
-        usual.training.lr, usual.training.momentum, transforms, federation.norm_bound
-    )
-    cohort = federation.cohort if cell.participants == federation.participants else None
-    return replace(usual, cohort=cohort, training=training, rounds=federation.rounds)

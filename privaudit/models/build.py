@@ -90,6 +90,11 @@ def check_model(name: str, kind: str) -> None:
         )
 
 
+def is_bundled(name: str) -> bool:
+    """Whether a model is one of ours, and no code of others runs when it is built."""
+    return name in MODELS
+
+
 def model_source(name: str) -> Source:
     """Whose code a model is: of a class of the user's own, its whole top-level package counts.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file
 
@@ -23,25 +25,30 @@ from privaudit.custody.manifest import (
     run_files,
 )
 from privaudit.custody.plan import Plan, fingerprint, own_source, read_plan, versions
+from privaudit.data.files import default_data_dir
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.records import Record, parse_records
-from privaudit.federation.partition import ADVERSARY
+from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.ledger.book import BOOK, Page, cell_evidence, pages, read_book, training_evidence
+from privaudit.models.build import is_bundled
 from privaudit.observation.trace import Trace
 from privaudit.scenario.grid import Cell, cells_of, rounds_of
 from privaudit.scenario.schema import PROPERTY, Scenario
 from privaudit.scenario.truth import presence
+from privaudit.world import World, load_world, rules_of
 
 RECORDS = "records.jsonl"
 SEALED = AFTER_THE_RUN | {MANIFEST}
 
 
 class Subject:
-    """A run under verification; what several checks read is read once."""
+    """A run under verification, and where data sets lie; what several checks read is read once."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, data_dir: Path | None = None) -> None:
         self.folder = folder
+        self.data_dir = data_dir
+        self.without_data = ""
 
     @cached_property
     def scenario(self) -> Scenario:
@@ -75,6 +82,20 @@ class Subject:
             if fingerprint(record.dataset.get("checksum", "")) == self.plan.dataset.fingerprint:
                 return record.dataset["checksum"]
         raise UserError(f"{RECORDS}: not of the data that was planned")
+
+    @cached_property
+    def world(self) -> World | None:
+        """The scenario with its data; None, and ``without_data`` says why, if not at hand."""
+        try:
+            data_dir = self.data_dir or default_data_dir()
+            world = load_world(self.scenario.model_dump_json(), data_dir)
+        except (UserError, OSError, MemoryError) as error:
+            self.without_data = str(error)
+            return None
+        if fingerprint(world.dataset.checksum) != self.plan.dataset.fingerprint:
+            self.without_data = f"'{world.dataset.name}' here is not the data that was planned"
+            return None
+        return world
 
     def presence(self, cell: Cell) -> list[bool]:
         """The ground truth of a cell, computed again."""
@@ -162,6 +183,7 @@ def check_traces(subject: Subject) -> list[str]:
     for cell in (c for c in cells_of(subject.scenario) if subject.is_scored(c)):
         try:
             wrong += list(compare(subject, cell))
+            wrong += list(_misstated(subject, cell))
         except UserError as error:
             wrong.append(f"traces/run-{cell.run}/{cell.name}: {error}")
     return wrong
@@ -196,6 +218,30 @@ def _broken_links(name: str, rounds: list[RoundEvidence]) -> list[str]:
         for earlier, later in pairwise(rounds)
         if earlier.after != later.before
     ]
+
+
+def _misstated(subject: Subject, cell: Cell) -> Iterator[str]:
+    """What the manifest says of the federation, and scenario and data do not."""
+    audit, place = subject.scenario.audit, f"traces/run-{cell.run}/{cell.name}"
+    manifest = Trace.open(subject.folder.file(place)).manifest
+    expected: dict[str, Any] = {
+        "view": audit.threat_model,
+        "target": TARGET if audit.threat_model == "server" else None,
+        "precision": audit.trace_precision,
+        "about": {},
+    }
+    stated = {name: getattr(manifest, name) for name in expected}
+    if subject.same_code:  # another version may know other rules
+        stated |= manifest.rules or {}
+        options = stated.get("model_options", {})  # some follow from the data
+        rules = rules_of(subject.scenario, cell, options)
+        if subject.world and is_bundled(subject.scenario.model.name):
+            rules = subject.world.rules(cell)
+        expected |= rules.model_dump(mode="json")
+    both = expected.keys() & stated.keys()
+    names = [n for n in expected | stated if n not in both or stated[n] != expected[n]]
+    if names:
+        yield f"{place}/manifest.json: {', '.join(names)} not as scenario and data give"
 
 
 def _trace_outline(subject: Subject, cell: Cell) -> Iterator[str]:

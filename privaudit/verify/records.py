@@ -105,17 +105,17 @@ def _judged(subject: Subject, cell: Cell, attack: str, record: Record) -> Record
 def _differ(subject: Subject, name: str, record: Record, again: Record) -> bool:
     if name == "metrics" and not subject.same_code:
         return False  # another version may compute them otherwise
-    return not _alike(getattr(record, name), getattr(again, name))
+    return not alike(getattr(record, name), getattr(again, name))
 
 
-def _alike(one: Any, other: Any) -> bool:
+def alike(one: Any, other: Any) -> bool:
     """Equal, metrics up to the rounding of another machine."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_alike(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9)
     if hasattr(one, "model_dump") and hasattr(other, "model_dump"):
-        return _alike(one.model_dump(), other.model_dump())
+        return alike(one.model_dump(), other.model_dump())
     return bool(one == other)
 
 

@@ -15,6 +15,7 @@ from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import MANIFEST, SEAL, read_seal, unreadable
 from privaudit.errors import UserError
 from privaudit.ledger.commitments import SECRET, is_open_to_others
+from privaudit.verify import data as verify_data
 from privaudit.verify import files as verify_files
 from privaudit.verify import records as verify_records
 from privaudit.verify.files import Subject
@@ -109,6 +110,11 @@ FILE_CHECKS: tuple[tuple[str, str, Callable[[Subject], list[str]]], ...] = (
         verify_records.check_records,
     ),
     (
+        "data",
+        "what targets held, data.json and remarks follow from data and scenario",
+        verify_data.check_data,
+    ),
+    (
         "layers",
         "one finite score for every round and layer, beside the ground truth",
         verify_records.check_layers,
@@ -145,7 +151,9 @@ LEDGER_CHECKS = {
 }
 
 
-def verify_run(path: Path, *, rpc: str | None = None, head: str | None = None) -> Verdict:
+def verify_run(
+    path: Path, *, rpc: str | None = None, head: str | None = None, data_dir: Path | None = None
+) -> Verdict:
     """Make every check; a check that cannot be carried out has failed.
 
     Whether there is a ledger, and of which kind, is what scenario and plan say.
@@ -154,13 +162,15 @@ def verify_run(path: Path, *, rpc: str | None = None, head: str | None = None) -
         path: the run folder.
         rpc: node of the ledger's chain, for a run that was made with ``--rpc``.
         head: a head of the audit chain that was noted elsewhere.
+        data_dir: where data sets lie; None = ``PRIVAUDIT_DATA`` or the user's cache. What the run
+            says of its data is computed again if they are there.
 
     Raises:
         UserError: no run there, or the node is missing, not needed or out of reach.
     """
     if not any((path / name).is_file() for name in ("scenario.json", MANIFEST, SEAL)):
         raise UserError("no run folder (no scenario.json)", where=str(path))
-    run = Subject(RunFolder(path))
+    run = Subject(RunFolder(path), data_dir)
     reason = _not_to_be_read(run)
     kind = "" if reason else _kind(run)
     if kind:
@@ -229,7 +239,7 @@ def _right_chain(kind: str, rpc: str | None) -> None:
 def _not_applicable(run: Subject, name: str, kind: str) -> str:
     if kind == "none" and name in NEED_EVIDENCE:
         return "the run was made without a ledger"
-    if name == "report" and not run.same_code:
+    if name in ("report", "data") and not run.same_code:
         return f"made by another version: {_version(run)}"
     return "traces were not kept" if name == "traces" and not run.scenario.audit.keep_traces else ""
 
@@ -243,8 +253,13 @@ def _notes(run: Subject, kind: str) -> list[str]:
     notes = []
     if not run.same_code:
         notes.append(
-            f"The run was made by other code or packages than these ({_version(run)}): metrics and "
-            "report were not computed again. That version verifies them, too."
+            f"The run was made by other code or packages than these ({_version(run)}): metrics, "
+            "report, holdings and rules were not computed again. That version verifies them, too."
+        )
+    elif run.without_data:
+        notes.append(
+            f"The data are not at hand ({run.without_data}): what targets held was compared with "
+            "the scenario and data.json alone. With the data, say where: --data-dir."
         )
     if run.plan.dirty:
         notes.append("The code it was made with had changes that are in no commit.")
@@ -338,8 +353,8 @@ def verdict_text(verdict: Verdict) -> str:
 
 FILES_AGREE = (
     "Verified: the files agree with one another and with their hashes; ground truth and records "
-    "follow from scenario, data and scores. What the run says of itself alone (what the target "
-    "held, scores of layers, data.json, remarks, seconds) is bound by hash and not computed again."
+    "follow from scenario, data and scores. What the run says of itself alone (scores of "
+    "layers, how alike records are, seconds) is bound by hash and not computed again."
 )
 NOT_PROVEN = (
     "Not proven: that a number is true. The ledger shows who said what and when; it saw hashes, "

@@ -1,13 +1,15 @@
 """Cheats stay at chance: nothing an attack is handed, or can find, leads to the truth.
 
-The world is one where nothing can be inferred: deltas are clipped to 0.05 and drowned in noise a
-hundred times larger. So whatever scores off 0.5 has cheated.
+The world (``cheats.toml``) is one where nothing can be inferred: whatever scores off 0.5 has
+cheated. ``benchmarks/attacks/cheats.py`` measures the same with intervals.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -28,37 +30,11 @@ from privaudit.scenario.load import load_scenario
 from privaudit.world import World, load_world
 
 PLUGINS = Path(__file__).resolve().parents[1] / "support" / "plugins"
+SCENARIO = PLUGINS / "cheats.toml"
 CHEATS = ("peek", "guess", "frames", "collector", "files", "memory", "commands")
 LOOK_AROUND = ("frames", "collector", "files")
 RUNS, ROUNDS = 3, 40
-SCENARIO = f"""
-name = "cheats"
-runs = {RUNS}
-[data]
-name = "glyphs"
-records = 900
-classes = "digits"
-[model]
-name = "cnn"
-channels = [3]
-hidden = 6
-[federation]
-participants = 3
-rounds = 0
-clip_norm = 0.05
-noise = 5.0
-[audit]
-properties = ["bold"]
-fractions = [1.0]
-rounds = {ROUNDS}
-batch_size = 8
-shadows = 2
-others = "natural"
-property_share = 0.5
-attacks = {json.dumps(CHEATS)}
-[ledger]
-enabled = false
-"""
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "threat-model.md"
 DEVIATIONS = 4.5
 """Standard errors an AUC may be away from chance: 7e-6 of a false alarm."""
 CHANCE_ERROR = math.sqrt((ROUNDS + 1) / (12 * (ROUNDS / 2) ** 2) / RUNS)
@@ -81,7 +57,7 @@ def test_cheats_stay_at_chance(tmp_path: Path) -> None:
     """As a user runs them, in a folder where another run of the same scenario has ended."""
     if not _can_confine():
         pytest.skip("this system has no Landlock")
-    (tmp_path / "cheats.toml").write_text(SCENARIO)
+    shutil.copy(SCENARIO, tmp_path)
     for name in ("first", "second"):
         out = str(tmp_path / "runs" / name)
         done = privaudit_process(
@@ -97,6 +73,13 @@ def test_cheats_stay_at_chance(tmp_path: Path) -> None:
         assert abs(np.mean(values) - 0.5) < DEVIATIONS * CHANCE_ERROR, (cheat, values)
 
 
+def test_the_document_says_what_each_cheat_finds_and_whom_one_trusts() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert tuple(re.findall(r"^\| `(\w+)` +\| 0\.\d\d \[", text, flags=re.MULTILINE)) == CHEATS
+    said = " ".join(text.split())
+    assert "**Plug-ins and models are trusted code.** They are Python that you installed" in said
+
+
 def _can_confine() -> bool:
     """Tried in a process of its own, as it is for good."""
     import subprocess
@@ -110,9 +93,8 @@ def _can_confine() -> bool:
 def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, RunFolder]:
     """The same world, observed and not attacked yet."""
     place = tmp_path_factory.mktemp("cheats")
-    (place / "cheats.toml").write_text(SCENARIO)
     changes = ["runs=1", f"audit.attacks={json.dumps(LOOK_AROUND)}"]
-    scenario = load_scenario(str(place / "cheats.toml"), changes)
+    scenario = load_scenario(str(SCENARIO), changes)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(PLUGINS))
         made = load_world(scenario.model_dump_json(), None)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +16,7 @@ from audited_world import AuditedWorld, audit
 from privaudit.attack import apart
 from privaudit.attack.apart import score_apart
 from privaudit.attack.scoring import Failure, Hearing, Scores, Wanted
+from privaudit.attack.scratch import Scratch
 from privaudit.engine.engine import Engine
 from privaudit.errors import MachineError, UserError
 from privaudit.observation.views import Observation
@@ -187,6 +191,49 @@ def test_the_process_is_given_no_secrets_and_no_path(
     assert os.readlink(f"/proc/{pid}/cwd") != str(tmp_path)
     assert list(Path(f"/proc/{pid}/cwd/").iterdir()) == []
     assert str(world.trace.path).encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+ASKED = """
+import os, signal, sys
+from pathlib import Path
+from privaudit.attack import apart
+process = apart._process()
+Path(process._scratch.path, "left").write_text("by an attack")
+print(process._scratch.path, process._process.pid, flush=True)
+if sys.argv[1] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody is killed with its parent")
+def test_the_folder_of_one_that_was_killed_goes_with_the_next_that_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    asked = [
+        subprocess.Popen(
+            [sys.executable, "-c", ASKED, how],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"TMPDIR": str(tmp_path)},
+        )
+        for how in ("killed", "lives")
+    ]
+    (killed, process), (living, _) = (
+        str(p.stdout and p.stdout.readline(), "ascii").split() for p in asked
+    )
+    assert asked[0].wait() == -signal.SIGKILL
+    assert Path(killed, "left").is_file()
+    scratch = Scratch()
+    left = {str(path) for path in tmp_path.iterdir()}
+    assert left == {living, scratch.path}
+    scratch.remove()
+    asked[1].communicate()
+    assert list(tmp_path.iterdir()) == []
+    assert (
+        not Path("/proc", process).exists() or " Z " in Path("/proc", process, "stat").read_text()
+    )
 
 
 def test_killed_from_outside_it_is_no_failure_of_the_attack(world: AuditedWorld) -> None:

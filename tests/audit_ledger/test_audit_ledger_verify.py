@@ -93,7 +93,7 @@ def test_a_finished_run_is_verified(finished: Path) -> None:
     before = {name: (finished / name).read_bytes() for name in all_files(finished)}
     verdict = verify_run(finished)
     assert failed(verdict) == {}
-    assert [check.result for check in verdict.checks] == ["ok"] * 16
+    assert [check.result for check in verdict.checks] == ["ok"] * 17
     assert "Not proven: that a number is true" in conclusion(verdict)
     assert verdict.facts["audit_head"] in conclusion(verdict)
     after = {name: (finished / name).read_bytes() for name in all_files(finished)}

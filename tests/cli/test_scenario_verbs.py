@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -80,6 +81,33 @@ def test_a_dry_run_says_what_it_would_take(
     assert re.search(r"of memory\n.*of disk; .* free", text)
     assert "estimate" in text
     assert list(elsewhere.iterdir()) == []
+
+
+MODEL = """
+import os
+from pathlib import Path
+from torch import nn
+
+class Noted(nn.Sequential):
+    def __init__(self, num_classes, **others):
+        super().__init__(nn.Flatten(), nn.Linear(28 * 28, num_classes))
+        with Path(__file__).with_name("built").open("a") as file:
+            file.write(f"{os.getpid()}\\n")
+"""
+
+
+def test_a_dry_run_builds_no_model_where_keys_may_be(
+    elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "models"
+    place.mkdir()
+    (place / "noted_model.py").write_text(MODEL)
+    monkeypatch.syspath_prepend(str(place))
+    tiny = [*TINY, "--set", "model.name=noted_model:Noted"]
+    assert run_command("run", "quickstart", "--dry-run", *tiny) == 0
+    built = set((place / "built").read_text().split())
+    assert built
+    assert str(os.getpid()) not in built
 
 
 def test_a_dry_run_as_json(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,9 +19,12 @@ import resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from ledger_runs import small_scenario
+from privaudit.attack import apart
 from privaudit.audit import run_audit
 run_audit(small_scenario("ledger.enabled=false", "model.hidden=900"), Path(sys.argv[1]), workers=1)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+apart._end()
+both = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+print(sum(resource.getrusage(who).ru_maxrss for who in both))
 """
 
 

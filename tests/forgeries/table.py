@@ -169,7 +169,9 @@ def judge_again(stage: Stage) -> None:
     """Records, metrics included, are made from the scores and truth files that lie there."""
     folder = stage.folder
     plan, scenario = read_plan(folder), folder.scenario()
-    checksum = folder.read_lines(RECORDS)[0]["dataset"]["checksum"]
+    before = parse_records(folder.read_lines(RECORDS), where=RECORDS)
+    held = {(r.run, r.property, r.participants): r.holdings for r in before}
+    checksum = before[0].dataset["checksum"]
     rows = []
     for cell in cells_of(scenario):
         place = f"run-{cell.run}/{cell.name}.json"
@@ -185,6 +187,7 @@ def judge_again(stage: Stage) -> None:
                 scores=scores,
                 present=present,
                 reason="" if scored else "RuntimeError: no luck",
+                holdings=held[cell.run, cell.property, cell.participants],
             )
             rows.append(made.model_dump(mode="json"))
     parse_records(rows, where=RECORDS)
@@ -223,6 +226,16 @@ def another_layer(rows: list[dict[str, Any]]) -> None:
 def better_metric(rows: list[dict[str, Any]]) -> None:
     metric = rows[0]["metrics"]["auc"]
     metric["value"] = metric["high"] = 1.0
+
+
+def larger_pools(rows: list[dict[str, Any]]) -> None:
+    """The target held ten times as many records: chance alone would move the audit less."""
+    for row in rows:
+        row["holdings"] |= {name: 10 * row["holdings"][name] for name in ("present", "absent")}
+
+
+def another_sheet(sheet: dict[str, Any]) -> dict[str, Any]:
+    return sheet | {"records": 10 * sheet["records"]}
 
 
 def fail_a_cell(stage: Stage) -> None:
@@ -313,6 +326,15 @@ def other_model(stage: Stage) -> None:
     save_file({"parameters": load_file(file)["parameters"] * 1.01}, file)
 
 
+def quieter_rules(stage: Stage) -> None:
+    """The trace says that clients clipped and added noise."""
+
+    def change(manifest: dict[str, Any]) -> dict[str, Any]:
+        return manifest | {"rules": manifest["rules"] | {"clip_norm": 0.1, "noise": 1.0}}
+
+    edit_json(f"traces/{BOLD}/manifest.json", change)(stage)
+
+
 def trace_of_another_run(stage: Stage) -> None:
     place = stage.folder.file("traces", BOLD)
     shutil.rmtree(place)
@@ -332,6 +354,13 @@ def other_account(setup: dict[str, Any]) -> dict[str, Any]:
 
 
 # ------------------------------------------------------------------ additions
+
+
+def plant_trigger(stage: Stage) -> None:
+    """Nothing that is read changes; who goes on with the journal is not told what it does."""
+    with sqlite3.connect(stage.folder.file("ledger/journal.sqlite")) as db:
+        db.execute("CREATE TRIGGER planted AFTER INSERT ON pins BEGIN DELETE FROM receipts; END")
+    db.close()
 
 
 def plant_wal(stage: Stage) -> None:
@@ -526,6 +555,30 @@ FORGERIES = (
         "not on the ledger",
         (fail_a_cell, *AGAIN),
     ),
+    Forgery(
+        "holdings edited",
+        E,
+        "the records say that the target held more records, report and ledger made again",
+        ("data",),
+        "holdings: present, absent not as",
+        (edit_lines(RECORDS, larger_pools), ledger_again),
+    ),
+    Forgery(
+        "data sheet edited",
+        E,
+        "data.json says there were more records, report and ledger made again",
+        ("data",),
+        "data.json: not what the data give",
+        (edit_json("data.json", another_sheet), ledger_again),
+    ),
+    Forgery(
+        "remark added",
+        E,
+        "remarks.json excuses the model, report and ledger made again",
+        ("data",),
+        "remarks.json: not what the model gives",
+        (edit_json("remarks.json", lambda said: [*said, "it is safe"]), ledger_again),
+    ),
     # plan
     Forgery(
         "scenario changed",
@@ -617,6 +670,14 @@ FORGERIES = (
         (trace_of_another_run, seal_again),
     ),
     Forgery(
+        "rules misstated",
+        E,
+        "a trace says that clients clipped and added noise, ledger made again",
+        ("traces",),
+        "clip_norm, noise not as",
+        (quieter_rules, ledger_again),
+    ),
+    Forgery(
         "model exchanged",
         E,
         "the trained parameters, ledger made again",
@@ -705,6 +766,14 @@ FORGERIES = (
         ("seal",),
         "journal.sqlite-wal: no file of a ledger",
         (plant_wal, seal_again),
+    ),
+    Forgery(
+        "trigger planted",
+        E,
+        "a trigger in the journal's database, sealed again",
+        ("journal",),
+        "trigger 'planted' is not that of a ledger journal",
+        (plant_trigger, seal_again),
     ),
     Forgery(
         "page behind a link",

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from anvil_node import Node
-from table import FORGERIES, E, Forgery, N, Stage
+from table import FORGERIES, RECORDS, E, Forgery, N, Stage, edit_lines, larger_pools
 
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import noted_head
+from privaudit.errors import UserError
 from privaudit.ledger.place import Place
 from privaudit.verify.run import Verdict, conclusion, verdict_text, verify_run
 
@@ -66,6 +67,21 @@ def test_an_honest_run_is_verified(kind: str, request: pytest.FixtureRequest) ->
         assert verdict.holds, verdict_text(verdict)
         if head:
             assert "no link follows" in verdict_text(verdict)
+
+
+def test_without_the_data_records_are_held_against_the_sheet(
+    without: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> None:
+        raise UserError("no such file")
+
+    monkeypatch.setattr("privaudit.verify.files.load_world", missing)
+    honest = verify_run(without)
+    assert honest.holds, verdict_text(honest)
+    assert "The data are not at hand (no such file)" in " ".join(verdict_text(honest).split())
+    folder = RunFolder(Path(shutil.copytree(without, tmp_path / "run")))
+    edit_lines(RECORDS, larger_pools)(Stage(folder, without))
+    assert "data" in failed(verify_run(folder.path))
 
 
 def test_a_head_means_nothing_without_a_ledger(without: Path) -> None:

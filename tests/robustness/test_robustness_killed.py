@@ -39,12 +39,13 @@ class Story:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     folder = tmp_path_factory.mktemp("killed")
+    (folder / "temporary").mkdir()
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(folder), str(KILLS), "1"],
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(folder / "temporary")},
     )
     assert done.returncode == 0, done.stderr
     return Story(folder, json.loads(done.stdout.splitlines()[-1]))
@@ -78,6 +79,11 @@ def test_each_end_has_its_exit_code_and_no_process_outlives_it(story: Story) -> 
     for way, code, orphans, _ in story.told["attempts"]:
         assert code in codes[way], way
         assert not orphans, way
+
+
+def test_nothing_is_left_among_the_temporary_files(story: Story) -> None:
+    """The last run ended well, and took with it what those before it had to leave."""
+    assert list((story.folder / "temporary").iterdir()) == []
 
 
 def test_each_end_but_sigkill_is_one_line_that_says_how_to_go_on(story: Story) -> None:

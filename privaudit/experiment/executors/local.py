@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, get_type_hints
 
+from privaudit.attack.scratch import remove_abandoned
 from privaudit.errors import MachineError, UserError
 from privaudit.experiment.executors.environment import for_workers
 from privaudit.experiment.executors.protocol import Item, Result, TaskError, Vanished
@@ -65,6 +66,7 @@ class Local:
             worker.kill()
         for worker in workers:
             worker.wait()
+        remove_abandoned()  # of the attacks that ran below them
 
     def each(
         self,

@@ -201,8 +201,8 @@ class Commands(Cheat):
     def candidates(self) -> Iterator[Any]:
         for process in range(1, os.getpid()):
             with suppress(OSError):
-                said = Path(f"/proc/{process}/cmdline").read_bytes()
-                raise RuntimeError(f"the command line of {process} can be read: {said!r}")
+                Path(f"/proc/{process}/cmdline").read_bytes()
+                raise RuntimeError("command lines of other processes can be read")
         yield None
 
 
