@@ -1,15 +1,15 @@
 """How many honest clients dilute the attacker: the same audit at several K, for two attackers.
 
 The *single-round* attacker decides from one round (schedule ``single-batch``). The *whole-run*
-attacker adds its scores up over all rounds of a run in which the property is there throughout,
-against control runs without it (schedule ``dataset``). Dilution that holds for one can fail for the
-other: T rounds multiply d' by up to sqrt(T).
+attacker adds its scores up over all rounds of a run: each federation is run with the property there
+throughout and again without it, all else the same (schedule ``dataset``). Dilution that holds for
+one can fail for the other: T rounds multiply d' by up to sqrt(T).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 
 from privaudit.audit import Progress, run_audits
 from privaudit.errors import UserError
-from privaudit.evaluation.records import Record, parse_records
+from privaudit.evaluation.records import Record, parse_records, with_scores
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.folder import RunFolder
 from privaudit.randomness import Seed
@@ -37,7 +37,7 @@ from privaudit.statistics.dilution import (
 from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.laws import MOMENT_LAW, POWER_LAW
 from privaudit.statistics.paired import Difference, auc_difference
-from privaudit.statistics.runs import RunScores, whole_run
+from privaudit.statistics.runs import RunScores, complete_pairs, whole_run
 from privaudit.statistics.told import (
     Design,
     adjusted,
@@ -85,6 +85,11 @@ class Curve:
     answer: HarmlessAnswer | None
     failures: tuple[str, ...]
     scores: Mapping[int, Mapping[int, RunScores]]
+
+    @cached_property
+    def paired(self) -> bool:
+        """Whether each federation was audited with the property and without it."""
+        return any(run.pair is not None for of in self.scores.values() for run in of.values())
 
     @cached_property
     def share(self) -> str:
@@ -139,7 +144,8 @@ def measure_dilution(
         out: folder with ``single-round/`` and ``whole-run/``.
         participants: numbers of participants K, increasing, at least two of them.
         runs: federation runs per K for the single-round attacker, at least 2.
-        whole_runs: for the whole-run attacker, half of them controls; 0 leaves it out.
+        whole_runs: for the whole-run attacker, two for each federation, which is audited with the
+            property and without it; 0 leaves it out.
         whole_rounds: rounds the whole-run attacker listens to.
         data_dir: where data sets lie.
         workers: processes.
@@ -149,7 +155,7 @@ def measure_dilution(
         executor: who runs models, training and attacks, as in :func:`run_audit`.
 
     Raises:
-        UserError: participants not increasing or below 2, fewer than two runs, no control runs.
+        UserError: participants not increasing or below 2, fewer than two runs or federations.
     """
     plans = _plans(scenario, participants, runs, whole_runs, whole_rounds)
     run_audits(
@@ -178,11 +184,12 @@ def _plans(
         )
     if runs < 2:
         raise UserError(f"an interval needs at least 2 runs, got {runs}", where="--seeds")
-    if 0 < whole_runs < 4:
+    if whole_runs and (whole_runs < 4 or whole_runs % 2):
         raise UserError(
-            f"the whole-run attacker needs at least 4 runs, 2 of them controls, got {whole_runs}",
+            "the whole-run attacker needs an even number of runs, at least 4: each federation with "
+            f"the property and without it, got {whole_runs}",
             where="--whole-runs",
-            remedy="use 4 or more, or 0 to leave it out",
+            remedy="use 4, 6, ..., or 0 to leave it out",
         )
     if whole_runs and whole_rounds < 4:
         raise UserError(f"must be at least 4, got {whole_rounds}", where="--whole-rounds")
@@ -293,13 +300,10 @@ def _curves(records: Sequence[Record], attacker: Attacker, threshold: float) -> 
 
 
 def _measured(records: Sequence[Record], participants: int, attacker: Attacker) -> _Measured | None:
-    good = sorted(
-        (r for r in records if r.participants == participants and r.status == "ok"),
-        key=lambda record: record.run,
-    )
+    good = with_scores(r for r in records if r.participants == participants)
     if not good:
         return None
-    runs = [RunScores(np.array(r.scores), np.array(r.present)) for r in good]
+    runs = [record.run_scores() for record in good]
     rounds = runs[0].n_rounds
     if attacker == "whole-run":
         runs = whole_run(runs)
@@ -307,7 +311,7 @@ def _measured(records: Sequence[Record], participants: int, attacker: Attacker) 
     seed = Seed(good[0].seed).child(
         "dilution", attacker, good[0].property, good[0].attack, repr(good[0].fraction)
     )
-    turned = [RunScores(-run.scores, run.present) for run in runs]
+    turned = [replace(run, scores=-run.scores) for run in runs]
     above, below = (
         against_chance(made, design, seed.generator(way, good[0].rule, participants)).p_value
         for way, made in (("above", runs), ("below", turned))
@@ -367,6 +371,9 @@ def _order(first: Curve, second: Curve, *, level: float) -> Order:
         for run in (first.scores[honest[0]] if honest else {})
         if all(run in curve.scores[n] for curve in (first, second) for n in honest)
     ]
+    if common:
+        whole = complete_pairs([first.scores[honest[0]][run] for run in common])
+        common = [run for run in common if first.scores[honest[0]][run] in whole]
     ahead, behind, difference = first, second, None
     if common and (first.attacker != "whole-run" or _both_states(first, honest, common)):
         settings = [[(first.scores[n][r], second.scores[n][r]) for r in common] for n in honest]
@@ -420,11 +427,12 @@ def answer_in_words(curve: Curve) -> str:
         )
     if answer.at_largest is Finding.LEAKS:
         return f"{who}: not harmless up to {up_to}: {there} there."
-    needed = f"{answer.runs_needed:,}" if answer.runs_needed else f"more than {MOST_RUNS:,}"
+    needed = f"about {answer.runs_needed:,}" if answer.runs_needed else f"over {MOST_RUNS:,}"
+    in_both = ", two for each federation" if curve.attacker == "whole-run" and curve.paired else ""
     return (
         f"{who}: harmless not shown up to {up_to}: {there}, its 90 % limits are "
         f"{answer.limits[0]:.2f} and {answer.limits[1]:.2f}. To show it for {high:.2g} if the "
-        f"attack is blind takes about {needed} runs (here {answer.runs})."
+        f"attack is blind takes {needed} runs{in_both} (here {answer.runs})."
     )
 
 

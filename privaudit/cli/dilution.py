@@ -53,7 +53,11 @@ def dilution(
     ] = 3,
     whole_runs: Annotated[
         int,
-        typer.Option("--whole-runs", help="Runs per K for the whole-run attacker, half controls."),
+        typer.Option(
+            "--whole-runs",
+            help="Runs per K for the whole-run attacker: each federation with the property and "
+            "without it.",
+        ),
     ] = 12,
     whole_rounds: Annotated[
         int, typer.Option("--whole-rounds", help="Rounds the whole-run attacker adds up.")

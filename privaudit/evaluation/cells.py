@@ -10,11 +10,10 @@ from functools import cached_property
 import numpy as np
 
 from privaudit.evaluation.judge import METRICS, measure
-from privaudit.evaluation.records import Record
+from privaudit.evaluation.records import Record, with_scores
 from privaudit.randomness import Seed
 from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.pools import Holdings
-from privaudit.statistics.runs import RunScores
 from privaudit.statistics.told import (
     SIGNIFICANT,
     Design,
@@ -121,8 +120,9 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
     # Sums and random permutations go through the runs in turn: in their own order, whatever order
     # the records came in.
     records = sorted(records, key=lambda record: record.run)
-    good = [record for record in records if record.status == "ok"]
-    runs = [RunScores(np.array(r.scores), np.array(r.present)) for r in good]
+    good = with_scores(records)
+    left_out = sum(record.status == "ok" for record in records) - len(good)
+    runs = [record.run_scores() for record in good]
     first = records[0]
     published = first.configuration["report"]["published"].get(name, {})
     rng = Seed(first.seed).generator("permutation", *(str(part) for part in key))
@@ -138,7 +138,10 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         view=first.view,
         runs=len(good),
         rounds=sum(len(r.scores) for r in good),
-        failures=tuple(r.reason for r in records if r.status == "failed"),
+        failures=(
+            *(r.reason for r in records if r.status == "failed"),
+            *["the other state of its federation failed"] * left_out,
+        ),
         metrics={m: measure(runs, m, tau=tau) if runs else None for m in METRICS},
         p_value=test.p_value if test else None,
         q_value=None,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from privaudit.evaluation.records import Metric, Record
-from privaudit.experiment.cells import Cell
+from privaudit.experiment.cells import Cell, federation_of
 from privaudit.experiment.plan import Plan
 from privaudit.statistics.intervals import (
     Interval,
@@ -67,6 +67,9 @@ def judge(
         "view": scenario["audit"]["threat_model"],
         "holdings": holdings,
     }
+    schedule = scenario["audit"]["schedule"]
+    if schedule == "dataset":
+        identity["pair"] = federation_of(schedule, cell.run)
     if scores is None or present is None:
         return Record(**identity, status="failed", reason=reason)
     run = RunScores(np.array(scores), np.array(present))

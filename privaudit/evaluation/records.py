@@ -6,12 +6,15 @@ same machine; times are in ``timings.jsonl``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.errors import UserError
 from privaudit.statistics.pools import Holdings
+from privaudit.statistics.runs import RunScores, complete_pairs
 
 
 class Metric(BaseModel):
@@ -52,6 +55,7 @@ class Record(BaseModel):
         scores: [T], one per audited round.
         present: [T], the ground truth.
         holdings: what the target drew from; null in records of before it was written down.
+        pair: the federation that this run is one of two states of; null where it is one by itself.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -79,6 +83,22 @@ class Record(BaseModel):
     scores: list[float] = []
     present: list[bool] = []
     holdings: Holdings | None = None
+    pair: int | None = None
+
+    def run_scores(self) -> RunScores:
+        """What statistics work on, of a record that is ``ok``."""
+        return RunScores(np.array(self.scores), np.array(self.present), self.pair)
+
+
+def with_scores(records: Iterable[Record]) -> list[Record]:
+    """Those that an AUC is computed of, in the order of their runs.
+
+    Where each federation is there in both states, one whose other state failed is left out.
+    """
+    good = sorted((r for r in records if r.status == "ok"), key=lambda record: record.run)
+    runs = [record.run_scores() for record in good]
+    whole = {id(run) for run in complete_pairs(runs)}
+    return [record for record, run in zip(good, runs, strict=True) if id(run) in whole]
 
 
 def parse_records(rows: list[dict[str, Any]], *, where: str) -> list[Record]:

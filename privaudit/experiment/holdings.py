@@ -65,7 +65,8 @@ def _each(world: World) -> Iterator[tuple[Key, Holdings]]:
             for run in range(scenario.runs)
         ]
         weights = _weights(pools, len(dataset))
-        overlaps = _overlaps(weights @ weights.T)
+        federations = [world.federation(run) for run in range(scenario.runs)]
+        overlaps = _overlaps((weights @ weights.T).toarray(), federations)
         grouped = None if dataset.groups is None else _by_group(weights, dataset.groups)
         agreement = label_agreement(dataset, name)
         for run, pool in enumerate(pools):
@@ -111,13 +112,12 @@ def _weights(pools: list[PropertyPools], records: int) -> csr_array:
     return csr_array((data, (rows, columns)), shape=(len(pools), records))
 
 
-def _overlaps(products: csr_array) -> list[float]:
-    """For each run the mean correlation with the others; 0 where there are none."""
-    covariance = products.toarray()
+def _overlaps(covariance: np.ndarray, federations: Sequence[int]) -> list[float]:
+    """For each run the mean correlation with other federations; 0 where there are none."""
     deviation = np.sqrt(np.diag(covariance))
     correlation = covariance / np.outer(deviation, deviation)
-    runs = len(correlation)
-    means = (correlation.sum(axis=1) - 1) / max(runs - 1, 1)
+    other = np.not_equal.outer(federations, federations)
+    means = (correlation * other).sum(axis=1) / np.maximum(other.sum(axis=1), 1)
     return [float(mean) for mean in np.clip(means, 0.0, 1.0)]
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from privaudit.experiment.cells import Cell
-from privaudit.federation.schedule import balanced_presence, run_presence
+from privaudit.experiment.cells import Cell, federation_of
+from privaudit.federation.schedule import balanced_presence
 from privaudit.randomness import Seed
 from privaudit.scenario.schema import Scenario
 
@@ -28,4 +28,6 @@ def presence(scenario: Scenario, checksum: str, cell: Cell) -> np.ndarray:
     names = (cell.property, cell.participants)
     if scenario.audit.schedule == "single-batch":
         return balanced_presence(rounds, root.generator("run", cell.run, *names))
-    return run_presence(cell.run, scenario.runs, rounds, root.generator("runs", *names))
+    federation = federation_of(scenario.audit.schedule, cell.run)
+    first = bool(root.generator("federation", federation, *names).integers(2))
+    return np.full(rounds, first == (cell.run % 2 == 0))

@@ -17,7 +17,7 @@ from privaudit.data.dataset import Dataset
 from privaudit.data.registry import load_dataset
 from privaudit.engine.engine import Engine, Samples
 from privaudit.errors import UserError, unknown_name
-from privaudit.experiment.cells import Cell
+from privaudit.experiment.cells import Cell, federation_of
 from privaudit.experiment.presence import presence
 from privaudit.federation.assignment import Deal, assign
 from privaudit.federation.phases import AuditedPhase, TrainingPhase
@@ -47,8 +47,12 @@ class World:
         return Samples.of(self.dataset.inputs, self.dataset.labels)
 
     def run_seed(self, run: int) -> Seed:
-        """The root of one federation run's randomness."""
-        return Seed(self.scenario.seed).child("run", run)
+        """The root of one federation run's randomness; two states of a federation have one."""
+        return Seed(self.scenario.seed).child("run", self.federation(run))
+
+    def federation(self, run: int) -> int:
+        """Which federation a run is (:func:`privaudit.experiment.cells.federation_of`)."""
+        return federation_of(self.scenario.audit.schedule, run)
 
     def attacker_seed(self, run: int) -> Seed:
         """The root of the adversary's and the attacks' randomness: it leads back to no other."""
@@ -98,9 +102,10 @@ class World:
 
     def deal(self, run: int) -> Deal:
         """Who holds which records in this run."""
-        if run not in self._dealt:
-            self._dealt[run] = self.deal_for(run, self.scenario.audit.properties)
-        return self._dealt[run]
+        federation = self.federation(run)
+        if federation not in self._dealt:
+            self._dealt[federation] = self.deal_for(run, self.scenario.audit.properties)
+        return self._dealt[federation]
 
     @cached_property
     def _dealt(self) -> dict[int, Deal]:

@@ -3,7 +3,8 @@
 Melis et al. 2019, section VI-B: ``single-batch`` - half of the target's batches hold only records
 with the property, the others none (m = 2). Section VII-A: among the honest clients only the target
 has records with the property (``others = "without"``); ``natural`` drops that assumption.
-``dataset`` asks about a persistent property: it is there in every round of a run, or in none.
+``dataset`` asks about a persistent property: it is there in every round of a run, or in none, and
+each federation is run in both of these states.
 """
 
 from __future__ import annotations
@@ -74,14 +75,6 @@ def balanced_presence(rounds: int, rng: np.random.Generator) -> np.ndarray:
     """[rounds] bool: half of the rounds present (the odd one by a coin), in random order."""
     extra = int(rng.integers(2)) if rounds % 2 else 0
     return rng.permutation(np.arange(rounds) < rounds // 2 + extra)
-
-
-def run_presence(run: int, runs: int, rounds: int, rng: np.random.Generator) -> np.ndarray:
-    """[rounds] bool for the ``dataset`` schedule: all True in half of the runs, else all False.
-
-    ``rng`` must be the same for all ``runs`` runs, since they are balanced against each other.
-    """
-    return np.full(rounds, balanced_presence(runs, rng)[run])
 
 
 def draw(

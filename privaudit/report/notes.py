@@ -272,7 +272,10 @@ def _schedule(scenario: Scenario) -> str:
     share = f"{100 * audit.property_share:g} % of the target's records"
     if audit.schedule == "single-batch":
         return f"in half of the rounds, then in {share} of the batch; in the others in none"
-    return f"in half of the runs, in every round, in {share}; the other runs are controls"
+    return (
+        "each federation is run twice, all else the same: once in every round, in "
+        f"{share}, once in none"
+    )
 
 
 def _others(scenario: Scenario) -> str:
@@ -294,4 +297,7 @@ def _auxiliary(scenario: Scenario) -> str:
 def _what_is_told(schedule: str) -> str:
     if schedule == "single-batch":
         return "rounds in which the target's records have the property from the other rounds"
-    return "rounds of runs in which the target's records have the property from rounds of controls"
+    return (
+        "rounds of federations whose target's records have the property from rounds of others "
+        "without it"
+    )

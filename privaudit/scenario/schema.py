@@ -223,7 +223,7 @@ class AuditSection(Section):
         lr: learning rate; null = that of the federation.
         momentum: of the clients' SGD under ``fedavg``.
         schedule: ``single-batch`` (the property comes and goes by the round, Melis et al. VI-B) or
-            ``dataset`` (half of the runs hold it in every round, the others are controls).
+            ``dataset`` (each federation is run twice: it holds it in every round, or in none).
         property_share: share of the target's records that have the property when it is present.
         others: whether bystanders draw records ``without`` the property, or ``natural`` ones.
         trajectory: ``common`` (all cells of a run are observed at the parameters of one federation
@@ -435,7 +435,13 @@ class Scenario(Section):
     def _controls(self) -> Scenario:
         if self.audit.schedule == "dataset" and self.runs < 4:
             raise ValueError(
-                f"schedule 'dataset' needs at least 4 runs, 2 of them controls, got {self.runs}"
+                "schedule 'dataset' needs at least 4 runs, 2 federations in both states, "
+                f"got {self.runs}"
+            )
+        if self.audit.schedule == "dataset" and self.runs % 2:
+            raise ValueError(
+                "schedule 'dataset' runs each federation in both states: runs must be even, "
+                f"got {self.runs}"
             )
         return self
 

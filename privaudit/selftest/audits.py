@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 from joblib import Parallel, delayed, parallel_config
 
 from privaudit.attack.protocol import Attack, fit_together, make_attack
@@ -101,11 +100,7 @@ def _cell(
 
 
 def _runs(records: Sequence[Record], attack: str) -> list[RunScores]:
-    return [
-        RunScores(np.array(record.scores), np.array(record.present))
-        for record in records
-        if record.attack == attack
-    ]
+    return [record.run_scores() for record in records if record.attack == attack]
 
 
 def _guarded(world: KnownWorld, seed: Seed, attacks: Attacks) -> Audited:

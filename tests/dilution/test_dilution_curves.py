@@ -167,7 +167,7 @@ def test_whole_run_attacker_adds_up_evidence_of_a_run(tmp_path: Path) -> None:
             present = run % 2 == 0
             base = record(plan, run, participants, 0.0)
             scores = rng.normal(0.5 if present else 0.0, 1.0, ROUNDS)  # AUC of one round: 0.64
-            update = {"scores": list(scores), "present": [present] * ROUNDS}
+            update = {"scores": list(scores), "present": [present] * ROUNDS, "pair": run // 2}
             rows.append(base.model_copy(update=update).model_dump(mode="json"))
     folder.write_lines("records.jsonl", rows)
     (curve,) = dilution.dilution_curves(tmp_path, threshold=0.6)
@@ -175,6 +175,11 @@ def test_whole_run_attacker_adds_up_evidence_of_a_run(tmp_path: Path) -> None:
     assert [interval.n_rounds for interval in curve.aucs] == [8, 8]  # one score a run
     # d' of the sum is 0.5 sqrt(200) = 7: every run with the property above every control.
     assert [interval.value for interval in curve.aucs] == [1.0, 1.0]
+    # One whose other state failed is left out, and said to be.
+    rows[0] |= {"status": "failed", "reason": "out of luck", "scores": [], "present": []}
+    folder.write_lines("records.jsonl", rows)
+    (curve,) = dilution.dilution_curves(tmp_path, threshold=0.6)
+    assert [interval.n_runs for interval in curve.aucs] == [6, 8]
 
 
 def test_failed_runs_are_counted(tmp_path: Path) -> None:
@@ -220,7 +225,8 @@ def test_report_is_the_same_bytes_and_valid_json(tmp_path: Path) -> None:
         ({"participants": [5, 2]}, "must increase"),
         ({"participants": [1, 2]}, "greater than or equal to 2"),
         ({"runs": 1}, "at least 2 runs"),
-        ({"whole_runs": 2}, "2 of them controls"),
+        ({"whole_runs": 2}, "even number of runs, at least 4"),
+        ({"whole_runs": 7}, "even number of runs, at least 4"),
         ({"whole_rounds": 2}, "--whole-rounds: must be at least 4"),
     ],
 )

@@ -136,8 +136,20 @@ def test_the_server_sees_single_deltas_end_to_end(tmp_path: Path, fractions: str
 def test_a_persistent_property_has_its_controls_end_to_end(tmp_path: Path) -> None:
     chosen = scenario("audit.schedule=dataset", "audit.fractions=[1.0]", "runs=4")
     found = rows(run_audit(chosen, tmp_path / "run", workers=1))
-    labels = [set(row["present"]) for row in found]
-    assert sorted(map(str, labels)) == ["{False}", "{False}", "{True}", "{True}"]
+    assert [row["pair"] for row in found] == [0, 0, 1, 1]
+    for one, other in (found[:2], found[2:]):
+        assert [set(row["present"]) for row in (one, other)] in (
+            [{True}, {False}],
+            [{False}, {True}],
+        )
+        assert one["holdings"] == other["holdings"]
+    here, there = (
+        Trace.open(next((tmp_path / "run" / "traces" / f"run-{n}").iterdir())) for n in (0, 1)
+    )
+    for one, other in zip(here, there, strict=True):
+        assert torch.equal(one.before, other.before)
+        assert torch.equal(one.own_delta, other.own_delta)
+        assert not torch.equal(one.global_delta, other.global_delta)
 
 
 @pytest.fixture(scope="module")

@@ -111,6 +111,12 @@ def test_what_is_wrong_is_named(tmp_path: Path, override: str, message: str) -> 
     assert "\n" not in str(caught.value)
 
 
+def test_both_states_of_every_federation_are_run(tmp_path: Path) -> None:
+    file = written(tmp_path, f"runs = 3\n{MINIMAL}rounds = 8\n")
+    with pytest.raises(UserError, match="runs must be even, got 5"):
+        load_scenario(file, ["runs=5", "audit.schedule=dataset"])
+
+
 def test_protocols_do_not_contradict_themselves(tmp_path: Path) -> None:
     file = written(tmp_path, MINIMAL)
     for override in (
