@@ -52,6 +52,33 @@ FOLDERS: dict[Attacker, str] = {"single-round": "single-round", "whole-run": "wh
 
 
 @dataclass(frozen=True)
+class PointTest:
+    """Of "the AUC is above 0.5" at one number of honest clients, and of "it is below".
+
+    Attributes:
+        p_value: of the first.
+        q_value: the same, adjusted over all points of the attacker.
+        p_below: of the second.
+        q_below: likewise.
+    """
+
+    p_value: float
+    q_value: float | None
+    p_below: float
+    q_below: float | None
+
+    @property
+    def told(self) -> bool:
+        """Whether the attack is told from chance."""
+        return is_told(self.q_value)
+
+    @property
+    def wrong_way(self) -> bool:
+        """Whether it is, with scores turned round."""
+        return is_told(self.q_below)
+
+
+@dataclass(frozen=True)
 class Curve:
     """One attack on one property at several numbers of honest clients.
 
@@ -61,6 +88,7 @@ class Curve:
         runs: federation runs per number of participants.
         honest: K - 1, increasing.
         aucs: AUC with interval at each.
+        tests: against chance at each.
         detectable: smallest AUC that would have been told from 0.5 at this n.
         power: fit of d' = d'(n0) (n / n0)^exponent; None with fewer than two points, and where the
             attack is not told from chance with the fewest clients: nothing is there to fade.
@@ -79,6 +107,7 @@ class Curve:
     runs: int
     honest: tuple[int, ...]
     aucs: tuple[Interval, ...]
+    tests: tuple[PointTest, ...]
     detectable: float | None
     power: DilutionFit | None
     moment: DilutionFit | None
@@ -285,17 +314,11 @@ def _curves(records: Sequence[Record], attacker: Attacker, threshold: float) -> 
     curves = []
     for key, group in groups.items():
         own = {k: point for (of, k), point in found.items() if of == key}
-        line = [
-            DilutionPoint(
-                k - 1,
-                tuple(point.runs.values()),
-                tau=point.design.tau or 0.0,
-                told=is_told(above[key, k]),
-                wrong_way=is_told(below[key, k]),
-            )
+        tests = {
+            k: PointTest(point.above, above[key, k], point.below, below[key, k])
             for k, point in own.items()
-        ]
-        curves.append(_curve(group, attacker, threshold, line, own))
+        }
+        curves.append(_curve(group, attacker, threshold, own, tests))
     return curves
 
 
@@ -323,9 +346,19 @@ def _curve(
     records: Sequence[Record],
     attacker: Attacker,
     threshold: float,
-    points: Sequence[DilutionPoint],
     measured: Mapping[int, _Measured],
+    tests: Mapping[int, PointTest],
 ) -> Curve:
+    points = [
+        DilutionPoint(
+            k - 1,
+            tuple(point.runs.values()),
+            tau=point.design.tau or 0.0,
+            told=tests[k].told,
+            wrong_way=tests[k].wrong_way,
+        )
+        for k, point in measured.items()
+    ]
     fits = len(points) > 1 and bool(points[0].told)
     first = records[0]
     audit = first.configuration["audit"]
@@ -339,6 +372,7 @@ def _curve(
         runs=first.configuration["runs"],
         honest=tuple(point.honest for point in points),
         aucs=tuple(auc_interval(point.runs, tau=point.tau) for point in points),
+        tests=tuple(tests.values()),
         detectable=max(
             (d for m in measured.values() if (d := smallest_told(m.design)) is not None),
             default=None,
@@ -457,8 +491,14 @@ def curve_json(curve: Curve) -> dict[str, Any]:
         "rounds": curve.rounds,
         "runs": curve.runs,
         "points": [
-            {"honest": honest, "participants": honest + 1, **asdict(interval)}
-            for honest, interval in zip(curve.honest, curve.aucs, strict=True)
+            {
+                "honest": honest,
+                "participants": honest + 1,
+                **asdict(interval),
+                **asdict(test),
+                "told": test.told,
+            }
+            for honest, interval, test in zip(curve.honest, curve.aucs, curve.tests, strict=True)
         ],
         "smallest_detectable_auc": curve.detectable,
         "exponent": None

@@ -42,6 +42,17 @@ def shown_cells(cells: Sequence[TableCell]) -> list[TableCell]:
     return [cell for cell in good if cell.property in names]
 
 
+def left_out(cells: Sequence[TableCell]) -> str:
+    """What of attacks and properties :func:`shown_cells` leaves out, to be said; or nothing."""
+    shown, good = shown_cells(cells), [cell for cell in cells if cell.auc is not None]
+    parts = []
+    for kind, several in (("attack", "attacks"), ("property", "properties")):
+        drawn, there = ({getattr(cell, kind) for cell in some} for some in (shown, good))
+        if len(drawn) < len(there):
+            parts.append(f"the {len(drawn)} of {len(there)} {several} with the highest AUC there")
+    return f"; drawn are {' and '.join(parts)}" if parts else ""
+
+
 @matplotlib.rc_context(PLAIN)
 def roc_curves(records: Sequence[Record], cells: Sequence[TableCell]) -> str | None:
     """ROC of the shown cells, one column per property: linear above, both axes logarithmic below.

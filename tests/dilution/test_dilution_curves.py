@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from measured_folders import dilution_folder
 from scipy.stats import norm
 
 from privaudit import dilution
@@ -19,6 +21,7 @@ from privaudit.report.dilution import (
     conclusions,
     dilution_json,
     dilution_table,
+    limits,
     write_dilution,
 )
 from privaudit.scenario.load import load_scenario
@@ -214,8 +217,24 @@ def test_report_is_the_same_bytes_and_valid_json(tmp_path: Path) -> None:
     }
     (document,) = json.loads(written[0]["dilution.json"])
     assert [point["participants"] for point in document["points"]] == [2, 5, 9]
+    table = pd.read_csv(tmp_path / "report" / "dilution.csv")
+    assert list(table["level"]) == [0.95] * 3
+    assert list(table["told"]) == [test.told for test in curves[0].tests] == [True] * 3
+    assert table["p_value"].le(table["q_value"]).all()
+    assert all(text.endswith("*") for text in dilution_table(curves)["linear"][:3])
     assert list(dilution_table(curves)["honest clients"][:3]) == ["1", "4", "8"]
     assert any("Power, single-round attacker" in line for line in conclusions(curves, 0.6))
+
+
+def test_what_is_not_said_fits_the_attackers_on_the_page(tmp_path: Path) -> None:
+    """ "An attacker of a property that stays can do better" stood beside that very attacker."""
+    both = dilution.dilution_curves(dilution_folder(tmp_path), threshold=0.6)
+    alone = [curve for curve in both if curve.attacker == "single-round"]
+    stays = "for the whole run can add up its rounds"
+    assert any(stays in line for line in limits(scenario(2), alone))
+    said = limits(scenario(2), both)
+    assert not any(stays in line for line in said)
+    assert any("whole-run attacker adds up 12 rounds" in line for line in said)
 
 
 @pytest.mark.parametrize(
