@@ -42,7 +42,7 @@ class TableCell:
         detectable_if_all: likewise if all cells of the table did.
         at_least: lower limit of the AUC, corrected for choosing among the cells of the property.
         design: what the test had to work with; None when every run failed.
-        holdings: of the first run's target; None where nobody wrote them down.
+        holdings: of the first run's (first) target; None where nobody wrote them down.
         published: the published AUC, where the scenario reproduces one.
     """
 
@@ -126,7 +126,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
     first = records[0]
     published = first.configuration["report"]["published"].get(name, {})
     rng = Seed(first.seed).generator("permutation", *(str(part) for part in key))
-    design = design_of(runs, [r.holdings for r in good]) if runs else None
+    design = design_of(runs, [r.held for r in good]) if runs else None
     test = against_chance(runs, design, rng) if design else None
     tau = design.interval_tau if design else 0.0
     return TableCell(
@@ -154,5 +154,5 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         if runs
         else None,
         design=design,
-        holdings=next((r.holdings for r in good), None),
+        holdings=next((held for r in good for held in r.held), None),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from privaudit.evaluation.records import Metric, Record
+from privaudit.evaluation.records import Metric, Record, targets_in
 from privaudit.experiment.cells import Cell, federation_of
 from privaudit.experiment.plan import Plan
 from privaudit.statistics.intervals import (
@@ -33,7 +34,7 @@ def judge(
     scores: list[float] | None,
     present: list[bool] | None,
     reason: str = "",
-    holdings: Holdings | None = None,
+    holdings: Sequence[Holdings] = (),
 ) -> Record:
     """The record of one attack on one cell; without scores it is a failed one with its reason.
 
@@ -45,7 +46,7 @@ def judge(
         scores: [T], one per audited round.
         present: [T], the ground truth.
         reason: why there are no scores.
-        holdings: what the target draws from.
+        holdings: what each target draws from; empty where nobody wrote it down.
     """
     scenario = plan.scenario
     identity: dict[str, Any] = {
@@ -65,17 +66,25 @@ def judge(
         "participants": cell.participants,
         "attack": attack,
         "view": scenario["audit"]["threat_model"],
-        "holdings": holdings,
+        "holdings": _as_written(holdings),
     }
     schedule = scenario["audit"]["schedule"]
     if schedule == "dataset":
         identity["pair"] = federation_of(schedule, cell.run)
     if scores is None or present is None:
         return Record(**identity, status="failed", reason=reason)
-    run = RunScores(np.array(scores), np.array(present))
+    targets = targets_in(scenario, cell.participants)
+    run = RunScores(np.array(scores), np.array(present), targets=targets)
     one_label = len(set(present)) < 2  # schedule `dataset`: only runs together have both
     metrics = {name: None if one_label else _metric(measure([run], name)) for name in METRICS}
     return Record(**identity, status="ok", metrics=metrics, scores=scores, present=present)
+
+
+def _as_written(holdings: Sequence[Holdings]) -> Holdings | list[Holdings] | None:
+    """One target's by itself, those of several as a list."""
+    if len(holdings) > 1:
+        return list(holdings)
+    return holdings[0] if holdings else None
 
 
 def measure(runs: list[RunScores], name: str, *, tau: float = 0.0) -> Interval | None:

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.errors import UserError
+from privaudit.federation.schedule import targets_of
 from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores, complete_pairs
 
@@ -54,7 +55,8 @@ class Record(BaseModel):
         metrics: by name; null where this run alone does not allow one.
         scores: [T], one per audited round.
         present: [T], the ground truth.
-        holdings: what the target drew from; null in records of before it was written down.
+        holdings: what the target drew from (where targets rotate, each of them); null in records
+            of before it was written down.
         pair: the federation that this run is one of two states of; null where it is one by itself.
     """
 
@@ -82,12 +84,33 @@ class Record(BaseModel):
     metrics: dict[str, Metric | None] = {}
     scores: list[float] = []
     present: list[bool] = []
-    holdings: Holdings | None = None
+    holdings: Holdings | list[Holdings] | None = None
     pair: int | None = None
 
     def run_scores(self) -> RunScores:
         """What statistics work on, of a record that is ``ok``."""
-        return RunScores(np.array(self.scores), np.array(self.present), self.pair)
+        targets = targets_in(self.configuration, self.participants)
+        return RunScores(np.array(self.scores), np.array(self.present), self.pair, targets)
+
+    @property
+    def held(self) -> list[Holdings]:
+        """What each target drew from; empty where nobody wrote it down."""
+        if self.holdings is None:
+            return []
+        return self.holdings if isinstance(self.holdings, list) else [self.holdings]
+
+
+def targets_in(configuration: dict[str, Any], participants: int) -> np.ndarray | None:
+    """[T] whose records each round was about, where targets rotate; None where there is one.
+
+    Args:
+        configuration: the resolved scenario; of before rotation was a setting it has no word of it.
+        participants: K.
+    """
+    audit = configuration["audit"]
+    if audit.get("targets") != "rotate":
+        return None
+    return targets_of(audit["rounds"], participants, rotate=True)
 
 
 def with_scores(records: Iterable[Record]) -> list[Record]:

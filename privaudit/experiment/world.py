@@ -127,6 +127,7 @@ class World:
             batch_size=audit.batch_size,
             others=audit.others,
             seed=self.run_seed(run).child("partition"),
+            rotate=audit.targets == "rotate",
         )
 
     @property
@@ -155,6 +156,7 @@ class World:
             property_share=a.property_share,
             others=a.others,
             training=LocalTraining(a.lr or f.lr, a.momentum, transforms, f.norm_bound),
+            rotate=a.targets == "rotate",
         )
 
 

@@ -136,7 +136,9 @@ def windows(runs: Sequence[RunScores], *, most: int = 5) -> list[Window]:
                 start,
                 stop - 1,
                 [
-                    replace(r, scores=r.scores[start:stop], present=r.present[start:stop])
+                    replace(
+                        r, scores=r.scores[start:stop], present=r.present[start:stop], targets=None
+                    )
                     for r in runs
                 ],
             )

@@ -18,7 +18,7 @@ from privaudit.evaluation.records import Record
 from privaudit.experiment.attacking import adversary_of
 from privaudit.experiment.cells import Cell, cells_of, trace_folder
 from privaudit.experiment.folder import RunFolder
-from privaudit.experiment.holdings import holdings_of
+from privaudit.experiment.holdings import Key, holdings_of
 from privaudit.experiment.observing import observe_cells
 from privaudit.experiment.plan import Plan, make_plan
 from privaudit.experiment.training import train_run
@@ -27,6 +27,7 @@ from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
 from privaudit.selftest.world import KnownWorld
 from privaudit.source import source_of_package
+from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores
 
 Attacks = Sequence[type[Attack]]
@@ -69,16 +70,21 @@ def audit(world: KnownWorld, seed: Seed, attacks: Attacks) -> Audited:
     ):
         held = holdings_of(made)
         records = [
-            record.model_copy(update={"holdings": held[cell.run, cell.property, cell.participants]})
+            record
             for cell in cells_of(scenario)
-            for record in _cell(made, plan, folder, cell, attacks)
+            for record in _cell(made, plan, folder, cell, attacks, held)
         ]
     runs = {attack.name: _runs(records, attack.name) for attack in attacks}
     return Audited({cell.attack: cell for cell in table_cells(records)}, runs)
 
 
 def _cell(
-    world: World, plan: Plan, folder: RunFolder, cell: Cell, attacks: Attacks
+    world: World,
+    plan: Plan,
+    folder: RunFolder,
+    cell: Cell,
+    attacks: Attacks,
+    held: dict[Key, list[Holdings]],
 ) -> Iterator[Record]:
     train_run(world, folder, cell.run)
     observe_cells(world, folder, [cell])
@@ -96,6 +102,7 @@ def _cell(
             checksum=world.dataset.checksum,
             scores=scores,
             present=present,
+            holdings=held[cell.run, cell.property, cell.participants],
         )
 
 

@@ -41,7 +41,7 @@ from privaudit.statistics.intervals import (
 )
 from privaudit.statistics.laws import SQRT2, Family, auc_of_d_prime
 from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit, pairs_of
-from privaudit.statistics.variance import auc_variance
+from privaudit.statistics.variance import auc_variance, run_auc_variance
 
 GRID = 121
 SCORES = np.linspace(-MAX_LOCATION, MAX_LOCATION, 2401)
@@ -287,9 +287,9 @@ def spread_between_runs(points: Sequence[DilutionPoint]) -> float:
     for point in points:
         if len(point.runs) < 2 or label_unit(point.runs) is Unit.RUN:
             continue
-        aucs = np.array([roc.auc(run.scores, run.present) for run in point.runs])
+        aucs = np.array([roc.run_auc(run) for run in point.runs])
         mean = float(np.clip(aucs.mean(), 0.01, 0.99))
-        chance = np.mean([auc_variance(mean, run.n_present, run.n_absent) for run in point.runs])
+        chance = np.mean([run_auc_variance(mean, run) for run in point.runs])
         excess += float(aucs.var(ddof=1) - chance)
         weight += float(norm.pdf(ndtri(mean)) ** 2)
     return float(np.sqrt(max(excess, 0.0) / weight)) if weight else 0.0
@@ -322,11 +322,9 @@ def runs_needed(
         None: more than :data:`MOST_RUNS`.
     """
     of_runs = label_unit(runs) is Unit.RUN
-    n = float(np.mean([run.n_present for run in runs]))
-    m = float(np.mean([run.n_absent for run in runs]))
-
     slope = float(norm.pdf(0)) ** 2
-    known = float(auc_variance(0.5, n, m)) + slope * tau**2 / 2  # as a run's interval has it
+    of_rounds = 0.0 if of_runs else float(np.mean([run_auc_variance(0.5, run) for run in runs]))
+    known = of_rounds + slope * tau**2 / 2  # as a run's interval has it
     wanders = slope * max(spread**2 - tau**2 / 2, 0.0)
 
     def enough(count: int) -> bool:

@@ -25,7 +25,12 @@ from privaudit.statistics.runs import (
     pairs_of,
     pool,
 )
-from privaudit.statistics.variance import auc_variance, delong_variance, kernel_variance
+from privaudit.statistics.variance import (
+    auc_variance,
+    delong_variance,
+    kernel_variance,
+    run_auc_variance,
+)
 
 BETWEEN_SPREAD = 0.5
 """Prior scale of the standard deviation of d' between runs (half-t, 4 degrees of freedom)."""
@@ -89,7 +94,7 @@ def auc_evidence(runs: Sequence[RunScores], tau: float = 0.0) -> Evidence:
     if label_unit(runs) is Unit.RUN:
         value, size = _run_level_auc(runs)
         return Evidence(np.array([value]), np.array([size]), 0.0)
-    rates = np.array([roc.auc(run.scores, run.present) for run in runs])
+    rates = np.array([roc.run_auc(run) for run in runs])
     # d' = sqrt(2) z for an AUC Phi(z).
     sizes = _less_by_pools(rates, _auc_sizes(runs, rates), tau)
     return _evidence(rates, sizes, BETWEEN_SPREAD / np.sqrt(2))
@@ -237,9 +242,17 @@ def _auc_sizes(runs: Sequence[RunScores], rates: FloatArray) -> FloatArray:
     """
     n_present = np.array([float(run.n_present) for run in runs])
     n_absent = np.array([float(run.n_absent) for run in runs])
-    sizes = _auc_size(rates, n_present, n_absent)
-    observed = sum(delong_variance(run.scores, run.present) for run in runs)
-    inflation = max(1.0, observed / float(auc_variance(rates, n_present, n_absent).sum() or 1.0))
+    harmonic = 2 * n_present * n_absent / (n_present + n_absent)
+    shrunk = (rates * harmonic + 0.5) / (harmonic + 1)
+    expected = [run_auc_variance(rate, run) for rate, run in zip(shrunk, runs, strict=True)]
+    sizes = shrunk * (1 - shrunk) / np.array(expected)
+    observed = sum(
+        delong_variance(part.scores, part.present) / len(run.parts()) ** 2
+        for run in runs
+        for part in run.parts()
+    )
+    formula = sum(run_auc_variance(rate, run) for rate, run in zip(rates, runs, strict=True))
+    inflation = max(1.0, observed / (formula or 1.0))
     # No distribution has a variance above theta (1 - theta) / min(n, m) (Birnbaum & Klose, 1957).
     return np.maximum(sizes / inflation, np.minimum(n_present, n_absent))
 

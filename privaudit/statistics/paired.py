@@ -67,14 +67,15 @@ def auc_difference(settings: Sequence[Sequence[Pair]], *, level: float = 0.95) -
         over = _over_runs if pairs_of(first) is None else _over_pairs
         return over(settings, level)
     by_run = np.array(
-        [
-            [roc.auc(a.scores, a.present) - roc.auc(b.scores, b.present) for a, b in pairs]
-            for pairs in settings
-        ]
+        [[roc.run_auc(a) - roc.run_auc(b) for a, b in pairs] for pairs in settings]
     ).mean(axis=0)
     if by_run.size < 2:
         return None
-    within = [delong_difference_variance(a.scores, b.scores, a.present) for a, b in settings[0]]
+    within = [
+        delong_difference_variance(x.scores, y.scores, x.present) / len(a.parts()) ** 2
+        for a, b in settings[0]
+        for x, y in zip(a.parts(), b.parts(), strict=True)
+    ]
     # Runs that happen to agree say no more than their rounds do.
     least = sum(within) / len(settings) / by_run.size**2
     variance = max(float(by_run.var(ddof=1)) / by_run.size, least)

@@ -69,15 +69,18 @@ Null = tuple[FloatArray, float, bool]
 
 def _within_runs(runs: Sequence[RunScores], rng: np.random.Generator, n_permutations: int) -> Null:
     # The AUC of a run is its rank sum times a constant, plus a constant that drops out.
-    weights = [rankdata(run.scores) / (len(runs) * run.n_present * run.n_absent) for run in runs]
-    observed = sum(float(w[run.present].sum()) for w, run in zip(weights, runs, strict=True))
-    if prod(comb(run.n_rounds, run.n_present) for run in runs) <= MAX_EXACT:
+    # Where targets rotate it is the mean over targets, and labels stay among the rounds of each.
+    within = [(part, len(runs) * len(run.parts())) for run in runs for part in run.parts()]
+    parts = [part for part, _ in within]
+    weights = [rankdata(p.scores) / (count * p.n_present * p.n_absent) for p, count in within]
+    observed = sum(float(w[part.present].sum()) for w, part in zip(weights, parts, strict=True))
+    if prod(comb(part.n_rounds, part.n_present) for part in parts) <= MAX_EXACT:
         null = np.zeros(1)
-        for w, run in zip(weights, runs, strict=True):
+        for w, run in zip(weights, parts, strict=True):
             null = np.add.outer(null, _all_subset_sums(w, run.n_present)).ravel()
         return null, observed, True
     null = np.zeros(n_permutations)
-    for w, run in zip(weights, runs, strict=True):
+    for w, run in zip(weights, parts, strict=True):
         null += _random_subset_sums(w, run.n_present, n_permutations, rng)
     return null, observed, False
 

@@ -44,6 +44,11 @@ def auc(scores: FloatArray, present: BoolArray) -> float:
     return (rank_sum - n_present * (n_present + 1) / 2) / (n_present * n_absent)
 
 
+def run_auc(run: RunScores) -> float:
+    """AUC within a run: the mean over its targets, where they rotate."""
+    return float(np.mean([auc(part.scores, part.present) for part in run.parts()]))
+
+
 LEAST_FALSE_ALARMS, ROUGH_FALSE_ALARMS = 1, 10
 """Expected false alarms, fpr (n + 1): below the first a TPR is not estimable, below the second it
 is rough."""
@@ -148,7 +153,7 @@ def mean_auc(runs: Sequence[RunScores]) -> float:
         ValueError: see :func:`privaudit.statistics.runs.label_unit`.
     """
     if label_unit(runs) is Unit.ROUND:
-        return float(np.mean([auc(run.scores, run.present) for run in runs]))
+        return float(np.mean([run_auc(run) for run in runs]))
     pairs = pairs_of(runs)
     if pairs is not None:
         return paired_auc(runs, pairs).value

@@ -34,6 +34,8 @@ class RunScores:
         present: [T] booleans, whether the property was present in the round.
         pair: the federation that this run is one state of, where each is audited with the property
             throughout and without it; None = a federation of its own.
+        targets: [T] whose records a round is about, where targets rotate; None = one target. An
+            AUC is then the mean over targets of that among the rounds of each (:meth:`parts`).
 
     Raises:
         ValueError: not one-dimensional, empty, of unequal length, not boolean, or not finite.
@@ -42,6 +44,16 @@ class RunScores:
     scores: FloatArray
     present: BoolArray
     pair: int | None = None
+    targets: NDArray[np.intp] | None = None
+
+    def parts(self) -> list[RunScores]:
+        """The rounds of each target, as runs; the run itself where it has one target."""
+        if self.targets is None:
+            return [self]
+        return [
+            RunScores(self.scores[own], self.present[own])
+            for own in (self.targets == target for target in np.unique(self.targets))
+        ]
 
     def __post_init__(self) -> None:
         scores = np.asarray(self.scores, dtype=np.float64)

@@ -48,10 +48,12 @@ class Design:
 
     Attributes:
         unit: what carries the label.
-        n_present: rounds with the property in each run; with labels on runs one number, the runs.
+        n_present: rounds with the property in each run (where targets rotate, of each target in
+            each run); with labels on runs one number, the runs.
         n_absent: likewise without.
         tau: deviation of d' that comes from finite pools alone; None = not known, no allowance.
         overlap: correlation of that between runs, in [0, 1].
+        targets: of each run.
         correlation: of the two states' scores, where runs are federations in both states (of
             which ``n_present`` and ``n_absent`` then each give the number); None = they are not.
 
@@ -65,6 +67,7 @@ class Design:
     tau: float | None = None
     overlap: float = 0.0
     correlation: float | None = None
+    targets: int = 1
 
     def __post_init__(self) -> None:
         counts = (*self.n_present, *self.n_absent)
@@ -98,14 +101,23 @@ class Design:
         rounds = float(auc_variance(auc, *counts).sum()) / len(self.n_present) ** 2
         rounds *= 1 - (self.correlation or 0.0)
         slope = norm.pdf(ndtri(auc)) ** 2 / 2 if 0 < auc < 1 else 0.0
-        between = spread**2 / len(self.n_present) if self.unit is Unit.ROUND else 0.0
+        between = spread**2 / self._runs if self.unit is Unit.ROUND else 0.0
         pools = (self.tau or 0.0) ** 2 * self._together if slope else 0.0
         return sqrt(rounds + slope * (between + pools))
 
     @property
     def interval_tau(self) -> float:
         """What the interval of the AUC allows for: ``tau``, and that runs have it in common."""
-        return (self.tau or 0.0) * sqrt(self._together * len(self.n_present))
+        return (self.tau or 0.0) * sqrt(self._together * self._runs)
+
+    @property
+    def run_tau(self) -> float:
+        """Deviation of a run's own d', the mean over its targets, whose records are not shared."""
+        return (self.tau or 0.0) / sqrt(self.targets)
+
+    @property
+    def _runs(self) -> int:
+        return len(self.n_present) // self.targets
 
     @property
     def assignments(self) -> float:
@@ -124,14 +136,14 @@ class Design:
 
     @property
     def _together(self) -> float:
-        """Variance of a mean over runs in units of one run's, their pools overlapping."""
+        """Variance of a mean over runs in units of one target's, their pools overlapping."""
         runs = len(self.n_present)
         return (1 + (runs - 1) * self.overlap) / runs
 
 
 def design_of(
     runs: Sequence[RunScores],
-    holdings: Sequence[Holdings | None] = (),
+    holdings: Sequence[Sequence[Holdings]] = (),
     *,
     rounds: int | None = None,
 ) -> Design:
@@ -139,21 +151,24 @@ def design_of(
 
     Args:
         runs: of the cell.
-        holdings: [R] of each run's target; None, or none at all, where nobody wrote them down.
+        holdings: [R] of each run's targets; empty, or none at all, where nobody wrote them down.
         rounds: that a run's scores were added up over, where labels are on runs; None = its own.
 
     Raises:
         ValueError: see :func:`privaudit.statistics.runs.label_unit`.
     """
     unit = label_unit(runs)
-    known = [held for held in holdings if held is not None]
-    whole = bool(known) and len(known) == len(runs)
+    known = [held for of_run in holdings for held in of_run]
+    parts = [part for run in runs for part in run.parts()]
+    whole = bool(known) and len(known) == len(parts)
     if unit is Unit.ROUND:
-        counts = tuple(r.n_present for r in runs), tuple(r.n_absent for r in runs)
+        counts = tuple(p.n_present for p in parts), tuple(p.n_absent for p in parts)
+        targets = len(parts) // len(runs)
         if not whole:
-            return Design(unit, *counts)
+            return Design(unit, *counts, targets=targets)
         tau = sqrt(float(np.mean([held.tau**2 for held in known])))
-        return Design(unit, *counts, tau, float(np.mean([held.overlap for held in known])))
+        overlap = float(np.mean([held.overlap for held in known]))
+        return Design(unit, *counts, tau, overlap, targets=targets)
     n_present = sum(run.n_present > 0 for run in runs)
     counts = (n_present,), (len(runs) - n_present,)
     pairs = pairs_of(runs)

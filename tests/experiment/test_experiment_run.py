@@ -152,6 +152,28 @@ def test_a_persistent_property_has_its_controls_end_to_end(tmp_path: Path) -> No
         assert not torch.equal(one.global_delta, other.global_delta)
 
 
+def test_targets_rotate_end_to_end(tmp_path: Path) -> None:
+    chosen = scenario(
+        "audit.targets=rotate", "audit.fractions=[1.0]", "audit.participants=[3, 4]", "runs=2"
+    )
+    folder = run_audit(chosen, tmp_path / "run", workers=1)
+    for row in rows(folder):
+        honest = row["participants"] - 1
+        assert (row["status"], len(row["holdings"])) == ("ok", honest)
+        present = np.array(row["present"])
+        for target in range(honest):  # each has rounds of both kinds
+            assert 0 < present[target::honest].sum() < len(present[target::honest])
+        auc = np.mean(
+            [
+                roc.auc(np.array(row["scores"])[target::honest], present[target::honest])
+                for target in range(honest)
+            ]
+        )
+        assert row["metrics"]["auc"]["value"] == pytest.approx(auc)
+    said = folder.file("traces", "run-0").glob("*/*.json")
+    assert not any("rotate" in file.read_text() for file in said)
+
+
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, RunFolder]:
     """A world whose cells were observed and not attacked."""

@@ -22,6 +22,7 @@ from privaudit.federation.schedule import (
     balanced_presence,
     draw,
     property_pools,
+    targets_of,
 )
 from privaudit.randomness import Seed
 
@@ -108,6 +109,15 @@ def test_presence_has_no_pattern() -> None:
     # Each round is present with probability 1/2: binomial(400, 1/2), 21 rounds, 4.5 deviations.
     assert np.abs(deals.mean(0) - 0.5).max() < 4.5 * 0.5 / 20
     assert set(deals.sum(1)) == {10, 11}, "the odd round falls by a coin"
+
+
+def test_a_round_is_about_one_honest_client_in_turn() -> None:
+    assert targets_of(7, 4, rotate=True).tolist() == [1, 2, 3, 1, 2, 3, 1]
+    assert targets_of(3, 4, rotate=False).tolist() == [TARGET] * 3
+    rng = np.random.default_rng(0)
+    drawn = draw(pools(), 3, True, size=8, share=1.0, others="without", rng=rng, target=3)
+    assert set(drawn) <= set(pools().present[3])
+    assert not set(drawn) & set(pools().absent[3])
 
 
 def test_batches_cover_the_draw_in_order() -> None:

@@ -104,7 +104,7 @@ def test_pools_that_federations_share_are_allowed_for() -> None:
         mine = [[rng.permutation(clients * held)[:held] for _ in range(2)] for _ in range(count)]
         a, b = (np.array([values[kind][m[kind]].mean() for m in mine]) + own for kind in (0, 1))
         runs = states(a, b)
-        holdings = [Holdings(held, held, 16, overlap=0.5)] * (2 * count)
+        holdings = [[Holdings(held, held, 16, overlap=0.5)]] * (2 * count)
         test = against_chance(runs, design_of(runs, holdings, rounds=10_000), rng)
         told["permutation"] += test.permutation < SIGNIFICANT
         told["pools"] += test.p_value < SIGNIFICANT
