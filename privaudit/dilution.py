@@ -330,7 +330,7 @@ def _measured(records: Sequence[Record], participants: int, attacker: Attacker) 
     rounds = runs[0].n_rounds
     if attacker == "whole-run":
         runs = whole_run(runs)
-    design = design_of(runs, [r.held for r in good], rounds=rounds)
+    design = design_of(runs, [r.held() for r in good], rounds=rounds)
     seed = Seed(good[0].seed).child(
         "dilution", attacker, good[0].property, good[0].attack, repr(good[0].fraction)
     )

@@ -126,7 +126,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
     first = records[0]
     published = first.configuration["report"]["published"].get(name, {})
     rng = Seed(first.seed).generator("permutation", *(str(part) for part in key))
-    design = design_of(runs, [r.held for r in good]) if runs else None
+    design = design_of(runs, [r.held() for r in good]) if runs else None
     test = against_chance(runs, design, rng) if design else None
     tau = design.interval_tau if design else 0.0
     return TableCell(
@@ -154,5 +154,5 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         if runs
         else None,
         design=design,
-        holdings=next((held for r in good for held in r.held), None),
+        holdings=next((held for r in good for held in r.held()), None),
     )

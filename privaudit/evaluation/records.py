@@ -92,7 +92,6 @@ class Record(BaseModel):
         targets = targets_in(self.configuration, self.participants)
         return RunScores(np.array(self.scores), np.array(self.present), self.pair, targets)
 
-    @property
     def held(self) -> list[Holdings]:
         """What each target drew from; empty where nobody wrote it down."""
         if self.holdings is None:

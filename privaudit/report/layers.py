@@ -72,7 +72,7 @@ def layer_cells(scores: Sequence[LayerScores], records: Sequence[Record] = ()) -
         scores: of every run.
         records: of the same runs; they know what the target draws from.
     """
-    holdings = {(r.run, r.property, r.participants): r.held for r in records}
+    holdings = {(r.run, r.property, r.participants): r.held() for r in records}
     groups: dict[tuple[str, str], list[LayerScores]] = {}
     for row in scores:
         groups.setdefault((row.property, row.layer), []).append(row)

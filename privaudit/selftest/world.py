@@ -91,6 +91,7 @@ class KnownWorld:
         batch: b, records per batch.
         shadows: of each kind and round, for attacks that learn.
         records: per client, half of them with the property.
+        rotate: whether each round is about another honest client.
     """
 
     name: str
@@ -103,6 +104,7 @@ class KnownWorld:
     batch: int = 8
     shadows: int = 4
     records: int = 2000
+    rotate: bool = False
 
     @property
     def d_prime(self) -> float:
@@ -143,6 +145,7 @@ class KnownWorld:
             },
             "audit": {
                 "properties": [PROPERTY],
+                "targets": "rotate" if self.rotate else "fixed",
                 "fractions": [1.0],
                 "rounds": self.rounds,
                 "batch_size": self.batch,

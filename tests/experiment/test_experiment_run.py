@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,6 +22,7 @@ from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.observation.trace import Trace
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import Scenario
+from privaudit.statistics import roc
 
 SMALL = (
     "runs=1",
@@ -154,7 +156,11 @@ def test_a_persistent_property_has_its_controls_end_to_end(tmp_path: Path) -> No
 
 def test_targets_rotate_end_to_end(tmp_path: Path) -> None:
     chosen = scenario(
-        "audit.targets=rotate", "audit.fractions=[1.0]", "audit.participants=[3, 4]", "runs=2"
+        "audit.targets=rotate",
+        "audit.fractions=[1.0]",
+        "audit.participants=[3, 4]",
+        "audit.rounds=8",
+        "runs=2",
     )
     folder = run_audit(chosen, tmp_path / "run", workers=1)
     for row in rows(folder):
