@@ -237,6 +237,27 @@ def federations(count: int, seed: Seed, workers: int) -> str:
     return f"{table}\n\n{count} audits each through real federations, attack `linear`."
 
 
+def rotation_power(count: int, seed: Seed) -> str:
+    """The same in simulated scores: share starred of one cell, 3 runs of 40 rounds, K = 5."""
+    held = Holdings(110, 110, BATCH, others=3, other_records=110)
+    one = Design(Unit.ROUND, (20,) * 3, (20,) * 3, held.tau, 0.2)
+    # Targets of a run share no records, those of two runs a fifth: 8 of 11 others.
+    four = Design(Unit.ROUND, (5,) * 12, (5,) * 12, held.tau, 0.2 * 8 / 11, targets=4)
+    rows = []
+    for auc in (0.5, 0.6, 0.65, 0.7, 0.75):
+        rngs = (seed.generator("rotation", str(auc), name) for name in ("one", "four"))
+        found = [
+            simulated(rng, d, auc, count, 0.0) for rng, d in zip(rngs, (one, four), strict=True)
+        ]
+        told_ = [
+            float(np.mean(ndtr((0.5 - aucs) / d.null_error) < SIGNIFICANT))
+            for aucs, d in zip(found, (one, four), strict=True)
+        ]
+        rows.append([auc, *told_])
+    table = tabulate(rows, headers=["AUC", "one target", "four"], tablefmt="github")
+    return f"Share starred, 110 records of each kind (tau {held.tau:.2f}), {count} audits:\n\n{table}"
+
+
 def rotation(count: int, seed: Seed, workers: int) -> str:
     """Real federations, K = 5, 110 records of each kind, 3 runs of 40: one target, or four in turn.
 
@@ -287,6 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(rotation(options.rotation, seed.child("rotation"), options.workers))
         return
     print(price_of_validity(20 * options.audits, seed), end="\n\n")
+    print(rotation_power(4 * options.audits, seed), end="\n\n")
     print(power_table(2 * options.audits, seed), end="\n\n")
     print(null_table(options.audits, seed), end="\n\n")
     if options.federations:
