@@ -255,7 +255,9 @@ def rotation_power(count: int, seed: Seed) -> str:
         ]
         rows.append([auc, *told_])
     table = tabulate(rows, headers=["AUC", "one target", "four"], tablefmt="github")
-    return f"Share starred, 110 records of each kind (tau {held.tau:.2f}), {count} audits:\n\n{table}"
+    return (
+        f"Share starred, 110 records of each kind (tau {held.tau:.2f}), {count} audits:\n\n{table}"
+    )
 
 
 def rotation(count: int, seed: Seed, workers: int) -> str:
@@ -268,8 +270,8 @@ def rotation(count: int, seed: Seed, workers: int) -> str:
         shift = sqrt(2) * float(ndtri(auc)) * sqrt(4 / BATCH)
         for rotate in (False, True):
             world = KnownWorld(
-                f"rotate-{100 * auc:.0f}", shift=shift, runs=3, rounds=ROUNDS, participants=5, batch=BATCH,
-                shadows=2, records=220, rotate=rotate,
+                f"rotate-{100 * auc:.0f}", shift=shift, runs=3, rounds=ROUNDS, participants=5,
+                batch=BATCH, shadows=2, records=220, rotate=rotate,
             )  # fmt: skip
             found = list(audits(world, count, [LikelihoodRatio], seed, workers=workers))
             assert not any(audit.failure for audit in found), found[0].failure

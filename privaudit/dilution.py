@@ -186,9 +186,15 @@ def measure_dilution(
     Raises:
         UserError: participants not increasing or below 2, fewer than two runs or federations.
     """
-    plans = _plans(scenario, participants, runs, whole_runs, whole_rounds)
+    plans = dilution_plans(
+        scenario,
+        participants=participants,
+        runs=runs,
+        whole_runs=whole_runs,
+        whole_rounds=whole_rounds,
+    )
     run_audits(
-        {FOLDERS[attacker]: plan for attacker, plan in plans.items()},
+        plans,
         out,
         data_dir=data_dir,
         workers=workers,
@@ -199,13 +205,15 @@ def measure_dilution(
     )
 
 
-def _plans(
+def dilution_plans(
     scenario: Scenario,
+    *,
     participants: Sequence[int],
     runs: int,
     whole_runs: int,
     whole_rounds: int,
-) -> dict[Attacker, Scenario]:
+) -> dict[str, Scenario]:
+    """Folder name -> what is run there; arguments and errors of :func:`measure_dilution`."""
     if len(participants) < 2:
         raise UserError(
             f"a curve needs at least two numbers of participants, got {list(participants)}",
@@ -223,12 +231,12 @@ def _plans(
     if whole_runs and whole_rounds < 4:
         raise UserError(f"must be at least 4, got {whole_rounds}", where="--whole-rounds")
     audit = {"participants": list(participants), "keep_traces": False}
-    plans: dict[Attacker, Scenario] = {
-        "single-round": _changed(scenario, runs, {**audit, "schedule": "single-batch"})
+    plans = {
+        FOLDERS["single-round"]: _changed(scenario, runs, {**audit, "schedule": "single-batch"})
     }
     if whole_runs:
         persistent = {**audit, "schedule": "dataset", "rounds": whole_rounds}
-        plans["whole-run"] = _changed(scenario, whole_runs, persistent)
+        plans[FOLDERS["whole-run"]] = _changed(scenario, whole_runs, persistent)
     return plans
 
 
