@@ -5,7 +5,7 @@ has nothing to do with the property; they are dealt anew for every run, and a ro
 batch of the target's plus what the other clients add, as three attacks with correlated errors see
 it. With one, scores are normal. Told is decided by the pool test and Benjamini-Hochberg as in
 :mod:`privaudit.statistics.told`; the permutation test, which can only take stars away, is left out
-but for audits that go through real federations (``--federations``).
+but for audits that go through real federations (``--federations``, ``--rotation``).
 
 Run with ``python benchmarks/statistics_told.py [--audits 1000] [--federations 40]``.
 """
@@ -32,7 +32,7 @@ from privaudit.engine.process import tune_process
 from privaudit.randomness import Seed
 from privaudit.scenario.schema import Scenario
 from privaudit.selftest.audits import audit, audits
-from privaudit.selftest.world import PROPERTY, KnownWorld
+from privaudit.selftest.world import PROPERTY, KnownWorld, LikelihoodRatio
 from privaudit.statistics.intervals import auc_interval
 from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores, Unit
@@ -47,6 +47,8 @@ POWER_SETTINGS = tuple(
         (3, 5, 10), (40, 100), ((0, 0), (0.1, 0.2), (0.38, 0.2), (0.57, 0.2), (0.91, 0.5)), (1, 18)
     )
 )
+ROTATION = (0.5, 0.65, 0.75)
+"""True AUCs."""
 FEDERATIONS = ((2, 110, 3), (5, 110, 3), (2, 300, 3))
 """K, records of each kind, runs: through the real stages."""
 GROUPED = tuple(product((2, 5), GROUPS))
@@ -389,6 +391,64 @@ def learned(count: int, seed: Seed) -> str:
     )
 
 
+def rotation_power(count: int, seed: Seed) -> str:
+    """The same in simulated scores: share starred of one cell, 3 runs of 40 rounds, K = 5."""
+    held = Holdings(110, 110, BATCH, others=3, other_records=110)
+    one = Design(Unit.ROUND, (20,) * 3, (20,) * 3, held.tau, 0.2)
+    # Targets of a run share no records, those of two runs a fifth: 8 of 11 others.
+    four = Design(Unit.ROUND, (5,) * 12, (5,) * 12, held.tau, 0.2 * 8 / 11, targets=4)
+    rows = []
+    for auc in (0.5, 0.6, 0.65, 0.7, 0.75):
+        rngs = (seed.generator("rotation", str(auc), name) for name in ("one", "four"))
+        found = [
+            simulated(rng, d, auc, count, 0.0) for rng, d in zip(rngs, (one, four), strict=True)
+        ]
+        told_ = [
+            float(np.mean(ndtr((0.5 - aucs) / d.null_error) < SIGNIFICANT))
+            for aucs, d in zip(found, (one, four), strict=True)
+        ]
+        rows.append([auc, *told_])
+    table = tabulate(rows, headers=["AUC", "one target", "four"], tablefmt="github")
+    return (
+        f"Share starred, 110 records of each kind (tau {held.tau:.2f}), {count} audits:\n\n{table}"
+    )
+
+
+def rotation(count: int, seed: Seed, workers: int) -> str:
+    """Real federations, K = 5, 110 records of each kind, 3 runs of 40: one target, or four in turn.
+
+    The attack is the likelihood ratio, so that nothing else differs.
+    """
+    rows = []
+    for auc in ROTATION:
+        shift = sqrt(2) * float(ndtri(auc)) * sqrt(4 / BATCH)
+        for rotate in (False, True):
+            world = KnownWorld(
+                f"rotate-{100 * auc:.0f}", shift=shift, runs=3, rounds=ROUNDS, participants=5,
+                batch=BATCH, shadows=2, records=220, rotate=rotate,
+            )  # fmt: skip
+            found = list(audits(world, count, [LikelihoodRatio], seed, workers=workers))
+            assert not any(audit.failure for audit in found), found[0].failure
+            cells = [audit.cells[LikelihoodRatio.name] for audit in found]
+            aucs = [cell.auc.value for cell in cells if cell.auc is not None]
+            inside = [c.auc.low <= auc <= c.auc.high for c in cells if c.auc is not None]
+            designs = [cell.design for cell in cells if cell.design is not None]
+            rows.append(
+                [
+                    auc,
+                    "four" if rotate else "one",
+                    np.mean([cell.told for cell in cells]),
+                    np.mean(aucs),
+                    np.std(aucs),
+                    np.mean([design.null_error for design in designs]),
+                    np.mean(inside),
+                ]
+            )
+    heads = ["AUC", "targets", "starred", "mean AUC", "its sd", "stated sd (blind)", "holds it"]
+    table = tabulate(rows, headers=heads, tablefmt="github", floatfmt=".3f")
+    return f"{table}\n\n{count} audits each through real federations, likelihood ratio."
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description="stars where nothing leaks, and where something does"
@@ -397,6 +457,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--federations", type=int, default=0, help="real ones per setting")
     parser.add_argument("--learned", type=int, default=0, help="simulated, of attacks that learn")
     parser.add_argument("--writers", type=int, default=0, help="real ones per setting of groups")
+    parser.add_argument("--rotation", type=int, default=0, help="one target, or several in turn")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
@@ -406,9 +467,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.writers:
         tune_process()
         print(writers(options.writers, seed))
+    if options.rotation:
+        print(rotation(options.rotation, seed.child("rotation"), options.workers))
     if not options.audits:
         return
     print(price_of_validity(20 * options.audits, seed), end="\n\n")
+    print(rotation_power(4 * options.audits, seed), end="\n\n")
     print(power_table(2 * options.audits, seed), end="\n\n")
     print(null_table(options.audits, seed), end="\n\n")
     if options.federations:

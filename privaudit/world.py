@@ -29,7 +29,7 @@ from privaudit.models.build import InputShape, build_model, check_model, model_a
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import view_named
 from privaudit.randomness import Seed
-from privaudit.scenario.grid import Cell
+from privaudit.scenario.grid import Cell, federation_of
 from privaudit.scenario.schema import PROPERTY, Scenario
 from privaudit.scenario.truth import presence
 
@@ -50,8 +50,12 @@ class World:
         return Samples.of(self.dataset.inputs, self.dataset.labels)
 
     def run_seed(self, run: int) -> Seed:
-        """The root of one federation run's randomness."""
-        return Seed(self.scenario.seed).child("run", run)
+        """The root of one federation run's randomness; two states of a federation have one."""
+        return Seed(self.scenario.seed).child("run", self.federation(run))
+
+    def federation(self, run: int) -> int:
+        """Which federation a run is (:func:`privaudit.scenario.grid.federation_of`)."""
+        return federation_of(self.scenario.audit.schedule, run)
 
     def attacker_seed(self, run: int) -> Seed:
         """The root of the adversary's and the attacks' randomness: it leads back to no other."""
@@ -84,9 +88,10 @@ class World:
 
     def deal(self, run: int) -> Deal:
         """Who holds which records in this run."""
-        if run not in self._dealt:
-            self._dealt[run] = self.deal_for(run, self.scenario.audit.properties)
-        return self._dealt[run]
+        federation = self.federation(run)
+        if federation not in self._dealt:
+            self._dealt[federation] = self.deal_for(run, self.scenario.audit.properties)
+        return self._dealt[federation]
 
     @cached_property
     def _dealt(self) -> dict[int, Deal]:
@@ -108,6 +113,7 @@ class World:
             batch_size=audit.batch_size,
             others=audit.others,
             seed=self.run_seed(run).child("partition"),
+            rotate=audit.targets == "rotate",
         )
 
     @property
@@ -157,6 +163,7 @@ def audited_phase(
         property_share=a.property_share,
         others=a.others,
         training=LocalTraining(a.lr or f.lr, a.momentum, transforms, f.norm_bound),
+        rotate=a.targets == "rotate",
     )
 
 

@@ -19,6 +19,7 @@ from privaudit.cli.options import (
     scenario_names,
     whole_numbers,
 )
+from privaudit.cli.scenarios import print_dry_runs
 from privaudit.cli.several import folder_of, refuse_unmeasured, tell, worker_processes
 from privaudit.cli.terminal import Bars
 
@@ -53,7 +54,11 @@ def dilution(
     ] = 3,
     whole_runs: Annotated[
         int,
-        typer.Option("--whole-runs", help="Runs per K for the whole-run attacker, half controls."),
+        typer.Option(
+            "--whole-runs",
+            help="Runs per K for the whole-run attacker: each federation with the property and "
+            "without it.",
+        ),
     ] = 12,
     whole_rounds: Annotated[
         int, typer.Option("--whole-rounds", help="Rounds the whole-run attacker adds up.")
@@ -61,6 +66,9 @@ def dilution(
     assignments: Assignments = None,
     workers: Workers = None,
     device: Device = "cpu",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take; write nothing.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -68,6 +76,7 @@ def dilution(
 
     \b
     privaudit dilution glyphs --participants 2,3,5,9,17,33
+    privaudit dilution glyphs --dry-run             what would it take?
     privaudit dilution income --data-dir ~/data --seeds 5 --threshold 0.65
     """
     from privaudit.custody.folder import RunFolder
@@ -76,6 +85,7 @@ def dilution(
     from privaudit.studies.dilution import (
         check_harmless_threshold,
         dilution_curves,
+        dilution_plans,
         measure_dilution,
     )
     from privaudit.studies.dilution_report import (
@@ -89,11 +99,22 @@ def dilution(
     resolved = with_each_value(load_scenario(scenario, assignments or []), data_dir)
     folder_path = folder_of("dilution", resolved.name, out, resume=resume)
     check_harmless_threshold(threshold)
+    numbers = whole_numbers(participants, "--participants")
+    if dry_run:
+        plans = dilution_plans(
+            resolved,
+            participants=numbers,
+            runs=seeds,
+            whole_runs=whole_runs,
+            whole_rounds=whole_rounds,
+        )
+        print_dry_runs(plans, folder_path, data_dir, workers, as_json)
+        return
     with worker_processes(folder_path) as executor:
         measure_dilution(
             resolved,
             folder_path,
-            participants=whole_numbers(participants, "--participants"),
+            participants=numbers,
             runs=seeds,
             whole_runs=whole_runs,
             whole_rounds=whole_rounds,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -76,6 +77,36 @@ def print_dry_run(
     scenario: Scenario, out: Path, data_dir: Path | None, workers: int | None, as_json: bool
 ) -> None:
     """The resolved scenario, what the data became, and what it would take; nothing is written."""
+    document, text = _dry_run(scenario, out, data_dir, workers)
+    typer.echo(json.dumps(document, indent=1) if as_json else text)
+
+
+def print_dry_runs(
+    plans: Mapping[str, Scenario],
+    out: Path,
+    data_dir: Path | None,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """The same of several audits, and what they would take together."""
+    from privaudit.experiment.estimate import several_lines
+
+    found = {name: _dry_run(plan, out, data_dir, workers) for name, plan in plans.items()}
+    if as_json:
+        audits = {name: document for name, (document, _) in found.items()}
+        typer.echo(json.dumps({"audits": audits}, indent=1))
+        return
+    for name, (_, text) in found.items():
+        typer.echo(f"# --- {name}\n{text}\n")
+    typer.echo("# --- All of it, one audit after the other:")
+    for line in several_lines([document["estimate"] for document, _ in found.values()]):
+        typer.echo(f"# - {line}")
+
+
+def _dry_run(
+    scenario: Scenario, out: Path, data_dir: Path | None, workers: int | None
+) -> tuple[dict[str, Any], str]:
+    """As a document, and as text."""
     from privaudit.data.files import default_data_dir
     from privaudit.experiment.data_sheet import describe_data
     from privaudit.experiment.estimate import estimate, estimate_lines
@@ -88,21 +119,16 @@ def print_dry_run(
     with Local() as executor:  # this process may have been told keys or passwords
         found = estimate(scenario, out, data_dir=data_dir, workers=workers, executor=executor)
     data = describe_data(load_world(scenario.model_dump_json(), data_dir or default_data_dir()))
-    if as_json:
-        document = {
-            "scenario": scenario.model_dump(mode="json"),
-            "data": data,
-            "estimate": asdict(found),
-        }
-        typer.echo(json.dumps(document, indent=1))
-        return
-    typer.echo(as_toml(scenario))
-    typer.echo("# The data:")
-    for what, how in data_rows(data):
-        typer.echo(f"# - {what}: {how}")
+    document = {
+        "scenario": scenario.model_dump(mode="json"),
+        "data": data,
+        "estimate": asdict(found),
+    }
+    lines = [as_toml(scenario), "# The data:"]
+    lines += [f"# - {what}: {how}" for what, how in data_rows(data)]
     if data["columns"]:
         table = as_text(column_table(data), "github")
-        typer.echo("#\n" + "\n".join(f"# {line}" for line in table.splitlines()) + "\n#")
-    typer.echo("# An estimate, from a few steps timed now; nothing was written:")
-    for line in estimate_lines(found):
-        typer.echo(f"# - {line}")
+        lines += ["#", *(f"# {line}" for line in table.splitlines()), "#"]
+    lines.append("# An estimate, from a few steps timed now; nothing was written:")
+    lines += [f"# - {line}" for line in estimate_lines(found)]
+    return document, "\n".join(lines)

@@ -18,6 +18,7 @@ from privaudit.cli.options import (
     Workers,
     scenario_names,
 )
+from privaudit.cli.scenarios import print_dry_runs
 from privaudit.cli.several import folder_of, refuse_unmeasured, tell, worker_processes
 from privaudit.cli.terminal import Bars
 
@@ -48,6 +49,9 @@ def sweep(
     assignments: Assignments = None,
     workers: Workers = None,
     device: Device = "cpu",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take; write nothing.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -56,17 +60,21 @@ def sweep(
     \b
     privaudit sweep by-dropout --data-dir ~/data
     privaudit sweep glyphs --over federation.rounds=0,2,8
+    privaudit sweep by-dropout --dry-run            what would it take?
     privaudit sweep quickstart --over 'audit.rules=["largest"],["random"]'
     """
     from privaudit.custody.folder import RunFolder
     from privaudit.experiment.each_value import with_each_value
     from privaudit.scenario.load import load_sweep
-    from privaudit.studies.sweep import measure_sweep, read_sweep
+    from privaudit.studies.sweep import measure_sweep, read_sweep, sweep_plans
     from privaudit.studies.sweep_report import sweep_json, sweep_notes, sweep_table, write_sweep
 
     overrides = [*(assignments or []), *([] if seeds is None else [f"runs={seeds}"])]
     resolved = with_each_value(load_sweep(scenario, overrides, over), data_dir)
     folder_path = folder_of("sweep", resolved.name, out, resume=resume)
+    if dry_run:
+        print_dry_runs(sweep_plans(resolved), folder_path, data_dir, workers, as_json)
+        return
     with worker_processes(folder_path) as executor:
         measure_sweep(
             resolved,

@@ -10,11 +10,10 @@ from functools import cached_property
 import numpy as np
 
 from privaudit.evaluation.metrics import METRICS, measure_all
-from privaudit.evaluation.records import Record
+from privaudit.evaluation.records import Record, with_scores
 from privaudit.randomness import Seed
 from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.pools import Holdings
-from privaudit.statistics.runs import RunScores
 from privaudit.statistics.told import (
     SIGNIFICANT,
     Design,
@@ -46,7 +45,7 @@ class TableCell:
         detectable_if_all: likewise if all cells of the table did.
         at_least: lower limit of the AUC, corrected for choosing among the cells of the property.
         design: what the test had to work with; None when every run failed.
-        holdings: of the first run's target; None where nobody wrote them down.
+        holdings: of the first run's (first) target; None where nobody wrote them down.
         repeated: audits with the property permuted over the whole data set, where asked for.
         repeated_p: (1 + those with as high an AUC) / (1 + all of them); None without.
         fewest: records with and without the property of the target that holds fewest of each;
@@ -133,14 +132,15 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
     # Sums and random permutations go through the runs in turn: in their own order, whatever order
     # the records came in.
     records = sorted(records, key=lambda record: record.run)
-    good = [record for record in records if record.status == "ok"]
-    runs = [RunScores(np.array(r.scores), np.array(r.present)) for r in good]
+    good = with_scores(records)
+    left_out = sum(record.status == "ok" for record in records) - len(good)
+    runs = [record.run_scores() for record in good]
     first = records[0]
     published = first.configuration["report"]["published"].get(name, {})
     rng = Seed(first.seed).generator("permutation", *(str(part) for part in key))
-    design = design_of(runs, [r.holdings for r in good]) if runs else None
+    design = design_of(runs, [r.held() for r in good]) if runs else None
     test = against_chance(runs, design, rng) if design else None
-    pools = {"tau": design.tau or 0.0, "overlap": design.overlap} if design else {}
+    pools = design.pools if design else {}
     return TableCell(
         property=name,
         rule=rule,
@@ -150,7 +150,10 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         view=first.view,
         runs=len(good),
         rounds=sum(len(r.scores) for r in good),
-        failures=tuple(r.reason for r in records if r.status == "failed"),
+        failures=(
+            *(r.reason for r in records if r.status == "failed"),
+            *["the other state of its federation failed"] * left_out,
+        ),
         metrics=measure_all(runs, **pools) if runs else dict.fromkeys(METRICS),
         p_value=test.p_value if test else None,
         q_value=None,
@@ -163,12 +166,12 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         if runs
         else None,
         design=design,
-        holdings=next((r.holdings for r in good), None),
+        holdings=next((held for r in good for held in r.held()), None),
         game=first.game,
         facts={n: float(np.mean([r.facts[n] for r in good])) for n in good[0].facts}
         if good
         else {},
-        fewest=_fewest([r.holdings for r in good if r.holdings is not None]),
+        fewest=_fewest([held for r in good for held in r.held()]),
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import sqrt
 from typing import Any
 
 import numpy as np
 
 from privaudit.custody.plan import Plan
 from privaudit.evaluation.metrics import METRICS, measure_all
-from privaudit.evaluation.records import Metric, Record
-from privaudit.scenario.grid import Cell
+from privaudit.evaluation.records import Metric, Record, targets_in
+from privaudit.scenario.grid import Cell, federation_of
+from privaudit.scenario.schema import PROPERTY
 from privaudit.statistics.intervals import Interval
 from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores
@@ -25,7 +27,7 @@ def judge(
     scores: list[float] | None,
     present: list[bool] | None,
     reason: str = "",
-    holdings: Holdings | None = None,
+    holdings: Sequence[Holdings] = (),
     facts: Mapping[str, float] | None = None,
 ) -> Record:
     """The record of one attack on one cell; without scores it is a failed one with its reason.
@@ -38,7 +40,7 @@ def judge(
         scores: [T], one per audited round.
         present: [T], the ground truth.
         reason: why there are no scores.
-        holdings: what the target draws from.
+        holdings: what each target draws from; empty where nobody wrote it down.
         facts: what else a reader needs.
     """
     scenario = plan.scenario
@@ -60,17 +62,29 @@ def judge(
         "participants": cell.participants,
         "attack": attack,
         "view": scenario["audit"]["threat_model"],
-        "holdings": holdings,
+        "holdings": _as_written(holdings),
         "facts": dict(facts or {}),
     }
+    schedule = scenario["audit"]["schedule"]
+    by_round = cell.game == PROPERTY
+    if by_round and schedule == "dataset":
+        identity["pair"] = federation_of(schedule, cell.run)
     if scores is None or present is None:
         return Record(**identity, status="failed", reason=reason)
-    run = RunScores(np.array(scores), np.array(present))
+    targets = targets_in(scenario, cell.participants) if by_round else None
+    run = RunScores(np.array(scores), np.array(present), targets=targets)
     one_label = len(set(present)) < 2  # schedule `dataset`: only runs together have both
-    tau = holdings.tau if holdings else 0.0
+    tau = sqrt(sum(held.tau**2 for held in holdings)) / len(holdings) if holdings else 0.0
     found = dict.fromkeys(METRICS) if one_label else measure_all([run], tau=tau)
     metrics = {name: _metric(interval) for name, interval in found.items()}
     return Record(**identity, status="ok", metrics=metrics, scores=scores, present=present)
+
+
+def _as_written(holdings: Sequence[Holdings]) -> Holdings | list[Holdings] | None:
+    """One target's by itself, those of several as a list."""
+    if len(holdings) > 1:
+        return list(holdings)
+    return holdings[0] if holdings else None
 
 
 def _metric(interval: Interval | None) -> Metric | None:

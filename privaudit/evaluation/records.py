@@ -6,12 +6,16 @@ same machine; times are in ``timings.jsonl``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.errors import UserError
+from privaudit.federation.schedule import targets_of
 from privaudit.statistics.pools import Holdings
+from privaudit.statistics.runs import RunScores, complete_pairs
 
 
 class Metric(BaseModel):
@@ -53,7 +57,9 @@ class Record(BaseModel):
         scores: [T], one per audited round; in the game membership one per candidate.
         present: [T], the ground truth.
         facts: what a reader needs beside the result, by name (``Game.facts``).
-        holdings: what the target drew from; null in records of before it was written down.
+        holdings: what the target drew from (where targets rotate, each of them); null in records
+            of before it was written down.
+        pair: the federation that this run is one of two states of; null where it is one by itself.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -82,7 +88,44 @@ class Record(BaseModel):
     scores: list[float] = []
     present: list[bool] = []
     facts: dict[str, float] = {}
-    holdings: Holdings | None = None
+    holdings: Holdings | list[Holdings] | None = None
+    pair: int | None = None
+
+    def run_scores(self) -> RunScores:
+        """What statistics work on, of a record that is ``ok``."""
+        by_round = self.game == "property"
+        targets = targets_in(self.configuration, self.participants) if by_round else None
+        return RunScores(np.array(self.scores), np.array(self.present), self.pair, targets)
+
+    def held(self) -> list[Holdings]:
+        """What each target drew from; empty where nobody wrote it down."""
+        if self.holdings is None:
+            return []
+        return self.holdings if isinstance(self.holdings, list) else [self.holdings]
+
+
+def targets_in(configuration: dict[str, Any], participants: int) -> np.ndarray | None:
+    """[T] whose records each round was about, where targets rotate; None where there is one.
+
+    Args:
+        configuration: the resolved scenario; of before rotation was a setting it has no word of it.
+        participants: K.
+    """
+    audit = configuration["audit"]
+    if audit.get("targets") != "rotate":
+        return None
+    return targets_of(audit["rounds"], participants, rotate=True)
+
+
+def with_scores(records: Iterable[Record]) -> list[Record]:
+    """Those that an AUC is computed of, in the order of their runs.
+
+    Where each federation is there in both states, one whose other state failed is left out.
+    """
+    good = sorted((r for r in records if r.status == "ok"), key=lambda record: record.run)
+    runs = [record.run_scores() for record in good]
+    whole = {id(run) for run in complete_pairs(runs)}
+    return [record for record, run in zip(good, runs, strict=True) if id(run) in whole]
 
 
 def parse_records(rows: list[dict[str, Any]], *, where: str) -> list[Record]:

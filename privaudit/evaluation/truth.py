@@ -46,7 +46,7 @@ def judge_run(
                 scores=None if attack in failed else scores[attack],
                 present=present,
                 reason=failed.get(attack, ""),
-                holdings=held.get((cell.run, cell.property, cell.participants)),
+                holdings=held.get((cell.run, cell.property, cell.participants), ()),
                 facts=facts,
             )
             for attack in attacks

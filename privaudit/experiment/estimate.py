@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -222,6 +223,23 @@ def estimate_lines(found: Estimate) -> list[str]:
         f"up to {_bytes(found.disk)} of disk; {_bytes(found.free)} free",
     ]
     if found.disk > found.free:
+        lines[-1] += " - TOO LITTLE"
+    return lines
+
+
+def several_lines(estimates: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What several audits would take, one after the other; estimates as JSON documents."""
+    low, high, disk, federations = (
+        sum(found[key] for found in estimates)
+        for key in ("seconds_low", "seconds_high", "disk", "federations")
+    )
+    free = min(found["free"] for found in estimates)
+    lines = [
+        f"{len(estimates)} audits, {federations} federations",
+        _between(low, high),
+        f"up to {_bytes(disk)} of disk; {_bytes(free)} free",
+    ]
+    if disk > free:
         lines[-1] += " - TOO LITTLE"
     return lines
 

@@ -36,8 +36,8 @@ MOST_TARGET, MOST_OTHER, MOST_OTHERS, MOST_OWN = 400, 50, 8, 256
 
 def holdings_of(
     world: World, trained: Callable[[int], Tensor] | None = None
-) -> dict[Key, Holdings]:
-    """Of every run, property and number of participants.
+) -> dict[Key, list[Holdings]]:
+    """Of every run, property and number of participants: of each target, in their order.
 
     Args:
         world: the scenario with its data.
@@ -49,10 +49,12 @@ def holdings_of(
     for run in range(world.scenario.runs):
         parameters = trained(run) if trained else world.engine(run).initial
         for name in world.scenario.audit.properties:
-            icc, ratio = _measured(world, run, name, parameters)
-            for participants in world.scenario.participants:
-                key = (run, name, participants)
-                found[key] = replace(found[key], icc=icc, other_variance=ratio)
+            for place, target in enumerate(_targets(world, max(world.scenario.participants))):
+                icc, ratio = _measured(world, run, name, parameters, target)
+                for participants in world.scenario.participants:
+                    held = found[run, name, participants]
+                    if place < len(held):
+                        held[place] = replace(held[place], icc=icc, other_variance=ratio)
     return found
 
 
@@ -61,39 +63,50 @@ def is_measured(world: World) -> bool:
     return world.dataset.groups is not None or world.scenario.federation.partition != "iid"
 
 
-def counted(world: World) -> Iterator[tuple[Key, Holdings]]:
+def _targets(world: World, participants: int) -> range:
+    rotate = world.scenario.audit.targets == "rotate"
+    return range(TARGET, participants if rotate else TARGET + 1)
+
+
+def _pools(world: World, run: int, name: str) -> PropertyPools:
+    audit, largest = world.scenario.audit, world.deal(run).largest
+    return property_pools(world.dataset, largest, name, audit.batch_size, audit.others)
+
+
+def counted(world: World) -> Iterator[tuple[Key, list[Holdings]]]:
     """What follows from scenario and data alone: all but ``icc`` and ``other_variance``."""
     scenario, dataset = world.scenario, world.dataset
-    audit = scenario.audit
-    for name in audit.properties:
-        pools = [
-            property_pools(dataset, world.deal(run).largest, name, audit.batch_size, audit.others)
-            for run in range(scenario.runs)
-        ]
-        weights = _weights(pools, len(dataset))
-        overlaps = _overlaps(weights @ weights.T)
-        grouped = None if dataset.groups is None else _by_group(weights, dataset.groups)
+    for name in scenario.audit.properties:
+        pools = [_pools(world, run, name) for run in range(scenario.runs)]
         agreement = label_agreement(dataset, name)
-        for run, pool in enumerate(pools):
-            here, there = pool.present[TARGET], pool.absent[TARGET]
-            for participants in scenario.participants:
-                phase = world.audited_phase("all", 1.0, participants)
-                others, records = _others(scenario, phase, pool)
-                yield (
-                    (run, name, participants),
-                    Holdings(
-                        present=len(here),
-                        absent=len(there),
-                        batch=phase.batch_size * phase.local_steps,
-                        share=phase.property_share,
-                        others=others,
-                        other_records=records,
-                        overlap=overlaps[run],
-                        groups=_groups(dataset, here, there),
-                        group_weight=None if grouped is None else float(grouped[run]),
-                        label_agreement=agreement,
-                    ),
+        for participants in scenario.participants:
+            phase = world.audited_phase("all", 1.0, participants)
+            places = [(r, t) for r in range(scenario.runs) for t in _targets(world, participants)]
+            pairs = [(pools[run].present[at], pools[run].absent[at]) for run, at in places]
+            weights = _weights(pairs, len(dataset))
+            # Two states of a federation have one pool, two targets of a run one each.
+            same = [(world.federation(run), target) for run, target in places]
+            overlaps = _overlaps((weights @ weights.T).toarray(), same)
+            grouped = None if dataset.groups is None else _by_group(weights, dataset.groups)
+            found: dict[int, list[Holdings]] = {}
+            for place, (run, target) in enumerate(places):
+                here, there = pairs[place]
+                others, records = _others(scenario, phase, pools[run], target)
+                held = Holdings(
+                    present=len(here),
+                    absent=len(there),
+                    batch=phase.batch_size * phase.local_steps,
+                    share=phase.property_share,
+                    others=others,
+                    other_records=records,
+                    overlap=overlaps[place],
+                    groups=_groups(dataset, here, there),
+                    group_weight=None if grouped is None else float(grouped[place]),
+                    label_agreement=agreement,
                 )
+                found.setdefault(run, []).append(held)
+            for run, of_run in found.items():
+                yield (run, name, participants), of_run
 
 
 def label_agreement(dataset: Dataset, name: str) -> float:
@@ -109,9 +122,9 @@ def label_agreement(dataset: Dataset, name: str) -> float:
     return float(0.5 + np.abs(shares[0] - shares[1]).sum() / 4)
 
 
-def _weights(pools: list[PropertyPools], records: int) -> csr_array:
-    """[R, N] what each record counts in the difference of the means of a run's two pools."""
-    signed = [((p.present[TARGET], 1.0), (p.absent[TARGET], -1.0)) for p in pools]
+def _weights(pools: Sequence[tuple[np.ndarray, np.ndarray]], records: int) -> csr_array:
+    """[R, N] what each record counts in the difference of the means of two pools."""
+    signed = [((here, 1.0), (there, -1.0)) for here, there in pools]
     parts = [(run, part, sign) for run, pair in enumerate(signed) for part, sign in pair]
     data = np.concatenate([np.full(len(part), sign / len(part)) for _, part, sign in parts])
     rows = np.concatenate([np.full(len(part), run) for run, part, _ in parts])
@@ -119,13 +132,13 @@ def _weights(pools: list[PropertyPools], records: int) -> csr_array:
     return csr_array((data, (rows, columns)), shape=(len(pools), records))
 
 
-def _overlaps(products: csr_array) -> list[float]:
-    """For each run the mean correlation with the others; 0 where there are none."""
-    covariance = products.toarray()
+def _overlaps(covariance: np.ndarray, same: Sequence[tuple[int, int]]) -> list[float]:
+    """For each target the mean correlation with all others; 0 where there are none."""
+    _, number = np.unique(np.array(same), axis=0, return_inverse=True)
     deviation = np.sqrt(np.diag(covariance))
     correlation = covariance / np.outer(deviation, deviation)
-    runs = len(correlation)
-    means = (correlation.sum(axis=1) - 1) / max(runs - 1, 1)
+    other = np.not_equal.outer(number.ravel(), number.ravel())
+    means = (correlation * other).sum(axis=1) / np.maximum(other.sum(axis=1), 1)
     return [float(mean) for mean in np.clip(means, 0.0, 1.0)]
 
 
@@ -143,30 +156,37 @@ def _groups(dataset: Dataset, *parts: np.ndarray) -> tuple[int, int] | None:
     return here, there
 
 
-def _others(scenario: Scenario, phase: AuditedPhase, pools: PropertyPools) -> tuple[int, float]:
+def _others(
+    scenario: Scenario, phase: AuditedPhase, pools: PropertyPools, target: int
+) -> tuple[int, float]:
     """How many other honest deltas are in what the adversary sees, and of how many records."""
     inside = min(phase.cohort or phase.participants, phase.participants) - 2
     if scenario.audit.threat_model == "server" or inside < 1:
         return 0, 0.0
     own = pools.absent if phase.others == "without" else pools.every
-    return inside, float(1 / np.mean([1 / len(part) for part in own[2 : phase.participants]]))
+    rest = [own[client] for client in range(1, phase.participants) if client != target]
+    return inside, float(1 / np.mean([1 / len(part) for part in rest]))
 
 
-def _measured(world: World, run: int, name: str, parameters: Tensor) -> tuple[float | None, float]:
+def _measured(
+    world: World, run: int, name: str, parameters: Tensor, target: int
+) -> tuple[float | None, float]:
     """:func:`_alikeness`, or nothing where a model takes no single records or has diverged."""
     try:
-        icc, ratio = _alikeness(world, run, name, parameters)
+        icc, ratio = _alikeness(world, run, name, parameters, target)
     except (RuntimeError, ValueError):  # batch normalisation, for one
         return None, 1.0
     return icc, ratio
 
 
-def _alikeness(world: World, run: int, name: str, parameters: Tensor) -> tuple[float, float]:
+def _alikeness(
+    world: World, run: int, name: str, parameters: Tensor, target: int
+) -> tuple[float, float]:
     """What a group explains of a target's record, and the others' variance in units of its own."""
     audit, dataset, engine = world.scenario.audit, world.dataset, world.engine(run)
     rng = world.run_seed(run).generator("alikeness", name)
     seed = world.run_seed(run).child("alikeness", name)
-    pools = property_pools(dataset, world.deal(run).largest, name, audit.batch_size, audit.others)
+    pools = _pools(world, run, name)
 
     def some(records: np.ndarray, most: int) -> np.ndarray:
         return rng.permutation(records)[:most]
@@ -189,7 +209,9 @@ def _alikeness(world: World, run: int, name: str, parameters: Tensor) -> tuple[f
             ]
         )
 
-    held = [some(pool[TARGET], MOST_TARGET // 2) for pool in (pools.present, pools.absent)]
+    targets = len(_targets(world, max(world.scenario.participants)))
+    most = max(MOST_TARGET // targets, MOST_OTHER) // 2
+    held = [some(pool[target], most) for pool in (pools.present, pools.absent)]
     values = [scores(part) for part in held]
     if not np.isfinite(np.concatenate(values)).all():
         raise ValueError("gradients are not finite")
@@ -199,7 +221,9 @@ def _alikeness(world: World, run: int, name: str, parameters: Tensor) -> tuple[f
     of_others = pools.absent if audit.others == "without" else pools.every
     spreads: list[float] = [
         scores(some(part, MOST_OTHER)).var(ddof=1)
-        for part in of_others[2 : 2 + MOST_OTHERS]
+        for part in [p for client, p in enumerate(of_others) if client not in (0, target)][
+            :MOST_OTHERS
+        ]
         if len(part) > 1
     ]
     own_variance = float(np.mean([part.var(ddof=1) for part in values if len(part) > 1] or [0]))

@@ -51,6 +51,7 @@ def assign(
     batch_size: int,
     others: Others,
     seed: Seed,
+    rotate: bool = False,
 ) -> Deal:
     """Partitions for training and for the audited rounds, both from one order of the records.
 
@@ -71,7 +72,7 @@ def assign(
             for participants in (train_participants, max(audit_participants))
         )
         for name in properties:
-            property_pools(dataset, largest, name, batch_size, others)
+            property_pools(dataset, largest, name, batch_size, others, rotate=rotate)
         return Deal(training, largest)
 
     for attempt in range(1 if plan.kind == "iid" else ATTEMPTS):

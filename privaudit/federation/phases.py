@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from privaudit.engine.engine import Engine, Samples
-from privaudit.federation.partition import ADVERSARY, TARGET, Partition
+from privaudit.federation.partition import ADVERSARY, Partition
 from privaudit.federation.rounds import (
     ClientWork,
     LocalTraining,
@@ -31,6 +31,7 @@ from privaudit.federation.schedule import (
     as_batches,
     draw,
     draw_any,
+    targets_of,
 )
 from privaudit.randomness import Seed
 
@@ -53,7 +54,10 @@ class TrainingPhase:
 
 @dataclass(frozen=True)
 class AuditedPhase:
-    """Rounds in which the target's records hold the property or not."""
+    """Rounds in which the target's records hold the property or not.
+
+    With ``rotate`` the target of a round is one honest client in turn (:func:`.targets_of`).
+    """
 
     participants: int
     cohort: int | None
@@ -63,6 +67,12 @@ class AuditedPhase:
     property_share: float
     others: Others
     training: LocalTraining
+    rotate: bool = False
+
+    def target(self, number: int) -> int:
+        """The target of round ``number``."""
+        rounds = targets_of(number + 1, self.participants, rotate=self.rotate)
+        return int(rounds[number])
 
 
 def train(
@@ -147,17 +157,18 @@ def audited_work(
         known: client -> work of this round that was drawn for another federation, and is not drawn
             (nor trained on) again. What is drawn here is added, but for the target's.
     """
-    clients = list(range(phase.participants))
+    clients, target = list(range(phase.participants)), phase.target(number)
     if phase.cohort is not None and phase.cohort < phase.participants:
         bystanders = cohort_of(
             phase.participants - 2,
             max(0, phase.cohort - 2),
             target_seed.generator("cohort", number),
         )
-        clients = [ADVERSARY, TARGET, *(client + 2 for client in bystanders)]
+        rest = [client for client in clients if client not in (ADVERSARY, target)]
+        clients = sorted([ADVERSARY, target, *(rest[place] for place in bystanders)])
 
     def drawn(client: int) -> ClientWork:
-        own = target_seed if client == TARGET else seed
+        own = target_seed if client == target else seed
         records = draw(
             pools,
             client,
@@ -166,13 +177,14 @@ def audited_work(
             share=phase.property_share,
             others=phase.others,
             rng=own.generator("draw", client, number),
+            target=target,
         )
         return ClientWork(client, as_batches(records, phase.batch_size))
 
     for client in clients:
-        if client != TARGET and client not in known:
+        if client != target and client not in known:
             known[client] = drawn(client)
-    return [drawn(TARGET) if client == TARGET else known[client] for client in clients]
+    return [drawn(target) if client == target else known[client] for client in clients]
 
 
 def natural_work(

@@ -3,7 +3,8 @@
 Melis et al. 2019, section VI-B: ``single-batch`` - half of the target's batches hold only records
 with the property, the others none (m = 2). Section VII-A: among the honest clients only the target
 has records with the property (``others = "without"``); ``natural`` drops that assumption.
-``dataset`` asks about a persistent property: it is there in every round of a run, or in none.
+``dataset`` asks about a persistent property: it is there in every round of a run, or in none, and
+each federation is run in both of these states.
 """
 
 from __future__ import annotations
@@ -31,15 +32,27 @@ class PropertyPools:
     every: tuple[np.ndarray, ...]
 
 
+def targets_of(rounds: int, participants: int, *, rotate: bool) -> np.ndarray:
+    """[rounds] client whose records a round is about: the target, or one honest client in turn."""
+    numbers = np.arange(rounds)
+    return TARGET + numbers % (participants - 1) if rotate else np.full(rounds, TARGET)
+
+
 def property_pools(
-    dataset: Dataset, partition: Partition, name: str, batch_size: int, others: Others
+    dataset: Dataset,
+    partition: Partition,
+    name: str,
+    batch_size: int,
+    others: Others,
+    *,
+    rotate: bool = False,
 ) -> PropertyPools:
     """Split each client's records by the property; records that do not state it are left out.
 
     Raises:
         UserError: a value is missing.
-        UnevenDealError: adversary, target or (``others = "without"``) a bystander holds too few
-            records of it for one batch.
+        UnevenDealError: adversary, a target (``rotate``: every honest client is one) or (``others =
+            "without"``) a bystander holds too few records of it for one batch.
     """
     values = dataset.properties[name]
     known = values[values >= 0]
@@ -52,7 +65,8 @@ def property_pools(
         )
     present = tuple(part[values[part] == 1] for part in partition.clients)
     absent = tuple(part[values[part] == 0] for part in partition.clients)
-    for client, role in ((ADVERSARY, "adversary"), (TARGET, "target")):
+    targets = range(TARGET, len(partition.clients) if rotate else TARGET + 1)
+    for client, role in ((ADVERSARY, "adversary"), *((client, "target") for client in targets)):
         for pool, what in ((present, "with"), (absent, "without")):
             _need(len(pool[client]), batch_size, f"the {role} (client {client})", what, name)
     if others == "without":
@@ -76,14 +90,6 @@ def balanced_presence(rounds: int, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(np.arange(rounds) < rounds // 2 + extra)
 
 
-def run_presence(run: int, runs: int, rounds: int, rng: np.random.Generator) -> np.ndarray:
-    """[rounds] bool for the ``dataset`` schedule: all True in half of the runs, else all False.
-
-    ``rng`` must be the same for all ``runs`` runs, since they are balanced against each other.
-    """
-    return np.full(rounds, balanced_presence(runs, rng)[run])
-
-
 def draw(
     pools: PropertyPools,
     client: int,
@@ -93,15 +99,16 @@ def draw(
     share: float,
     others: Others,
     rng: np.random.Generator,
+    target: int = TARGET,
 ) -> np.ndarray:
     """The records one client trains on in one audited round, [size] indices.
 
     The target draws ``round(share * size)`` records with the property when ``present``, none
     otherwise. The adversary is an ordinary client: it draws from all its records.
     """
-    if client == ADVERSARY or (client != TARGET and others == "natural"):
+    if client == ADVERSARY or (client != target and others == "natural"):
         return draw_any(pools.every[client], size, rng)
-    with_property = round(share * size) if client == TARGET and present else 0
+    with_property = round(share * size) if client == target and present else 0
     chosen = [
         draw_any(pools.present[client], with_property, rng),
         draw_any(pools.absent[client], size - with_property, rng),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from privaudit.evaluation.cells import TableCell
-from privaudit.evaluation.records import Record
+from privaudit.evaluation.records import Record, with_scores
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
 from privaudit.scenario.schema import PROPERTY
 from privaudit.statistics.intervals import auc_interval
@@ -40,6 +41,17 @@ def shown_cells(cells: Sequence[TableCell]) -> list[TableCell]:
     good = [cell for cell in good if cell.attack in attacks]
     names = _highest(good, "property", MOST_PROPERTIES)
     return [cell for cell in good if cell.property in names]
+
+
+def left_out(cells: Sequence[TableCell]) -> str:
+    """What of attacks and properties :func:`shown_cells` leaves out, to be said; or nothing."""
+    shown, good = shown_cells(cells), [cell for cell in cells if cell.auc is not None]
+    parts = []
+    for kind, several in (("attack", "attacks"), ("property", "properties")):
+        drawn, there = ({getattr(cell, kind) for cell in some} for some in (shown, good))
+        if len(drawn) < len(there):
+            parts.append(f"the {len(drawn)} of {len(there)} {several} with the highest AUC there")
+    return f"; drawn are {' and '.join(parts)}" if parts else ""
 
 
 @matplotlib.rc_context(PLAIN)
@@ -105,15 +117,10 @@ def auc_by_window(records: Sequence[Record], cells: Sequence[TableCell]) -> str 
 def scores_of(records: Sequence[Record], cell: TableCell) -> list[RunScores]:
     """Scores and labels of a cell, by run."""
     key = (cell.property, cell.rule, cell.fraction, cell.participants, cell.attack)
-    found = [
-        record
-        for record in records
-        if record.status == "ok"
-        and (record.property, record.rule, record.fraction, record.participants, record.attack)
-        == key
-    ]
-    found.sort(key=lambda record: record.run)
-    return [RunScores(np.array(r.scores), np.array(r.present)) for r in found]
+    found = (
+        r for r in records if (r.property, r.rule, r.fraction, r.participants, r.attack) == key
+    )
+    return [record.run_scores() for record in with_scores(found)]
 
 
 Window = tuple[int, int, list[RunScores]]
@@ -131,7 +138,12 @@ def windows(runs: Sequence[RunScores], *, most: int = 5) -> list[Window]:
             (
                 start,
                 stop - 1,
-                [RunScores(r.scores[start:stop], r.present[start:stop]) for r in runs],
+                [
+                    replace(
+                        r, scores=r.scores[start:stop], present=r.present[start:stop], targets=None
+                    )
+                    for r in runs
+                ],
             )
             for start, stop in pairs
         ]

@@ -27,6 +27,7 @@ def drawings(content: Content) -> list[Drawing]:
     shown = curves.shown_cells(content.cells)
     setting = (
         f"K = {shown[0].participants}, {100 * shown[0].fraction:g} % of the parameters shared"
+        f"{curves.left_out(content.cells)}"
         if shown
         else ""
     )

@@ -72,7 +72,7 @@ def layer_cells(scores: Sequence[LayerScores], records: Sequence[Record] = ()) -
         scores: of every run.
         records: of the same runs; they know what the target draws from.
     """
-    holdings = {(r.run, r.property, r.participants): r.holdings for r in records}
+    holdings = {(r.run, r.property, r.participants): r.held() for r in records}
     groups: dict[tuple[str, str], list[LayerScores]] = {}
     for row in scores:
         groups.setdefault((row.property, row.layer), []).append(row)
@@ -174,18 +174,18 @@ def auc_by_layer(cells: Sequence[LayerCell]) -> str | None:
 def _cell(
     rows: Sequence[LayerScores],
     whole: int,
-    holdings: Mapping[tuple[int, str, int], Holdings | None],
+    holdings: Mapping[tuple[int, str, int], Sequence[Holdings]],
 ) -> LayerCell:
     first = rows[0]
     rows = sorted((row for row in rows if row.scores), key=lambda row: row.run)
-    runs = [RunScores(np.array(row.scores), np.array(row.present)) for row in rows]
+    held = [holdings.get((row.run, row.property, row.participants), ()) for row in rows]
+    runs = [_scores(row, len(of_run)) for row, of_run in zip(rows, held, strict=True)]
     auc = p_value = None
     if runs:
-        held = [holdings.get((row.run, row.property, row.participants)) for row in rows]
         design = design_of(runs, held)
         rng = Seed(0).generator("layers", first.property, first.layer)
         p_value = against_chance(runs, design, rng).p_value
-        auc = auc_interval(runs, tau=design.tau or 0.0, overlap=design.overlap)
+        auc = auc_interval(runs, **design.pools)
     return LayerCell(
         property=first.property,
         participants=first.participants,
@@ -197,6 +197,12 @@ def _cell(
         auc=auc,
         p_value=p_value,
     )
+
+
+def _scores(row: LayerScores, targets: int) -> RunScores:
+    """Where targets rotate, of several."""
+    whose = np.arange(len(row.scores)) % targets if targets > 1 else None
+    return RunScores(np.array(row.scores), np.array(row.present), targets=whose)
 
 
 def _sentence(name: str, cells: Sequence[LayerCell]) -> str:

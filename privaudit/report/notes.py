@@ -196,8 +196,9 @@ def _pools(scenario: Scenario, cell: TableCell, several: bool) -> str:
             f"the target's {held.present} + {held.absent} records{people}){where}; the test allows "
             "for it."
         )
+    whose = "The target's" if design.targets == 1 else f"Each of {design.targets} targets'"
     return (
-        f"The target's {held.present} + {held.absent} records with and without the property differ "
+        f"{whose} {held.present} + {held.absent} records with and without the property differ "
         f"by chance by up to {most} in one deal of 20 (tau {design.tau:.2f}; runs share "
         f"{100 * held.overlap:.0f} % of its records{people}){where}; the test allows for it"
         f"{_taking(scenario)}."
@@ -298,6 +299,7 @@ def _audited(scenario: Scenario) -> list[tuple[str, str]]:
             f"{audit.batch_size}, learning rate {lr:g}",
         ),
         ("Parameters of the audited rounds", _trajectory(scenario)),
+        ("Whose records", _targets(scenario)),
         ("When the property is there", _schedule(scenario)),
         ("Other clients", _others(scenario)),
     ]
@@ -377,7 +379,19 @@ def _schedule(scenario: Scenario) -> str:
     share = f"{100 * audit.property_share:g} % of the target's records"
     if audit.schedule == "single-batch":
         return f"in half of the rounds, then in {share} of the batch; in the others in none"
-    return f"in half of the runs, in every round, in {share}; the other runs are controls"
+    return (
+        "each federation is run twice, all else the same: once in every round, in "
+        f"{share}, once in none"
+    )
+
+
+def _targets(scenario: Scenario) -> str:
+    if scenario.audit.targets == "fixed":
+        return "those of one target, client 1"
+    return (
+        "those of each honest client in turn: round t is about client 1 + t mod (K - 1); AUCs are "
+        "within the rounds of each and averaged"
+    )
 
 
 def _others(scenario: Scenario) -> str:

@@ -15,6 +15,15 @@ from itertools import pairwise, product
 from privaudit.scenario.schema import PROPERTY, Scenario
 
 
+def federation_of(schedule: str, run: int) -> int:
+    """Which federation a run is: under schedule ``dataset`` each is there in both states.
+
+    Runs 2 i and 2 i + 1 are then the same federation, with the property throughout and without it;
+    the deal, the initial weights, the batches of everybody else and the adversary are the same.
+    """
+    return run // 2 if schedule == "dataset" else run
+
+
 @dataclass(frozen=True, order=True)
 class Cell:
     """One table cell of one run, which is 0-based.

@@ -224,7 +224,9 @@ class AuditSection(Section):
         lr: learning rate; null = that of the federation.
         momentum: of the clients' SGD under ``fedavg``.
         schedule: ``single-batch`` (the property comes and goes by the round, Melis et al. VI-B) or
-            ``dataset`` (half of the runs hold it in every round, the others are controls).
+            ``dataset`` (each federation is run twice: it holds it in every round, or in none).
+        targets: ``fixed`` (client 1 in every round) or ``rotate`` (round t is about honest client
+            1 + t mod (K - 1)): several pools of records instead of one (docs/statistics.md).
         property_share: share of the target's records that have the property when it is present.
         others: whether bystanders draw records ``without`` the property, or ``natural`` ones.
         trajectory: ``common`` (all cells of a run are observed at the parameters of one federation
@@ -256,6 +258,7 @@ class AuditSection(Section):
     lr: Rate | None = None
     momentum: float = Field(0.0, ge=0, lt=1)
     schedule: Schedule = "single-batch"
+    targets: Literal["fixed", "rotate"] = "fixed"
     property_share: Fraction = 1.0
     others: Others = "without"
     trajectory: Literal["common", "own"] = "common"
@@ -493,8 +496,35 @@ class Scenario(Section):
     def _controls(self) -> Scenario:
         if self.audit.schedule == "dataset" and self.runs < 4:
             raise ValueError(
-                f"schedule 'dataset' needs at least 4 runs, 2 of them controls, got {self.runs}"
+                "schedule 'dataset' needs at least 4 runs, 2 federations in both states, "
+                f"got {self.runs}"
             )
+        if self.audit.schedule == "dataset" and self.runs % 2:
+            raise ValueError(
+                "schedule 'dataset' runs each federation in both states: runs must be even, "
+                f"got {self.runs}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _targets_alike(self) -> Scenario:
+        audit, least = self.audit, 2 * (max(self.participants) - 1)
+        if audit.targets == "fixed":
+            return self
+        wrong = [
+            (audit.schedule == "dataset", "labels on runs (audit.schedule = 'dataset')"),
+            (self.federation.target_share is not None, "federation.target_share"),
+            (audit.auxiliary_overlap > 0, "audit.auxiliary_overlap"),
+            (audit.threat_model == "server", "a server, which listens to one target alone"),
+            (min(self.participants) < 3, "2 participants, of whom one alone is a target"),
+            (
+                audit.rounds < least,
+                f"{audit.rounds} rounds, where {least // 2} targets need 2 each: {least}",
+            ),
+        ]
+        for applies, what in wrong:
+            if applies:
+                raise ValueError(f"audit.targets = 'rotate' does not go with {what}")
         return self
 
     @model_validator(mode="after")
@@ -510,6 +540,8 @@ class Scenario(Section):
             raise ValueError("nothing is asked: name audit.properties, or give [membership]")
         if self.membership and MEMBERSHIP in self.audit.properties:
             raise ValueError(f"a property named '{MEMBERSHIP}' cannot be told from the game")
+        if self.membership and self.audit.schedule == "dataset":
+            raise ValueError("membership is asked of every run: schedule must be 'single-batch'")
         if self.membership and not self.federation.rounds:
             raise ValueError("membership is asked of training: federation.rounds must be above 0")
         return self

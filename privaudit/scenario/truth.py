@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from privaudit.federation.schedule import balanced_presence, run_presence
+from privaudit.federation.schedule import balanced_presence, targets_of
 from privaudit.randomness import Seed
-from privaudit.scenario.grid import Cell
+from privaudit.scenario.grid import Cell, federation_of
 from privaudit.scenario.schema import MEMBERSHIP, Scenario
 
 
@@ -33,5 +33,13 @@ def presence(scenario: Scenario, checksum: str, cell: Cell) -> np.ndarray:
         return balanced_presence(scenario.membership.candidates, coins)
     names = (cell.property, cell.participants)
     if scenario.audit.schedule == "single-batch":
-        return balanced_presence(rounds, root.generator("run", cell.run, *names))
-    return run_presence(cell.run, scenario.runs, rounds, root.generator("runs", *names))
+        rng = root.generator("run", cell.run, *names)
+        rotate = scenario.audit.targets == "rotate"
+        targets = targets_of(rounds, cell.participants, rotate=rotate)
+        found = np.empty(rounds, dtype=bool)
+        for target in np.unique(targets):  # each has rounds of both kinds
+            found[targets == target] = balanced_presence(int((targets == target).sum()), rng)
+        return found
+    federation = federation_of(scenario.audit.schedule, cell.run)
+    first = bool(root.generator("federation", federation, *names).integers(2))
+    return np.full(rounds, first == (cell.run % 2 == 0))

@@ -22,7 +22,7 @@ from privaudit.evaluation.records import Record
 from privaudit.experiment.executors.here import Here
 from privaudit.experiment.executors.local import Local
 from privaudit.experiment.executors.protocol import Vanished
-from privaudit.experiment.holdings import holdings_of
+from privaudit.experiment.holdings import Key, holdings_of
 from privaudit.experiment.training import train_run
 from privaudit.games.property import adversary_of, observe_cells
 from privaudit.observation.trace import Trace
@@ -32,6 +32,7 @@ from privaudit.report.plain import report_markdown
 from privaudit.scenario.grid import Cell, cells_for_layers, cells_of
 from privaudit.selftest.world import HARMLESS, KnownWorld
 from privaudit.source import source_of_package
+from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores
 from privaudit.studies.dilution import FOLDERS, dilution_curves
 from privaudit.studies.dilution_report import answers
@@ -135,9 +136,9 @@ def audit(world: KnownWorld, seed: Seed, attacks: Attacks) -> Audited:
     ):
         held = holdings_of(made)
         records = [
-            record.model_copy(update={"holdings": held[cell.run, cell.property, cell.participants]})
+            record
             for cell in cells_of(scenario)
-            for record in _cell(made, plan, folder, cell, attacks)
+            for record in _cell(made, plan, folder, cell, attacks, held)
         ]
         layers = _layers(made, folder) if world.layers else []
         folder.write_text(PLAN, plan.model_dump_json())
@@ -162,7 +163,12 @@ def _answer(place: Path) -> str:
 
 
 def _cell(
-    world: World, plan: Plan, folder: RunFolder, cell: Cell, attacks: Attacks
+    world: World,
+    plan: Plan,
+    folder: RunFolder,
+    cell: Cell,
+    attacks: Attacks,
+    held: dict[Key, list[Holdings]],
 ) -> Iterator[Record]:
     train_run(world, folder, cell.run)
     observe_cells(world, folder, [cell])
@@ -180,6 +186,7 @@ def _cell(
             checksum=world.dataset.checksum,
             scores=scores,
             present=present,
+            holdings=held[cell.run, cell.property, cell.participants],
         )
 
 

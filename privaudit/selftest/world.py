@@ -95,6 +95,7 @@ class KnownWorld:
         records: per client, half of them with the property.
         smaller: further numbers of participants, smaller than ``participants``.
         layers: whether layers are measured, too.
+        rotate: whether each round is about another honest client.
     """
 
     name: str
@@ -109,6 +110,7 @@ class KnownWorld:
     records: int = 2000
     smaller: tuple[int, ...] = ()
     layers: bool = False
+    rotate: bool = False
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -155,6 +157,7 @@ class KnownWorld:
             "audit": {
                 "properties": [PROPERTY],
                 "participants": list(self.sizes),
+                "targets": "rotate" if self.rotate else "fixed",
                 "fractions": [1.0],
                 "rounds": self.rounds,
                 "batch_size": self.batch,

@@ -22,9 +22,10 @@ from math import inf, isclose
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import chi2, mannwhitneyu, norm
+from scipy.stats import chi2, mannwhitneyu, norm, wilcoxon
 
 from privaudit.statistics import roc
+from privaudit.statistics.between import blind_variance, correlation_of_states
 from privaudit.statistics.hierarchy import (
     MAX_LOCATION,
     Evidence,
@@ -36,11 +37,12 @@ from privaudit.statistics.intervals import (
     auc_evidence,
     auc_interval,
     check_threshold,
+    few_units,
     with_pools,
 )
 from privaudit.statistics.laws import SQRT2, Family, auc_of_d_prime
-from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit
-from privaudit.statistics.variance import auc_variance
+from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit, pairs_of
+from privaudit.statistics.variance import auc_variance, run_auc_variance
 
 GRID = 121
 SCORES = np.linspace(-MAX_LOCATION, MAX_LOCATION, 2401)
@@ -237,6 +239,7 @@ def harmless_from(points: Sequence[DilutionPoint], *, threshold: float = 0.6) ->
             spread=spread_between_runs(points),
             tau=last.tau,
             overlap=last.overlap,
+            correlation=_correlation(points),
         ),
     )
 
@@ -261,9 +264,21 @@ def finding(point: DilutionPoint, threshold: float) -> Finding:
     return Finding.LEAKS if told else Finding.OPEN
 
 
+def _correlation(points: Sequence[DilutionPoint]) -> float | None:
+    """Of the scores of a federation's two states, mean over points; None where there are none."""
+    if label_unit(points[-1].runs) is Unit.ROUND:
+        return None
+    found = [(point.runs, pairs_of(point.runs)) for point in points]
+    known = [correlation_of_states(runs, pairs) for runs, pairs in found if pairs is not None]
+    return float(np.mean(known)) if known else None
+
+
 def _runs_differ(runs: Sequence[RunScores]) -> bool:
     """Whether scores of runs with and without the property differ, two-sided at 5 %."""
     levels = np.array([run.scores.mean() for run in runs])
+    pairs = pairs_of(runs)
+    if pairs is not None:
+        return bool(wilcoxon(levels[pairs[:, 0]], levels[pairs[:, 1]]).pvalue <= 0.05)
     present = np.array([run.n_present > 0 for run in runs])
     return bool(mannwhitneyu(levels[present], levels[~present]).pvalue <= 0.05)
 
@@ -277,9 +292,9 @@ def spread_between_runs(points: Sequence[DilutionPoint]) -> float:
     for point in points:
         if len(point.runs) < 2 or label_unit(point.runs) is Unit.RUN:
             continue
-        aucs = np.array([roc.auc(run.scores, run.present) for run in point.runs])
+        aucs = np.array([roc.run_auc(run) for run in point.runs])
         mean = float(np.clip(aucs.mean(), 0.01, 0.99))
-        chance = np.mean([auc_variance(mean, run.n_present, run.n_absent) for run in point.runs])
+        chance = np.mean([run_auc_variance(mean, run) for run in point.runs])
         excess += float(aucs.var(ddof=1) - chance)
         weight += float(norm.pdf(ndtri(mean)) ** 2)
     return float(np.sqrt(max(excess, 0.0) / weight)) if weight else 0.0
@@ -292,6 +307,7 @@ def runs_needed(
     spread: float = 0.0,
     tau: float = 0.0,
     overlap: float = 0.0,
+    correlation: float | None = None,
     power: float = 0.8,
 ) -> int | None:
     """About how many runs like these show "harmless" with this power where the AUC is 0.5.
@@ -304,22 +320,25 @@ def runs_needed(
         threshold: in (0.5, 1].
         spread: see :func:`spread_between_runs`; ``tau``, of each run's pools, is part of it.
         tau: see :class:`DilutionPoint`; so ``overlap``.
+        correlation: of the two states' scores, where runs are federations in both; a federation
+            counts as two runs. None = runs are federations of their own.
         power: in (0.5, 1).
 
     Returns:
         None: more than :data:`MOST_RUNS`.
     """
     of_runs = label_unit(runs) is Unit.RUN
-    n = float(np.mean([run.n_present for run in runs]))
-    m = float(np.mean([run.n_absent for run in runs]))
-
     slope = float(norm.pdf(0)) ** 2
-    of_rounds, pools = float(auc_variance(0.5, n, m)), slope * tau**2 / 2
+    of_rounds = 0.0 if of_runs else float(np.mean([run_auc_variance(0.5, run) for run in runs]))
+    pools = slope * tau**2 / 2
     # Of one run about what all have in common.
     alone = of_rounds + max(slope * spread**2, (1 - overlap) * pools)
 
     def enough(count: int) -> bool:
-        if of_runs:
+        if correlation is not None:
+            variance = blind_variance(count // 2, correlation)
+            reach = _reach_of_one(variance * unsure(count))
+        elif of_runs:
             variance = float(auc_variance(0.5, count / 2, count / 2))
             reach = _reach_of_one(variance)
         else:
@@ -327,15 +346,20 @@ def runs_needed(
             reach = _reach(count, alone, of_rounds, tau, overlap)
         return threshold - 0.5 - reach >= ndtri((1 + power) / 2) * np.sqrt(variance)
 
-    low, high = (3, 4) if of_runs else (1, 2)
+    def unsure(count: int) -> float:
+        """Of federations in both states the variance is estimated: of five once as much larger."""
+        freedom = count // 2 - 1
+        return few_units(freedom) * (1 + float(ndtri(power)) / np.sqrt(2 * freedom)) ** 2
+
+    low, high = (2, 4) if of_runs else (1, 2)
     while not enough(high):
         if high >= MOST_RUNS:
             return None
         low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
+    while high - low > (2 if of_runs else 1):
+        middle = (low + high) // 4 * 2 if of_runs else (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
-    return high + high % 2 if of_runs else high
+    return high
 
 
 def _reach_of_one(variance: float) -> float:

@@ -15,9 +15,22 @@ from scipy.special import ndtri
 from scipy.stats import t as student_t
 
 from privaudit.statistics import roc
+from privaudit.statistics.between import PairedAuc, paired_auc, pairwise_auc
 from privaudit.statistics.hierarchy import MAX_LOCATION, Evidence, mean_rate_limits
-from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit, pool
-from privaudit.statistics.variance import auc_variance, delong_variance, kernel_variance
+from privaudit.statistics.runs import (
+    FloatArray,
+    RunScores,
+    Unit,
+    label_unit,
+    pairs_of,
+    pool,
+)
+from privaudit.statistics.variance import (
+    auc_variance,
+    delong_variance,
+    kernel_variance,
+    run_auc_variance,
+)
 
 BETWEEN_SPREAD = 0.5
 """Prior scale of the standard deviation of d' between runs (half-t, 4 degrees of freedom)."""
@@ -25,10 +38,13 @@ BETWEEN_SPREAD = 0.5
 OF_AUC, OF_ACCURACY, OF_TPR = 2**-0.5, 0.5, 1.0
 """By how much the normal quantile of a rate moves with d': an AUC is Phi(d' / sqrt 2), an accuracy
 at a threshold half way Phi(d' / 2), the TPR at a quantile of the others Phi(d' - constant)."""
+ALL_ONE_WAY = 1e-9
+"""A variance of 0 or 1 is below, up to rounding."""
 
 OVER_RUNS = "hierarchical over runs"
 WITHIN_ONE_RUN = "within one run; says nothing about other runs"
 RUNS_AS_UNITS = "runs as units"
+PAIRS_AS_UNITS = "federations in both states as units"
 ROUGH = "rough: fewer than 10 false alarms expected"
 
 
@@ -84,7 +100,7 @@ def auc_evidence(runs: Sequence[RunScores], tau: float = 0.0, overlap: float = 0
     if label_unit(runs) is Unit.RUN:
         value, size = _run_level_auc(runs)
         return Evidence(np.array([value]), np.array([size]), 0.0)
-    rates = np.array([roc.auc(run.scores, run.present) for run in runs])
+    rates = np.array([roc.run_auc(run) for run in runs])
     found = _evidence(rates, _auc_sizes(runs, rates), BETWEEN_SPREAD * OF_AUC)
     return with_pools(found, tau, overlap)
 
@@ -258,7 +274,7 @@ def _interval(runs: Sequence[RunScores], evidence: Evidence, level: float) -> In
 
 def _method(runs: Sequence[RunScores]) -> str:
     if label_unit(runs) is Unit.RUN:
-        return RUNS_AS_UNITS
+        return RUNS_AS_UNITS if pairs_of(runs) is None else PAIRS_AS_UNITS
     return OVER_RUNS if len(runs) > 1 else WITHIN_ONE_RUN
 
 
@@ -270,9 +286,17 @@ def _auc_sizes(runs: Sequence[RunScores], rates: FloatArray) -> FloatArray:
     """
     n_present = np.array([float(run.n_present) for run in runs])
     n_absent = np.array([float(run.n_absent) for run in runs])
-    sizes = _auc_size(rates, n_present, n_absent)
-    observed = sum(delong_variance(run.scores, run.present) for run in runs)
-    inflation = max(1.0, observed / float(auc_variance(rates, n_present, n_absent).sum() or 1.0))
+    harmonic = 2 * n_present * n_absent / (n_present + n_absent)
+    shrunk = (rates * harmonic + 0.5) / (harmonic + 1)
+    expected = [run_auc_variance(rate, run) for rate, run in zip(shrunk, runs, strict=True)]
+    sizes = shrunk * (1 - shrunk) / np.array(expected)
+    observed = sum(
+        delong_variance(part.scores, part.present) / len(run.parts()) ** 2
+        for run in runs
+        for part in run.parts()
+    )
+    formula = sum(run_auc_variance(rate, run) for rate, run in zip(rates, runs, strict=True))
+    inflation = max(1.0, observed / (formula or 1.0))
     # No distribution has a variance above theta (1 - theta) / min(n, m) (Birnbaum & Klose, 1957).
     return np.maximum(sizes / inflation, np.minimum(n_present, n_absent))
 
@@ -286,11 +310,13 @@ def _auc_size(rates: FloatArray, n_present: FloatArray, n_absent: FloatArray) ->
 def _run_level_auc(runs: Sequence[RunScores]) -> tuple[float, float]:
     """AUC between runs with and without the property, and its effective number of coin flips.
 
-    Between "every round counts" and "every run counts once", as the variance between runs says;
-    the factor (t / z)^2 pays for estimating that variance from few runs.
+    Between "every round counts" and "every run counts once", as the variance between runs says.
     """
+    pairs = pairs_of(runs)
+    if pairs is not None:
+        return _paired_evidence(paired_auc(runs, pairs))
     with_property = np.array([run.n_present > 0 for run in runs])
-    kernel = roc.pairwise_auc(runs)[np.ix_(with_property, ~with_property)]
+    kernel = pairwise_auc(runs)[np.ix_(with_property, ~with_property)]
     value = float(kernel.mean())
     n_runs = np.array(kernel.shape, dtype=np.float64)
     rounds = [sum(run.n_rounds for run in runs if (run.n_present > 0) == x) for x in (True, False)]
@@ -299,5 +325,24 @@ def _run_level_auc(runs: Sequence[RunScores]) -> tuple[float, float]:
     variance = kernel_variance(kernel)
     if len(runs) < 4 or variance == 0.0:
         return value, float(fewest)
-    penalty = (student_t.ppf(0.975, len(runs) - 2) / ndtri(0.975)) ** 2
-    return value, float(np.clip(value * (1 - value) / (variance * penalty), fewest, most))
+    size = value * (1 - value) / (variance * few_units(len(runs) - 2))
+    return value, float(np.clip(size, fewest, most))
+
+
+def _paired_evidence(found: PairedAuc) -> tuple[float, float]:
+    """Likewise of federations in both states; an AUC of 0 or 1 as of runs of their own."""
+    value, runs = found.value, found.shares.size
+    binomial = value * (1 - value)
+    if binomial < ALL_ONE_WAY:
+        return value, float(
+            _auc_size(np.array(value), np.array(float(runs)), np.array(float(runs)))
+        )
+    return value, binomial / (found.variance * few_units(runs - 1))
+
+
+def few_units(freedom: int) -> float:
+    """What a variance must be larger by for having been estimated with so few degrees of freedom.
+
+    The factor (t / z)^2 makes limits of a normal kind those of Student's.
+    """
+    return float((student_t.ppf(0.975, freedom) / ndtri(0.975)) ** 2)

@@ -2,7 +2,8 @@
 
 The property's schedule is randomised, so under "the attack knows nothing" every assignment of the
 labels to the rounds of a run (or to the runs, where the label belongs to the run) is equally likely
-given how often each label occurs.
+given how often each label occurs. Where each federation is audited in both states, the labels of
+its two runs may be swapped, and no others.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from itertools import combinations
 from math import comb, prod
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from privaudit.statistics.roc import pairwise_auc
-from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit
+from privaudit.statistics.between import pairwise_auc
+from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit, pairs_of
 
 PERMUTATIONS = 9_999
 MAX_EXACT = 20_000
@@ -67,21 +69,27 @@ Null = tuple[FloatArray, float, bool]
 
 def _within_runs(runs: Sequence[RunScores], rng: np.random.Generator, n_permutations: int) -> Null:
     # The AUC of a run is its rank sum times a constant, plus a constant that drops out.
-    weights = [rankdata(run.scores) / (len(runs) * run.n_present * run.n_absent) for run in runs]
-    observed = sum(float(w[run.present].sum()) for w, run in zip(weights, runs, strict=True))
-    if prod(comb(run.n_rounds, run.n_present) for run in runs) <= MAX_EXACT:
+    # Where targets rotate it is the mean over targets, and labels stay among the rounds of each.
+    within = [(part, len(runs) * len(run.parts())) for run in runs for part in run.parts()]
+    parts = [part for part, _ in within]
+    weights = [rankdata(p.scores) / (count * p.n_present * p.n_absent) for p, count in within]
+    observed = sum(float(w[part.present].sum()) for w, part in zip(weights, parts, strict=True))
+    if prod(comb(part.n_rounds, part.n_present) for part in parts) <= MAX_EXACT:
         null = np.zeros(1)
-        for w, run in zip(weights, runs, strict=True):
+        for w, run in zip(weights, parts, strict=True):
             null = np.add.outer(null, _all_subset_sums(w, run.n_present)).ravel()
         return null, observed, True
     null = np.zeros(n_permutations)
-    for w, run in zip(weights, runs, strict=True):
+    for w, run in zip(weights, parts, strict=True):
         null += _random_subset_sums(w, run.n_present, n_permutations, rng)
     return null, observed, False
 
 
 def _over_runs(runs: Sequence[RunScores], rng: np.random.Generator, n_permutations: int) -> Null:
     kernel = pairwise_auc(runs)
+    pairs = pairs_of(runs)
+    if pairs is not None:
+        return _over_pairs(kernel, pairs, rng, n_permutations)
     labels = np.array([run.n_present > 0 for run in runs])
     n_present, n_runs = int(labels.sum()), len(runs)
 
@@ -100,6 +108,29 @@ def _over_runs(runs: Sequence[RunScores], rng: np.random.Generator, n_permutatio
         np.broadcast_to(labels.astype(np.float64), (n_permutations, n_runs)), axis=1
     )
     return statistic(assignments), observed, False
+
+
+def _over_pairs(
+    kernel: FloatArray, pairs: NDArray[np.intp], rng: np.random.Generator, n_permutations: int
+) -> Null:
+    """Swaps within pairs; two states of one federation are not compared with each other."""
+    count = len(pairs)
+    kernel = kernel.copy()
+    kernel[pairs[:, 0], pairs[:, 1]] = kernel[pairs[:, 1], pairs[:, 0]] = 0.0
+
+    def statistic(swapped: FloatArray) -> FloatArray:
+        """[B] AUCs for [B, R] swaps of 0 and 1."""
+        labels = np.empty((len(swapped), len(kernel)))
+        labels[:, pairs[:, 0]], labels[:, pairs[:, 1]] = 1 - swapped, swapped
+        between = ((labels @ kernel) * (1 - labels)).sum(axis=1)
+        return np.asarray(between / (count * (count - 1)))
+
+    observed = float(statistic(np.zeros((1, count)))[0])
+    if 2**count <= MAX_EXACT:
+        swaps = np.arange(2**count)[:, None] >> np.arange(count) & 1
+        return statistic(swaps.astype(np.float64)), observed, True
+    drawn = rng.integers(2, size=(n_permutations, count)).astype(np.float64)
+    return statistic(drawn), observed, False
 
 
 def _all_subset_sums(weights: FloatArray, size: int) -> FloatArray:

@@ -17,7 +17,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from privaudit.statistics.runs import BoolArray, FloatArray, RunScores, Unit, label_unit, pool
+from privaudit.statistics.between import paired_auc, pairwise_auc
+from privaudit.statistics.runs import (
+    BoolArray,
+    FloatArray,
+    RunScores,
+    Unit,
+    label_unit,
+    pairs_of,
+    pool,
+)
 
 
 def auc(scores: FloatArray, present: BoolArray) -> float:
@@ -33,6 +42,11 @@ def auc(scores: FloatArray, present: BoolArray) -> float:
     n_present, n_absent = _counts(present)
     rank_sum = float(rankdata(scores)[present].sum())
     return (rank_sum - n_present * (n_present + 1) / 2) / (n_present * n_absent)
+
+
+def run_auc(run: RunScores) -> float:
+    """AUC within a run: the mean over its targets, where they rotate."""
+    return float(np.mean([auc(part.scores, part.present) for part in run.parts()]))
 
 
 LEAST_FALSE_ALARMS, ROUGH_FALSE_ALARMS = 1, 10
@@ -132,13 +146,17 @@ def mean_auc(runs: Sequence[RunScores]) -> float:
 
     Labels on rounds: the mean over runs of the AUC within the run. Labels on runs: the mean over
     pairs (run with, run without the property) of the AUC between their rounds, which is the pooled
-    AUC if all runs are equally long, and the AUC over runs if each has one score.
+    AUC if all runs are equally long, and the AUC over runs if each has one score. Two states of one
+    federation are not compared with each other (:mod:`privaudit.statistics.between`).
 
     Raises:
         ValueError: see :func:`privaudit.statistics.runs.label_unit`.
     """
     if label_unit(runs) is Unit.ROUND:
-        return float(np.mean([auc(run.scores, run.present) for run in runs]))
+        return float(np.mean([run_auc(run) for run in runs]))
+    pairs = pairs_of(runs)
+    if pairs is not None:
+        return paired_auc(runs, pairs).value
     with_property = np.array([run.n_present > 0 for run in runs])
     return float(pairwise_auc(runs)[np.ix_(with_property, ~with_property)].mean())
 
@@ -150,19 +168,6 @@ def pooled_auc(runs: Sequence[RunScores]) -> float:
     """
     pooled = pool(runs)
     return auc(pooled.scores, pooled.present)
-
-
-def pairwise_auc(runs: Sequence[RunScores]) -> FloatArray:
-    """[R, R] probabilities that a round of run i scores higher than one of run j; ties are half."""
-    table = np.full((len(runs), len(runs)), 0.5)
-    ordered = [np.sort(run.scores) for run in runs]
-    for i, above in enumerate(ordered):
-        for j in range(i):
-            below = ordered[j]
-            wins = np.searchsorted(below, above, "left") + np.searchsorted(below, above, "right")
-            table[i, j] = wins.sum() / (2 * above.size * below.size)
-            table[j, i] = 1.0 - table[i, j]
-    return table
 
 
 def _counts(present: BoolArray) -> tuple[int, int]:

@@ -8,7 +8,7 @@ property (the label belongs to the *round*), or the property is present in a run
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -32,6 +32,10 @@ class RunScores:
     Attributes:
         scores: [T] finite reals, one per round; higher = property more likely present.
         present: [T] booleans, whether the property was present in the round.
+        pair: the federation that this run is one state of, where each is audited with the property
+            throughout and without it; None = a federation of its own.
+        targets: [T] whose records a round is about, where targets rotate; None = one target. An
+            AUC is then the mean over targets of that among the rounds of each (:meth:`parts`).
 
     Raises:
         ValueError: not one-dimensional, empty, of unequal length, not boolean, or not finite.
@@ -39,6 +43,17 @@ class RunScores:
 
     scores: FloatArray
     present: BoolArray
+    pair: int | None = None
+    targets: NDArray[np.intp] | None = None
+
+    def parts(self) -> list[RunScores]:
+        """The rounds of each target, as runs; the run itself where it has one target."""
+        if self.targets is None:
+            return [self]
+        return [
+            RunScores(self.scores[own], self.present[own])
+            for own in (self.targets == target for target in np.unique(self.targets))
+        ]
 
     def __post_init__(self) -> None:
         scores = np.asarray(self.scores, dtype=np.float64)
@@ -111,7 +126,40 @@ def whole_run(runs: Sequence[RunScores]) -> list[RunScores]:
     """
     if label_unit(runs) is not Unit.RUN:
         raise ValueError("evidence adds up over a run only if its rounds share one label")
-    return [RunScores(run.scores.sum(keepdims=True), run.present[:1]) for run in runs]
+    return [
+        replace(run, scores=run.scores.sum(keepdims=True), present=run.present[:1]) for run in runs
+    ]
+
+
+def complete_pairs(runs: Sequence[RunScores]) -> list[RunScores]:
+    """The runs whose other state is among them, too; none of a single pair, which has no AUC."""
+    states: dict[int | None, set[bool]] = {}
+    for run in runs:
+        states.setdefault(run.pair, set()).update(run.present.tolist())
+    whole = [run for run in runs if run.pair is None or len(states[run.pair]) == 2]
+    return whole if len(whole) != 2 or whole[0].pair is None else []
+
+
+def pairs_of(runs: Sequence[RunScores]) -> NDArray[np.intp] | None:
+    """[R, 2] places of the state with the property and of the one without it of each federation.
+
+    None where runs are federations of their own.
+
+    Raises:
+        ValueError: a federation is not there once in each state, or fewer than two are.
+    """
+    if any(run.pair is None for run in runs):
+        return None
+    places: dict[int, dict[bool, int]] = {}
+    for place, run in enumerate(runs):
+        assert run.pair is not None
+        places.setdefault(run.pair, {})[bool(run.present[0])] = place
+    if len(places) < 2 or len(runs) != 2 * len(places) or any(len(p) < 2 for p in places.values()):
+        raise ValueError(
+            f"at least two federations in both states are needed, got {len(runs)} runs of "
+            f"{len(places)}"
+        )
+    return np.array([(at[True], at[False]) for at in places.values()])
 
 
 def pool(runs: Sequence[RunScores]) -> RunScores:

@@ -25,10 +25,11 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 from scipy.stats import false_discovery_control, norm
 
+from privaudit.statistics.between import blind_variance, correlation_of_states
 from privaudit.statistics.permutation import PERMUTATIONS, permutation_test
 from privaudit.statistics.pools import Holdings, pool_variance
 from privaudit.statistics.roc import mean_auc
-from privaudit.statistics.runs import RunScores, Unit, label_unit
+from privaudit.statistics.runs import RunScores, Unit, label_unit, pairs_of
 from privaudit.statistics.variance import auc_variance
 
 SIGNIFICANT = 0.05
@@ -47,10 +48,14 @@ class Design:
 
     Attributes:
         unit: what carries the label.
-        n_present: rounds with the property in each run; with labels on runs one number, the runs.
+        n_present: rounds with the property in each run (where targets rotate, of each target in
+            each run); with labels on runs one number, the runs.
         n_absent: likewise without.
         tau: deviation of d' that comes from finite pools alone; None = not known, no allowance.
         overlap: correlation of that between runs, in [0, 1].
+        targets: of each run.
+        correlation: of the two states' scores, where runs are federations in both states (of
+            which ``n_present`` and ``n_absent`` then each give the number); None = they are not.
 
     Raises:
         ValueError: a run without rounds of both kinds, or a number out of its range.
@@ -61,6 +66,8 @@ class Design:
     n_absent: tuple[int, ...]
     tau: float | None = None
     overlap: float = 0.0
+    correlation: float | None = None
+    targets: int = 1
 
     def __post_init__(self) -> None:
         counts = (*self.n_present, *self.n_absent)
@@ -81,7 +88,8 @@ class Design:
     def null_variance(self, exchangeable: float) -> float:
         """The same squared, from the variance under permutation, which ties make smaller."""
         pools = pool_variance(self.tau or 0.0)
-        scale = exchangeable / self._exchangeable
+        # Of two states that correlate it is not ties that make it small.
+        scale = exchangeable / self._exchangeable if self.correlation is None else 1.0
         return exchangeable * (1 - 4 * pools) + scale * pools * self._together
 
     def error(self, auc: float, spread: float) -> float:
@@ -91,32 +99,59 @@ class Design:
         """
         counts = np.array(self.n_present, float), np.array(self.n_absent, float)
         rounds = float(auc_variance(auc, *counts).sum()) / len(self.n_present) ** 2
+        rounds *= 1 - (self.correlation or 0.0)
         slope = norm.pdf(ndtri(auc)) ** 2 / 2 if 0 < auc < 1 else 0.0
-        between = spread**2 / len(self.n_present) if self.unit is Unit.ROUND else 0.0
+        between = spread**2 / self._runs if self.unit is Unit.ROUND else 0.0
         pools = (self.tau or 0.0) ** 2 * self._together if slope else 0.0
         return sqrt(rounds + slope * (between + pools))
 
     @property
+    def run_tau(self) -> float:
+        """Deviation of a run's own d', the mean over its targets, whose records are not shared."""
+        return (self.tau or 0.0) / sqrt(self.targets)
+
+    @property
+    def run_overlap(self) -> float:
+        """How much of that two runs have in common, so that a mean over runs varies as it does."""
+        runs = self._runs
+        if runs == 1:
+            return 0.0
+        return min(1.0, self.overlap * (len(self.n_present) - 1) / (runs - 1))
+
+    @property
+    def pools(self) -> dict[str, float]:
+        """What intervals over runs allow for: keywords of ``auc_interval``."""
+        return {"tau": self.run_tau, "overlap": self.run_overlap}
+
+    @property
+    def _runs(self) -> int:
+        return len(self.n_present) // self.targets
+
+    @property
     def assignments(self) -> float:
         """Logarithm of the number of ways to put the labels."""
+        if self.correlation is not None:
+            return self.n_present[0] * log(2)
         pairs = zip(self.n_present, self.n_absent, strict=True)
         return sum(log(comb(n + m, n)) for n, m in pairs)
 
     @property
     def _exchangeable(self) -> float:
+        if self.correlation is not None:
+            return blind_variance(self.n_present[0], self.correlation)
         pairs = zip(self.n_present, self.n_absent, strict=True)
         return sum((n + m + 1) / (12 * n * m) for n, m in pairs) / len(self.n_present) ** 2
 
     @property
     def _together(self) -> float:
-        """Variance of a mean over runs in units of one run's, their pools overlapping."""
+        """Variance of a mean over runs in units of one target's, their pools overlapping."""
         runs = len(self.n_present)
         return (1 + (runs - 1) * self.overlap) / runs
 
 
 def design_of(
     runs: Sequence[RunScores],
-    holdings: Sequence[Holdings | None] = (),
+    holdings: Sequence[Sequence[Holdings]] = (),
     *,
     rounds: int | None = None,
 ) -> Design:
@@ -124,28 +159,34 @@ def design_of(
 
     Args:
         runs: of the cell.
-        holdings: [R] of each run's target; None, or none at all, where nobody wrote them down.
+        holdings: [R] of each run's targets; empty, or none at all, where nobody wrote them down.
         rounds: that a run's scores were added up over, where labels are on runs; None = its own.
 
     Raises:
         ValueError: see :func:`privaudit.statistics.runs.label_unit`.
     """
     unit = label_unit(runs)
-    known = [held for held in holdings if held is not None]
-    whole = bool(known) and len(known) == len(runs)
+    known = [held for of_run in holdings for held in of_run]
+    parts = [part for run in runs for part in run.parts()]
+    whole = bool(known) and len(known) == len(parts)
     if unit is Unit.ROUND:
-        counts = tuple(r.n_present for r in runs), tuple(r.n_absent for r in runs)
+        counts = tuple(p.n_present for p in parts), tuple(p.n_absent for p in parts)
+        targets = len(parts) // len(runs)
         if not whole:
-            return Design(unit, *counts)
+            return Design(unit, *counts, targets=targets)
         tau = sqrt(float(np.mean([held.tau**2 for held in known])))
-        return Design(unit, *counts, tau, float(np.mean([held.overlap for held in known])))
+        overlap = float(np.mean([held.overlap for held in known]))
+        return Design(unit, *counts, tau, overlap, targets=targets)
     n_present = sum(run.n_present > 0 for run in runs)
     counts = (n_present,), (len(runs) - n_present,)
+    pairs = pairs_of(runs)
+    correlation = None if pairs is None else correlation_of_states(runs, pairs)
     if not whole:
-        return Design(unit, *counts)
-    pairs = zip(known, runs, strict=True)
-    squares = [held.tau_of_runs(rounds or run.n_rounds) ** 2 for held, run in pairs]
-    return Design(unit, *counts, sqrt(float(np.mean(squares))))
+        return Design(unit, *counts, correlation=correlation)
+    squares = [
+        held.tau_of_runs(rounds or run.n_rounds) ** 2 for held, run in zip(known, runs, strict=True)
+    ]
+    return Design(unit, *counts, sqrt(float(np.mean(squares))), correlation=correlation)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
-from privaudit.statistics.runs import BoolArray, FloatArray
+from privaudit.statistics.runs import BoolArray, FloatArray, RunScores
 
 
 def auc_variance(
@@ -27,6 +27,13 @@ def auc_variance(
     extra = (np.asarray(n_present) + np.asarray(n_absent)) / 2 - 1
     spread = 1 + extra * (1 - theta) / (2 - theta) + extra * theta / (1 + theta)
     return np.asarray(theta * (1 - theta) * spread / (np.asarray(n_present) * n_absent))
+
+
+def run_auc_variance(auc: float, run: RunScores) -> float:
+    """:func:`auc_variance` of the AUC within a run, the mean over its targets."""
+    parts = run.parts()
+    found = [auc_variance(auc, part.n_present, part.n_absent) for part in parts]
+    return float(np.sum(found)) / len(parts) ** 2
 
 
 def delong_variance(scores: FloatArray, present: BoolArray) -> float:

@@ -1,15 +1,15 @@
 """How many honest clients dilute the attacker: the same audit at several K, for two attackers.
 
 The *single-round* attacker decides from one round (schedule ``single-batch``). The *whole-run*
-attacker adds its scores up over all rounds of a run in which the property is there throughout,
-against control runs without it (schedule ``dataset``). Dilution that holds for one can fail for the
-other: T rounds multiply d' by up to sqrt(T).
+attacker adds its scores up over all rounds of a run: each federation is run with the property there
+throughout and again without it, all else the same (schedule ``dataset``). Dilution that holds for
+one can fail for the other: T rounds multiply d' by up to sqrt(T).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
-from privaudit.evaluation.records import Record, parse_records
+from privaudit.evaluation.records import Record, parse_records, with_scores
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.progress import Progress
 from privaudit.randomness import Seed
@@ -37,7 +37,7 @@ from privaudit.statistics.dilution import (
 from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.laws import MOMENT_LAW, POWER_LAW
 from privaudit.statistics.paired import Difference, auc_difference
-from privaudit.statistics.runs import RunScores, whole_run
+from privaudit.statistics.runs import RunScores, complete_pairs, whole_run
 from privaudit.statistics.told import (
     Design,
     adjusted,
@@ -53,6 +53,33 @@ FOLDERS: dict[Attacker, str] = {"single-round": "single-round", "whole-run": "wh
 
 
 @dataclass(frozen=True)
+class PointTest:
+    """Of "the AUC is above 0.5" at one number of honest clients, and of "it is below".
+
+    Attributes:
+        p_value: of the first.
+        q_value: the same, adjusted over all points of the attacker.
+        p_below: of the second.
+        q_below: likewise.
+    """
+
+    p_value: float
+    q_value: float | None
+    p_below: float
+    q_below: float | None
+
+    @property
+    def told(self) -> bool:
+        """Whether the attack is told from chance."""
+        return is_told(self.q_value)
+
+    @property
+    def wrong_way(self) -> bool:
+        """Whether it is, with scores turned round."""
+        return is_told(self.q_below)
+
+
+@dataclass(frozen=True)
 class Curve:
     """One attack on one property at several numbers of honest clients.
 
@@ -62,6 +89,7 @@ class Curve:
         runs: federation runs per number of participants.
         honest: K - 1, increasing.
         aucs: AUC with interval at each.
+        tests: against chance at each.
         detectable: smallest AUC that would have been told from 0.5 at this n.
         power: fit of d' = d'(n0) (n / n0)^exponent; None with fewer than two points, and where the
             attack is not told from chance with the fewest clients: nothing is there to fade.
@@ -80,12 +108,18 @@ class Curve:
     runs: int
     honest: tuple[int, ...]
     aucs: tuple[Interval, ...]
+    tests: tuple[PointTest, ...]
     detectable: float | None
     power: DilutionFit | None
     moment: DilutionFit | None
     answer: HarmlessAnswer | None
     failures: tuple[str, ...]
     scores: Mapping[int, Mapping[int, RunScores]]
+
+    @cached_property
+    def paired(self) -> bool:
+        """Whether each federation was audited with the property and without it."""
+        return any(run.pair is not None for of in self.scores.values() for run in of.values())
 
     @cached_property
     def share(self) -> str:
@@ -140,7 +174,8 @@ def measure_dilution(
         out: folder with ``single-round/`` and ``whole-run/``.
         participants: numbers of participants K, increasing, at least two of them.
         runs: federation runs per K for the single-round attacker, at least 2.
-        whole_runs: for the whole-run attacker, half of them controls; 0 leaves it out.
+        whole_runs: for the whole-run attacker, two for each federation, which is audited with the
+            property and without it; 0 leaves it out.
         whole_rounds: rounds the whole-run attacker listens to.
         data_dir: where data sets lie.
         workers: processes.
@@ -150,11 +185,17 @@ def measure_dilution(
         executor: who runs models, training and attacks, as in :func:`run_audit`.
 
     Raises:
-        UserError: participants not increasing or below 2, fewer than two runs, no control runs.
+        UserError: participants not increasing or below 2, fewer than two runs or federations.
     """
-    plans = _plans(scenario, participants, runs, whole_runs, whole_rounds)
+    plans = dilution_plans(
+        scenario,
+        participants=participants,
+        runs=runs,
+        whole_runs=whole_runs,
+        whole_rounds=whole_rounds,
+    )
     run_audits(
-        {FOLDERS[attacker]: plan for attacker, plan in plans.items()},
+        plans,
         out,
         data_dir=data_dir,
         workers=workers,
@@ -165,13 +206,15 @@ def measure_dilution(
     )
 
 
-def _plans(
+def dilution_plans(
     scenario: Scenario,
+    *,
     participants: Sequence[int],
     runs: int,
     whole_runs: int,
     whole_rounds: int,
-) -> dict[Attacker, Scenario]:
+) -> dict[str, Scenario]:
+    """Folder name -> what is run there; arguments and errors of :func:`measure_dilution`."""
     if len(participants) < 2:
         raise UserError(
             f"a curve needs at least two numbers of participants, got {list(participants)}",
@@ -179,21 +222,22 @@ def _plans(
         )
     if runs < 2:
         raise UserError(f"an interval needs at least 2 runs, got {runs}", where="--seeds")
-    if 0 < whole_runs < 4:
+    if whole_runs and (whole_runs < 4 or whole_runs % 2):
         raise UserError(
-            f"the whole-run attacker needs at least 4 runs, 2 of them controls, got {whole_runs}",
+            "the whole-run attacker needs an even number of runs, at least 4: each federation with "
+            f"the property and without it, got {whole_runs}",
             where="--whole-runs",
-            remedy="use 4 or more, or 0 to leave it out",
+            remedy="use 4, 6, ..., or 0 to leave it out",
         )
     if whole_runs and whole_rounds < 4:
         raise UserError(f"must be at least 4, got {whole_rounds}", where="--whole-rounds")
     audit = {"participants": list(participants), "keep_traces": False}
-    plans: dict[Attacker, Scenario] = {
-        "single-round": _changed(scenario, runs, {**audit, "schedule": "single-batch"})
+    plans = {
+        FOLDERS["single-round"]: _changed(scenario, runs, {**audit, "schedule": "single-batch"})
     }
     if whole_runs:
         persistent = {**audit, "schedule": "dataset", "rounds": whole_rounds}
-        plans["whole-run"] = _changed(scenario, whole_runs, persistent)
+        plans[FOLDERS["whole-run"]] = _changed(scenario, whole_runs, persistent)
     return plans
 
 
@@ -279,37 +323,27 @@ def _curves(records: Sequence[Record], attacker: Attacker, threshold: float) -> 
     curves = []
     for key, group in groups.items():
         own = {k: point for (of, k), point in found.items() if of == key}
-        line = [
-            DilutionPoint(
-                k - 1,
-                tuple(point.runs.values()),
-                tau=point.design.tau or 0.0,
-                overlap=point.design.overlap,
-                told=is_told(above[key, k]),
-                wrong_way=is_told(below[key, k]),
-            )
+        tests = {
+            k: PointTest(point.above, above[key, k], point.below, below[key, k])
             for k, point in own.items()
-        ]
-        curves.append(_curve(group, attacker, threshold, line, own))
+        }
+        curves.append(_curve(group, attacker, threshold, own, tests))
     return curves
 
 
 def _measured(records: Sequence[Record], participants: int, attacker: Attacker) -> _Measured | None:
-    good = sorted(
-        (r for r in records if r.participants == participants and r.status == "ok"),
-        key=lambda record: record.run,
-    )
+    good = with_scores(r for r in records if r.participants == participants)
     if not good:
         return None
-    runs = [RunScores(np.array(r.scores), np.array(r.present)) for r in good]
+    runs = [record.run_scores() for record in good]
     rounds = runs[0].n_rounds
     if attacker == "whole-run":
         runs = whole_run(runs)
-    design = design_of(runs, [r.holdings for r in good], rounds=rounds)
+    design = design_of(runs, [r.held() for r in good], rounds=rounds)
     seed = Seed(good[0].seed).child(
         "dilution", attacker, good[0].property, good[0].attack, repr(good[0].fraction)
     )
-    turned = [RunScores(-run.scores, run.present) for run in runs]
+    turned = [replace(run, scores=-run.scores) for run in runs]
     above, below = (
         against_chance(made, design, seed.generator(way, good[0].rule, participants)).p_value
         for way, made in (("above", runs), ("below", turned))
@@ -321,9 +355,19 @@ def _curve(
     records: Sequence[Record],
     attacker: Attacker,
     threshold: float,
-    points: Sequence[DilutionPoint],
     measured: Mapping[int, _Measured],
+    tests: Mapping[int, PointTest],
 ) -> Curve:
+    points = [
+        DilutionPoint(
+            k - 1,
+            tuple(point.runs.values()),
+            **point.design.pools,
+            told=tests[k].told,
+            wrong_way=tests[k].wrong_way,
+        )
+        for k, point in measured.items()
+    ]
     fits = len(points) > 1 and bool(points[0].told)
     first = records[0]
     audit = first.configuration["audit"]
@@ -339,6 +383,7 @@ def _curve(
         aucs=tuple(
             auc_interval(point.runs, tau=point.tau, overlap=point.overlap) for point in points
         ),
+        tests=tuple(tests.values()),
         detectable=max(
             (d for m in measured.values() if (d := smallest_told(m.design)) is not None),
             default=None,
@@ -371,6 +416,9 @@ def _order(first: Curve, second: Curve, *, level: float) -> Order:
         for run in (first.scores[honest[0]] if honest else {})
         if all(run in curve.scores[n] for curve in (first, second) for n in honest)
     ]
+    if common:
+        whole = complete_pairs([first.scores[honest[0]][run] for run in common])
+        common = [run for run in common if first.scores[honest[0]][run] in whole]
     ahead, behind, difference = first, second, None
     if common and (first.attacker != "whole-run" or _both_states(first, honest, common)):
         settings = [[(first.scores[n][r], second.scores[n][r]) for r in common] for n in honest]
@@ -424,11 +472,12 @@ def answer_in_words(curve: Curve) -> str:
         )
     if answer.at_largest is Finding.LEAKS:
         return f"{who}: not harmless up to {up_to}: {there} there."
-    needed = f"{answer.runs_needed:,}" if answer.runs_needed else f"more than {MOST_RUNS:,}"
+    needed = f"about {answer.runs_needed:,}" if answer.runs_needed else f"over {MOST_RUNS:,}"
+    in_both = ", two for each federation" if curve.attacker == "whole-run" and curve.paired else ""
     return (
         f"{who}: harmless not shown up to {up_to}: {there}, its 90 % limits are "
         f"{answer.limits[0]:.2f} and {answer.limits[1]:.2f}. To show it for {high:.2g} if the "
-        f"attack is blind takes about {needed} runs (here {answer.runs})."
+        f"attack is blind takes {needed} runs{in_both} (here {answer.runs})."
     )
 
 
@@ -453,8 +502,14 @@ def curve_json(curve: Curve) -> dict[str, Any]:
         "rounds": curve.rounds,
         "runs": curve.runs,
         "points": [
-            {"honest": honest, "participants": honest + 1, **asdict(interval)}
-            for honest, interval in zip(curve.honest, curve.aucs, strict=True)
+            {
+                "honest": honest,
+                "participants": honest + 1,
+                **asdict(interval),
+                **asdict(test),
+                "told": test.told,
+            }
+            for honest, interval, test in zip(curve.honest, curve.aucs, curve.tests, strict=True)
         ],
         "smallest_detectable_auc": curve.detectable,
         "exponent": None

@@ -18,9 +18,9 @@ from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
-from privaudit.report.notes import limits
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
+from privaudit.scenario.schema import Scenario
 from privaudit.statistics.dilution import Finding
 from privaudit.studies.dilution import (
     Curve,
@@ -62,7 +62,7 @@ def write_dilution(folder: RunFolder, curves: Sequence[Curve], *, threshold: flo
         caption=CAPTION,
         notes=conclusions(curves, threshold),
         drawing=Drawing("dilution", FIGURE_TITLE, FIGURE_TEXT, figure),
-        limits=limits(scenario),
+        limits=limits(scenario, curves),
         command=command(folder.path, threshold),
         runs=list(plans_of(folder.path)),
     )
@@ -152,19 +152,53 @@ HEADS = ("attacker", "property", "shared", "honest clients")
 def dilution_table(curves: Sequence[Curve]) -> pd.DataFrame:
     """One row per number of honest clients, one column per attack: AUC with interval.
 
-    Below them the exponent of d', where it can be read.
+    A star says that it is told from chance. Below them the exponent of d', where it can be read.
     """
     attacks = list(dict.fromkeys(curve.attack for curve in curves))
     rows = []
     for key, group in _groups(curves).items():
-        found = {c.attack: dict(zip(c.honest, c.aucs, strict=True)) for c in group}
+        found = {c.attack: _texts(c) for c in group}
         for n in sorted({n for c in group for n in c.honest}):
             row = dict(zip(HEADS, (*key, str(n)), strict=True))
-            rows.append(row | {a: interval_text(found.get(a, {}).get(n)) for a in attacks})
+            rows.append(row | {a: found.get(a, {}).get(n, interval_text(None)) for a in attacks})
         exponents = {c.attack: _exponent_text(c) for c in group}
         row = dict(zip(HEADS, (*key, "exponent of d'"), strict=True))
         rows.append(row | {a: exponents.get(a, "–") for a in attacks})
     return pd.DataFrame(rows)
+
+
+def _texts(curve: Curve) -> dict[int, str]:
+    """Number of honest clients -> AUC with interval, starred where told."""
+    points = zip(curve.honest, curve.aucs, curve.tests, strict=True)
+    return {n: interval_text(auc) + "*" * test.told for n, auc, test in points}
+
+
+def limits(scenario: Scenario, curves: Sequence[Curve]) -> list[str]:
+    """What the measurement does not say."""
+    attackers = dict.fromkeys(curve.attacker for curve in curves)
+    lines = [
+        "Nothing about active attackers, about membership of single records, or about rebuilding "
+        "records: only the properties, attacks and threat model named here were tried.",
+        "Nothing about other models, data, batch sizes or rounds, nor about more clients than were "
+        "measured.",
+        "An AUC without a star is not a proof of privacy: only 'harmless' is a claim of its own, "
+        "and it is about these attacks; a stronger one may exist.",
+    ]
+    if "whole-run" not in attackers:
+        lines.append(
+            "The property comes and goes by the round here; an attacker of a property that stays "
+            "for the whole run can add up its rounds and do better (--whole-runs)."
+        )
+    else:
+        rounds = max(curve.rounds for curve in curves if curve.attacker == "whole-run")
+        lines.append(
+            f"The whole-run attacker adds up {rounds} rounds; whoever listens for longer may do "
+            "better. It faces one federation: what only the comparison of a federation with itself "
+            "in the other state would show is not counted."
+        )
+    if scenario.ledger.enabled:
+        lines.append("Rewards are paid for verified deltas; they are no compensation for a leak.")
+    return lines
 
 
 def _groups(curves: Sequence[Curve]) -> dict[tuple[str, str, str], list[Curve]]:
@@ -190,6 +224,10 @@ def conclusions(curves: Sequence[Curve], threshold: float) -> list[str]:
             f"Power, {attacker} attacker: the smallest AUC told from 0.50 at every K (80 % power, "
             f"one-sided 5 %) is {could}."
         )
+    lines.append(
+        "* = told from chance: above 0.50 at a false discovery rate of 5 % over all points of the "
+        "attacker (the larger p of permutation and pool test, Benjamini-Hochberg)."
+    )
     lines.append(
         f"Harmless for {threshold:.2g}: both 90 % limits of the AUC lie within "
         f"{1 - threshold:.2g} to {threshold:.2g}, there and at every larger number measured. "
@@ -318,7 +356,7 @@ def dilution_csv(curves: Sequence[Curve]) -> str:
     """One row per curve and number of honest clients, unrounded."""
     rows = []
     for curve in curves:
-        for honest, interval in zip(curve.honest, curve.aucs, strict=True):
+        for honest, interval, test in zip(curve.honest, curve.aucs, curve.tests, strict=True):
             rows.append(
                 {
                     "attacker": curve.attacker,
@@ -332,6 +370,10 @@ def dilution_csv(curves: Sequence[Curve]) -> str:
                     "auc": interval.value,
                     "low": interval.low,
                     "high": interval.high,
+                    "level": interval.level,
+                    "p_value": test.p_value,
+                    "q_value": test.q_value,
+                    "told": test.told,
                     "runs": len(curve.scores[honest]),
                 }
             )

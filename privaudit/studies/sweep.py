@@ -102,7 +102,7 @@ def measure_sweep(
     Raises:
         UserError: a value cannot be run, or the folder cannot be used.
     """
-    plans = _plans(scenario)
+    plans = sweep_plans(scenario)
     workers = number_of_workers(workers, most=min(len(cells_of(p)) for p in plans.values()))
     if resume:
         RunFolder.open(out)  # or else there is nothing to go on with
@@ -140,7 +140,7 @@ def read_sweep(out: Path) -> Sweep:
         raise UserError("a run, not a sweep", where=str(out), remedy="use privaudit table")
     points = [
         _point(value, out, name)
-        for value, name in zip(scenario.sweep.values, _plans(scenario), strict=True)
+        for value, name in zip(scenario.sweep.values, sweep_plans(scenario), strict=True)
     ]
     family = iter(one_family(cell for point in points for cell in point.cells))
     points = [replace(p, cells=tuple(next(family) for _ in p.cells)) for p in points]
@@ -157,7 +157,7 @@ def value_text(value: Any) -> str:
     return json.dumps(value)
 
 
-def _plans(scenario: Scenario) -> dict[str, Scenario]:
+def sweep_plans(scenario: Scenario) -> dict[str, Scenario]:
     """Folder name -> what is run there, one per value."""
     assert scenario.sweep is not None, "a sweep is over something"
     key, values = scenario.sweep.key, scenario.sweep.values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -37,7 +37,7 @@ def check_data(subject: Subject) -> list[str]:
         differing = _differing(subject, record)
         if world is not None:
             expected = held[record.run, record.property, record.participants]
-            differing = _unlike(record.holdings, expected, measured=is_measured(world))
+            differing = _unlike(record.held(), expected, measured=is_measured(world))
         if differing:
             wrong.append(
                 f"{RECORDS}: line {number}: holdings: {', '.join(differing)} not as "
@@ -55,10 +55,18 @@ def _of_the_data(subject: Subject, world: World) -> Iterator[str]:
             yield f"{REMARKS}: not what the model gives"
 
 
-def _unlike(stated: Holdings | None, expected: Holdings, *, measured: bool) -> list[str]:
-    """Names of what differs; what was measured with the model is taken as stated, if possible."""
-    if stated is None:
+def _unlike(
+    stated: Sequence[Holdings], expected: Sequence[Holdings], *, measured: bool
+) -> list[str]:
+    """Names of what differs, of one target or of each of several."""
+    if len(stated) != len(expected):
         return ["all"]
+    pairs = zip(stated, expected, strict=True)
+    return list(dict.fromkeys(n for pair in pairs for n in _unlike_one(*pair, measured=measured)))
+
+
+def _unlike_one(stated: Holdings, expected: Holdings, *, measured: bool) -> list[str]:
+    """Of one; what was measured with the model is taken as stated, if possible."""
     if measured and 0 <= (stated.icc or 0) <= 1 and 0 < stated.other_variance < math.inf:
         expected = replace(expected, icc=stated.icc, other_variance=stated.other_variance)
     given = asdict(stated)
@@ -67,11 +75,13 @@ def _unlike(stated: Holdings | None, expected: Holdings, *, measured: bool) -> l
 
 def _differing(subject: Subject, record: Record) -> list[str]:
     """The same without the data."""
-    if record.holdings is None:
+    if not record.held():
         return ["all"]
     phase = audited_phase(subject.scenario, record.rule, record.fraction, record.participants)
     target = subject.folder.read_json(DATA)["holdings"]["target"][record.run]
     counts: dict[str, Any] = target["properties"][record.property]
-    expected = {name: counts[name] for name in ("present", "absent")}
-    expected |= {"batch": phase.batch_size * phase.local_steps, "share": phase.property_share}
-    return [n for n, value in expected.items() if getattr(record.holdings, n) != value]
+    drawn = {"batch": phase.batch_size * phase.local_steps, "share": phase.property_share}
+    expected = drawn | {name: counts[name] for name in ("present", "absent")}
+    first, *others = record.held()  # of further targets data.json has no counts
+    wrong = [n for n, value in expected.items() if getattr(first, n) != value]
+    return wrong + [n for n, v in drawn.items() if any(getattr(o, n) != v for o in others)]

@@ -97,7 +97,7 @@ def _judged(subject: Subject, cell: Cell, attack: str, record: Record) -> Record
         scores=scores,
         present=subject.presence(cell),
         reason="" if scores is not None else record.reason,
-        holdings=record.holdings,
+        holdings=record.held(),
         facts=record.facts,
     )
 

@@ -110,6 +110,21 @@ def test_a_dry_run_builds_no_model_where_keys_may_be(
     assert str(os.getpid()) not in built
 
 
+def test_dry_runs_of_several_audits(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    over = ["--over", "federation.rounds=0,1", "--dry-run"]
+    text = said(capsys, "sweep", "quickstart", *over, *TINY)
+    assert "# --- 00-0\n" in text
+    assert "# - 2 audits, " in text
+    numbers = ["--participants", "2,3", "--seeds", "2", "--whole-runs", "4", "--whole-rounds", "4"]
+    settings = [part for part in TINY if part != "--seeds=1"]
+    given = ["dilution", "quickstart", "--dry-run", "--json", *numbers, *settings]
+    found = json.loads(said(capsys, *given))["audits"]
+    assert list(found) == ["single-round", "whole-run"]
+    assert found["whole-run"]["scenario"]["runs"] == 4
+    assert all(document["estimate"]["seconds_low"] > 0 for document in found.values())
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_a_dry_run_as_json(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     few = json.loads(said(capsys, "run", "quickstart", "--dry-run", "--json", *TINY))
     more = [*TINY, "--set", "audit.rounds=400"]

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from measured_folders import dilution_folder
 from scipy.stats import norm
 
 from privaudit.custody.folder import RunFolder
@@ -21,6 +23,7 @@ from privaudit.studies.dilution_report import (
     conclusions,
     dilution_json,
     dilution_table,
+    limits,
     write_dilution,
 )
 
@@ -167,7 +170,7 @@ def test_whole_run_attacker_adds_up_evidence_of_a_run(tmp_path: Path) -> None:
             present = run % 2 == 0
             base = record(plan, run, participants, 0.0)
             scores = rng.normal(0.5 if present else 0.0, 1.0, ROUNDS)  # AUC of one round: 0.64
-            update = {"scores": list(scores), "present": [present] * ROUNDS}
+            update = {"scores": list(scores), "present": [present] * ROUNDS, "pair": run // 2}
             rows.append(base.model_copy(update=update).model_dump(mode="json"))
     folder.write_lines("records.jsonl", rows)
     (curve,) = dilution.dilution_curves(tmp_path, threshold=0.6)
@@ -175,6 +178,11 @@ def test_whole_run_attacker_adds_up_evidence_of_a_run(tmp_path: Path) -> None:
     assert [interval.n_rounds for interval in curve.aucs] == [8, 8]  # one score a run
     # d' of the sum is 0.5 sqrt(200) = 7: every run with the property above every control.
     assert [interval.value for interval in curve.aucs] == [1.0, 1.0]
+    # One whose other state failed is left out, and said to be.
+    rows[0] |= {"status": "failed", "reason": "out of luck", "scores": [], "present": []}
+    folder.write_lines("records.jsonl", rows)
+    (curve,) = dilution.dilution_curves(tmp_path, threshold=0.6)
+    assert [interval.n_runs for interval in curve.aucs] == [6, 8]
 
 
 def test_failed_runs_are_counted(tmp_path: Path) -> None:
@@ -209,8 +217,24 @@ def test_report_is_the_same_bytes_and_valid_json(tmp_path: Path) -> None:
     }
     (document,) = json.loads(written[0]["dilution.json"])
     assert [point["participants"] for point in document["points"]] == [2, 5, 9]
+    table = pd.read_csv(tmp_path / "report" / "dilution.csv")
+    assert list(table["level"]) == [0.95] * 3
+    assert list(table["told"]) == [test.told for test in curves[0].tests] == [True] * 3
+    assert table["p_value"].le(table["q_value"]).all()
+    assert all(text.endswith("*") for text in dilution_table(curves)["linear"][:3])
     assert list(dilution_table(curves)["honest clients"][:3]) == ["1", "4", "8"]
     assert any("Power, single-round attacker" in line for line in conclusions(curves, 0.6))
+
+
+def test_what_is_not_said_fits_the_attackers_on_the_page(tmp_path: Path) -> None:
+    """ "An attacker of a property that stays can do better" stood beside that very attacker."""
+    both = dilution.dilution_curves(dilution_folder(tmp_path), threshold=0.6)
+    alone = [curve for curve in both if curve.attacker == "single-round"]
+    stays = "for the whole run can add up its rounds"
+    assert any(stays in line for line in limits(scenario(2), alone))
+    said = limits(scenario(2), both)
+    assert not any(stays in line for line in said)
+    assert any("whole-run attacker adds up 12 rounds" in line for line in said)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +244,8 @@ def test_report_is_the_same_bytes_and_valid_json(tmp_path: Path) -> None:
         ({"participants": [5, 2]}, "must increase"),
         ({"participants": [1, 2]}, "greater than or equal to 2"),
         ({"runs": 1}, "at least 2 runs"),
-        ({"whole_runs": 2}, "2 of them controls"),
+        ({"whole_runs": 2}, "even number of runs, at least 4"),
+        ({"whole_runs": 7}, "even number of runs, at least 4"),
         ({"whole_rounds": 2}, "--whole-rounds: must be at least 4"),
     ],
 )

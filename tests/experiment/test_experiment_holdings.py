@@ -53,7 +53,7 @@ def test_counts_and_overlaps_are_those_of_the_deals() -> None:
     assert set(found) == {(run, "secret", k) for run in range(3) for k in (2, 3)}
     pools = [target(made, run) for run in range(3)]
     for run, (present, absent) in enumerate(pools):
-        held = found[run, "secret", 3]
+        held = found[run, "secret", 3][0]
         assert (held.present, held.absent) == (len(present), len(absent))
         assert (held.batch, held.others, held.groups) == (4, 1, None)
         shared = []
@@ -62,29 +62,29 @@ def test_counts_and_overlaps_are_those_of_the_deals() -> None:
             own = [sum(1 / len(part) for part in pair) for pair in (pools[run], other)]
             shared.append(sum(both) / np.sqrt(own[0] * own[1]))
         assert held.overlap == pytest.approx(np.mean(shared))
-        assert found[run, "secret", 2].others == 0
+        assert found[run, "secret", 2][0].others == 0
 
 
 def test_steps_server_and_cohort_change_what_is_summed() -> None:
-    several = holdings_of(world(protocol="fedavg", local_steps=3))[0, "secret", 3]
+    several = holdings_of(world(protocol="fedavg", local_steps=3))[0, "secret", 3][0]
     assert several.batch == 12
-    alone = holdings_of(world(threat_model="server"))[0, "secret", 3]
+    alone = holdings_of(world(threat_model="server"))[0, "secret", 3][0]
     assert (alone.others, alone.other_records) == (0, 0.0)
     single = world()
     table_ = single.scenario.model_dump(mode="json")
     table_["runs"] = 1
     one = World(check_scenario(table_, where="test"), single.dataset)
-    assert holdings_of(one)[0, "secret", 3].overlap == 0.0
+    assert holdings_of(one)[0, "secret", 3][0].overlap == 0.0
 
 
 def test_groups_that_carry_the_property_weigh_as_groups() -> None:
     made = world(grouped=True)
     values = np.arange(RECORDS) // 10 % 2  # a property of the writer
     data = replace(made.dataset, properties={"secret": values.astype(np.int8)})
-    held = holdings_of(World(made.scenario, data))[0, "secret", 3]
+    held = holdings_of(World(made.scenario, data))[0, "secret", 3][0]
     assert held.groups is not None
     assert held.group_weight == pytest.approx(1 / held.groups[0] + 1 / held.groups[1])
-    within = holdings_of(made)[0, "secret", 3]  # of the record: writers are on both sides
+    within = holdings_of(made)[0, "secret", 3][0]  # of the record: writers are on both sides
     assert within.group_weight is not None
     assert within.group_weight < held.group_weight / 2
 
@@ -117,11 +117,26 @@ def test_records_of_a_writer_that_are_alike_show_in_the_gradients() -> None:
     alike = np.repeat(rng.standard_normal((RECORDS // 10, 4)), 10, axis=0).astype(np.float32)
     labels = np.repeat(rng.integers(2, size=RECORDS // 10), 10)
     same = World(made.scenario, replace(made.dataset, inputs=alike, labels=labels))
-    assert holdings_of(same)[0, "secret", 3].icc > 0.95
-    assert holdings_of(made)[0, "secret", 3].icc < 0.3
+    assert holdings_of(same)[0, "secret", 3][0].icc > 0.95
+    assert holdings_of(made)[0, "secret", 3][0].icc < 0.3
 
 
 def test_a_model_that_diverged_leaves_nothing_measured() -> None:
     made = world(grouped=True)
     broken = holdings_of(made, lambda run: made.engine(run).initial * float("nan"))
-    assert {(held.icc, held.other_variance) for held in broken.values()} == {(None, 1.0)}
+    assert {(held.icc, held.other_variance) for (held,) in broken.values()} == {(None, 1.0)}
+
+
+def test_each_honest_client_is_a_target_in_turn() -> None:
+    made = world(targets="rotate", participants=[3], rounds=8)
+    found = holdings_of(made)
+    for run in range(3):
+        held = found[run, "secret", 3]
+        assert len(held) == 2
+        for client, of_client in enumerate(held, start=1):
+            own = made.dataset.properties["secret"][made.deal(run).largest.clients[client]]
+            assert of_client.present == (own == 1).sum()
+            assert of_client.others == 1
+    # Pools of a run share nothing, those of two runs a third: 2 of 5 others are of the same run.
+    mean = np.mean([of.overlap for held in found.values() for of in held])
+    assert mean == pytest.approx(0.85 / 3 * 4 / 5, abs=0.06)

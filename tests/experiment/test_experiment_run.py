@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from privaudit.observation.trace import Trace
 from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import Scenario
+from privaudit.statistics import roc
 from privaudit.world import World, load_world
 
 SMALL = (
@@ -135,8 +137,46 @@ def test_the_server_sees_single_deltas_end_to_end(tmp_path: Path, fractions: str
 def test_a_persistent_property_has_its_controls_end_to_end(tmp_path: Path) -> None:
     chosen = scenario("audit.schedule=dataset", "audit.fractions=[1.0]", "runs=4")
     found = rows(run_audit(chosen, tmp_path / "run", workers=1))
-    labels = [set(row["present"]) for row in found]
-    assert sorted(map(str, labels)) == ["{False}", "{False}", "{True}", "{True}"]
+    assert [row["pair"] for row in found] == [0, 0, 1, 1]
+    for one, other in (found[:2], found[2:]):
+        assert [set(row["present"]) for row in (one, other)] in (
+            [{True}, {False}],
+            [{False}, {True}],
+        )
+        assert one["holdings"] == other["holdings"]
+    here, there = (
+        Trace.open(next((tmp_path / "run" / "traces" / f"run-{n}").iterdir())) for n in (0, 1)
+    )
+    for one, other in zip(here, there, strict=True):
+        assert torch.equal(one.before, other.before)
+        assert torch.equal(one.own_delta, other.own_delta)
+        assert not torch.equal(one.global_delta, other.global_delta)
+
+
+def test_targets_rotate_end_to_end(tmp_path: Path) -> None:
+    chosen = scenario(
+        "audit.targets=rotate",
+        "audit.fractions=[1.0]",
+        "audit.participants=[3, 4]",
+        "audit.rounds=8",
+        "runs=2",
+    )
+    folder = run_audit(chosen, tmp_path / "run", workers=1)
+    for row in rows(folder):
+        honest = row["participants"] - 1
+        assert (row["status"], len(row["holdings"])) == ("ok", honest)
+        present = np.array(row["present"])
+        for target in range(honest):  # each has rounds of both kinds
+            assert 0 < present[target::honest].sum() < len(present[target::honest])
+        auc = np.mean(
+            [
+                roc.auc(np.array(row["scores"])[target::honest], present[target::honest])
+                for target in range(honest)
+            ]
+        )
+        assert row["metrics"]["auc"]["value"] == pytest.approx(auc)
+    said = folder.file("traces", "run-0").glob("*/*.json")
+    assert not any("rotate" in file.read_text() for file in said)
 
 
 @pytest.fixture(scope="module")

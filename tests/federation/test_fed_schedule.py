@@ -22,7 +22,7 @@ from privaudit.federation.schedule import (
     balanced_presence,
     draw,
     property_pools,
-    run_presence,
+    targets_of,
 )
 from privaudit.randomness import Seed
 
@@ -111,13 +111,13 @@ def test_presence_has_no_pattern() -> None:
     assert set(deals.sum(1)) == {10, 11}, "the odd round falls by a coin"
 
 
-@given(runs=st.integers(4, 9), root=st.integers(0, 100))
-def test_dataset_schedule_holds_the_property_throughout_in_half_of_the_runs(
-    runs: int, root: int
-) -> None:
-    truth = [run_presence(r, runs, 5, np.random.default_rng(root)) for r in range(runs)]
-    assert all(len(set(t)) == 1 for t in truth)
-    assert abs(2 * sum(bool(t[0]) for t in truth) - runs) <= 1
+def test_a_round_is_about_one_honest_client_in_turn() -> None:
+    assert targets_of(7, 4, rotate=True).tolist() == [1, 2, 3, 1, 2, 3, 1]
+    assert targets_of(3, 4, rotate=False).tolist() == [TARGET] * 3
+    rng = np.random.default_rng(0)
+    drawn = draw(pools(), 3, True, size=8, share=1.0, others="without", rng=rng, target=3)
+    assert set(drawn) <= set(pools().present[3])
+    assert not set(drawn) & set(pools().absent[3])
 
 
 def test_batches_cover_the_draw_in_order() -> None:

@@ -108,6 +108,7 @@ def test_verify_computes_who_trained_again(finished: RunFolder, tmp_path: Path) 
         (("membership.candidates=5",), "multiple of 2"),
         (("membership.candidates=5000",), "needs 2500 records"),
         (("federation.rounds=0",), "federation.rounds must be above 0"),
+        (('audit.schedule="dataset"', "runs=4"), "schedule must be 'single-batch'"),
         (("audit.auxiliary_overlap=0.5",), "what it asks about"),
         (('membership.attacks=["linear"]',), "the game 'property'"),
         (('membership.attacks=["fedmia"]',), "needs the server view"),

@@ -8,6 +8,7 @@ from report_content import cell, content, scenario
 
 from privaudit.report.curves import (
     auc_by_window,
+    left_out,
     mean_roc,
     roc_curves,
     scores_of,
@@ -92,3 +93,15 @@ def test_names_with_dollars_are_no_formulas() -> None:
         assert r"$\nonsense{$ &amp; &lt;b&gt;" in drawn
     assert roc_curves([], []) is None
     assert auc_by_window([], []) is None
+
+
+def test_what_is_not_drawn_is_said() -> None:
+    many = [
+        cell(name, (0.6 + 0.01 * n, 0.5, 0.9), attack=attack)
+        for n, name in enumerate("abcdefgh")
+        for attack in ("linear", "melis-rf", "magnitude-stack")
+    ]
+    said = left_out(many)
+    assert "2 of 3 attacks" in said
+    assert "6 of 8 properties" in said
+    assert left_out([cell()]) == ""

@@ -111,6 +111,35 @@ def test_what_is_wrong_is_named(tmp_path: Path, override: str, message: str) -> 
     assert "\n" not in str(caught.value)
 
 
+def test_both_states_of_every_federation_are_run(tmp_path: Path) -> None:
+    file = written(tmp_path, f"runs = 3\n{MINIMAL}rounds = 8\n")
+    with pytest.raises(UserError, match="runs must be even, got 5"):
+        load_scenario(file, ["runs=5", "audit.schedule=dataset"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        (["audit.schedule=dataset", "runs=4"], "labels on runs"),
+        (["federation.target_share=0.2"], "federation.target_share"),
+        (["audit.auxiliary_overlap=0.5"], "audit.auxiliary_overlap"),
+        (["audit.threat_model=server"], "a server"),
+        (["audit.participants=[2, 5]"], "2 participants"),
+        (["federation.participants=2"], "2 participants"),
+        (["federation.participants=6"], "8 rounds, where 5 targets need 2 each: 10"),
+    ],
+)
+def test_targets_that_are_not_alike_do_not_rotate(
+    tmp_path: Path, changed: list[str], what: str
+) -> None:
+    file = written(tmp_path, f"runs = 3\n{MINIMAL}rounds = 8\n")
+    assert load_scenario(file, ["audit.targets=rotate"]).audit.targets == "rotate"
+    with pytest.raises(UserError, match="'rotate' does not go with") as caught:
+        load_scenario(file, ["audit.targets=rotate", *changed])
+    assert what in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_protocols_do_not_contradict_themselves(tmp_path: Path) -> None:
     file = written(tmp_path, MINIMAL)
     for override in (

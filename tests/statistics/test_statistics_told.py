@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
+from privaudit.statistics.intervals import auc_interval
 from privaudit.statistics.permutation import permutation_p_value
 from privaudit.statistics.pools import Holdings, chance_auc, pool_variance
 from privaudit.statistics.runs import RunScores, Unit
@@ -119,13 +120,13 @@ HELD = Holdings(110, 110, 32, others=3, other_records=110, overlap=0.2)
 
 def test_the_larger_p_value_counts() -> None:
     runs = runs_of(np.random.default_rng(0), 3, 0.6)
-    blind, allowed = design_of(runs), design_of(runs, [HELD] * 3)
+    blind, allowed = design_of(runs), design_of(runs, [[HELD]] * 3)
     alone = permutation_p_value(runs, np.random.default_rng(2))
     test = against_chance(runs, blind, np.random.default_rng(2))
     assert (test.p_value, test.permutation) == (alone, alone)
     more = against_chance(runs, allowed, np.random.default_rng(2))
     assert more.permutation == alone < more.p_value < 1
-    none_left = design_of(runs, [Holdings(10**6, 10**6, 32)] * 3)
+    none_left = design_of(runs, [[Holdings(10**6, 10**6, 32)]] * 3)
     assert against_chance(runs, none_left, np.random.default_rng(2)).p_value == pytest.approx(
         alone, rel=0.3
     )
@@ -133,15 +134,17 @@ def test_the_larger_p_value_counts() -> None:
 
 def test_without_the_holdings_of_every_run_nothing_is_allowed_for() -> None:
     runs = runs_of(np.random.default_rng(0), 2)
-    assert design_of(runs, [HELD, None]).tau is None
-    assert design_of(runs, [HELD, HELD]).tau == pytest.approx(HELD.tau)
-    assert design_of(runs, [HELD, HELD]).overlap == pytest.approx(0.2)
+    assert design_of(runs, [[HELD], []]).tau is None
+    assert design_of(runs, [[HELD], [HELD]]).tau == pytest.approx(HELD.tau)
+    assert design_of(runs, [[HELD], [HELD]]).overlap == pytest.approx(0.2)
 
 
 def test_scores_that_are_all_the_same_tell_nothing() -> None:
     label = np.arange(20) % 2 == 0
     runs = [RunScores(np.zeros(20), label)] * 2
-    assert against_chance(runs, design_of(runs, [HELD] * 2), np.random.default_rng(0)).p_value == 1
+    assert (
+        against_chance(runs, design_of(runs, [[HELD]] * 2), np.random.default_rng(0)).p_value == 1
+    )
 
 
 def dealt(rng: np.random.Generator, *, clients: int, held: int, batch: int) -> float:
@@ -191,7 +194,7 @@ def test_with_labels_on_runs_runs_share_what_the_data_set_has() -> None:
             RunScores(np.array([m]), np.array([p])) for m, p in zip(means, present, strict=True)
         ]
         # So many rounds that batches add nothing.
-        design = design_of(runs, [Holdings(held, held, 16, overlap=0.5)] * n, rounds=10_000)
+        design = design_of(runs, [[Holdings(held, held, 16, overlap=0.5)]] * n, rounds=10_000)
         test = against_chance(runs, design, rng)
         told["permutation"] += test.permutation < SIGNIFICANT
         told["pools"] += test.p_value < SIGNIFICANT
@@ -248,3 +251,31 @@ def test_refuses_what_is_no_probability(p: float) -> None:
 def test_refuses_numbers_out_of_range(made, message) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=message):
         made()
+
+
+def test_with_several_targets_a_run_has_several_pools() -> None:
+    """A score that follows the target alone says nothing; what is within its rounds does."""
+    rng, targets = np.random.default_rng(0), np.arange(40) % 4
+    label = np.arange(40) // 4 % 2 == 0
+    runs = [
+        RunScores(9.0 * targets + rng.standard_normal(40) + 2.0 * label, label, targets=targets)
+        for _ in range(3)
+    ]
+    design = design_of(runs, [[HELD] * 4] * 3)
+    assert (design.n_present, design.targets) == ((5,) * 12, 4)
+    assert design.tau == pytest.approx(HELD.tau)
+    assert design.run_tau == pytest.approx(HELD.tau / 2)
+    by_hand = [
+        np.subtract.outer(r.scores[label & own], r.scores[~label & own]) > 0
+        for r in runs
+        for own in (targets == t for t in range(4))
+    ]
+    found = auc_interval(runs, tau=design.interval_tau)
+    assert found.value == pytest.approx(np.mean(by_hand))
+    assert against_chance(runs, design, rng).p_value < 0.001
+    one = design_of(runs_of(rng, 3), [[HELD]] * 3)
+    assert design.null_error < one.null_error
+    better, fixed = smallest_told(design), smallest_told(one)
+    assert better is not None
+    assert fixed is not None
+    assert better < fixed - 0.03

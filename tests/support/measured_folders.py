@@ -55,5 +55,6 @@ def dilution_folder(path: Path, **sections: Any) -> Path:
     rows = folder.read_lines("records.jsonl")
     for row in rows:  # half of the runs hold the property throughout, the others are controls
         row["present"] = [row["run"] % 2 == 0] * len(row["present"])
+        row["pair"] = row["run"] // 2
     folder.write_lines("records.jsonl", rows)
     return path
