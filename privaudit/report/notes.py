@@ -341,7 +341,7 @@ def _trajectory(scenario: Scenario) -> str:
 def limits(scenario: Scenario) -> list[str]:
     """What the result does not say."""
     lines = [
-        f"Nothing about {', about '.join(_not_asked(scenario))}: only what was asked, with the "
+        f"Nothing about {', about '.join(not_asked(scenario))}: only what was asked, with the "
         "attacks and the threat model named here.",
         "Nothing about federations whose rounds were not given: other models, data, batch sizes or "
         "later rounds may leak more or less.",
@@ -358,7 +358,8 @@ def limits(scenario: Scenario) -> list[str]:
     return lines
 
 
-def _not_asked(scenario: Scenario) -> list[str]:
+def not_asked(scenario: Scenario) -> list[str]:
+    """What a reader might take to be answered, and is not."""
     members = [] if scenario.membership else ["membership of single records"]
     properties = [] if scenario.audit.properties else ["properties of records"]
     return ["active attackers", *members, *properties, "rebuilding records"]

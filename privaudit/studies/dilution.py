@@ -24,7 +24,7 @@ from privaudit.experiment.executors.protocol import Executor
 from privaudit.progress import Progress
 from privaudit.randomness import Seed
 from privaudit.scenario.load import check_scenario
-from privaudit.scenario.schema import Scenario
+from privaudit.scenario.schema import PROPERTY, Scenario
 from privaudit.statistics.dilution import (
     MOST_RUNS,
     DilutionFit,
@@ -48,8 +48,11 @@ from privaudit.statistics.told import (
 )
 from privaudit.studies.several import run_audits
 
-Attacker = Literal["single-round", "whole-run"]
+Attacker = Literal["single-round", "whole-run", "all-rounds"]
 FOLDERS: dict[Attacker, str] = {"single-round": "single-round", "whole-run": "whole-run"}
+"""Attacker -> folder of the run that measures it; games about no rounds are in the first."""
+
+ALL_ROUNDS: Attacker = "all-rounds"
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Curve:
     """One attack on one property at several numbers of honest clients.
 
     Attributes:
-        attacker: ``single-round`` or ``whole-run``.
+        attacker: ``single-round`` or ``whole-run``; ``all-rounds`` in a game that has no other.
         rounds: rounds the attacker decides from.
         runs: federation runs per number of participants.
         honest: K - 1, increasing.
@@ -235,9 +238,10 @@ def dilution_plans(
     plans = {
         FOLDERS["single-round"]: _changed(scenario, runs, {**audit, "schedule": "single-batch"})
     }
-    if whole_runs:
+    if whole_runs and scenario.audit.properties:  # no other game asks about something that stays
         persistent = {**audit, "schedule": "dataset", "rounds": whole_rounds}
-        plans[FOLDERS["whole-run"]] = _changed(scenario, whole_runs, persistent)
+        of_properties = scenario.model_copy(update={"membership": None})
+        plans[FOLDERS["whole-run"]] = _changed(of_properties, whole_runs, persistent)
     return plans
 
 
@@ -370,14 +374,16 @@ def _curve(
     ]
     fits = len(points) > 1 and bool(points[0].told)
     first = records[0]
-    audit = first.configuration["audit"]
+    configuration, by_round = first.configuration, first.game == PROPERTY
+    listened = configuration["audit" if by_round else "federation"]["rounds"]
+    rounds = 1 if by_round and attacker == "single-round" else listened
     return Curve(
-        attacker=attacker,
+        attacker=attacker if by_round else ALL_ROUNDS,
         property=first.property,
         attack=first.attack,
         rule=first.rule,
         fraction=first.fraction,
-        rounds=1 if attacker == "single-round" else audit["rounds"],
+        rounds=rounds,
         runs=first.configuration["runs"],
         honest=tuple(point.honest for point in points),
         aucs=tuple(

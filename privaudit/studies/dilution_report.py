@@ -18,6 +18,7 @@ from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
+from privaudit.report.notes import not_asked
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import Scenario
@@ -177,19 +178,19 @@ def limits(scenario: Scenario, curves: Sequence[Curve]) -> list[str]:
     """What the measurement does not say."""
     attackers = dict.fromkeys(curve.attacker for curve in curves)
     lines = [
-        "Nothing about active attackers, about membership of single records, or about rebuilding "
-        "records: only the properties, attacks and threat model named here were tried.",
+        f"Nothing about {', about '.join(not_asked(scenario))}: only what was asked, with the "
+        "attacks and the threat model named here.",
         "Nothing about other models, data, batch sizes or rounds, nor about more clients than were "
         "measured.",
         "An AUC without a star is not a proof of privacy: only 'harmless' is a claim of its own, "
         "and it is about these attacks; a stronger one may exist.",
     ]
-    if "whole-run" not in attackers:
+    if "whole-run" not in attackers and scenario.audit.properties:
         lines.append(
             "The property comes and goes by the round here; an attacker of a property that stays "
             "for the whole run can add up its rounds and do better (--whole-runs)."
         )
-    else:
+    elif "whole-run" in attackers:
         rounds = max(curve.rounds for curve in curves if curve.attacker == "whole-run")
         lines.append(
             f"The whole-run attacker adds up {rounds} rounds; whoever listens for longer may do "
