@@ -10,6 +10,8 @@
     evidence/run-0/*.jsonl   hashes, verdicts and values of every round, for the ledger
     truth/run-0/CELL.json    which rounds held the property; written when all attacks are done
     scores/run-0/CELL.json   what the attacks made of it
+    audited/run-0/CELL.json  how its audited rounds ended: who was heard, the last loss
+    facts/run-0/CELL.json    what else a reader needs, in games that have it
     records.jsonl            scores joined with the truth: the result
     remarks.json             what a reader must know of the model; for most: []
     data.json                what the data are, in counts (privaudit.experiment.data_sheet)

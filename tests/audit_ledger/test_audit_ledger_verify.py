@@ -48,6 +48,7 @@ KINDS = (
     f"traces/{CELL}/round-000002.safetensors",
     f"truth/{CELL}.json",
     f"scores/{CELL}.json",
+    f"audited/{CELL}.json",
     "report/table.md",
     "report/table.csv",
     "report/table.tex",

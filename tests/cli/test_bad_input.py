@@ -139,7 +139,7 @@ def test_arguments_that_cannot_be_used(
         (b"name = ", "mine.toml: not a readable TOML file"),
         (b"\xff\xfe\x00", "mine.toml: not a readable TOML file"),
         (b"\n" * 2_000_000, "mine.toml: larger than"),
-        (b'name = "mine"', "mine.toml: 'audit' is missing"),
+        (b'name = "mine"', "mine.toml: nothing is asked"),
         (b'name = "../mine"\n[audit]\nproperties = ["bold"]', "name"),
     ],
 )

@@ -36,6 +36,7 @@ NOT_RUN = {
     "privaudit doctor --self-test": "minutes; tests/doctor runs it",
     "privaudit run letters": "needs real data",
     "privaudit run table1": "needs real data",
+    "privaudit run membership-text": "needs real data",
     "privaudit run income": "needs real data",
     "privaudit sweep by-epoch": "needs real data",
     "privaudit run quickstart --rpc": "needs a node; tests/audit_ledger runs it",

@@ -108,7 +108,7 @@ def test_a_damaged_scenario_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no run folder"):
         RunFolder.open(tmp_path)
     (tmp_path / "scenario.json").write_text(json.dumps({"name": "x"}))
-    with pytest.raises(UserError, match=r"scenario\.json: 'audit' is missing"):
+    with pytest.raises(UserError, match=r"scenario\.json: nothing is asked"):
         RunFolder.open(tmp_path).scenario()
 
 

@@ -170,7 +170,7 @@ def judge_again(stage: Stage) -> None:
     folder = stage.folder
     plan, scenario = read_plan(folder), folder.scenario()
     before = parse_records(folder.read_lines(RECORDS), where=RECORDS)
-    held = {(r.run, r.property, r.participants): r.holdings for r in before}
+    held = {(r.run, r.property, r.participants): r.held() for r in before}
     checksum = before[0].dataset["checksum"]
     rows = []
     for cell in cells_of(scenario):
@@ -559,7 +559,7 @@ FORGERIES = (
         "holdings edited",
         E,
         "the records say that the target held more records, report and ledger made again",
-        ("data",),
+        ("data", "records"),
         "holdings: present, absent not as",
         (edit_lines(RECORDS, larger_pools), ledger_again),
     ),

@@ -97,7 +97,7 @@ def test_resolved_scenario_survives_json() -> None:
         ("audit.property_share=0.001", "of 32 records is none"),
         ("audit.schedule=dataset", "at least 4 runs"),
         ("audit.threat_model=god", "audit.threat_model"),
-        ("attack_options.nobody.x=1", "not in audit.attacks"),
+        ("attack_options.nobody.x=1", "not among the attacks"),
         ("seed", "is not key=value"),
         ("audit.rounds.x=1", "is a value, not a table"),
         ("=1", "is not key=value"),
