@@ -270,7 +270,7 @@ def test_with_several_targets_a_run_has_several_pools() -> None:
         for r in runs
         for own in (targets == t for t in range(4))
     ]
-    found = auc_interval(runs, tau=design.interval_tau)
+    found = auc_interval(runs, **design.pools)
     assert found.value == pytest.approx(np.mean(by_hand))
     assert against_chance(runs, design, rng).p_value < 0.001
     one = design_of(runs_of(rng, 3), [[HELD]] * 3)
