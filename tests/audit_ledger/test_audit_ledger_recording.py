@@ -25,6 +25,7 @@ from privaudit.custody.manifest import all_files, read_seal, write_seal
 from privaudit.errors import UserError
 from privaudit.experiment import tasks
 from privaudit.federation.rewards import Delivery
+from privaudit.games import GAMES
 from privaudit.ledger.book import read_book
 from privaudit.ledger.entries import entries_of, files_entry, metric_codes, plan_hash, property_id
 from privaudit.ledger.place import Place
@@ -336,7 +337,7 @@ def test_a_cell_that_succeeds_on_resume_is_added_unless_results_are_recorded(
 
     out = tmp_path / "run"
     with monkeypatch.context() as patched:
-        patched.setattr(tasks, "observe_cells", broken)
+        patched.setattr(GAMES["property"], "observe", broken)
         patched.setattr(audit, step, interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_audit(small_scenario(), out, workers=1)
