@@ -263,6 +263,8 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "glyphs",
         "income",
         "letters",
+        "membership",
+        "membership-text",
         "quickstart",
         "table1",
         "writers",
@@ -297,6 +299,7 @@ def test_an_attack_of_another_distribution_is_found(tmp_path: Path) -> None:
     rows: dict[str, dict[str, Any]] = {r["name"]: r for r in json.loads(done.stdout)["attacks"]}
     assert rows["norm-of-delta"] == {
         "name": "norm-of-delta",
+        "game": "property",
         "from": "somebodys-attack",
         "view": "participant",
         "source": "somebody else, 2026",
