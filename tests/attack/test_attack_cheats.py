@@ -65,7 +65,8 @@ def test_cheats_stay_at_chance(tmp_path: Path) -> None:
             cwd=tmp_path,
             PYTHONPATH=str(PLUGINS),
         )
-        assert done.code == 0, done.err
+        # There are scores; the noise drowns the model as well, which is said, and exit code 1.
+        assert (done.code, "every federation diverged" in done.err) == (1, True), done.err
     found = aucs(tmp_path / "runs" / "second")
     assert set(found) == set(CHEATS)
     for cheat, values in found.items():
