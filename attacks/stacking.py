@@ -120,7 +120,7 @@ def combine(
             a score on the scale of the prior weights.
     """
     held_out = np.stack([m.held_out for m in members], axis=1)
-    weights, intercept = _logistic(held_out, present)
+    weights, intercept = positive_logistic(held_out, present, PRIOR_WEIGHT, PRIOR_PRECISION)
     if comparable:
         weights, intercept = weights * (PRIOR_WEIGHT * len(members) / weights.sum()), 0.0
     odds: np.ndarray = np.stack([m.observed for m in members], axis=1) @ weights + intercept
@@ -141,18 +141,28 @@ def with_share(odds: np.ndarray, share: float) -> np.ndarray:
     return shifted
 
 
-def _logistic(train: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, float]:
+def positive_logistic(
+    train: np.ndarray, present: np.ndarray, prior: float, precision: float
+) -> tuple[np.ndarray, float]:
+    """[M] weights of at least :data:`LEAST_WEIGHT` and the intercept of a logistic regression.
+
+    Args:
+        train: [n, M].
+        present: [n] bool.
+        prior: the value that weights are pulled to.
+        precision: as hard as so many examples would.
+    """
     sign = np.where(present, 1.0, -1.0)
 
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
         margin = sign * (train @ theta[:-1] + theta[-1])
         slope = -sign * expit(-margin)
-        pull = theta[:-1] - PRIOR_WEIGHT
-        gradient = np.append(train.T @ slope + PRIOR_PRECISION * pull, slope.sum())
-        return float(np.logaddexp(0, -margin).sum() + PRIOR_PRECISION / 2 * pull @ pull), gradient
+        pull = theta[:-1] - prior
+        gradient = np.append(train.T @ slope + precision * pull, slope.sum())
+        return float(np.logaddexp(0, -margin).sum() + precision / 2 * pull @ pull), gradient
 
     count = train.shape[1]
-    start = np.append(np.full(count, PRIOR_WEIGHT), 0.0)
+    start = np.append(np.full(count, prior), 0.0)
     bounds: list[tuple[float | None, None]] = [(LEAST_WEIGHT, None)] * count + [(None, None)]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return found[:-1], float(found[-1])

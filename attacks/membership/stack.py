@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
-from scipy.special import expit
 from torch import Tensor, nn
 
 from privaudit.attack.membership import Candidates, MembershipAttack, centred
@@ -16,6 +14,7 @@ from privaudit.engine.engine import Samples
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
+from ..stacking import positive_logistic
 from .embedding_rows import EmbeddingRows
 from .fedmia import FedMIA
 from .gradient_cosine import GradientCosine
@@ -85,7 +84,8 @@ class MembershipStack(MembershipAttack):
         if simulations and len(self._given.own) >= LEAST_RECORDS:
             parts = [self._simulated(number, count) for number in range(simulations)]
             known = np.concatenate([features for features, _ in parts])
-            weights = _weights(known, np.concatenate([labels for _, labels in parts]))
+            trained = np.concatenate([labels for _, labels in parts])
+            weights, _ = positive_logistic(known, trained, PRIOR_WEIGHT, PRIOR_PRECISION)
         return centred(scores @ weights)
 
     def _count(self) -> int:
@@ -132,24 +132,6 @@ def _scaled(scores: Sequence[np.ndarray]) -> np.ndarray:
         spread = float(np.std(one))
         columns.append((one - np.mean(one)) / spread if spread > 0 else np.zeros(len(one)))
     return np.stack(columns, axis=1)
-
-
-def _weights(known: np.ndarray, trained: np.ndarray) -> np.ndarray:
-    """[M] non-negative logistic weights, pulled to equal ones."""
-    sign = np.where(trained, 1.0, -1.0)
-
-    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        margin = sign * (known @ theta[:-1] + theta[-1])
-        slope = -sign * expit(-margin)
-        pull = theta[:-1] - PRIOR_WEIGHT
-        gradient = np.append(known.T @ slope + PRIOR_PRECISION * pull, slope.sum())
-        return float(np.logaddexp(0, -margin).sum() + PRIOR_PRECISION / 2 * pull @ pull), gradient
-
-    count = known.shape[1]
-    start = np.append(np.full(count, PRIOR_WEIGHT), 0.0)
-    bounds: list[tuple[float | None, None]] = [(0.02, None)] * count + [(None, None)]
-    found: np.ndarray = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return found[:-1]
 
 
 def _federation(

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from privaudit.attack.latest import LatestRound
 from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.layout import Layout
@@ -105,20 +106,8 @@ class ShadowRound:
         return self.bystanders is self.absent and len(self.absent) > 1
 
 
-class _Work:
-    """Shadows of the latest round only: memory does not grow with the rounds."""
-
-    def __init__(self) -> None:
-        self._number = -1
-        self._before: Tensor | None = None
-        self._known: dict[tuple[str, Transforms], Tensor] = {}
-
-    def at(self, observation: Observation) -> dict[tuple[str, Transforms], Tensor]:
-        """(kind, transforms) -> [n, P] shadows at the parameters of this round, as far as known."""
-        same = self._before is not None and torch.equal(self._before, observation.before)
-        if not same or self._number != observation.round:
-            self._number, self._before, self._known = observation.round, observation.before, {}
-        return self._known
+_Work = LatestRound[tuple[str, Transforms]]
+"""(kind, transforms) -> [n, P] shadows at the parameters of a round, as far as known."""
 
 
 @dataclass(frozen=True, eq=False)

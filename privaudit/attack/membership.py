@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from privaudit.attack.latest import LatestRound
 from privaudit.attack.protocol import GameAttack
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.layout import Layout
@@ -23,21 +24,6 @@ from privaudit.randomness import Seed
 
 MOST_NUMBERS = 1 << 24
 """Of gradients of single records that are in memory at once: 64 MB."""
-
-
-class _Round:
-    """What several attacks ask of the latest round is computed once."""
-
-    def __init__(self) -> None:
-        self.number = -1
-        self.before: Tensor | None = None
-        self.known: dict[str, Tensor] = {}
-
-    def at(self, observation: Observation) -> dict[str, Tensor]:
-        same = self.before is not None and torch.equal(self.before, observation.before)
-        if not same or self.number != observation.round:
-            self.number, self.before, self.known = observation.round, observation.before, {}
-        return self.known
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +43,7 @@ class Candidates:
     own: Samples
     rules: Rules
     seed: Seed
-    _round: _Round = field(default_factory=_Round, repr=False)
+    _round: LatestRound[str] = field(default_factory=LatestRound[str], repr=False)
 
     @property
     def layout(self) -> Layout:
@@ -77,7 +63,7 @@ class Candidates:
 
     def instead(self, samples: Samples) -> Candidates:
         """The same adversary, who asks about other records."""
-        return replace(self, samples=samples, _round=_Round())
+        return replace(self, samples=samples, _round=LatestRound[str]())
 
     def watched(self, observation: Observation) -> Tensor:
         """[P] the parameters that tell most of a round.

@@ -18,11 +18,12 @@ from privaudit.custody.folder import RunFolder
 from privaudit.data.permuting import MOST
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell
+from privaudit.evaluation.records import targets_in
 from privaudit.experiment.tasks import scores_file
 from privaudit.scenario.grid import Cell, cells_of
 from privaudit.statistics.permutation import ROUNDING
 from privaudit.statistics.roc import mean_auc
-from privaudit.statistics.runs import RunScores
+from privaudit.statistics.runs import RunScores, complete_pairs
 from privaudit.world import World
 
 PERMUTED = "permuted"
@@ -53,15 +54,23 @@ def repetition_file(number: int) -> str:
 
 
 def found_in(folder: RunFolder, world: World) -> list[Found]:
-    """What the attacks found in the folder of one repetition, whose scores are there."""
+    """What the attacks found in the folder of one repetition, whose scores are there.
+
+    As in the table: in both states of a federation, and within the rounds of a target.
+    """
     runs: dict[tuple[Cell, str], list[RunScores]] = {}
+    configuration = world.scenario.model_dump(mode="json")
+    in_states = world.scenario.audit.schedule == "dataset"
     for cell in cells_of(world.scenario):
         file = scores_file(cell)
         scores = folder.read_json(file) if folder.file(file).is_file() else {}
+        pair = world.federation(cell.run) if in_states else None
+        targets = targets_in(configuration, cell.participants)
         for attack in world.scenario.audit.attacks:
             made = runs.setdefault((replace(cell, run=0), attack), [])
             if attack in scores:
-                made.append(RunScores(np.array(scores[attack]), world.presence(cell)))
+                values = np.array(scores[attack])
+                made.append(RunScores(values, world.presence(cell), pair, targets))
     return [
         Found(
             property=cell.property,
@@ -134,6 +143,6 @@ def with_repetitions(
 
 def _auc(runs: Sequence[RunScores]) -> float | None:
     try:
-        return mean_auc(runs) if runs else None
+        return mean_auc(complete_pairs(runs)) if runs else None
     except ValueError:  # the runs that are left have no labels of both kinds
         return None

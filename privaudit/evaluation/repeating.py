@@ -16,6 +16,7 @@ from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.tasks import Job
 from privaudit.progress import Progress
 from privaudit.scenario.grid import groups_of
+from privaudit.scenario.schema import Scenario
 from privaudit.world import World
 
 
@@ -23,11 +24,18 @@ def check_repetitions(world: World, job: Job, count: int | None) -> None:
     """Before anything is written: whether every repetition can be dealt; None asks for none.
 
     Raises:
-        UserError: see :func:`privaudit.data.permuting.check_permutations`; or in one of them
-            somebody would hold too few records.
+        UserError: no property is asked about; see
+            :func:`privaudit.data.permuting.check_permutations`; or in one of them somebody would
+            hold too few records.
     """
     if count is None:
         return
+    if not world.scenario.audit.properties:
+        raise UserError(
+            "there is no property to permute",
+            where=OPTION,
+            remedy="leave it out: where the challenger draws who is in, the test is exact",
+        )
     check_permutations(world.dataset, world.scenario.audit.properties, count)
     for number in range(1, count + 1):
         made = replace(job, permutation=number).world()
@@ -49,7 +57,12 @@ def ask_for(folder: RunFolder, count: int | None) -> None:
 
 
 def repeat(folder: RunFolder, job: Job, executor: Executor, workers: int, show: Progress) -> None:
-    """The audit with the properties permuted, as often as asked for; what is there stays."""
+    """The audit with the properties permuted, as often as asked for; what is there stays.
+
+    Other games are left out: nothing of them would be permuted.
+    """
+    asked = Scenario.model_validate_json(job.scenario_json).about_properties()
+    job = replace(job, scenario_json=asked.model_dump_json())
     places = {
         name: folder.file(name.removesuffix(".json"))
         for name in map(repetition_file, range(1, asked_for(folder) + 1))

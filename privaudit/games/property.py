@@ -47,9 +47,6 @@ class Property(Game):
 
     name = PROPERTY
 
-    def check(self, world: World) -> None:
-        """Names and deals are checked with the world."""
-
     def observe(
         self, world: World, folder: RunFolder, cells: Sequence[Cell]
     ) -> dict[Cell, EvidenceCollector]:

@@ -450,6 +450,11 @@ class Scenario(Section):
             return self.membership.attacks if self.membership else []
         return self.audit.attacks
 
+    def about_properties(self) -> Scenario:
+        """The same without any other game."""
+        options = {n: o for n, o in self.attack_options.items() if n in self.audit.attacks}
+        return self.model_copy(update={"membership": None, "attack_options": options})
+
     @property
     def training_rounds(self) -> int:
         """Rounds of ordinary training before audited ones; none where no rounds are audited."""

@@ -240,8 +240,8 @@ def dilution_plans(
     }
     if whole_runs and scenario.audit.properties:  # no other game asks about something that stays
         persistent = {**audit, "schedule": "dataset", "rounds": whole_rounds}
-        of_properties = scenario.model_copy(update={"membership": None})
-        plans[FOLDERS["whole-run"]] = _changed(of_properties, whole_runs, persistent)
+        asked = scenario.about_properties()
+        plans[FOLDERS["whole-run"]] = _changed(asked, whole_runs, persistent)
     return plans
 
 

@@ -20,6 +20,7 @@ from privaudit.report.plain import report_markdown
 from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import Scenario
+from privaudit.studies.dilution import dilution_plans
 from privaudit.world import World, load_world
 
 SMALL = (
@@ -120,6 +121,24 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_written(
     with pytest.raises(UserError, match=said):
         run_audit(small(*settings), tmp_path / "run", workers=1)
     assert not (tmp_path / "run").exists()
+
+
+def test_nothing_of_it_is_permuted(tmp_path: Path) -> None:
+    """Its repetitions would be audits like any other, and their p-value would say nothing."""
+    with pytest.raises(UserError, match="no property to permute"):
+        run_audit(small(), tmp_path / "run", workers=1, permute_all=1)
+    assert not (tmp_path / "run").exists()
+    few = ('audit.properties=["bold"]', "audit.rounds=4", 'audit.attacks=["linear"]', "runs=1")
+    folder = run_audit(small(*few), tmp_path / "both", workers=1, permute_all=1)
+    repeated = {cell.property: cell.repeated for cell in read_content(folder).cells}
+    assert repeated == {"bold": 1, "membership": 0}
+
+
+def test_a_study_of_properties_leaves_it_and_its_options_out() -> None:
+    both = ('audit.properties=["bold"]', "attack_options.membership-stack.simulations=1")
+    plans = dilution_plans(small(*both), participants=[2, 3], runs=2, whole_runs=4, whole_rounds=4)
+    assert [plan.games for plan in plans.values()] == [["property", "membership"], ["property"]]
+    assert plans["whole-run"].attack_options == {}
 
 
 def test_a_scenario_that_asks_nothing_is_refused() -> None:
