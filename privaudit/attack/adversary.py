@@ -106,10 +106,6 @@ class ShadowRound:
         return self.bystanders is self.absent and len(self.absent) > 1
 
 
-_Work = LatestRound[tuple[str, Transforms]]
-"""(kind, transforms) -> [n, P] shadows at the parameters of a round, as far as known."""
-
-
 @dataclass(frozen=True, eq=False)
 class Adversary:
     """Everything an attack is given besides the observations.
@@ -127,7 +123,7 @@ class Adversary:
     rules: Rules
     shadows: int
     seed: Seed
-    _work: _Work = field(default_factory=_Work, repr=False)
+    _work: LatestRound[tuple[str, Transforms]] = field(default_factory=LatestRound, repr=False)
 
     @property
     def layout(self) -> Layout:

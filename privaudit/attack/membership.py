@@ -43,7 +43,7 @@ class Candidates:
     own: Samples
     rules: Rules
     seed: Seed
-    _round: LatestRound[str] = field(default_factory=LatestRound[str], repr=False)
+    _round: LatestRound[str] = field(default_factory=LatestRound, repr=False)
 
     @property
     def layout(self) -> Layout:
@@ -63,7 +63,7 @@ class Candidates:
 
     def instead(self, samples: Samples) -> Candidates:
         """The same adversary, who asks about other records."""
-        return replace(self, samples=samples, _round=LatestRound[str]())
+        return replace(self, samples=samples, _round=LatestRound())
 
     def watched(self, observation: Observation) -> Tensor:
         """[P] the parameters that tell most of a round.

@@ -15,8 +15,8 @@ from privaudit.attack.adversary import (
     Adversary,
     AuxiliaryData,
     ShadowRound,
-    _Work,
 )
+from privaudit.attack.latest import LatestRound
 from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine
 from privaudit.observation.rules import Rules
@@ -180,8 +180,8 @@ def test_the_adversary_holds_no_truth_about_others() -> None:
     allowed = {"engine", "auxiliary", "rules", "shadows", "seed"}
     assert {name for name in Adversary.__dataclass_fields__ if name[0] != "_"} == allowed
     assert {name for name in Adversary.__dataclass_fields__ if name[0] == "_"} == {"_work"}
-    assert Adversary.__dataclass_fields__["_work"].default_factory is _Work
-    assert list(vars(_Work()).values()) == [-1, None, {}]
+    assert Adversary.__dataclass_fields__["_work"].default_factory is LatestRound
+    assert list(vars(LatestRound()).values()) == [-1, None, {}]
     assert set(AuxiliaryData.__dataclass_fields__) <= {"samples", "present", "groups"}
 
 
