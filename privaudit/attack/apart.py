@@ -58,12 +58,19 @@ LOOK = 0.5
 PROGRAM = """
 import os, pickle, sys
 requests = os.fdopen(os.dup(0), "rb")
-parent, sys.path[:], *places = pickle.load(requests)
+try:
+    parent, folder, sys.path[:], *places = pickle.load(requests)
+except (EOFError, pickle.UnpicklingError):  # the other end is gone, perhaps in mid-sentence
+    os._exit(0)
+from privaudit.engine.process import die_with
+die_with(parent)
+os.chdir(folder)
 from privaudit.attack.confine import Readable, confine
 confine(Readable(*places))
 from privaudit.attack.server import serve
-serve(requests, parent)
+serve(requests)
 """
+"""It enters its folder once it dies with its parent: before, that may be gone with the folder."""
 
 
 def score_apart(
@@ -108,14 +115,14 @@ class Process:
         folder = self._scratch.path
         environment = {k: v for k, v in os.environ.items() if k.upper().startswith(KEPT)}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM],
+            [sys.executable, "-P", "-c", PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment | {"TMPDIR": folder},
-            cwd=folder,
+            cwd=os.sep,
             start_new_session=True,  # so that what it starts ends with it
         )
-        self._send((os.getpid(), path, (*places.whole, folder), places.names))
+        self._send((os.getpid(), folder, path, (*places.whole, folder), places.names))
 
     @property
     def alive(self) -> bool:

@@ -12,16 +12,15 @@ from typing import IO, Any
 
 from privaudit.attack.apart import unpacked
 from privaudit.attack.scoring import Failure, Hearing, Scores, score_in_step
-from privaudit.engine.process import die_with, tune_process
+from privaudit.engine.process import tune_process
 from privaudit.observation.views import Observation
 
 
-def serve(requests: IO[bytes], parent: int) -> None:
-    """Answer requests until they end, or the process that makes them does.
+def serve(requests: IO[bytes]) -> None:
+    """Answer requests until they end.
 
     What attacks print goes to standard error; standard input and output are not theirs.
     """
-    die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked is told, and ends this process
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

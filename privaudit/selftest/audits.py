@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -95,18 +96,19 @@ class Series:
 def audits(
     world: KnownWorld, count: int, attacks: Attacks, seed: Seed, *, workers: int = 1
 ) -> Iterator[Audited]:
-    """``count`` independent audits of a world, each with records of its own, as they come.
+    """``count`` independent audits of a world, each with records of its own, in their order.
 
     One worker stays in this process. An audit that fails says so and does not stop the others.
     """
     series = Series(world, tuple(attacks), seed.child(world.name))
-    if workers == 1:
-        for _, done in Here().each(audit_task, series, range(count)):
-            yield _lived(done)
-        return
-    with Local() as executor:
-        for _, done in executor.each(audit_task, series, range(count), workers=workers):
-            yield _lived(done)
+    early: dict[int, Audited] = {}
+    awaited = 0
+    with nullcontext(Here()) if workers == 1 else Local() as executor:
+        for number, done in executor.each(audit_task, series, range(count), workers=workers):
+            early[number] = _lived(done)
+            while awaited in early:
+                yield early.pop(awaited)
+                awaited += 1
 
 
 def _lived(done: Audited | Vanished) -> Audited:

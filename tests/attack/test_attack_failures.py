@@ -211,29 +211,48 @@ def test_the_folder_of_one_that_was_killed_goes_with_the_next_that_starts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    asked = [
-        subprocess.Popen(
+
+    def begun(how: str) -> tuple[subprocess.Popen[str], str, str]:
+        asked = subprocess.Popen(
             [sys.executable, "-c", ASKED, how],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            text=True,
             env=os.environ | {"TMPDIR": str(tmp_path)},
         )
-        for how in ("killed", "lives")
-    ]
-    (killed, process), (living, _) = (
-        str(p.stdout and p.stdout.readline(), "ascii").split() for p in asked
-    )
-    assert asked[0].wait() == -signal.SIGKILL
+        assert asked.stdout is not None
+        folder, process = asked.stdout.readline().split()
+        return asked, folder, process
+
+    # One after the other: each removes, as it begins, what killed ones left.
+    lives, living, _ = begun("lives")
+    ends, killed, process = begun("killed")
+    assert ends.wait() == -signal.SIGKILL
     assert Path(killed, "left").is_file()
     scratch = Scratch()
     left = {str(path) for path in tmp_path.iterdir()}
     assert left == {living, scratch.path}
     scratch.remove()
-    asked[1].communicate()
+    lives.communicate()
     assert list(tmp_path.iterdir()) == []
     assert (
         not Path("/proc", process).exists() or " Z " in Path("/proc", process, "stat").read_text()
     )
+
+
+GOES_AT_ONCE = """
+import os, signal
+from privaudit.attack import apart
+apart._process()._scratch.remove()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody is killed with its parent")
+def test_one_that_has_only_begun_goes_without_a_word() -> None:
+    gone = subprocess.run([sys.executable, "-c", GOES_AT_ONCE], capture_output=True, check=False)
+    assert gone.returncode == -signal.SIGKILL
+    assert gone.stderr == b""
 
 
 def test_killed_from_outside_it_is_no_failure_of_the_attack(world: AuditedWorld) -> None:
