@@ -289,31 +289,36 @@ def check_head(subject: LedgerSubject, noted: str | None = None) -> list[str]:
     A head that was noted vouches for what came before it. So it must be one after all links of this
     run; what may follow are plans and results of others.
     """
-    heads = [head.hex() for head in audit_heads(subject.ledger)]
+    *_, last = audit_heads(subject.ledger)
     wrong = []
-    if heads[-1] != subject.ledger.audit_head().hex():
-        wrong.append(f"{JOURNAL}: the audit chain computed again ends in {heads[-1]}")
+    if last != subject.ledger.audit_head():
+        wrong.append(f"{JOURNAL}: the audit chain computed again ends in {last.hex()}")
     _, facts = read_seal(subject.run.folder)
-    own, against = own_links(subject)
     for where, value in ((SEAL, str(facts.get("audit_head"))), ("--head", noted)):
-        if value is None:
-            continue
-        if plain(value) not in heads:
-            wrong.append(f"{where}: {value} is no head of this ledger's audit chain")
-            continue
-        link = heads.index(plain(value))
-        later = [number for number in own if number > link]
-        if later:
-            wrong.append(
-                f"{where}: {value} is the head after {link} of {len(heads) - 1} links; this run's "
-                f"own {_numbers(later)} came later, and for those it does not vouch"
-            )
-        changed = [number for number in against if number > link]
-        if changed:
-            wrong.append(
-                f"{where}: after {value} this run's results were changed on the ledger, by "
-                f"{_numbers(changed)}"
-            )
+        if value is not None:
+            wrong += not_vouched(subject, where, value)
+    return wrong
+
+
+def not_vouched(subject: LedgerSubject, where: str, value: str) -> list[str]:
+    """Why a head, that somebody noted, does not vouch for the run; empty if it does."""
+    heads = [head.hex() for head in audit_heads(subject.ledger)]
+    if plain(value) not in heads:
+        return [f"{where}: {value} is no head of this ledger's audit chain"]
+    own, against = own_links(subject)
+    link, wrong = heads.index(plain(value)), []
+    later = [number for number in own if number > link]
+    if later:
+        wrong.append(
+            f"{where}: {value} is the head after {link} of {len(heads) - 1} links; this run's "
+            f"own {_numbers(later)} came later, and for those it does not vouch"
+        )
+    changed = [number for number in against if number > link]
+    if changed:
+        wrong.append(
+            f"{where}: after {value} this run's results were changed on the ledger, by "
+            f"{_numbers(changed)}"
+        )
     return wrong
 
 
