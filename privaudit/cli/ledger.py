@@ -1,4 +1,4 @@
-"""``privaudit ledger``, ``privaudit verify`` and ``privaudit anchor``."""
+"""``privaudit ledger``, ``verify``, ``anchor`` and ``claim``."""
 
 from __future__ import annotations
 
@@ -126,3 +126,39 @@ def anchor(
         "Tell account and transaction to whoever will verify: "
         f"privaudit verify {folder.path} --anchor-rpc URL --anchor-tx {found['transaction']}"
     )
+
+
+@app.command()
+def claim(
+    run_path: RunPath,
+    client: Annotated[
+        list[int], typer.Option("--client", metavar="ID", help="Number of a client; any number of.")
+    ],
+    rpc: Rpc = None,
+    keystore: Keystore = None,
+    password_file: PasswordFile = None,
+    confirmations: Confirmations = 1,
+    as_json: Json = False,
+) -> None:
+    """Pay out to clients of cohorts above 256 what a run's reward root grants them.
+
+    \b
+    privaudit claim runs/NAME --client 7 --client 12
+    privaudit claim runs/NAME --client 7 --rpc http://127.0.0.1:8545 --keystore ~/keys
+    """
+    from dataclasses import asdict
+
+    from privaudit.custody.folder import RunFolder
+    from privaudit.ledger.claiming import claim_rewards
+    from privaudit.ledger.place import Place
+
+    folder = RunFolder.open(one_run(run_path))
+    place = Place(rpc, keystore, password_file, None, confirmations)
+    found = claim_rewards(folder, client, place)
+    if as_json:
+        typer.echo(json.dumps({"claims": [asdict(claimed) for claimed in found]}, indent=1))
+        return
+    for one in found:
+        said = f"{one.claimed:,} wei claimed" if one.claimed else "nothing to claim"
+        said += f", {one.paid:,} wei paid to {one.address}" if one.paid else ""
+        typer.echo(f"client {one.client}: {said}; granted in all: {one.cumulative:,} wei")
