@@ -23,6 +23,7 @@ from privaudit.chain.keystore import create_keystore
 from privaudit.chain.opening import open_ledger, view_ledger
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import noted_head
+from privaudit.ledger.claiming import claim_rewards
 from privaudit.ledger.place import Place
 from privaudit.verify.files import Subject, check_seal
 from privaudit.verify.ledger import LedgerSubject, check_chain, check_money
@@ -108,8 +109,6 @@ def test_interrupted_claims_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(LedgerClient, step, ended)
         with pytest.raises(KeyboardInterrupt):
-            from privaudit.ledger.claiming import claim_rewards
-
             claim_rewards(run, [3], Place())
     after = claimed(capsys, str(run.path), "--client", "3")[0]
     assert after["claimed"] == (due if step == "claim" else 0)
@@ -128,7 +127,7 @@ def test_a_seal_is_not_written_over_changes(
     timings.write_bytes(honest + b"{}\n")
     assert "was changed since it ended; see what: privaudit verify" in refused(capsys, *one)
     timings.write_bytes(honest)
-    with open_ledger(run.file("ledger")) as ledger:
+    with open_ledger(run.file("ledger"), seed=run.scenario().seed) as ledger:
         ledger.fund(5, name="more")  # with keys that anybody can compute
     assert "was changed since it ended" in refused(capsys, *one)
     assert seal.read_bytes() == sealed_as
