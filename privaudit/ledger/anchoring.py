@@ -14,7 +14,7 @@ from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import ANCHOR, is_sealed, noted_head
 from privaudit.custody.plan import read_plan
 from privaudit.errors import UserError
-from privaudit.ledger.anchor_note import AnchorNote, utc
+from privaudit.ledger.anchor_note import AnchorNote, read_note, utc
 from privaudit.ledger.entries import plan_hash
 from privaudit.ledger.place import Place
 
@@ -42,6 +42,7 @@ def anchor_run(folder: RunFolder, place: Place) -> dict[str, Any]:
     chain = RpcChain(place.rpc)
     journal = _journal(folder)
     try:
+        _refuse_elsewhere(folder, chain)
         own = _first_of(chain, address(accounts, SIGNER), content)
         sent = own is None or journal.exists()
         anchor = (
@@ -84,6 +85,20 @@ def _content(folder: RunFolder) -> Content:
             remedy=f"see what was changed: privaudit verify {folder.path}",
         )
     return Content(kind, plan_hash(folder), head)
+
+
+def _refuse_elsewhere(folder: RunFolder, chain: RpcChain) -> None:
+    """The note of an anchor on another chain would be lost."""
+    note = read_note(folder)
+    if note is not None and (note.chain_id, note.genesis) != (
+        chain.chain_id,
+        f"0x{chain.genesis.hex()}",
+    ):
+        raise UserError(
+            f"the run is anchored on chain {note.chain_id} already",
+            where=str(folder.path),
+            remedy=f"to anchor it on this one, too, keep its {ANCHOR} under another name elsewhere",
+        )
 
 
 def _first_of(chain: RpcChain, account: str, content: Content) -> Anchor | None:

@@ -119,9 +119,10 @@ class AnchorCheck:
             )
         if self._given and self._note and _hash(self._note.transaction) != self._given:
             told.append(f"{ANCHOR} names another transaction than --anchor-tx.")
-        last = subject.ledger.audit_head()
-        since = "no entry was" if last == first.content.head else "entries were"
-        told.append(f"Since the anchor {since} added to the ledger.")
+        if first.content.head in audit_heads(subject.ledger):
+            since = subject.ledger.audit_head() != first.content.head
+            added = "entries were" if since else "no entry was"
+            told.append(f"Since the anchor {added} added to the ledger.")
         return told
 
     def _named(self, subject: LedgerSubject) -> Anchor:

@@ -153,7 +153,7 @@ def test_what_cannot_be_claimed_is_one_line(
             "client 300 was in no cohort above 256; those that were: 0 to 299",
         ),
         ((str(large), "--client", "-1"), "client -1 was in no cohort"),
-        ((str(large), "--client", "Ann"), "Ann"),
+        ((str(large), "--client", "Ann"), "'--client'"),
         ((str(large),), "--client"),
         ((str(finished), "--client", "1"), "nothing to claim: no cohort was above 256"),
         ((str(copied.path), "--client", "1"), "the run is not finished; go on with: privaudit run"),

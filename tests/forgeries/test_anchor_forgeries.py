@@ -17,7 +17,15 @@ from stub_node import Answer, Request, error, forward, serving
 from table import Stage, judge_again, ledger_again, perfect_scores
 
 from privaudit.chain.accounts import Accounts, address, sign
-from privaudit.chain.anchors import SIGNER, Anchor, Content, program, put_anchor, read_anchor
+from privaudit.chain.anchors import (
+    SIGNER,
+    Anchor,
+    Content,
+    find_anchors,
+    program,
+    put_anchor,
+    read_anchor,
+)
 from privaudit.chain.chain import Call
 from privaudit.chain.opening import open_ledger
 from privaudit.chain.rpc import RpcChain
@@ -309,7 +317,8 @@ def test_a_contract_that_logs_the_same_is_not_believed(
     call = Call(sender=me, to=trap, data=b"", gas=100_000)
     nonce = chain.nonce(me)
     signed = sign(accounts.key(SIGNER), chain.chain_id, call, nonce, chain.fees())
-    chain.send(signed.raw)
+    assert chain.send(signed.raw) is None
+    node.rpc("evm_mine")
     with pytest.raises(UserError, match="is no anchor of a run"):
         read_anchor(chain, signed.hash)
     assert anchor_run(folder, place)["sent"]
@@ -369,12 +378,15 @@ def test_a_crash_before_the_note_sends_nothing_twice(
     assert node.rpc("evm_revert", before)
 
 
-def test_an_anchor_on_another_chain_is_refused(scene: Scene) -> None:
+def test_an_anchor_on_another_chain_is_refused_and_not_forgotten(scene: Scene) -> None:
     note = scene.folder.read_json(ANCHOR)
     for change in ({"chain_id": 5}, {"genesis": "0x" + "00" * 32}):
         scene.folder.write_json(ANCHOR, note | change)
         with pytest.raises(UserError, match="--anchor-rpc: the anchor is on chain"):
             scene.verify()
+        with pytest.raises(UserError, match=r"is anchored on chain \d+ already; .* anchor\.json"):
+            anchor_run(scene.folder, scene.place)
+        assert scene.folder.read_json(ANCHOR) == note | change
 
 
 @pytest.mark.parametrize(
@@ -426,7 +438,7 @@ def test_what_cannot_be_anchored_or_read_is_one_line(
     asked = ["--anchor-rpc", node.url]
     for run, options, said in (
         (without, asked, "the run has no ledger"),
-        (on_node, [*asked, "--rpc", node.url], "the ledger is on a chain itself"),
+        (on_node, [*asked, "--rpc", node.url], "the ledger of this run is on a chain itself"),
         (embedded, [*asked, "--anchor-tx", "0x12"], "'0x12' is no transaction hash"),
         (embedded, ["--anchor-tx", "ab" * 32], "--anchor-tx: an anchor is on a chain"),
         (embedded, ["--anchor-rpc", "nowhere"], "'nowhere' is not the URL of a node"),
@@ -470,4 +482,46 @@ def test_the_command_tells_what_to_pass_on(
     assert "anchored this head already; nothing was sent" in said
     assert f"--anchor-rpc URL --anchor-tx {found['transaction']}" in said
     assert found["head"] in said
+    assert node.rpc("evm_revert", before)
+
+
+CONTENT = Content("embedded", b"\x05" * 32, b"\x06" * 32)
+
+
+def test_an_anchor_on_a_chain_without_a_base_fee(node: Node, place: Place, tmp_path: Path) -> None:
+    sent: list[str] = []
+
+    def old(request: Request) -> Answer:
+        if request["method"] == "eth_sendRawTransaction":
+            sent.append(request["params"][0][:4])
+        status, body = forward(node.url, request) or (500, b"")
+        return status, body.replace(b'"baseFeePerGas"', b'"unknownToUs"')
+
+    accounts, before = place.accounts(), node.rpc("evm_snapshot")
+    assert accounts is not None
+    with serving(old) as url:
+        made = put_anchor(tmp_path / "journal", RpcChain(url), accounts, CONTENT)
+    assert [int(start, 16) >= 0xC0 for start in sent] == [True]
+    assert read_anchor(RpcChain(node.url), made.transaction).content == CONTENT
+    assert node.rpc("evm_revert", before)
+
+
+def test_an_anchor_is_priced_again_when_the_base_fee_jumps(
+    node: Node, place: Place, tmp_path: Path
+) -> None:
+    accounts, chain, before = place.accounts(), RpcChain(node.url), node.rpc("evm_snapshot")
+    assert accounts is not None
+    simulate = chain.simulate
+
+    def and_jump(signed: Any) -> None:
+        simulate(signed)
+        node.rpc("anvil_setNextBlockBaseFeePerGas", hex(50 * 10**9))
+        node.rpc("evm_mine")  # what was signed is by now worth less than the base fee
+
+    chain.simulate = and_jump  # type: ignore[method-assign]
+    made = put_anchor(tmp_path / "journal", chain, accounts, CONTENT)
+    receipt = chain.receipt(made.transaction)
+    assert receipt is not None
+    assert receipt.gas_price > 40 * 10**9
+    assert find_anchors(chain, CONTENT.plan) == [made]
     assert node.rpc("evm_revert", before)
