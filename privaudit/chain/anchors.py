@@ -1,10 +1,10 @@
 """Anchors: a head put on a chain that is not its writer's, in one transaction.
 
 The transaction creates a contract without code. Its data are a program of 142 bytes that logs a
-version tag, the hash of the plan, the head, and the kind of ledger, and ends. What counts is the
-transaction: whoever signed it said so, no later than its block. The log only makes it findable, by
-whoever knows the plan, with one ``eth_getLogs``; a log of any other program is passed over, since
-a contract can log whatever it likes in a transaction of somebody who calls it.
+version tag, the hash of the plan, the head, its signer and the kind of ledger, and ends. What
+counts is the transaction: whoever signed it said so, no later than its block. The log only makes it
+findable by plan and by signer, with one ``eth_getLogs`` each; a log of any other program is passed
+over, since a contract can log whatever it likes in a transaction of somebody who calls it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ GAS = 100_000
 """Of an anchor; it takes 57,000."""
 PUSH_32 = b"\x7f"
 STORE_AT_0 = b"\x60\x00\x52"
-LOG_WORD_AND_STOP = b"\x60\x20\x60\x00\xa3\x00"
+CALLER = b"\x33"
+LOG_WORD_AND_STOP = b"\x60\x20\x60\x00\xa4\x00"
+"""The word at 0, under four topics: tag, plan, head, caller."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,13 @@ def program(content: Content) -> bytes:
     assert len(content.plan) == len(content.head) == 32
     words = (content.head, content.plan, TAG)
     pushed = b"".join(PUSH_32 + word for word in words)
-    return PUSH_32 + kind.ljust(32, b"\0") + STORE_AT_0 + pushed + LOG_WORD_AND_STOP
+    return PUSH_32 + kind.ljust(32, b"\0") + STORE_AT_0 + CALLER + pushed + LOG_WORD_AND_STOP
 
 
 def parse_program(data: bytes) -> Content | None:
     """What a transaction's data anchor; None if they are no such program, to the byte."""
     kind = data[1:33].rstrip(b"\0")
-    content = Content(kind.decode("ascii", "replace"), plan=data[70:102], head=data[37:69])
+    content = Content(kind.decode("ascii", "replace"), plan=data[71:103], head=data[38:70])
     if not kind.isascii() or len(content.plan) < 32:
         return None
     return content if program(content) == data else None
@@ -113,20 +115,23 @@ def read_anchor(chain: RpcChain, transaction: bytes) -> Anchor:
     )
 
 
-def find_anchors(chain: RpcChain, plan: bytes) -> list[Anchor] | None:
-    """Every anchor under a plan, whoever's, in the order of the chain; None: it does not search.
+def find_anchors(
+    chain: RpcChain, *, plan: bytes | None = None, sender: str | None = None
+) -> list[Anchor] | None:
+    """Every anchor under a plan, or of an account, in the order of the chain; None: no search.
 
     Raises:
         RpcError: the node does not answer.
     """
-    transactions = chain.search([TAG, plan])
+    account = None if sender is None else bytes.fromhex(sender[2:]).rjust(32, b"\0")
+    transactions = chain.search([TAG, plan, None, account])
     if transactions is None:
         return None
     found = []
     for transaction in transactions:
         with suppress(NoAnchor):
             found.append(read_anchor(chain, transaction))
-    return [anchor for anchor in found if anchor.content.plan == plan]
+    return [a for a in found if plan in (None, a.content.plan) and sender in (None, a.sender)]
 
 
 def put_anchor(

@@ -110,15 +110,15 @@ class RpcChain:
         found = self._ask("eth_getTransactionByHash", "0x" + transaction.hex())
         return None if found is None else self._parse(_call, found)
 
-    def search(self, topics: Sequence[bytes]) -> list[bytes] | None:
-        """Transactions of all blocks with a log whose topics begin so, in the order of the chain.
+    def search(self, topics: Sequence[bytes | None]) -> list[bytes] | None:
+        """Transactions of all blocks with a log of these topics (None: any), in the chain's order.
 
         None where the node does not search, or not that far: many limit it.
         """
         fields = {
             "fromBlock": "0x0",
             "toBlock": "latest",
-            "topics": ["0x" + topic.hex() for topic in topics],
+            "topics": [None if topic is None else "0x" + topic.hex() for topic in topics],
         }
         try:
             found = self._transport.request("eth_getLogs", fields)

@@ -103,8 +103,8 @@ def _refuse_elsewhere(folder: RunFolder, chain: RpcChain) -> None:
 
 def _first_of(chain: RpcChain, account: str, content: Content) -> Anchor | None:
     """What the account has anchored under the plan; it must be the same."""
-    found = find_anchors(chain, content.plan) or []
-    own = next((anchor for anchor in found if anchor.sender == account), None)
+    found = find_anchors(chain, plan=content.plan, sender=account)
+    own = found[0] if found else None
     if own is not None and own.content != content:
         raise UserError(
             f"account {account} has anchored another run under this plan, head "

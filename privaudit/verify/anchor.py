@@ -17,7 +17,7 @@ from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import ANCHOR
 from privaudit.errors import UserError
 from privaudit.ledger.anchor_note import AnchorNote, read_note, utc
-from privaudit.verify.ledger import LedgerSubject, audit_heads, not_vouched
+from privaudit.verify.ledger import LedgerSubject, not_vouched
 
 
 class AnchorCheck:
@@ -67,7 +67,7 @@ class AnchorCheck:
             UserError: there is no anchor.
         """
         plan = subject.plan_hash
-        self._others = find_anchors(self._chain, plan)
+        self._others = find_anchors(self._chain, plan=plan)
         named = self._named(subject)
         if named.content.plan != plan:
             return [
@@ -80,7 +80,7 @@ class AnchorCheck:
         if first.content.kind != subject.run.plan.ledger:
             wrong.append(f"it is of a ledger of kind '{first.content.kind}'")
         head = first.content.head.hex()
-        if first.content.head not in audit_heads(subject.ledger):
+        if first.content.head not in subject.heads:
             again = first.transaction != named.transaction
             wrong.append(
                 f"account {first.sender} anchored head {head} under this plan on "
@@ -117,9 +117,17 @@ class AnchorCheck:
                 f"{foreign[0].sender} on {utc(foreign[0].block_time)}. Everybody who runs this "
                 "scenario may have the same plan; see that the account is the one you were told of."
             )
+        elsewhere = find_anchors(self._chain, sender=first.sender) or []
+        plans = {a.content.plan for a in elsewhere} - {first.content.plan}
+        if plans:
+            count = f"{len(plans)} other plan{'s' * (len(plans) > 1)}"
+            told.append(
+                f"The account anchored runs under {count} on this chain, too: with another seed or "
+                "setting a run has another plan, so see that this is the one that was agreed on."
+            )
         if self._given and self._note and _hash(self._note.transaction) != self._given:
             told.append(f"{ANCHOR} names another transaction than --anchor-tx.")
-        if first.content.head in audit_heads(subject.ledger):
+        if first.content.head in subject.heads:
             since = subject.ledger.audit_head() != first.content.head
             added = "entries were" if since else "no entry was"
             told.append(f"Since the anchor {added} added to the ledger.")
@@ -137,8 +145,7 @@ class AnchorCheck:
                 f"{self._chain.chain_id}",
                 remedy="name the transaction with --anchor-tx",
             )
-        heads = set(audit_heads(subject.ledger))
-        return next((anchor for anchor in found if anchor.content.head in heads), found[0])
+        return next((a for a in found if a.content.head in subject.heads), found[0])
 
 
 def anchored(facts: dict[str, Any]) -> str:

@@ -94,6 +94,11 @@ class LedgerSubject:
         return self.ledger.audits()
 
     @cached_property
+    def heads(self) -> list[bytes]:
+        """Every head of the audit chain, computed again, the first one first."""
+        return list(audit_heads(self.ledger))
+
+    @cached_property
     def own_entries(self) -> set[int]:
         """Index of the first entry of every batch that this run recorded, by its journal."""
         return {event.args["first_index"] for event in self.of("AuditsRecorded")}
@@ -289,10 +294,9 @@ def check_head(subject: LedgerSubject, noted: str | None = None) -> list[str]:
     A head that was noted vouches for what came before it. So it must be one after all links of this
     run; what may follow are plans and results of others.
     """
-    *_, last = audit_heads(subject.ledger)
     wrong = []
-    if last != subject.ledger.audit_head():
-        wrong.append(f"{JOURNAL}: the audit chain computed again ends in {last.hex()}")
+    if subject.heads[-1] != subject.ledger.audit_head():
+        wrong.append(f"{JOURNAL}: the audit chain computed again ends in {subject.heads[-1].hex()}")
     _, facts = read_seal(subject.run.folder)
     for where, value in ((SEAL, str(facts.get("audit_head"))), ("--head", noted)):
         if value is not None:
@@ -302,7 +306,7 @@ def check_head(subject: LedgerSubject, noted: str | None = None) -> list[str]:
 
 def not_vouched(subject: LedgerSubject, where: str, value: str) -> list[str]:
     """Why a head, that somebody noted, does not vouch for the run; empty if it does."""
-    heads = [head.hex() for head in audit_heads(subject.ledger)]
+    heads = [head.hex() for head in subject.heads]
     if plain(value) not in heads:
         return [f"{where}: {value} is no head of this ledger's audit chain"]
     own, against = own_links(subject)
@@ -324,7 +328,7 @@ def not_vouched(subject: LedgerSubject, where: str, value: str) -> list[str]:
 
 def head_note(subject: LedgerSubject, noted: str | None) -> str:
     """Whether the noted head, or else the seal's, is the last one, and how many links follow."""
-    heads = [head.hex() for head in audit_heads(subject.ledger)]
+    heads = [head.hex() for head in subject.heads]
     value = noted or str(read_seal(subject.run.folder)[1].get("audit_head"))
     if plain(value) not in heads:
         return ""

@@ -290,9 +290,12 @@ def test_an_honest_run_is_told_of_later_ones(scene: Scene) -> None:
     note = scene.folder.file(ANCHOR).read_text()
     scene.anchor_by_hand(scene.accounts, head="ab" * 32)
     scene.folder.write_text(ANCHOR, note)
+    scene.anchor_by_hand(scene.accounts, plan=b"\x08" * 32)
+    scene.folder.write_text(ANCHOR, note)
     verdict = scene.verify()
     assert verdict.holds, verdict_text(verdict)
     assert "anchored another head under this plan later" in text_of(verdict)
+    assert "anchored runs under 1 other plan on this chain, too" in text_of(verdict)
 
 
 def test_the_same_account_anchors_no_second_run_under_a_plan(scene: Scene) -> None:
@@ -523,5 +526,5 @@ def test_an_anchor_is_priced_again_when_the_base_fee_jumps(
     receipt = chain.receipt(made.transaction)
     assert receipt is not None
     assert receipt.gas_price > 40 * 10**9
-    assert find_anchors(chain, CONTENT.plan) == [made]
+    assert find_anchors(chain, plan=CONTENT.plan) == [made]
     assert node.rpc("evm_revert", before)
