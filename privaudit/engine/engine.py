@@ -25,10 +25,14 @@ from privaudit.engine.character import (
 from privaudit.engine.device import device_named
 from privaudit.engine.layout import Layout
 from privaudit.engine.samples import LocalUpdate, Samples, prepare
+from privaudit.engine.slopes import inner, slopes_at_once
 from privaudit.engine.stepper import Stepper, stepper_for
 from privaudit.randomness import Seed
 
 __all__ = ["Engine", "LocalUpdate", "Samples", "prepare"]
+
+SAME, ALIKE = 2, 1e-4
+"""So many records' slopes must be as from their gradients, up to this share of the largest."""
 
 
 class Engine:
@@ -97,6 +101,43 @@ class Engine:
         with self._training(parameters, samples, batches, seed):
             self._stepper.gradients(samples, batches, out)
         return out
+
+    def slopes(
+        self,
+        parameters: Tensor,
+        direction: Tensor,
+        samples: Samples,
+        records: np.ndarray,
+        seed: Seed,
+    ) -> np.ndarray:
+        """Inner product of each record's own gradient with a direction, without the gradients.
+
+        The derivative of each loss along the direction, of many records at once
+        (:mod:`privaudit.engine.slopes`); of single gradients where that is not the same: where a
+        record's loss depends on who else is in the batch, or is drawn (dropout).
+
+        Args:
+            parameters: [P].
+            direction: [P].
+            samples: what the records index into.
+            records: [n] indices.
+            seed: stream of whatever the model draws.
+
+        Returns:
+            [n] float64.
+        """
+        with self._training(parameters, samples, [records[:1]], seed):
+            found = slopes_at_once(self.model, self.layout, samples, records, direction)
+
+        def alone(record: int) -> float:
+            gradient = self.gradients(parameters, samples, [np.array([record])], seed)[0]
+            return inner(gradient, direction)
+
+        if found is not None:
+            off = np.abs(found[:SAME] - [alone(record) for record in records[:SAME]])
+            if not np.isfinite(found).all() or (off <= ALIKE * np.abs(found).max()).all():
+                return found
+        return np.array([alone(record) for record in records])
 
     def train(
         self,

@@ -29,7 +29,6 @@ Key = tuple[int, str, int]
 """Run, property, participants."""
 
 
-CHUNK = 64
 MOST_TARGET, MOST_OTHER, MOST_OTHERS, MOST_OWN = 400, 50, 8, 256
 """Records of the target, of each other client; other clients; own records of each kind."""
 
@@ -193,21 +192,10 @@ def _alikeness(
 
     own = [some(pool[ADVERSARY], MOST_OWN) for pool in (pools.present, pools.absent)]
     means = engine.gradients(parameters, world.samples, own, seed)
-    direction = (means[0] - means[1]).double()
+    direction = means[0] - means[1]
 
     def scores(records: np.ndarray) -> np.ndarray:
-        parts = np.array_split(records, range(CHUNK, len(records), CHUNK))
-        return np.concatenate(
-            [
-                (
-                    engine.gradients(
-                        parameters, world.samples, [r[None] for r in part], seed
-                    ).double()
-                    @ direction
-                ).numpy()
-                for part in parts
-            ]
-        )
+        return engine.slopes(parameters, direction, world.samples, records, seed)
 
     targets = len(_targets(world, max(world.scenario.participants)))
     most = max(MOST_TARGET // targets, MOST_OTHER) // 2
