@@ -48,8 +48,8 @@ NUMBERS = (
 )
 """What a client holds: units, units of each client, records of a unit, how alike these are."""
 
-CLIENTS = (1, 4, 16)
-"""Honest ones."""
+CLIENTS, MANY = (1, 4), 16
+"""Honest ones; many for the first setting only."""
 
 SHAPES = ("normal", "skewed")
 SHIFTS = (0.5, 1.0, 2.0)
@@ -194,7 +194,8 @@ HEADS = ["false yes %", "rightly no %", "false no %", "rightly yes %"]
 
 def of_numbers(count: int, seed: Seed) -> Iterator[list[str | float]]:
     plain = [(s, c, shape, 0.0) for s in NUMBERS for c in CLIENTS for shape in SHAPES]
-    power = [(NUMBERS[0], c, SHAPES[0], shift) for c in CLIENTS for shift in SHIFTS]
+    plain += [(NUMBERS[0], MANY, shape, 0.0) for shape in SHAPES]
+    power = [(NUMBERS[0], c, SHAPES[0], shift) for c in (*CLIENTS, MANY) for shift in SHIFTS]
     for setting, clients, shape, shift in plain + power:
         rng = seed.generator("numbers", str(setting), clients, shape, str(shift))
         found: Counter[tuple[bool, str]] = Counter()
