@@ -3,8 +3,7 @@
 Runs a scenario with one worker in a temporary folder and adds up the processor seconds of what is
 statistics: what the target holds and how alike its records are (:func:`holdings_of`), the layers,
 the table's tests and intervals, and those of the layers. The whole is the processor time of this
-process and of its children that have ended: the process for attacks, which may live on, is to be
-added (``ps``). Run with
+process and of its children; the process for attacks is ended first, so that it counts. Run with
 ``python benchmarks/statistics_cost.py [SCENARIO] [--data-dir DIR] [--set KEY=VALUE ...]``.
 """
 
@@ -21,13 +20,17 @@ from typing import Any
 
 from tabulate import tabulate
 
+import privaudit.attack.apart
 import privaudit.audit
+import privaudit.evaluation.truth
+import privaudit.experiment.alikeness
 import privaudit.report.content
 from privaudit.scenario.load import load_scenario
 
 PARTS = (
-    (privaudit.audit, "holdings_of"),
-    (privaudit.audit, "judge"),
+    (privaudit.experiment.alikeness, "alikeness"),
+    (privaudit.evaluation.truth, "holdings_of"),
+    (privaudit.evaluation.truth, "judge"),
     (privaudit.audit, "measure_layers"),
     (privaudit.audit, "write_report"),
     (privaudit.report.content, "table_cells"),
@@ -72,6 +75,7 @@ def main() -> None:
             data_dir=given.data_dir,
             workers=1,
         )
+    privaudit.attack.apart.end()
     whole = processor_seconds() - started
     statistics = sum(seconds for name, seconds in spent.items() if name != "write_report")
     rows = [[name, seconds, seconds / whole] for name, seconds in spent.items()]

@@ -43,7 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="cheats-") as place:
         tempfile.tempdir = place  # attacks then stand near the runs, and need not search long
         rows = measured(runs)
-        apart._end()
+        apart.end()
     print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
 
 
@@ -66,7 +66,7 @@ def outcomes(runs: int) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="runs-") as place, contextlib.chdir(place):
         Path("cheats.toml").write_text(text)
         for name in load_scenario("cheats.toml").audit.attacks:
-            apart._end()  # each in a process of its own: what one finds, another might use
+            apart.end()  # each in a process of its own: what one finds, another might use
             scenario = load_scenario("cheats.toml", [f"runs={runs}", f'audit.attacks=["{name}"]'])
             for again in ("first", "second"):
                 folder = run_audit(scenario, Path(place, again, name), workers=1)

@@ -275,14 +275,15 @@ def _process() -> Process:
     path = [entry or os.getcwd() for entry in sys.path]
     needed = path, readable(path)
     if _latest and not (_latest[0].alive and _latest[0].made_for == needed):
-        _end()
+        end()
     if not _latest:
         _latest.append(Process(*needed))
     return _latest[0]
 
 
 @atexit.register
-def _end() -> None:
+def end() -> None:
+    """End the process for attacks, if there is one; the next request makes a new one."""
     while _latest:
         process = _latest.pop()
         if process.owner == os.getpid():  # not the one of a parent that this process is a fork of

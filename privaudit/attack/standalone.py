@@ -19,7 +19,14 @@ import torch
 from privaudit.attack.adversary import MOST_SHADOWS, Adversary, AuxiliaryData
 from privaudit.attack.apart import score_apart
 from privaudit.attack.auxiliary import OwnRecords, read_own_records
-from privaudit.attack.reference import LEAST, MadeUp, Standing, halves_of, made_up
+from privaudit.attack.reference import (
+    LEAST,
+    MadeUp,
+    Standing,
+    halves_of,
+    made_up,
+    units_held,
+)
 from privaudit.attack.registry import load_attack
 from privaudit.attack.scoring import Failure, Hearing, Scores, Wanted
 from privaudit.engine.engine import Engine
@@ -48,6 +55,7 @@ class Case:
         seed: of shadows and attacks.
         options: attack -> its options, as far as given.
         references: made-up federations of each kind beside a trace whose property stays; 0 = none.
+        held: records that each honest client is taken to hold; None = as many as the adversary.
     """
 
     trace: Trace
@@ -59,6 +67,7 @@ class Case:
     seed: Seed
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     references: int = 0
+    held: int | None = None
 
     def standings(
         self, name: str, attacks: Sequence[str], show: Show | None = None
@@ -88,6 +97,7 @@ class Case:
             self.rules,
             self.seed.child("reference", name),
             self.references,
+            held=units_held(own, self.held),
         )
         for pair in show(federations) if show else federations:
             without, present = self._scored(name, attacks, learned, pair)
@@ -181,6 +191,7 @@ def open_case(
     seed: int = 1,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     references: int = LEAST,
+    held: int | None = None,
 ) -> Case:
     """Read a trace and the adversary's records, and check that the model fits both.
 
@@ -197,6 +208,8 @@ def open_case(
         options: attack -> its options.
         references: made-up federations of each kind, at least :data:`LEAST`, where the property
             stays; 0 = scores only.
+        held: records each honest client is taken to hold, at least 1; None = as many as in the
+            file.
 
     Raises:
         UserError: something cannot be read; a rule is missing or impossible; the model is not the
@@ -212,6 +225,8 @@ def open_case(
             where="--references",
             remedy="0 gives scores without an answer",
         )
+    if held is not None and held < 1:
+        raise UserError(f"must be at least 1 record, got {held}", where="--held")
     trace = Trace.open(trace_path)
     trace.check_digests()
     _check_rounds(trace)
@@ -229,7 +244,16 @@ def open_case(
     _check_layout(engine.layout, trace)
     _check_gradient(engine, records, resolved.model)
     return Case(
-        trace, records, engine, resolved, stated, shadows, Seed(seed), options or {}, references
+        trace,
+        records,
+        engine,
+        resolved,
+        stated,
+        shadows,
+        Seed(seed),
+        options or {},
+        references,
+        held,
     )
 
 

@@ -82,6 +82,14 @@ def attack(
             "stays; 0: scores only.",
         ),
     ] = 19,
+    held: Annotated[
+        int | None,
+        typer.Option(
+            "--held",
+            help="Records that each honest client holds, where the property stays (default: as "
+            "many as in the file).",
+        ),
+    ] = None,
     shadows: Annotated[
         int, typer.Option("--shadows", help="Shadow batches of each kind per round.")
     ] = 8,
@@ -117,6 +125,7 @@ def attack(
         seed=seed,
         options=_of_attacks(attack_options, chosen),
         references=references,
+        held=held,
     )
     names = list(case.records.properties)
     found: Found = {}
@@ -205,6 +214,7 @@ def _document(
                 "answer": standing.answer,
                 "p_without": standing.p_without,
                 "p_present": standing.p_present,
+                "recognised": standing.recognised,
                 **asdict(standing),
             }
             for name, by_attack in standings.items()
@@ -236,7 +246,7 @@ def _text(case: Case, found: Found, standings: dict[str, dict[str, Standing]]) -
         lines.append(
             "The property is taken to be there in every round or in none: single scores, and "
             "whether they are above 0, say nothing; their sum does, beside made-up federations. "
-            "Assumed: the target holds about as many records as the adversary, of the same kind."
+            + _assumed(case)
         )
     else:
         lines.append(
@@ -256,6 +266,17 @@ def _text(case: Case, found: Found, standings: dict[str, dict[str, Standing]]) -
     return "\n".join([table, "", *(f"- {line}" for line in lines)])
 
 
+def _assumed(case: Case) -> str:
+    mine = len(case.records.samples)
+    held = f"{case.held} records (--held)" if case.held else f"{mine} records, as the adversary"
+    return (
+        f"Assumed: each honest client holds {held}, of the same kind as the adversary's. With "
+        "fewer they would differ more from the made-up ones, and p-values would be too small. What "
+        "is usual is known from half of the adversary's records only, so made-up federations "
+        "differ by that as well: with more records the answer is surer."
+    )
+
+
 def _standing_text(name: str, attack: str, standing: Standing) -> str:
     count = len(standing.without)
     higher = sum(s >= standing.total for s in standing.without)
@@ -264,5 +285,6 @@ def _standing_text(name: str, attack: str, standing: Standing) -> str:
         f"Is '{name}' there ({attack})? {standing.answer.capitalize()}. The scores add up to "
         f"{standing.total:+.2f}; of {count} made-up federations without it {higher} reach that "
         f"(p = {standing.p_without:.2g}), of {count} with it {lower} stay at or below it "
-        f"(p = {standing.p_present:.2g})."
+        f"(p = {standing.p_present:.2g}). Of those with it {standing.recognised} would be "
+        "told from those without: so often is the property recognised here."
     )

@@ -79,8 +79,7 @@ def _measure(world: World, parameters: Tensor, of: Target) -> Alikeness:
     direction = means[0] - means[1]
 
     def scores(records: np.ndarray) -> np.ndarray:
-        found = engine.slopes(parameters, world.samples, records, direction, seed)
-        return found.double().numpy()
+        return engine.slopes(parameters, direction, world.samples, records, seed)
 
     targets = len(targets_of(world, max(world.scenario.participants)))
     most = max(MOST_TARGET // targets, MOST_OTHER) // 2

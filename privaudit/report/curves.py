@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 
 from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.records import Record, with_scores
-from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
+from privaudit.report.figures import (
+    MARKERS,
+    MOST_BESIDE,
+    PLAIN,
+    as_svg,
+    label_left,
+    panels_of,
+    short,
+)
 from privaudit.scenario.schema import PROPERTY
 from privaudit.statistics.intervals import auc_interval
 from privaudit.statistics.roc import roc_curve
@@ -56,8 +64,9 @@ def left_out(cells: Sequence[TableCell]) -> str:
 
 @matplotlib.rc_context(PLAIN)
 def roc_curves(records: Sequence[Record], cells: Sequence[TableCell]) -> str | None:
-    """ROC of the shown cells, one column per property: linear above, both axes logarithmic below.
+    """ROC of the shown cells, linear and with both axes logarithmic.
 
+    Few properties have a column each, linear above; more have a row each, linear on the left.
     Mean over runs of the true positive rate at each expected false positive rate; band: their
     range.
     """
@@ -65,10 +74,13 @@ def roc_curves(records: Sequence[Record], cells: Sequence[TableCell]) -> str | N
     if not shown:
         return None
     names = list(dict.fromkeys(cell.property for cell in shown))
-    figure = Figure(figsize=(2.9 * len(names) + 1.0, 5.8), layout="constrained")
-    panels = figure.subplots(2, len(names), squeeze=False)
+    beside = len(names) <= MOST_BESIDE
+    size = (2.9 * len(names) + 1.0, 5.8) if beside else (6.8, 2.9 * len(names))
+    figure = Figure(figsize=size, layout="constrained")
+    shape = (2, len(names)) if beside else (len(names), 2)
+    panels = figure.subplots(*shape, squeeze=False)
     colours = _colours(cells)
-    for linear, logarithmic, name in zip(*panels, names, strict=True):
+    for (linear, logarithmic), name in zip(panels.T if beside else panels, names, strict=True):
         for cell in (c for c in shown if c.property == name):
             colour = colours[cell.attack]
             _roc_lines((linear, logarithmic), cell, scores_of(records, cell), colour)
@@ -94,8 +106,7 @@ def auc_by_window(records: Sequence[Record], cells: Sequence[TableCell]) -> str 
     cut = [(cell, windows(runs, most=count)) for cell, runs in scores]
     shown = [(cell, parts) for cell, parts in cut if parts]
     names = list(dict.fromkeys(cell.property for cell, _ in shown))
-    figure = Figure(figsize=(3.2 * len(names) + 1.2, 3.4), layout="constrained")
-    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    figure, panels = panels_of(len(names), width=3.2, height=3.4, margin=1.2)
     colours = _colours(cells)
     for axes, name in zip(panels, names, strict=True):
         axes.axhline(0.5, color="grey", linewidth=1, linestyle="--")
@@ -106,7 +117,7 @@ def auc_by_window(records: Sequence[Record], cells: Sequence[TableCell]) -> str 
         axes.set_xlabel("audited round")
         axes.set_xlim(0, max(last for _, parts in own for _, last, _ in parts) + 2)
         axes.set_ylim(0, 1.03)
-    panels[0].set_ylabel("AUC within the window")
+    label_left(panels, "AUC within the window")
     most = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
     figure.legend(
         *most.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small"

@@ -42,8 +42,9 @@ def drawings(content: Content) -> list[Drawing]:
             "roc",
             "ROC curves of the attacks",
             f"{setting}. Mean over runs of the best true positive rate at each false positive "
-            "rate; bands: the range over runs; dashed: a blind guess. Below the same with both "
-            "axes logarithmic: a false positive rate smaller than one round in a run has no point.",
+            "rate; bands: the range over runs; dashed: a blind guess. Below (of many properties: "
+            "on the right) the same with both axes logarithmic: a false positive rate smaller than "
+            "one round in a run has no point.",
             curves.roc_curves(content.records, content.cells),
         ),
         (

@@ -34,6 +34,8 @@ PLAIN: Any = STYLE | {"text.parse_math": False}
 """For figures with names of others in them: a dollar sign is no formula."""
 
 MOST_LETTERS = 28
+MOST_BESIDE, COLUMNS = 3, 2
+"""Panels side by side; more stand in so many columns, where a narrow page leaves them readable."""
 MARKERS = "osD^vP*X"
 
 
@@ -82,11 +84,10 @@ def auc_by_fraction(cells: Sequence[TableCell]) -> str | None:
     if not cells:
         return None
     names = list(dict.fromkeys(cell.property for cell in cells))
-    figure = Figure(figsize=(3.2 * len(names) + 1.2, 3.6), layout="constrained")
-    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    figure, panels = panels_of(len(names), width=3.2, height=3.6, margin=1.2)
     for axes, name in zip(panels, names, strict=True):
         _fraction_panel(axes, [cell for cell in cells if cell.property == name], name)
-    panels[0].set_ylabel("AUC (0.5 = blind guess)")
+    label_left(panels, "AUC (0.5 = blind guess)")
     panels[-1].legend(fontsize="small")
     return as_svg(figure)
 
@@ -142,6 +143,33 @@ def _fraction_panel(axes: Axes, cells: Sequence[TableCell], title: str) -> None:
     axes.set_xticks(sorted({100 * c.fraction for c in cells}))
     axes.set_ylim(0.2, 1.03)
     axes.set_title(short(title))
+
+
+def panels_of(
+    count: int, *, width: float, height: float, margin: float
+) -> tuple[Figure, list[Axes]]:
+    """So many panels of one scale upwards, in one row or several.
+
+    Args:
+        count: at least 1.
+        width: of a panel, inches.
+        height: of a row.
+        margin: what all of them leave beside themselves.
+    """
+    columns = count if count <= MOST_BESIDE else COLUMNS
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns + margin, height * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+    for axes in panels[count:]:
+        axes.remove()
+    return figure, panels[:count]
+
+
+def label_left(panels: Sequence[Axes], text: str) -> None:
+    """What the y axis is, at the first panel of each row."""
+    for axes in panels:
+        if axes.get_subplotspec().is_first_col():  # type: ignore[union-attr]
+            axes.set_ylabel(text)
 
 
 def short(name: str) -> str:

@@ -10,12 +10,11 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from privaudit.evaluation.layers import ALL, LayerScores
 from privaudit.evaluation.records import Record
 from privaudit.randomness import Seed
-from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
+from privaudit.report.figures import MARKERS, PLAIN, as_svg, panels_of, short
 from privaudit.report.tables import interval_text
 from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.pools import Holdings
@@ -144,8 +143,7 @@ def auc_by_layer(cells: Sequence[LayerCell]) -> str | None:
     if not layers:
         return None
     height = 1.3 + 0.32 * len(layers)
-    figure = Figure(figsize=(3.0 * len(names) + 1.6, height), layout="constrained")
-    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    figure, panels = panels_of(len(names), width=3.0, height=height, margin=1.6)
     for axes, name in zip(panels, names, strict=True):
         axes.axvline(CHANCE, color="grey", linewidth=1, linestyle="--")
         own = {cell.layer: cell for cell in cells if cell.property == name}

@@ -151,9 +151,9 @@ def test_the_scores_are_those_of_this_process(world: AuditedWorld) -> None:
 
 @pytest.fixture
 def _afresh() -> Iterator[None]:
-    apart._end()
+    apart.end()
     yield
-    apart._end()
+    apart.end()
 
 
 @pytest.mark.usefixtures("_afresh")

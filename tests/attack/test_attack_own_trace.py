@@ -149,6 +149,7 @@ def refused(place: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str:
         (["--model", MODEL, "--set", "shared_fraction=0.5"], "shares everything"),
         (["--model", MODEL, "--shadows", "1"], "--shadows: must be 2 to"),
         (["--model", MODEL, "--seed", "-1"], "--seed"),
+        (["--model", MODEL, "--held", "0"], "--held: must be at least 1 record"),
     ],
 )
 def test_what_does_not_fit(
@@ -178,12 +179,13 @@ def test_a_property_that_stays_gets_an_answer_with_p_values(
     about = {"lr": LR, "batch_size": BATCH, "others": "without", "persistent": True}
     train(tmp_path / "stays", about, np.full(12, there))
     given = [str(tmp_path / "stays"), "--auxiliary", str(place / "mine.npz"), "--model", MODEL]
-    options = ["--attack", "linear", "--property", "secret", "--shadows", "4"]
+    options = ["--attack", "linear", "--property", "secret"]
     assert run_command("attack", *given, *options, "--json") == 0
     (found,) = json.loads(capsys.readouterr().out)["answers"]
     assert found["answer"] == answer
     assert min(found["p_without"], found["p_present"]) == 0.05  # 1 of 20: the trace itself
     assert len(found["without"]) == len(found["present"]) == 19
+    assert 9 < found["recognised"] <= 19
     assert run_command("attack", *given, *options, "--references", "0") == 0
     text = capsys.readouterr().out
     assert "there is no answer" in text

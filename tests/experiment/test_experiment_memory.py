@@ -22,7 +22,7 @@ from ledger_runs import small_scenario
 from privaudit.attack import apart
 from privaudit.audit import run_audit
 run_audit(small_scenario("ledger.enabled=false", "model.hidden=900"), Path(sys.argv[1]), workers=1)
-apart._end()
+apart.end()
 both = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
 print(sum(resource.getrusage(who).ru_maxrss for who in both))
 """

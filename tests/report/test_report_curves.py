@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
-from report_content import cell, content, scenario
+from report_content import cell, content, layer_scores, scenario
 
 from privaudit.report.curves import (
     auc_by_window,
@@ -15,6 +17,8 @@ from privaudit.report.curves import (
     shown_cells,
     windows,
 )
+from privaudit.report.figures import auc_by_fraction
+from privaudit.report.layers import auc_by_layer, layer_cells
 from privaudit.statistics.intervals import tpr_at_fpr_interval
 from privaudit.statistics.runs import RunScores
 
@@ -105,3 +109,28 @@ def test_what_is_not_drawn_is_said() -> None:
     assert "2 of 3 attacks" in said
     assert "6 of 8 properties" in said
     assert left_out([cell()]) == ""
+
+
+def width(svg: str) -> float:
+    """Of a figure, in points."""
+    found = re.search(r'<svg[^>]* width="([\d.]+)pt"', svg)
+    assert found
+    return float(found[1])
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_more_properties_make_a_figure_longer_not_wider(count: int) -> None:
+    """Shown at the width of a page, six panels side by side had letters of four pixels."""
+    names = [f"property {number}" for number in range(count)]
+    asked = scenario(audit={"properties": names})
+    made = content(asked)
+    figures = [
+        auc_by_fraction(made.cells),
+        roc_curves(made.records, made.cells),
+        auc_by_window(made.records, made.cells),
+        auc_by_layer(layer_cells(layer_scores(asked))),
+    ]
+    for figure in figures:
+        assert figure is not None
+        assert width(figure) < 620
+        assert all(name in figure for name in names)
