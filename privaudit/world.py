@@ -182,7 +182,7 @@ def rules_of(scenario: Scenario, cell: Cell, model_options: dict[str, Any]) -> R
             "local_steps": audited.local_steps,
             "property_share": audited.property_share,
             "others": audited.others,
-            "persistent": scenario.audit.schedule == "dataset",
+            "persistent": scenario.audit.schedule != "single-batch",
         }
     else:
         phase = listened_phase(scenario, cell)

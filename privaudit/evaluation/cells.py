@@ -133,7 +133,8 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
     # the records came in.
     records = sorted(records, key=lambda record: record.run)
     good = with_scores(records)
-    left_out = sum(record.status == "ok" for record in records) - len(good)
+    paired = sum(record.status == "ok" and record.pair is not None for record in records)
+    left_out = max(0, paired - len(good))
     runs = [record.run_scores() for record in good]
     first = records[0]
     published = first.configuration["report"]["published"].get(name, {})

@@ -380,6 +380,12 @@ def _schedule(scenario: Scenario) -> str:
     share = f"{100 * audit.property_share:g} % of the target's records"
     if audit.schedule == "single-batch":
         return f"in half of the rounds, then in {share} of the batch; in the others in none"
+    if audit.schedule == "episodes":
+        stays = f"for {audit.episode} rounds" if audit.episode else "to the end"
+        return (
+            "in half of the runs it appears after the first quarter of the rounds, in a round that "
+            f"is drawn, and stays {stays}, in {share} of each batch; in the other runs never"
+        )
     return (
         "each federation is run twice, all else the same: once in every round, in "
         f"{share}, once in none"

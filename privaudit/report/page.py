@@ -9,7 +9,7 @@ from markupsafe import Markup
 from privaudit.evaluation.cells import TableCell
 from privaudit.ledger.entries import AUDITS_NOTE, audit_facts, audit_table
 from privaudit.ledger.tables import NOTE, client_table, rewards_summary
-from privaudit.report import notes, provenance, tables
+from privaudit.report import appearing, notes, provenance, tables
 from privaudit.report.content import Content, training_lines
 from privaudit.report.data import column_table, data_rows
 from privaudit.report.drawings import Drawing, inline
@@ -24,6 +24,7 @@ SECTIONS = (
     ("assumed", "What was assumed"),
     ("data", "The data"),
     ("accuracy", "Inference accuracy"),
+    ("appears", "When it appears"),
     ("layers", "Which layer leaks"),
     ("figures", "Figures"),
     ("rewards", "Rewards"),
@@ -36,7 +37,12 @@ SECTIONS = (
 def page(content: Content, figures: Sequence[Drawing]) -> str:
     """The report as HTML."""
     scenario, cells, layers = content.scenario, content.cells, content.layers
-    absent = {"layers": not layers, "figures": not figures, "data": not content.data}
+    absent = {
+        "layers": not layers,
+        "figures": not figures,
+        "data": not content.data,
+        "appears": not content.appearing,
+    }
     return render_page(
         "report.html.j2",
         title=content.title,
@@ -53,6 +59,9 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         source=scenario.report.published_source,
         gaps=published_gaps(scenario, cells),
         remarks=scenario.report.notes,
+        appearing=frame_rows(appearing.table(content.appearing)) if content.appearing else None,
+        appearing_sentences=appearing.sentences(scenario, content.appearing, cells),
+        appearing_note=appearing.NOTE,
         layers=frame_rows(layer_table(layers)) if layers else None,
         layer_sentences=layer_sentences(layers, content.troubles),
         layers_note=LAYERS_NOTE,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from privaudit.ledger.entries import AUDITS_NOTE, audit_facts, audit_table
 from privaudit.ledger.tables import NOTE, client_rows, client_table, rewards_summary
-from privaudit.report import notes, provenance, tables
+from privaudit.report import appearing, notes, provenance, tables
 from privaudit.report.content import Content, training_lines
 from privaudit.report.data import column_table, data_rows
 from privaudit.report.drawings import Drawing
@@ -35,6 +35,7 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
         "## Inference accuracy",
         tables.render(cells, "markdown"),
         _bullets([*notes.reading(scenario), *notes.published_notes(scenario, cells)]),
+        *_appearing(content),
         "## Figures",
         *(markdown_text(line) for line in training_lines(content.training)),
         *(_figure(drawing) for drawing in figures),
@@ -93,6 +94,7 @@ def report_json(content: Content) -> str:
         "published_outside": published_gaps(scenario, cells),
         "notes": content.notes,
         "training": list(content.training),
+        **({"appearing": appearing.as_rows(content.appearing)} if content.appearing else {}),
         "layers": layer_rows(content.layers),
         "layers_note": LAYERS_NOTE if content.layers else None,
         "rewards": client_rows(content.book) if content.book else None,
@@ -114,6 +116,14 @@ def _data(content: Content) -> list[str]:
         _pairs(data_rows(content.data)),
         *([_table(columns)] if len(columns) else []),
     ]
+
+
+def _appearing(content: Content) -> list[str]:
+    found = content.appearing
+    if not found:
+        return []
+    lines = [*appearing.sentences(content.scenario, found, content.cells), appearing.NOTE]
+    return ["## When it appears", _bullets(lines), _table(appearing.table(found))]
 
 
 def _layers(content: Content) -> list[str]:

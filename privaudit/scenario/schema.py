@@ -26,7 +26,13 @@ from privaudit.defences.sharing import Sharing
 from privaudit.defences.transforms import Transforms
 from privaudit.federation.partition import PartitionPlan
 from privaudit.federation.rewards import check_budget, rule_named
-from privaudit.federation.schedule import Others, Schedule
+from privaudit.federation.schedule import (
+    FEWEST_ROUNDS,
+    LEAST_STRETCH,
+    MOST_ROUNDS,
+    Others,
+    Schedule,
+)
 from privaudit.observation.rules import MOST_RECORDS
 
 
@@ -224,7 +230,10 @@ class AuditSection(Section):
         lr: learning rate; null = that of the federation.
         momentum: of the clients' SGD under ``fedavg``.
         schedule: ``single-batch`` (the property comes and goes by the round, Melis et al. VI-B) or
-            ``dataset`` (each federation is run twice: it holds it in every round, or in none).
+            ``dataset`` (each federation is run twice: it holds it in every round, or in none) or
+            ``episodes`` (in half of the runs it appears on the way, in the others never; VI-D).
+        episode: rounds that the property is there for under ``episodes``; null = to the end. A
+            scenario without is written without the key.
         targets: ``fixed`` (client 1 in every round) or ``rotate`` (round t is about honest client
             1 + t mod (K - 1)): several pools of records instead of one (docs/statistics.md).
         property_share: share of the target's records that have the property when it is present.
@@ -258,6 +267,7 @@ class AuditSection(Section):
     lr: Rate | None = None
     momentum: float = Field(0.0, ge=0, lt=1)
     schedule: Schedule = "single-batch"
+    episode: Annotated[int, Field(ge=LEAST_STRETCH, le=MOST_ROUNDS // 2)] | None = None
     targets: Literal["fixed", "rotate"] = "fixed"
     property_share: Fraction = 1.0
     others: Others = "without"
@@ -272,6 +282,30 @@ class AuditSection(Section):
     ]
     trace_precision: Literal["single", "half"] = "single"
     keep_traces: bool = True
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        table: dict[str, Any] = handler(self)
+        if self.episode is None:
+            del table["episode"]
+        return table
+
+    @model_validator(mode="after")
+    def _episodes(self) -> AuditSection:
+        if self.schedule != "episodes":
+            if self.episode is not None:
+                raise ValueError("episode goes with schedule 'episodes'")
+            return self
+        if not FEWEST_ROUNDS <= self.rounds <= MOST_ROUNDS:
+            raise ValueError(
+                f"schedule 'episodes' takes {FEWEST_ROUNDS} to {MOST_ROUNDS} rounds, "
+                f"got {self.rounds}"
+            )
+        if self.episode is not None and self.episode > self.rounds // 2:
+            raise ValueError(
+                f"an episode is at most half of the {self.rounds} rounds, got {self.episode}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> AuditSection:
@@ -504,6 +538,11 @@ class Scenario(Section):
                 "schedule 'dataset' needs at least 4 runs, 2 federations in both states, "
                 f"got {self.runs}"
             )
+        if self.audit.schedule == "episodes" and self.runs < 4:
+            raise ValueError(
+                "schedule 'episodes' needs at least 4 runs, half of them without the property, "
+                f"got {self.runs}"
+            )
         if self.audit.schedule == "dataset" and self.runs % 2:
             raise ValueError(
                 "schedule 'dataset' runs each federation in both states: runs must be even, "
@@ -518,6 +557,7 @@ class Scenario(Section):
             return self
         wrong = [
             (audit.schedule == "dataset", "labels on runs (audit.schedule = 'dataset')"),
+            (audit.schedule == "episodes", "one stretch of rounds (audit.schedule = 'episodes')"),
             (self.federation.target_share is not None, "federation.target_share"),
             (audit.auxiliary_overlap > 0, "audit.auxiliary_overlap"),
             (audit.threat_model == "server", "a server, which listens to one target alone"),
