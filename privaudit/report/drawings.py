@@ -56,9 +56,9 @@ def drawings(content: Content) -> list[Drawing]:
         (
             "scores_by_round",
             "Scores over the rounds, and when the property was there",
-            "For each property the cell fixed beforehand, in the first runs in which it appeared and "
-            "one in which it never did. Below the scores: the stretch that was found, and the truth; "
-            "dotted: the alarm of whoever listens along.",
+            "For each property the cell fixed beforehand, in the first runs in which it appeared "
+            "and one in which it never did. Below the scores: the stretch that was found, and the "
+            "truth; dotted: the alarm of whoever listens along.",
             appearing.scores_by_round(
                 content.records,
                 appearing.headlines(content.scenario, content.appearing, content.cells),

@@ -57,9 +57,7 @@ class Appearance:
         return self.p_value <= SIGNIFICANT
 
 
-def appearance(
-    scores: FloatArray, seed: int, *, n_permutations: int = PERMUTATIONS
-) -> Appearance:
+def appearance(scores: FloatArray, seed: int, *, n_permutations: int = PERMUTATIONS) -> Appearance:
     """Look for a stretch of rounds with higher scores.
 
     Args:

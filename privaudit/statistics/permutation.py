@@ -3,8 +3,8 @@
 The property's schedule is randomised, so under "the attack knows nothing" every assignment of the
 labels to the rounds of a run (or to the runs, where the label belongs to the run) is equally likely
 given how often each label occurs. Where each federation is audited in both states, the labels of
-its two runs may be swapped, and no others. Where the property is there for one stretch of rounds, the
-stretches that might have been drawn instead are tried, so that scores may drift as they like.
+its two runs may be swapped, and no others. Where the property is there for one stretch of rounds,
+the stretches that might have been drawn instead are tried, so that scores may drift as they like.
 """
 
 from __future__ import annotations

@@ -50,7 +50,9 @@ def test_heights_are_those_of_the_definition() -> None:
     for start, (sums,) in _sums(ranks[None]):
         for length, found in enumerate(sums, start=LEAST):
             part = ranks[start : start + length]
-            assert found == pytest.approx(part.sum() / (length * (FEWEST - length)) ** 0.5, abs=1e-5)
+            assert found == pytest.approx(
+                part.sum() / (length * (FEWEST - length)) ** 0.5, abs=1e-5
+            )
     (seen,) = _cuts(ranks[None])
     for last in range(3, FEWEST):
         highest = -np.inf
@@ -69,7 +71,7 @@ def test_it_is_the_schedule_s_rounds_that_are_looked_through() -> None:
 
 
 def test_scores_that_drift_make_no_star_of_a_stretch() -> None:
-    """Against the stretches that might have been drawn a drift is no evidence; in any order it is."""
+    """Against the stretches that might have been drawn a drift is no evidence."""
     rng = np.random.default_rng(5)
     possible = stretches(ROUNDS, None)
     exact, any_order = [], []
