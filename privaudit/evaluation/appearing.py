@@ -80,42 +80,42 @@ class Appearing:
     attack: str
     runs: tuple[Judged, ...]
 
-    @property
+    @cached_property
     def appeared(self) -> list[Judged]:
         """Runs in which the property appeared."""
         return [run for run in self.runs if run.start is not None]
 
-    @property
+    @cached_property
     def never(self) -> list[Judged]:
         """Runs in which it did not."""
         return [run for run in self.runs if run.start is None]
 
-    @property
+    @cached_property
     def found(self) -> Share:
         """Of the runs in which it appeared, those in which the attack says so."""
         return Share(sum(run.said.found for run in self.appeared), len(self.appeared))
 
-    @property
+    @cached_property
     def wrongly_found(self) -> Share:
         """Likewise of those in which it did not."""
         return Share(sum(run.said.found for run in self.never), len(self.never))
 
-    @property
+    @cached_property
     def errors(self) -> list[int]:
         """Of the runs in which it was found, ascending."""
         return sorted(run.error for run in self.runs if run.error is not None)
 
-    @property
+    @cached_property
     def delays(self) -> list[int]:
         """Of the runs whose alarm was raised with the property there, ascending."""
         return sorted(d for run in self.appeared if (d := run.delay) is not None and d > 0)
 
-    @property
+    @cached_property
     def too_early(self) -> int:
         """Runs whose alarm was raised before the property appeared."""
         return sum(d <= 0 for run in self.appeared if (d := run.delay) is not None)
 
-    @property
+    @cached_property
     def false_alarms(self) -> Share:
         """Of the runs in which it never appeared, those with an alarm."""
         return Share(sum(run.said.alarm is not None for run in self.never), len(self.never))

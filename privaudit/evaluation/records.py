@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.errors import UserError
 from privaudit.federation.schedule import stretches, targets_of
+from privaudit.scenario.schema import colluding
 from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores, complete_pairs
 
@@ -118,6 +119,11 @@ def targets_in(configuration: dict[str, Any], participants: int) -> np.ndarray |
     if audit.get("targets") != "rotate":
         return None
     return targets_of(audit["rounds"], participants, rotate=True)
+
+
+def colluders_in(configuration: dict[str, Any], participants: int) -> int:
+    """How many of so many participants collude with the adversary; 0 where nobody said so."""
+    return colluding(configuration["audit"].get("colluders", 0), participants)
 
 
 def possible_in(configuration: dict[str, Any]) -> np.ndarray | None:

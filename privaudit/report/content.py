@@ -61,6 +61,11 @@ class Content:
     endings: Sequence[dict[str, Any]] = ()
 
     @property
+    def colluders(self) -> int:
+        """Clients that collude with the adversary in the largest federation."""
+        return self.scenario.audit.colluding(max(self.scenario.participants))
+
+    @property
     def title(self) -> str:
         """One line over the report."""
         return self.scenario.title or self.scenario.name

@@ -69,7 +69,7 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         summaries=training_lines(content.training),
         rewards=rewards_summary(content.book, scenario.ledger.reward) if content.book else "",
         rewards_note=NOTE,
-        clients=frame_rows(client_table(content.book)) if content.book else None,
+        clients=frame_rows(client_table(content.book, content.colluders)) if content.book else None,
         audits=_audits(content),
         audit_facts=audit_facts(content.plan_file, content.plan_sha256, content.audits)
         if content.audits

@@ -97,7 +97,7 @@ def report_json(content: Content) -> str:
         **({"appearing": appearing.as_rows(content.appearing)} if content.appearing else {}),
         "layers": layer_rows(content.layers),
         "layers_note": LAYERS_NOTE if content.layers else None,
-        "rewards": client_rows(content.book) if content.book else None,
+        "rewards": client_rows(content.book, content.colluders) if content.book else None,
         "audit_entries": list(content.audits),
         "statistics": notes.statistics(scenario, cells),
         "limits": notes.limits(scenario),
@@ -144,7 +144,8 @@ def _rewards(content: Content) -> list[str]:
     if not content.book:
         return ["No ledger: this run kept none, and nobody was paid."]
     summary = rewards_summary(content.book, content.scenario.ledger.reward)
-    return [markdown_text(summary), _table(client_table(content.book)), markdown_text(NOTE)]
+    clients = client_table(content.book, content.colluders)
+    return [markdown_text(summary), _table(clients), markdown_text(NOTE)]
 
 
 def _table(frame: pd.DataFrame) -> str:

@@ -8,12 +8,15 @@ with ``[sweep]`` is several, one per value of one key (:func:`privaudit.scenario
 from __future__ import annotations
 
 import math
+import re
+from fractions import Fraction as Exact
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -58,6 +61,22 @@ def _distinct(values: list[Any]) -> list[Any]:
     return values
 
 
+def _count_or_share(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_PARTICIPANTS:
+        return value
+    found = re.fullmatch(r"(\d{1,2}(?:\.\d{1,9})?) ?%", value) if isinstance(value, str) else None
+    if found and float(found[1]) > 0:
+        return f"{found[1]}%"
+    raise ValueError("must be a number of clients, or a share of K such as '25%'")
+
+
+def colluding(colluders: int | str, participants: int) -> int:
+    """How many of so many participants collude: the number, or that share of them."""
+    if isinstance(colluders, int):
+        return colluders
+    return int(Exact(colluders.removesuffix("%")) * participants / 100)
+
+
 def _by_fraction(published: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     for by_fraction in published.values():
         for text in by_fraction:
@@ -86,7 +105,8 @@ Rule = Annotated[str, AfterValidator(_known_rule)]
 
 # Bounds that no experiment reaches and every slip of the keyboard passes. What a machine has memory
 # for is asked when the model is known (privaudit.experiment.memory).
-Participants = Annotated[int, Field(ge=2, le=100_000)]
+MOST_PARTICIPANTS = 100_000
+Participants = Annotated[int, Field(ge=2, le=MOST_PARTICIPANTS)]
 Rounds = Annotated[int, Field(le=1_000_000)]
 Runs = Annotated[int, Field(le=10_000)]
 Steps = Annotated[int, Field(ge=1, le=100_000)]
@@ -243,6 +263,9 @@ class AuditSection(Section):
             whose model moves by what is sent in it; many times the work).
         auxiliary_overlap: share of the target's own records that the adversary also holds, in
             [0, 1]: 0 is the honest setting, more shows what an overlapping corpus would explain.
+        colluders: other clients that pool with the adversary what they own and see: a number, or a
+            share of K such as "25%", rounded down; at most K - 2. A scenario without is written
+            without the key.
         threat_model: ``participant`` (default) or ``server`` (sees single deltas; to compare).
         shadows: shadow batches with and without the property per round, each.
         attacks: attacks to run.
@@ -273,6 +296,7 @@ class AuditSection(Section):
     others: Others = "without"
     trajectory: Literal["common", "own"] = "common"
     auxiliary_overlap: float = Field(0.0, ge=0, le=1)
+    colluders: Annotated[int | str, BeforeValidator(_count_or_share)] = 0
     threat_model: Literal["participant", "server"] = "participant"
     shadows: int = Field(8, ge=2, le=MOST_SHADOWS)
     attacks: Annotated[list[str], SomeValues, AfterValidator(_distinct)] = [
@@ -288,7 +312,13 @@ class AuditSection(Section):
         table: dict[str, Any] = handler(self)
         if self.episode is None:
             del table["episode"]
+        if not self.colluders:
+            del table["colluders"]
         return table
+
+    def colluding(self, participants: int) -> int:
+        """How many of so many participants collude with the adversary."""
+        return colluding(self.colluders, participants)
 
     @model_validator(mode="after")
     def _episodes(self) -> AuditSection:
@@ -570,6 +600,27 @@ class Scenario(Section):
         for applies, what in wrong:
             if applies:
                 raise ValueError(f"audit.targets = 'rotate' does not go with {what}")
+        return self
+
+    @model_validator(mode="after")
+    def _colluders_are_clients(self) -> Scenario:
+        audit = self.audit
+        if not audit.colluders:
+            return self
+        for wrong, what in (
+            (audit.threat_model == "server", "a server, which sees every delta already"),
+            (audit.targets == "rotate", "audit.targets = 'rotate': a target must be honest"),
+            (self.federation.cohort is not None, "federation.cohort: colluders are in every round"),
+        ):
+            if wrong:
+                raise ValueError(f"audit.colluders does not go with {what}")
+        for participants in self.participants:
+            count = audit.colluding(participants)
+            if count > participants - 2:
+                raise ValueError(
+                    f"{count} colluders of {participants} participants leave no target: at most "
+                    f"{participants - 2} beside the adversary (audit.colluders)"
+                )
         return self
 
     @model_validator(mode="after")

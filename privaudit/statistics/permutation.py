@@ -103,7 +103,8 @@ def _over_stretches(
         for of_run in aucs:
             null = np.add.outer(null, of_run).ravel()
         return null, observed, True
-    return sum(rng.choice(of_run, n_permutations) for of_run in aucs), observed, False
+    drawn = np.sum([rng.choice(of_run, n_permutations) for of_run in aucs], axis=0)
+    return drawn, observed, False
 
 
 def _over_runs(runs: Sequence[RunScores], rng: np.random.Generator, n_permutations: int) -> Null:
