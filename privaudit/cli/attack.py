@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from privaudit.cli import appeared
 from privaudit.cli.app import app
 from privaudit.cli.options import Json
 from privaudit.cli.terminal import Bars
@@ -198,6 +199,7 @@ def _document(
             for attack in _attacks(found)
             if (said := case.settings(attack))
         },
+        "appeared": appeared.as_rows(found, case.seed.root) if case.rules.persistent else [],
         "answers": [
             {
                 "property": name,
@@ -230,6 +232,8 @@ def _text(case: Case, found: Found, standings: dict[str, dict[str, Standing]]) -
         for name, by_attack in standings.items()
         for attack, standing in by_attack.items()
     ]
+    if case.rules.persistent:
+        lines += appeared.as_lines(found, case.seed.root)
     if not case.rules.persistent:
         lines.append("Higher = property more likely present; above 0 the attack says it was.")
     elif standings:

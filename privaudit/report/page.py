@@ -17,6 +17,7 @@ from privaudit.report.html import Row, Rows, frame_rows, render_page
 from privaudit.report.layers import NOTE as LAYERS_NOTE
 from privaudit.report.layers import layer_sentences, layer_table
 from privaudit.report.published import published_gaps
+from privaudit.report.values import value_sentences, value_tables
 from privaudit.report.verdict import basis, comparisons, verdicts
 
 SECTIONS = (
@@ -56,6 +57,11 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         columns=frame_rows(column_table(content.data)) if content.data.get("columns") else None,
         table=wide_rows(cells),
         reading=notes.reading(scenario),
+        value_sentences=value_sentences(scenario, cells),
+        value_tables={
+            name: frame_rows(frame, headers=4)
+            for name, frame in value_tables(scenario, cells).items()
+        },
         source=scenario.report.published_source,
         gaps=published_gaps(scenario, cells),
         remarks=scenario.report.notes,

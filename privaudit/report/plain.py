@@ -18,6 +18,7 @@ from privaudit.report.layers import NOTE as LAYERS_NOTE
 from privaudit.report.layers import layer_rows, layer_sentences, layer_table
 from privaudit.report.published import published_gaps
 from privaudit.report.tables import markdown_text, one_line
+from privaudit.report.values import value_groups, value_sentences, value_tables
 from privaudit.report.verdict import basis, comparisons, verdicts
 
 
@@ -35,6 +36,7 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
         "## Inference accuracy",
         tables.render(cells, "markdown"),
         _bullets([*notes.reading(scenario), *notes.published_notes(scenario, cells)]),
+        *_values(content),
         *_appearing(content),
         "## Figures",
         *(markdown_text(line) for line in training_lines(content.training)),
@@ -86,6 +88,7 @@ def report_json(content: Content) -> str:
             for v in verdicts(scenario, cells, content.troubles)
         ],
         "comparisons": comparisons(cells),
+        **({"value_groups": groups} if (groups := value_groups(scenario)) else {}),
         "basis": basis(scenario, cells),
         "assumptions": dict(notes.assumptions(scenario)),
         "data": dict(content.data) or None,
@@ -116,6 +119,14 @@ def _data(content: Content) -> list[str]:
         _pairs(data_rows(content.data)),
         *([_table(columns)] if len(columns) else []),
     ]
+
+
+def _values(content: Content) -> list[str]:
+    """Of each property with several values its cells as a group."""
+    parts = [_bullets(found)] if (found := value_sentences(content.scenario, content.cells)) else []
+    for name, frame in value_tables(content.scenario, content.cells).items():
+        parts += [f"### {markdown_text(name)}, each value against all others", _table(frame)]
+    return parts
 
 
 def _appearing(content: Content) -> list[str]:
