@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -151,21 +150,15 @@ def _of_attacks(options: list[str] | None, attacks: list[str]) -> dict[str, dict
 
 
 def _pairs(assignments: list[str] | None, flag: str) -> dict[str, Any]:
+    from privaudit.scenario.load import parse_value
+
     pairs = {}
     for assignment in assignments or []:
         key, equals, value = assignment.partition("=")
         if not equals or not key.strip():
             raise UserError(f"'{assignment}' is not key=value", where=flag)
-        pairs[key.strip()] = _value(value.strip())
+        pairs[key.strip()] = parse_value(value)
     return pairs
-
-
-def _value(text: str) -> Any:
-    """A TOML value, or else the text itself."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
-        return text
 
 
 def _frame(found: Found) -> pd.DataFrame:

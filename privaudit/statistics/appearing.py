@@ -92,7 +92,8 @@ def appearance(scores: FloatArray, seed: int, *, n_permutations: int = PERMUTATI
 def _by_chance(ranks: bytes, seed: int, count: int) -> tuple[FloatArray, FloatArray]:
     """Of orders of the ranks, ascending: the highest stretch, and the highest cut on the way."""
     values = np.frombuffer(ranks, dtype=np.float32)
-    orders = np.random.default_rng(seed).permuted(np.tile(values, (count, 1)), axis=1)
+    rng = np.random.Generator(np.random.PCG64(seed))
+    orders = rng.permuted(np.tile(values, (count, 1)), axis=1)
     heights = np.full(count, -np.inf)
     for _, sums in _sums(orders):
         np.maximum(heights, sums.max(axis=1), out=heights)
