@@ -1,15 +1,13 @@
 """Did a property appear on the way, and when? A change in the scores of one federation.
 
-Everything here sees scores alone. Where nothing changed, every order of the rounds is as likely
-(scores that drift break that: docs/statistics.md), so ranks are permuted, and all is exact:
+Everything here sees scores alone. As the model moves, so does the level of the scores, and a drift is
+no change: a straight line over the rounds is taken out of them, and of every candidate.
 
-- *afterwards*: the stretch of rounds whose scores stand out most, by the standardised sum of their
-  ranks (circular binary segmentation, A. B. Olshen et al., Biostatistics 5, 2004); its p-value is
-  that of the largest such sum over all stretches;
-- *on the way*: after each round the largest standardised Mann-Whitney statistic over all ways to
-  cut the rounds so far in two (D. M. Hawkins and Q. Deng, Journal of Quality Technology 42, 2010);
-  an alarm is raised where it gets higher than it ever does, up to the last round, in 95 % of
-  orders.
+- *Afterwards*: the stretch of rounds that stands out most, by the standardised sum of the ranks of
+  what is left (circular binary segmentation, A. B. Olshen et al., Biostatistics 5, 2004). Its
+  p-value is that of the largest such sum over all stretches, ranks permuted over the rounds.
+- *On the way*: after each round the same for stretches up to that round, from the rounds so far. An
+  alarm is raised where that gets higher than it ever does, up to the last round, in 95 % of orders.
 """
 
 from __future__ import annotations
@@ -74,49 +72,95 @@ def appearance(scores: FloatArray, seed: int, *, n_permutations: int = PERMUTATI
             f"{FEWEST} to {MOST} rounds and at least 1 permutation are needed, got {rounds} and "
             f"{n_permutations}"
         )
-    ranks = (rankdata(scores) - (rounds + 1) / 2).astype(np.float32)
-    by_chance = _by_chance(np.sort(ranks).tobytes(), seed, n_permutations)
-    found = [(float(sums.max()), start, int(sums.argmax())) for start, sums in _sums(ranks[None])]
+    numbers = np.arange(rounds)
+    left = scores - np.polyval(np.polyfit(numbers, scores, 1), numbers)
+    if np.ptp(left) <= ROUNDING * (1 + np.ptp(scores)):  # nothing but the line
+        left = np.zeros(rounds)
+    p_value, start, end = _afterwards(rankdata(left), seed, n_permutations)
+    return Appearance(p_value, start, end, _on_the_way(rankdata(scores), seed, n_permutations))
+
+
+def _afterwards(ranks: FloatArray, seed: int, count: int) -> tuple[float, int, int]:
+    """p-value, first round and the one after the last of the stretch that stands out most."""
+    own = ranks[None].astype(np.float32)
+    found = [(float(sums.max()), start, int(sums.argmax())) for start, sums in _sums(own)]
     height, start, place = max(found, key=lambda one: one[0])
-    heights = np.array([height]), _cuts(ranks[None])[0]
-    p_value, p_values = (
-        (1 + len(null) - np.searchsorted(null, seen - ROUNDING)) / (1 + len(null))
-        for null, seen in zip(by_chance, heights, strict=True)
+    null = _heights_by_chance(np.sort(ranks).tobytes(), seed, count)
+    return float(_p_values(null, np.array(height))), start, start + LEAST + place
+
+
+def _on_the_way(ranks: FloatArray, seed: int, count: int) -> int | None:
+    """The round after which the alarm is raised."""
+    null = _highest_by_chance(np.sort(ranks).tobytes(), seed, count)
+    alarms = np.flatnonzero(
+        _p_values(null, _so_far(ranks[None].astype(np.float32))[0]) <= SIGNIFICANT
     )
-    alarms = np.flatnonzero(p_values <= SIGNIFICANT)
-    alarm = int(alarms[0]) if len(alarms) else None
-    return Appearance(float(p_value[0]), start, start + LEAST + place, alarm)
+    return int(alarms[0]) if len(alarms) else None
+
+
+def _p_values(null: FloatArray, seen: FloatArray) -> FloatArray:
+    """Share of ascending values that are as high, what was seen counted among them."""
+    higher = len(null) - np.searchsorted(null, seen - ROUNDING)
+    return np.asarray((1 + higher) / (1 + len(null)))
 
 
 @lru_cache(maxsize=8)
-def _by_chance(ranks: bytes, seed: int, count: int) -> tuple[FloatArray, FloatArray]:
-    """Of orders of the ranks, ascending: the highest stretch, and the highest cut on the way."""
-    values = np.frombuffer(ranks, dtype=np.float32)
-    rng = np.random.Generator(np.random.PCG64(seed))
-    orders = rng.permuted(np.tile(values, (count, 1)), axis=1)
+def _heights_by_chance(ranks: bytes, seed: int, count: int) -> FloatArray:
+    """Ascending: of orders of the ranks the sum of the stretch that stands out most."""
     heights = np.full(count, -np.inf)
-    for _, sums in _sums(orders):
+    for _, sums in _sums(_orders(ranks, seed, count)):
         np.maximum(heights, sums.max(axis=1), out=heights)
-    return np.sort(heights), np.sort(_cuts(orders).max(axis=1))
+    return np.sort(heights)
+
+
+@lru_cache(maxsize=8)
+def _highest_by_chance(ranks: bytes, seed: int, count: int) -> FloatArray:
+    """Ascending: the highest that orders of the ranks get on the way."""
+    return np.sort(_so_far(_orders(ranks, seed, count)).max(axis=1))
+
+
+def _orders(ranks: bytes, seed: int, count: int) -> np.ndarray:
+    values = np.frombuffer(ranks, dtype=np.float64).astype(np.float32)
+    rng = np.random.Generator(np.random.PCG64(seed))
+    return rng.permuted(np.tile(values, (count, 1)), axis=1)
 
 
 def _sums(ranks: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Every start, and the standardised sums of [B, T] centred ranks from it on, by length."""
+    """Every start, and the standardised sums of [B, T] ranks without their line, by length."""
     rounds = ranks.shape[1]
-    sums = np.pad(ranks.cumsum(axis=1), ((0, 0), (1, 0)))
+    sums = np.pad(_without_line(ranks).cumsum(axis=1), ((0, 0), (1, 0)))
     for start in range(LEAST, rounds - LEAST + 1):
-        lengths = np.arange(LEAST, rounds - start + 1)
-        scale = np.sqrt(lengths * (rounds - lengths)).astype(np.float32)
-        yield start, (sums[:, start + LEAST :] - sums[:, start : start + 1]) / scale
+        ends = np.arange(start + LEAST, rounds + 1)
+        yield (
+            start,
+            (sums[:, start + LEAST :] - sums[:, start : start + 1]) / _scale(start, ends, rounds),
+        )
 
 
-def _cuts(ranks: np.ndarray) -> np.ndarray:
-    """Of [B, T] ranks, after each round, the largest Mann-Whitney statistic over all cuts."""
-    wins = np.zeros_like(ranks)  # by number of rounds before the cut, from 1
+def _so_far(ranks: np.ndarray) -> np.ndarray:
+    """Of [B, T] ranks, after each round, the highest sum of a stretch up to it."""
     found = np.full_like(ranks, -np.inf)
-    for last in range(1, ranks.shape[1]):
-        wins[:, :last] += np.sign(ranks[:, last : last + 1] - ranks[:, :last]).cumsum(axis=1)
-        before = np.arange(1, last + 1)
-        deviation = np.sqrt(before * (last + 1 - before) * (last + 2) / 3).astype(np.float32)
-        found[:, last] = (wins[:, :last] / deviation).max(axis=1)
+    for rounds in range(2 * LEAST, ranks.shape[1] + 1):
+        left = _without_line(ranks[:, :rounds])
+        deviation = left.std(axis=1, keepdims=True) + ROUNDING
+        starts = np.arange(LEAST, rounds - 1)
+        sums = -left.cumsum(axis=1)[:, starts - 1]  # all of them add up to 0
+        scale = _scale(starts, np.full(len(starts), rounds), rounds)
+        found[:, rounds - 1] = (sums / (scale * deviation)).max(axis=1)
     return found
+
+
+def _without_line(ranks: np.ndarray) -> np.ndarray:
+    """[B, T] without the straight line that fits each row best."""
+    numbers = np.arange(ranks.shape[1], dtype=np.float32)
+    numbers -= numbers.mean()
+    centred = ranks - ranks.mean(axis=1, keepdims=True)
+    return centred - (centred @ numbers / (numbers @ numbers))[:, None] * numbers
+
+
+def _scale(start: int | np.ndarray, end: np.ndarray, rounds: int) -> np.ndarray:
+    """The norm of a stretch, as a vector over the rounds, without its line."""
+    length = end - start
+    off = length * ((start + end - 1) / 2 - (rounds - 1) / 2)
+    left = length * (rounds - length) / rounds - 12 * off**2 / (rounds * (rounds**2 - 1))
+    return np.asarray(np.sqrt(left), dtype=np.float32)
