@@ -67,7 +67,7 @@ class Table:
         # What is left of a row that only the adversary moved is what float32 rounds away.
         parts = self._rows(observation.global_delta).abs()
         if observation.target is None and observation.own_weight > 0:
-            parts = parts + observation.own_weight * self._rows(observation.own_delta).abs()
+            parts = parts + observation.own_weight * self._rows(observation.known)
             parts = parts / observation.own_weight
         moved: np.ndarray = (rows > ROUNDING * observation.precision * parts).any(1).numpy()
         return moved

@@ -61,12 +61,15 @@ class MembershipStack(MembershipAttack):
         self._start: Tensor | None = None
         self._rounds = 0
         self._server = False
+        self._colluding = 0.0
 
     def listen(self, observation: Observation, given: Candidates) -> None:
         """Hand the round to every member."""
         if self._given is None:
             self._given, self._start = given, observation.before
             self._server = observation.target is not None
+            known = 0 if self._server else len(observation.client_deltas)
+            self._colluding = known / observation.participants
             self._members = _members(given, self._server, self.seed)
         for member in self._members:
             member.listen(observation, given)
@@ -105,7 +108,14 @@ class MembershipStack(MembershipAttack):
         mine = Samples(own.inputs[asked], own.labels[asked])
         members = _members(given, self._server, seed)
         rounds = _federation(
-            given, self._start, self._rounds, trained, rest, seed, server=self._server
+            given,
+            self._start,
+            self._rounds,
+            trained,
+            rest,
+            seed,
+            server=self._server,
+            colluding=self._colluding,
         )
         about = given.instead(mine)
         for observation in rounds:
@@ -143,10 +153,15 @@ def _federation(
     seed: Seed,
     *,
     server: bool,
+    colluding: float,
 ) -> Iterator[Observation]:
-    """What would be seen of a federation of own records; client 1 is the target."""
+    """What would be seen of a federation of own records; client 1 is the target.
+
+    ``colluding`` is the share of the clients whose deltas the adversary has besides its own.
+    """
     rules = given.rules
     clients = min(rules.cohort or rules.participants, MOST_CLIENTS)
+    known = range(2, 2 + min(round(colluding * clients), clients - 2))
     rng = seed.generator("others")
     size = len(target)
     held = [target if c == 1 else rng.choice(others, size) for c in range(clients)]
@@ -168,7 +183,8 @@ def _federation(
             own_delta=deltas[0],
             own_weight=1 / clients,
             participants=clients,
-            client_deltas=deltas if server else {},
+            client_deltas=deltas if server else {c: deltas[c] for c in known},
+            client_weights=dict.fromkeys(known, 1 / clients),
             target=1 if server else None,
         )
         before = before + mean

@@ -262,7 +262,9 @@ def _check_rounds(trace: Trace) -> None:
     heard = False
     for seen in trace:
         alone = (
-            seen.own_weight == 1 if seen.target is None else seen.target not in seen.client_deltas
+            seen.own_weight == 1 or seen.contributors < 1
+            if seen.target is None
+            else seen.target not in seen.client_deltas
         )
         heard = heard or not alone
         if not bool(torch.isfinite(seen.signal).all() and torch.isfinite(seen.after).all()):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from privaudit.cli import appeared
 from privaudit.cli.app import app
 from privaudit.cli.options import Json
 from privaudit.cli.terminal import Bars
@@ -159,21 +159,15 @@ def _of_attacks(options: list[str] | None, attacks: list[str]) -> dict[str, dict
 
 
 def _pairs(assignments: list[str] | None, flag: str) -> dict[str, Any]:
+    from privaudit.scenario.load import parse_value
+
     pairs = {}
     for assignment in assignments or []:
         key, equals, value = assignment.partition("=")
         if not equals or not key.strip():
             raise UserError(f"'{assignment}' is not key=value", where=flag)
-        pairs[key.strip()] = _value(value.strip())
+        pairs[key.strip()] = parse_value(value)
     return pairs
-
-
-def _value(text: str) -> Any:
-    """A TOML value, or else the text itself."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
-        return text
 
 
 def _frame(found: Found) -> pd.DataFrame:
@@ -207,6 +201,7 @@ def _document(
             for attack in _attacks(found)
             if (said := case.settings(attack))
         },
+        "appeared": appeared.as_rows(found, case.seed.root) if case.rules.persistent else [],
         "answers": [
             {
                 "property": name,
@@ -240,6 +235,8 @@ def _text(case: Case, found: Found, standings: dict[str, dict[str, Standing]]) -
         for name, by_attack in standings.items()
         for attack, standing in by_attack.items()
     ]
+    if case.rules.persistent:
+        lines += appeared.as_lines(found, case.seed.root)
     if not case.rules.persistent:
         lines.append("Higher = property more likely present; above 0 the attack says it was.")
     elif standings:

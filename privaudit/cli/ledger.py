@@ -37,7 +37,10 @@ def ledger(
     if as_json:
         typer.echo(json.dumps(statement.as_json(), indent=1))
     else:
-        typer.echo(payments_csv(statement.pages) if as_csv else statement.text(), nl=not as_csv)
+        typer.echo(
+            payments_csv(statement.pages, statement.colluders) if as_csv else statement.text(),
+            nl=not as_csv,
+        )
 
 
 @app.command()

@@ -101,6 +101,7 @@ def _made_up(world: World, cell: Cell, steps: int, size: int) -> list[Observatio
     engine, seed = world.engine(cell.run), world.run_seed(cell.run).child("estimate")
     clients = world.deal(cell.run).audited(cell.participants).clients
     rng = seed.generator("batches")
+    server = world.scenario.audit.threat_model == "server"
     found = []
     for number in range(3 * REPEATS):
         deltas = [
@@ -121,8 +122,8 @@ def _made_up(world: World, cell: Cell, steps: int, size: int) -> list[Observatio
                 own_delta=deltas[0],
                 own_weight=weight,
                 participants=cell.participants,
-                client_deltas={ADVERSARY: deltas[0], TARGET: deltas[1]},
-                target=TARGET if world.scenario.audit.threat_model == "server" else None,
+                client_deltas={ADVERSARY: deltas[0], TARGET: deltas[1]} if server else {},
+                target=TARGET if server else None,
             )
         )
     return found

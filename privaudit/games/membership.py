@@ -25,7 +25,7 @@ from privaudit.attack.membership import Candidates
 from privaudit.custody.evidence import EvidenceCollector
 from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.errors import UserError
-from privaudit.federation.partition import ADVERSARY, TARGET, Partition
+from privaudit.federation.partition import TARGET, Partition
 from privaudit.federation.phases import train
 from privaudit.games.listening import chosen_samples, evidence_of, tap_on
 from privaudit.games.protocol import Game
@@ -101,15 +101,14 @@ class Membership(Game):
         }
 
     def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Candidates]:
-        """Candidates, the adversary's own records, and the rules."""
+        """Candidates, the records of the adversary and its colluders, and the rules."""
         run = cells[0].run
         engine = world.engine(run)
-        own = world.deal(run).audited(2).clients[ADVERSARY]
         return {
             cell: Candidates(
                 engine=engine,
                 samples=chosen_samples(world, candidates_of(world, run)),
-                own=chosen_samples(world, own),
+                own=chosen_samples(world, world.pooled(run, cell.participants)),
                 rules=world.rules(cell),
                 seed=world.attacker_seed(run).child(MEMBERSHIP),
             )

@@ -30,7 +30,7 @@ from privaudit.data.files import default_data_dir
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.records import Record, parse_records
-from privaudit.federation.partition import ADVERSARY, TARGET
+from privaudit.federation.partition import ADVERSARY, TARGET, coalition
 from privaudit.ledger.anchor_note import read_note
 from privaudit.ledger.book import BOOK, Page, cell_evidence, pages, read_book, training_evidence
 from privaudit.models.build import is_bundled
@@ -294,6 +294,12 @@ def _trace_differences(subject: Subject, of: Cell) -> Iterator[str]:
             pairs.append(("the average", digest(seen.global_delta), done.delta))
         if own is not None and exact:
             pairs.append(("the adversary's delta", digest(seen.own_delta), own.sha256))
+        if trace.manifest.view == "participant":
+            colluding = coalition(subject.scenario.audit.colluding(of.participants))[1:]
+            taken = {d.client for d in done.cohort if d.accepted and d.client in colluding}
+            if set(seen.client_deltas) != taken:
+                file = f"traces/{cell}/round-{seen.round:06d}.safetensors"
+                yield f"{file}: not the deltas of those who collude, clients {sorted(taken)}"
         sent = {d.client: d.sha256 for d in done.cohort}
         pairs += [
             (f"the delta of client {c}", digest(delta), sent.get(c, ""))
