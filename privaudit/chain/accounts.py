@@ -99,7 +99,7 @@ class KeystoreAccounts:
                 f"no keystore file '{file.name}'",
                 where=str(self._folder),
                 remedy=f"the keystore needs {', '.join(f'{role}.json' for role in ROLES)}; "
-                f"privaudit keys {self._folder} makes them",
+                "privaudit keys makes them in a new folder",
             ) from None
 
 

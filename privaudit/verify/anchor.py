@@ -107,8 +107,8 @@ class AnchorCheck:
         if later and first.content.head in subject.heads:
             told.append(
                 f"Account {first.sender} anchored {_heads(later, 'other ')} under this plan later, "
-                f"the first on {utc(later[0].block_time)} (0x{later[0].transaction.hex()}): this run was the "
-                "first, and somebody who holds the key made it again."
+                f"the first on {utc(later[0].block_time)} (0x{later[0].transaction.hex()}): this "
+                "run was the first, and somebody who holds the key made it again."
             )
         foreign = [a for a in others or [] if a.sender != first.sender]
         if foreign:
