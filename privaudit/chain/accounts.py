@@ -98,7 +98,8 @@ class KeystoreAccounts:
             raise LedgerError(
                 f"no keystore file '{file.name}'",
                 where=str(self._folder),
-                remedy=f"the keystore needs {', '.join(f'{role}.json' for role in ROLES)}",
+                remedy=f"the keystore needs {', '.join(f'{role}.json' for role in ROLES)}; "
+                "privaudit keys makes them in a new folder",
             ) from None
 
 

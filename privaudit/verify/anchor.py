@@ -104,18 +104,19 @@ class AnchorCheck:
             )
         same = [a for a in others or [] if a.sender == first.sender]
         later = [a for a in same if a.content.head != first.content.head]
-        if later:
+        if later and first.content.head in subject.heads:
             told.append(
-                f"Account {first.sender} anchored {_count(later)} under this plan later, the first "
-                f"on {utc(later[0].block_time)} (0x{later[0].transaction.hex()}): this run was the "
-                "first, and somebody who holds the key made it again."
+                f"Account {first.sender} anchored {_heads(later, 'other ')} under this plan later, "
+                f"the first on {utc(later[0].block_time)} (0x{later[0].transaction.hex()}): this "
+                "run was the first, and somebody who holds the key made it again."
             )
         foreign = [a for a in others or [] if a.sender != first.sender]
         if foreign:
             told.append(
-                f"Under this plan other accounts anchored, too: {_count(foreign)}, the first by "
-                f"{foreign[0].sender} on {utc(foreign[0].block_time)}. Everybody who runs this "
-                "scenario may have the same plan; see that the account is the one you were told of."
+                f"Under this plan other accounts anchored, too: {_heads(foreign)}, the first by "
+                f"{foreign[0].sender} on {utc(foreign[0].block_time)}, {_order(foreign[0], first)} "
+                "this one. Everybody who runs this scenario may have the same plan; see that the "
+                "account is the one you were told of."
             )
         elsewhere = find_anchors(self._chain, sender=first.sender) or []
         plans = {a.content.plan for a in elsewhere} - {first.content.plan}
@@ -190,6 +191,12 @@ def _hash(text: str) -> bytes:
     return bytes.fromhex(text.strip().removeprefix("0x"))
 
 
-def _count(anchors: list[Anchor]) -> str:
-    heads = len({anchor.content.head for anchor in anchors})
-    return "another head" if heads == 1 else f"{heads} other heads"
+def _heads(anchors: list[Anchor], other: str = "") -> str:
+    count = len({anchor.content.head for anchor in anchors})
+    return f"{count} {other}head{'s' * (count > 1)}"
+
+
+def _order(one: Anchor, two: Anchor) -> str:
+    if one.block_number == two.block_number:
+        return "in the block of"
+    return "before" if one.block_number < two.block_number else "after"

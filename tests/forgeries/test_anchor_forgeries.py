@@ -207,7 +207,7 @@ FORGERIES = [
         "anchored by a friend",
         "the same, by another account; `verify` says that there are two",
         (),
-        "Under this plan other accounts anchored, too: another head, the first by",
+        "Under this plan other accounts anchored, too: 1 head, the first by",
         anchor_with_a_friend,
     ),
     Forgery(
@@ -247,7 +247,9 @@ def test_a_forgery_around_an_anchor_is_named(forgery: Forgery, scene: Scene) -> 
     verdict = scene.verify()
     assert failed(verdict) == set(forgery.named_by), verdict_text(verdict)
     assert forgery.said in text_of(verdict), verdict_text(verdict)
+    assert "this run was the first" not in text_of(verdict)
     if not forgery.named_by:
+        assert "before this one" in text_of(verdict)
         noted = scene.verify(anchor_tx=scene.transaction)
         assert "anchor" in failed(noted), verdict_text(noted)
 
@@ -294,7 +296,7 @@ def test_an_honest_run_is_told_of_later_ones(scene: Scene) -> None:
     scene.folder.write_text(ANCHOR, note)
     verdict = scene.verify()
     assert verdict.holds, verdict_text(verdict)
-    assert "anchored another head under this plan later" in text_of(verdict)
+    assert "anchored 1 other head under this plan later" in text_of(verdict)
     assert "anchored runs under 1 other plan on this chain, too" in text_of(verdict)
 
 
