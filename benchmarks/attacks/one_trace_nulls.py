@@ -219,7 +219,8 @@ def of_numbers(count: int, seed: Seed) -> Iterator[list[str | float]]:
 def of_federations(count: int, seed: Seed) -> Iterator[list[str | float]]:
     tune_process()
     standalone.score_apart = lambda hearings, views: score_in_step(hearings, in_step(views))
-    standalone.load_attack = scoring.load_attack = cache(load_attack)
+    for module in (standalone, scoring):
+        vars(module)["load_attack"] = cache(load_attack)
     for setting in FEDERATIONS:
         rng = seed.generator("federations", str(setting))
         found: Counter[tuple[bool, str]] = Counter()
