@@ -218,7 +218,7 @@ def of_numbers(count: int, seed: Seed) -> Iterator[list[str | float]]:
 
 def of_federations(count: int, seed: Seed) -> Iterator[list[str | float]]:
     tune_process()
-    standalone.score_apart = lambda hearings, views: score_in_step(hearings, in_step(views))
+    vars(standalone)["score_apart"] = lambda some, views: score_in_step(some, in_step(views))
     for module in (standalone, scoring):
         vars(module)["load_attack"] = cache(load_attack)
     for setting in FEDERATIONS:
