@@ -40,7 +40,7 @@ LEAST = 19
 
 SIGNIFICANT = 0.05
 
-FEWEST_UNITS = 8
+FEWEST_UNITS = 16
 """Records, or groups, of each kind in a half: fewer do not say how much they differ."""
 
 Pools = dict[str, np.ndarray]

@@ -85,6 +85,7 @@ class Case:
         Raises:
             UserError: as :meth:`scores`, or too few records for two halves.
         """
+        self._refuse_unless_seen(attacks)
         own = self._own(name)
         learned, kept = halves_of(own, self.rules.batch_size, self.seed.child("halves", name))
         view = self.trace.view()
@@ -118,6 +119,7 @@ class Case:
         Raises:
             UserError: an attack is unknown, needs to see more, or fails on this trace.
         """
+        self._refuse_unless_seen(attacks)
         (found,) = self._scored(name, attacks, self._own(name), [self.trace.view()])
         return found
 
@@ -133,8 +135,6 @@ class Case:
         views: Sequence[Iterable[Observation]],
     ) -> list[dict[str, list[float]]]:
         """For each view, attack -> scores, by an adversary that learns from its ``own``."""
-        for attack in attacks:
-            self._refuse_unless_seen(attack)
         adversary = Adversary(
             engine=self.engine,
             auxiliary=own,
@@ -169,14 +169,16 @@ class Case:
             if name != "seed"
         }
 
-    def _refuse_unless_seen(self, attack: str) -> None:
-        needed = load_attack(attack).view
-        if not isinstance(self.trace.view(), needed):
-            raise UserError(
-                f"attack '{attack}' needs the {needed.name} view, the trace has the "
-                f"{self.trace.manifest.view} view",
-                where=str(self.trace.path),
-            )
+    def _refuse_unless_seen(self, attacks: Sequence[str]) -> None:
+        view = self.trace.view()
+        for attack in attacks:
+            needed = load_attack(attack).view
+            if not isinstance(view, needed):
+                raise UserError(
+                    f"attack '{attack}' needs the {needed.name} view, the trace has the "
+                    f"{self.trace.manifest.view} view",
+                    where=str(self.trace.path),
+                )
 
 
 def open_case(

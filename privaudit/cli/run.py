@@ -115,9 +115,7 @@ def run(
     place = Place(rpc, keystore, password_file, contract, confirmations)
     place.refuse_without(resolved.ledger.enabled)
     if dry_run:
-        print_dry_run(resolved, folder_path, data_dir, workers, as_json)
-        if permute_all is not None and not as_json:
-            typer.echo(f"# - {permute_all} times more with the property permuted")
+        print_dry_run(resolved, folder_path, data_dir, workers, as_json, permute_all)
         return
     go_on = f"privaudit run --resume {folder_path}"
     with (

@@ -74,10 +74,30 @@ def _beside(scenario: Scenario, file: Path) -> Scenario:
 
 
 def print_dry_run(
-    scenario: Scenario, out: Path, data_dir: Path | None, workers: int | None, as_json: bool
+    scenario: Scenario,
+    out: Path,
+    data_dir: Path | None,
+    workers: int | None,
+    as_json: bool,
+    permute_all: int | None = None,
 ) -> None:
-    """The resolved scenario, what the data became, and what it would take; nothing is written."""
+    """The resolved scenario, what the data became, and what it would take; nothing is written.
+
+    Raises:
+        UserError: the scenario, or as many repetitions, cannot be run on this data.
+    """
+    from privaudit.evaluation.repeating import check_repetitions
+    from privaudit.experiment.tasks import Job
+    from privaudit.scenario.load import refuse_sweep
+
+    if permute_all is not None:
+        refuse_sweep(scenario)
+        job = Job.of(scenario, data_dir, out, "cpu")
+        check_repetitions(job.world(), job, permute_all)
     document, text = _dry_run(scenario, out, data_dir, workers)
+    if permute_all is not None:
+        document["permute_all"] = permute_all
+        text += f"\n# - {permute_all} times more with the property permuted"
     typer.echo(json.dumps(document, indent=1) if as_json else text)
 
 

@@ -35,7 +35,6 @@ from privaudit.statistics.hierarchy import (
 from privaudit.statistics.intervals import (
     BETWEEN_SPREAD,
     auc_evidence,
-    auc_interval,
     check_threshold,
     few_units,
     with_pools,
@@ -225,13 +224,12 @@ def harmless_from(points: Sequence[DilutionPoint], *, threshold: float = 0.6) ->
         if finding(point, threshold) is not Finding.HARMLESS:
             break
         measured = point.honest
-    narrow = auc_interval(last.runs, level=EQUIVALENCE, tau=last.tau, overlap=last.overlap)
     return HarmlessAnswer(
         threshold=threshold,
         measured=measured,
         measured_up_to=last.honest,
         at_largest=at_largest,
-        limits=(narrow.low, narrow.high),
+        limits=_limits(auc_evidence(last.runs, last.tau, last.overlap)),
         runs=len(last.runs),
         runs_needed=runs_needed(
             last.runs,
@@ -258,10 +256,18 @@ def finding(point: DilutionPoint, threshold: float) -> Finding:
         told, wrong_way = differ and low > 0.5, differ and high < 0.5
     if wrong_way:
         return Finding.WRONG_WAY
-    low, high = mean_rate_limits(evidence, EQUIVALENCE)
+    low, high = _limits(evidence)
     if 1 - threshold < low and high < threshold:
         return Finding.HARMLESS
     return Finding.LEAKS if told else Finding.OPEN
+
+
+def _limits(evidence: Evidence) -> tuple[float, float]:
+    """Of an equivalence claim: of the AUC that records leak, apart from what pools add by chance.
+
+    The mean over deals is nearer to 0.5 than that, and is no measure of safety.
+    """
+    return mean_rate_limits(evidence, EQUIVALENCE, apart=True)
 
 
 def _correlation(points: Sequence[DilutionPoint]) -> float | None:
@@ -365,7 +371,7 @@ def runs_needed(
 def _reach_of_one(variance: float) -> float:
     """From 0.5 to the limit of the interval of an AUC with this variance, runs being the units."""
     one = Evidence(np.array([0.5]), np.array([0.25 / variance]), 0.0)
-    return mean_rate_limits(one, EQUIVALENCE)[1] - 0.5
+    return _limits(one)[1] - 0.5
 
 
 def _reach(count: int, alone: float, of_rounds: float, tau: float, overlap: float) -> float:
@@ -385,7 +391,7 @@ def _reach(count: int, alone: float, of_rounds: float, tau: float, overlap: floa
     evidence = with_pools(Evidence(np.clip(rates, 0, 1), sizes, scale), tau, overlap)
     shrink = float(np.sqrt(tried / count))
     evidence = replace(evidence, common=evidence.common / shrink)  # which does not close in
-    return (mean_rate_limits(evidence, EQUIVALENCE)[1] - 0.5) * shrink
+    return (_limits(evidence)[1] - 0.5) * shrink
 
 
 def _drop(level: float) -> float:

@@ -112,21 +112,35 @@ class Evidence:
     @cached_property
     def scales(self) -> FloatArray:
         """[S] what a location mu is divided by, to have the mean rate Phi(mu / scale)."""
-        return np.asarray(np.sqrt(1 + self.spreads**2 + self.own**2 + self.common**2))
+        return np.asarray(np.sqrt(self.scales_apart**2 + self.own**2 + self.common**2))
+
+    @cached_property
+    def scales_apart(self) -> FloatArray:
+        """[S] the same for the mean rate if ``own`` and ``common`` shifts were none."""
+        return np.asarray(np.sqrt(1 + self.spreads**2))
 
 
-def mean_rate_limits(evidence: Evidence, level: float) -> tuple[float, float]:
+def mean_rate_limits(
+    evidence: Evidence, level: float, *, apart: bool = False
+) -> tuple[float, float]:
     """Equal-tailed limits of the mean rate E[r] at the given level.
+
+    Args:
+        evidence: of the runs of one cell.
+        level: in (0, 1).
+        apart: of the rate apart from known shifts, which is further from 0.5: a shift that is
+            either way at random draws a mean of rates towards it.
 
     Raises:
         ValueError: ``level`` outside (0, 1).
     """
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must be in (0, 1), got {level}")
-    score = evidence.locations[None] / evidence.scales[:, None]
+    scales = (evidence.scales_apart if apart else evidence.scales)[:, None]
+    score = evidence.locations[None] / scales
     # Beta(1/2, 1/2) on the mean rate Phi(score), written as a density of the score.
     log_prior = -(score**2) / 2 - 0.5 * (log_ndtr(score) + log_ndtr(-score))
-    log_prior -= np.log(evidence.scales[:, None])
+    log_prior -= np.log(scales)
     log_mass = evidence.log_likelihood + log_prior + evidence.log_spread_weights[:, None]
     mass = np.exp(log_mass - logsumexp(log_mass)).ravel()
     order = np.argsort(score, axis=None)

@@ -83,6 +83,17 @@ def test_a_dry_run_says_what_it_would_take(
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.parametrize("count", ["0", "1000"])
+def test_a_dry_run_refuses_the_repetitions_a_run_would(
+    count: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["run", "quickstart", "--dry-run", "--permute-all", count, *TINY]
+    assert run_command(*given) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"--permute-all: must be from 1 to 999, got {count}" in printed.err
+
+
 MODEL = """
 import os
 from pathlib import Path

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from privaudit.statistics.dilution import (
+    EQUIVALENCE,
     DilutionPoint,
     Finding,
     finding,
@@ -17,6 +18,8 @@ from privaudit.statistics.dilution import (
     runs_needed,
     spread_between_runs,
 )
+from privaudit.statistics.hierarchy import mean_rate_limits
+from privaudit.statistics.intervals import auc_evidence
 from privaudit.statistics.laws import MOMENT_LAW, POWER_LAW, auc_of_d_prime, d_prime
 from privaudit.statistics.runs import RunScores
 
@@ -264,3 +267,21 @@ def test_threshold_and_points_are_checked():
             fit_dilution(wrong, POWER_LAW)
     with pytest.raises(ValueError, match="level must be in"):
         fit_dilution(points, POWER_LAW, level=0.0)
+
+
+def test_harmless_is_of_the_leak_apart_from_what_pools_add() -> None:
+    """Pools that shift a run either way draw the mean of AUCs to 0.5: that makes nothing safer."""
+    rng, present = np.random.default_rng(0), np.arange(200) % 2 == 0
+    runs = tuple(RunScores(rng.normal(size=200) + 0.2 * present, present) for _ in range(40))
+    evidence = auc_evidence(runs, 0.9, 0.0)
+    over_deals = mean_rate_limits(evidence, EQUIVALENCE)
+    apart = mean_rate_limits(evidence, EQUIVALENCE, apart=True)
+    assert apart[1] > over_deals[1] > 0.5
+    between = (apart[1] + over_deals[1]) / 2
+    point = DilutionPoint(4, runs, tau=0.9, overlap=0.0, told=False, wrong_way=False)
+    assert finding(point, between) is Finding.OPEN
+    assert finding(point, apart[1] + 0.001) is Finding.HARMLESS
+    without = auc_evidence(runs)
+    assert mean_rate_limits(without, EQUIVALENCE) == mean_rate_limits(
+        without, EQUIVALENCE, apart=True
+    )

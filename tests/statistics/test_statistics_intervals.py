@@ -349,3 +349,11 @@ def test_what_runs_have_in_common_is_not_averaged_away() -> None:
             missed[name] += not found.low <= 0.5 <= found.high
     assert missed["common"] <= binom.ppf(0.999, audits, 0.05)
     assert missed["own"] > binom.ppf(0.999, audits, 0.05)  # this is what it takes
+
+
+def test_of_one_run_it_does_not_matter_how_much_pools_share() -> None:
+    """So records, each of one run, need no overlap for their intervals."""
+    present = np.arange(60) % 2 == 0
+    run = RunScores(np.random.default_rng(0).normal(size=60) + present, present)
+    alone, shared = (auc_interval([run], tau=0.7, overlap=f) for f in (0.0, 0.6))
+    assert (shared.low, shared.high) == pytest.approx((alone.low, alone.high), abs=1e-3)
