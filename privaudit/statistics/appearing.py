@@ -1,7 +1,7 @@
 """Did a property appear on the way, and when? A change in the scores of one federation.
 
-Everything here sees scores alone. As the model moves, so does the level of the scores, and a drift is
-no change: a straight line over the rounds is taken out of them, and of every candidate.
+Everything here sees scores alone. As the model moves, so does the level of the scores, and a drift
+is no change: a straight line over the rounds is taken out of them, and of every candidate.
 
 - *Afterwards*: the stretch of rounds that stands out most, by the standardised sum of the ranks of
   what is left (circular binary segmentation, A. B. Olshen et al., Biostatistics 5, 2004). Its
@@ -92,9 +92,8 @@ def _afterwards(ranks: FloatArray, seed: int, count: int) -> tuple[float, int, i
 def _on_the_way(ranks: FloatArray, seed: int, count: int) -> int | None:
     """The round after which the alarm is raised."""
     null = _highest_by_chance(np.sort(ranks).tobytes(), seed, count)
-    alarms = np.flatnonzero(
-        _p_values(null, _so_far(ranks[None].astype(np.float32))[0]) <= SIGNIFICANT
-    )
+    (seen,) = _so_far(ranks[None].astype(np.float32))
+    alarms = np.flatnonzero(_p_values(null, seen) <= SIGNIFICANT)
     return int(alarms[0]) if len(alarms) else None
 
 
