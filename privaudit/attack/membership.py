@@ -18,6 +18,7 @@ from privaudit.attack.latest import LatestRound
 from privaudit.attack.protocol import GameAttack
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.layout import Layout
+from privaudit.errors import UserError
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
@@ -58,8 +59,16 @@ class Candidates:
         return len(self)
 
     def prepare(self, observation: Observation) -> None:
-        """What the model computes of a round for every attack."""
-        self.log_odds(observation)
+        """What the model computes of a round for every attack.
+
+        Raises:
+            UserError: it computes no numbers any more.
+        """
+        if not bool(torch.isfinite(self.log_odds(observation)).all()):
+            raise UserError(
+                f"its outputs are not finite in round {observation.round}: the federation diverged",
+                remedy="lower the learning rate, or the noise",
+            )
 
     def instead(self, samples: Samples) -> Candidates:
         """The same adversary, who asks about other records."""

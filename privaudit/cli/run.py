@@ -99,8 +99,10 @@ def run(
     """
     from privaudit.audit import run_audit
     from privaudit.custody.folder import RunFolder
+    from privaudit.evaluation.repeating import check_repetitions
     from privaudit.experiment.each_value import with_each_value
     from privaudit.experiment.executors.local import Local
+    from privaudit.experiment.tasks import Job
     from privaudit.ledger.place import Place
     from privaudit.scenario.load import load_scenario
 
@@ -124,6 +126,9 @@ def run(
     place = Place(rpc, keystore, password_file, contract, confirmations)
     place.refuse_without(resolved.ledger.enabled)
     if dry_run:
+        if permute_all is not None:
+            job = Job.of(resolved, data_dir, folder_path, "cpu")
+            check_repetitions(job.world(), job, permute_all)
         print_dry_run(resolved, folder_path, data_dir, workers, as_json)
         if permute_all is not None and not as_json:
             typer.echo(f"# - {permute_all} times more with the property permuted")

@@ -27,6 +27,7 @@ from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.errors import UserError
 from privaudit.federation.partition import ADVERSARY, TARGET, Partition
 from privaudit.federation.phases import train
+from privaudit.games.ending import Endings, keep_ending, last_loss
 from privaudit.games.listening import chosen_samples, evidence_of, tap_on
 from privaudit.games.protocol import Game
 from privaudit.observation.trace import Trace
@@ -76,16 +77,18 @@ class Membership(Game):
             with ExitStack() as stack:
                 rules = world.rules(cell)
                 tap = tap_on(world, folder, cell, engine, engine.initial, rules, stack)
-                for _ in train(
+                ending, last = Endings(ADVERSARY), engine.initial
+                for outcome in train(
                     engine,
                     world.samples,
                     _dealt(world, cell),
                     listened_phase(world.scenario, cell),
                     start=engine.initial,
                     seed=world.audit_seed(cell.run).child(MEMBERSHIP),
-                    observers=[tap] if evidence is None else [tap, evidence],
+                    observers=[tap, ending, *([] if evidence is None else [evidence])],
                 ):
-                    pass
+                    last = outcome.after
+            keep_ending(folder, cell, ending, last_loss(world, engine, cell.run, last))
             if evidence is not None:
                 kept[cell] = evidence
         return kept
