@@ -13,6 +13,7 @@ from privaudit.attack.auxiliary import OwnRecords, read_own_records
 from privaudit.attack.membership import Candidates
 from privaudit.attack.own_trace import OwnTrace, check_vocabulary, engine_of, open_trace
 from privaudit.data.archive import array_names
+from privaudit.data.user_checks import user_file
 from privaudit.engine.engine import Engine, Samples
 from privaudit.errors import UserError
 from privaudit.randomness import Seed
@@ -20,6 +21,10 @@ from privaudit.randomness import Seed
 MEMBER = "member"
 """Array of the file of candidates: 1 trained on, 0 not, -1 unknown; for the judge, not the attacks.
 """
+
+
+TRAINED = "trained"
+"""Array of the auxiliary file: 1 where the adversary trained on the record in this federation."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,12 +47,14 @@ class Asked(OwnTrace):
         Raises:
             UserError: an attack is unknown, needs to see more, or fails on this trace.
         """
+        trained = self.records.properties.get(TRAINED)
         given = Candidates(
             engine=self.engine,
             samples=self.candidates,
             own=self.records.samples,
             rules=self.rules,
             seed=self.seed.child("adversary", self.game),
+            trained=None if trained is None else trained == 1,
         )
         (found,) = self.heard(given, attacks, [self.trace.view()], self.game)
         return found
@@ -81,10 +88,9 @@ def open_asked(
             the records; candidates are of another kind, or among the adversary's own.
     """
     trace, resolved, stated = open_trace(trace_path, rules or {}, model, model_options or {}, seed)
-    records = read_own_records(auxiliary, needs_property=False)
+    records = _records(auxiliary, TRAINED)
     engine = engine_of(records, resolved, trace)
-    said = [MEMBER] if MEMBER in array_names(candidates) else []
-    asked = read_own_records(candidates, said, needs_property=False)
+    asked = _records(candidates, MEMBER)
     _check_candidates(engine, asked, records, str(candidates))
     return Asked(
         trace,
@@ -97,6 +103,13 @@ def open_asked(
         candidates=asked.samples,
         member=asked.properties.get(MEMBER),
     )
+
+
+def _records(path: Path, optional: str) -> OwnRecords:
+    """Records, and one array of 0 and 1 if it is there."""
+    path = user_file(str(path))
+    found = [optional] if optional in array_names(path) else []
+    return read_own_records(path, found, needs_property=False)
 
 
 def _check_candidates(engine: Engine, asked: OwnRecords, own: OwnRecords, where: str) -> None:

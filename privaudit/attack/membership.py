@@ -37,6 +37,8 @@ class Candidates:
         own: the adversary's own records, none of them a candidate.
         rules: of the federation.
         seed: the adversary's stream.
+        trained: [M] bool, on which of its own records the adversary trained in this federation;
+            None where it does not say.
     """
 
     engine: Engine
@@ -44,6 +46,7 @@ class Candidates:
     own: Samples
     rules: Rules
     seed: Seed
+    trained: np.ndarray | None = None
     _round: LatestRound[str] = field(default_factory=LatestRound, repr=False)
 
     @property
@@ -70,9 +73,16 @@ class Candidates:
                 remedy="lower the learning rate, or the noise",
             )
 
-    def instead(self, samples: Samples) -> Candidates:
-        """The same adversary, who asks about other records."""
-        return replace(self, samples=samples, _round=LatestRound())
+    def instead(self, asked: np.ndarray) -> Candidates:
+        """The same adversary, who asks about these of its own records as if they were not."""
+        kept = np.setdiff1d(np.arange(len(self.own)), asked)
+        return replace(
+            self,
+            samples=_chosen(self.own, asked),
+            own=_chosen(self.own, kept),
+            trained=None if self.trained is None else self.trained[kept],
+            _round=LatestRound(),
+        )
 
     def watched(self, observation: Observation) -> Tensor:
         """[P] the parameters that tell most of a round.
@@ -124,6 +134,10 @@ class Candidates:
             found.append(steps @ signal / norms)
         length = torch.linalg.vector_norm(signal).clamp_min(torch.finfo(torch.float32).tiny)
         return torch.cat(found) / length
+
+
+def _chosen(samples: Samples, which: np.ndarray) -> Samples:
+    return Samples(samples.inputs[which], samples.labels[which])
 
 
 class MembershipAttack(GameAttack):

@@ -108,6 +108,7 @@ class Membership(Game):
         run = cells[0].run
         engine = world.engine(run)
         own = world.deal(run).audited(2).clients[ADVERSARY]
+        trained = _trained_by(world, run, ADVERSARY, own)
         return {
             cell: Candidates(
                 engine=engine,
@@ -115,6 +116,7 @@ class Membership(Game):
                 own=chosen_samples(world, own),
                 rules=world.rules(cell),
                 seed=world.attacker_seed(run).child(MEMBERSHIP),
+                trained=np.isin(own, trained),
             )
             for cell in cells
         }
@@ -134,11 +136,15 @@ def _count(world: World) -> int:
 
 def _dealt(world: World, cell: Cell) -> Partition:
     """Who trains on what: the target on the candidates that are in, the others on as many."""
-    partition, seed = world.deal(cell.run).audited(cell.participants), world.audit_seed(cell.run)
-    size = _count(world) // 2
+    partition = world.deal(cell.run).audited(cell.participants)
     clients = [
-        np.sort(seed.generator(MEMBERSHIP, "trains", client).choice(held, size, replace=False))
-        for client, held in enumerate(partition.clients)
+        _trained_by(world, cell.run, client, held) for client, held in enumerate(partition.clients)
     ]
     clients[TARGET] = np.sort(candidates_of(world, cell.run)[world.presence(cell)])
     return replace(partition, clients=tuple(clients))
+
+
+def _trained_by(world: World, run: int, client: int, held: np.ndarray) -> np.ndarray:
+    """The records that a client other than the target trains on: the same in every cell."""
+    rng = world.audit_seed(run).generator(MEMBERSHIP, "trains", client)
+    return np.sort(rng.choice(held, _count(world) // 2, replace=False))

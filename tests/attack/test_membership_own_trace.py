@@ -40,7 +40,8 @@ class Place:
         self.mine = arrays_of(self.world.given.own)
         self.asked = arrays_of(self.world.given.samples)
         self.asked["member"] = self.world.trained
-        np.savez(folder / "mine.npz", **self.mine)  # type: ignore[arg-type]
+        trained = self.world.given.trained
+        np.savez(folder / "mine.npz", **self.mine, trained=trained)  # type: ignore[arg-type]
         np.savez(folder / "asked.npz", **self.asked)  # type: ignore[arg-type]
 
     def arguments(self, *more: str, asked: str = "asked.npz", game: str = "membership") -> list:
