@@ -49,7 +49,6 @@ class Table:
                 return cls(piece.start, piece.stop, piece.shape[0], padding)
         raise UserError(
             "the model has no embedding of token ids whose rows could tell words",
-            where="audit.attacks",
             remedy="leave this attack out; it is for texts",
         )
 

@@ -122,7 +122,8 @@ def _verdict(
     best = strongest(cells)
     if best is None:
         reasons = [reason for cell in cells for reason in cell.failures]
-        why = f"every cell failed ({reasons[0]})" if reasons else "nothing was measured"
+        failed = f"every cell failed ({reasons[0]})" if reasons else "nothing was measured"
+        why = "; ".join([*wrong, failed])
         return Verdict(name, UNKNOWN, f"Nothing can be said about '{name}': {why}.")
     if wrong:
         sentence = (

@@ -142,6 +142,7 @@ def refused(place: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str:
         (["--model", MODEL, "--option", "hidden"], "--option: 'hidden' is not key=value"),
         (["--model", MODEL, "--property", "secrt"], "unknown property 'secrt'; did you mean"),
         (["--model", MODEL, "--attack", "linaer"], "unknown attack 'linaer'; did you mean"),
+        (["--model", MODEL, "--attack", "loss-trajectory"], "the game 'membership'"),
         (["--model", MODEL, "--set", "lr=-1"], "lr"),
         (["--model", MODEL, "--set", "lr=fast"], "lr"),
         (["--model", MODEL, "--set", "rate=1"], "unknown option 'rate'"),

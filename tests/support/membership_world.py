@@ -123,5 +123,6 @@ def play(
         own=Samples(samples.inputs[own], samples.labels[own]),
         rules=rules,
         seed=root.child("adversary"),
+        trained=np.arange(len(own)) < len(adversary),
     )
     return MembershipWorld(Trace.open(path), given, np.isin(asked, target))
