@@ -1,8 +1,8 @@
 """What share of an audit's processor time its statistics take.
 
 Runs a scenario with one worker in a temporary folder and adds up the processor seconds of what is
-statistics: what the target holds and how alike its records are (:func:`holdings_of`), the layers,
-the table's tests and intervals, and those of the layers. The whole is the processor time of this
+statistics: how alike a target's records are, what it holds, the layers, the table's tests and
+intervals, and those of the layers. The whole is the processor time of this
 process and of its children; the process for attacks is ended first, so that it counts. Run with
 ``python benchmarks/statistics_cost.py [SCENARIO] [--data-dir DIR] [--set KEY=VALUE ...]``.
 """
@@ -28,7 +28,7 @@ import privaudit.report.content
 from privaudit.scenario.load import load_scenario
 
 PARTS = (
-    (privaudit.experiment.alikeness, "alikeness"),
+    (privaudit.experiment.alikeness, "measured"),
     (privaudit.evaluation.truth, "holdings_of"),
     (privaudit.evaluation.truth, "judge"),
     (privaudit.audit, "measure_layers"),

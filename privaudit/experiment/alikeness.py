@@ -79,7 +79,8 @@ def _measure(world: World, parameters: Tensor, of: Target) -> Alikeness:
     direction = means[0] - means[1]
 
     def scores(records: np.ndarray) -> np.ndarray:
-        return engine.slopes(parameters, direction, world.samples, records, seed)
+        found = engine.slopes(parameters, world.samples, records, direction, seed)
+        return found.double().numpy()
 
     targets = len(targets_of(world, max(world.scenario.participants)))
     most = max(MOST_TARGET // targets, MOST_OTHER) // 2

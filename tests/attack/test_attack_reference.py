@@ -77,8 +77,8 @@ def test_few_groups_do_not_say_how_they_differ() -> None:
     said = f"{FEWEST_UNITS - 1} groups with records with the property, {FEWEST_UNITS} are needed"
     with pytest.raises(UserError, match=said):
         halves_of(few, 8, Seed(0))
-    with pytest.raises(UserError, match="one batch needs 81"):
-        halves_of(own, 81, Seed(0))
+    with pytest.raises(UserError, match="one batch needs 161"):
+        halves_of(own, 161, Seed(0))
 
 
 def test_an_answer_needs_rank_and_size() -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from torch import Tensor, nn
 
 from privaudit.engine.engine import Engine, Samples, prepare
 from privaudit.errors import UserError
-from privaudit.models.build import InputShape, build_model
 from privaudit.randomness import Seed
 
 SEED = Seed(3)
@@ -40,57 +38,10 @@ def test_gradients_equal_autograd_record_by_record() -> None:
     found = engine.gradients(engine.initial, samples, batches, SEED)
     assert found.shape == (3, engine.layout.size)
     for row, batch in zip(found, batches, strict=True):
-        expected = plain_gradient(reference, samples, batch.tolist())
+        expected = plain_gradient(reference, samples, batch)
         # Sums of at most max(batch, hidden, features) products, each below the largest |x| here.
         bound = rounding(4 * max(len(batch), 7), float(samples.inputs.abs().max()))
         torch.testing.assert_close(row, expected, rtol=0, atol=bound)
-
-
-def small_texts() -> tuple[nn.Module, Samples]:
-    tokens = np.random.default_rng(2).integers(1, 30, (90, 12)).astype(np.int32)
-    shape = InputShape("text", num_classes=2, vocabulary_size=30)
-    model = build_model("text-cnn", {"embedding": 6, "filters": 4}, shape, SEED)
-    return model, Samples.of(tokens, np.arange(90) % 2)
-
-
-def small_images() -> tuple[nn.Module, Samples]:
-    images = np.random.default_rng(2).integers(0, 255, (90, 10, 10)).astype(np.uint8)
-    shape = InputShape("image", num_classes=2, height=10, width=10, in_channels=1)
-    model = build_model("cnn", {"channels": [3, 4], "hidden": 5}, shape, SEED)
-    return model, Samples.of(images, np.arange(90) % 2)
-
-
-class Drawn(Dense):
-    """What it leaves out is drawn; forwards for all records at once, it is drawn anew."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        logits: Tensor = super().forward(nn.functional.dropout(inputs, 0.5, self.training))
-        return logits
-
-
-class Centred(Dense):
-    """A record's logits depend on the others in its batch, and no layer says so."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        logits: Tensor = super().forward(inputs - inputs.mean(0) / 2)
-        return logits
-
-
-@pytest.mark.parametrize("make", [small_texts, small_images, Dense, Drawn, Centred])
-def test_slopes_are_inner_products_with_single_gradients(make: Callable[[], Any]) -> None:
-    made = make()
-    model, samples = made if isinstance(made, tuple) else (made, rows(90))
-    engine, records = Engine(model), np.arange(90)[::-1].copy()
-    direction = torch.from_numpy(np.random.default_rng(4).normal(size=engine.layout.size)).float()
-    found = engine.slopes(engine.initial, direction, samples, records, SEED)
-    single = engine.gradients(engine.initial, samples, [r[None] for r in records], SEED)
-    if make is Drawn:  # every record from the start of the stream
-        single = torch.cat(
-            [engine.gradients(engine.initial, samples, [r[None]], SEED) for r in records]
-        )
-    expected = (single.double() @ direction.double()).numpy()
-    assert found.dtype == np.float64
-    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
 def test_gradients_do_not_depend_on_what_was_asked_before() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_models import Dense, rows
+from small_models import BatchNormalised, Dense, rows
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -112,13 +112,19 @@ def small_text_cnn() -> nn.Module:
 def test_slopes_are_the_gradients_of_single_records_along_a_direction(
     build: Callable[[], nn.Module], samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("privaudit.engine.slopes.AT_ONCE", 7)
+    monkeypatch.setattr("privaudit.engine.engine.CHUNK", 7)
     engine, records = Engine(seeded(build)), np.array([3, *range(5, 20), 59, 3])
     direction = torch.randn(engine.layout.size, generator=torch.Generator().manual_seed(1))
-    found = engine.slopes(engine.initial, direction, samples, records, SEED)
+    found = engine.slopes(engine.initial, samples, records, direction, SEED)
     single = engine.gradients(engine.initial, samples, list(records[:, None]), SEED)
-    np.testing.assert_allclose(found, single @ direction, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(found, single @ direction, rtol=1e-3, atol=1e-5)
     assert float(found.std()) > 0.01
+
+
+def test_records_whose_gradients_depend_on_their_batch_have_no_slopes() -> None:
+    engine = Engine(BatchNormalised(3, 6))
+    with pytest.raises(ValueError, match="share"):
+        engine.slopes(engine.initial, images(20), np.arange(9), engine.initial, SEED)
 
 
 def test_models_that_need_the_usual_order_of_memory_get_it() -> None:
