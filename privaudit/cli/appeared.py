@@ -52,6 +52,6 @@ def _line(name: str, attack: str, said: Appearance) -> str:
         "5 % false ones"
     )
     return (
-        f"{start} Rounds {said.start} to {said.end - 1} stand out ({p_value}; it takes rounds "
-        f"without a change as exchangeable, which scores that drift are not); {alarm}."
+        f"{start} Rounds {said.start} to {said.end - 1} stand out ({p_value}, a straight drift "
+        f"taken out); {alarm}."
     )

@@ -129,7 +129,7 @@ def colluders_in(configuration: dict[str, Any], participants: int) -> int:
 def possible_in(configuration: dict[str, Any]) -> np.ndarray | None:
     """[S, T] the stretches of rounds that may hold the property; None where it is in no stretch."""
     audit = configuration["audit"]
-    if audit["schedule"] != "episodes":
+    if audit.get("schedule") != "episodes":
         return None
     return stretches(audit["rounds"], audit.get("episode"))
 

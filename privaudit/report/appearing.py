@@ -22,11 +22,12 @@ from privaudit.scenario.schema import Scenario
 MOST_PROPERTIES, MOST_RUNS = 4, 4
 
 NOTE = (
-    "Said from the scores alone; the truth only judges it. Found: p at or below 5 % for the "
-    "stretch of rounds that stands out most, ranks permuted over the rounds of the run. Alarm: "
-    "raised after a round by whoever listens along, at a height that 5 % of runs without a change "
-    "reach by their end. Both take rounds without a change as exchangeable: the runs in which the "
-    "property never appeared show whether they are."
+    "Said from the scores alone, a straight line over the rounds taken out; the truth only judges "
+    "it. Found: p at or below 5 % for the stretch of rounds that stands out most, ranks permuted "
+    "over the rounds of the run. Alarm: raised after a round by whoever listens along, at a height "
+    "that 5 % of runs without a change reach by their end. Both take rounds without a change as "
+    "exchangeable but for that line: the runs in which the property never appeared show whether "
+    "they are."
 )
 
 

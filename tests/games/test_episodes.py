@@ -91,7 +91,7 @@ def heard(place: Path, number: int, attack: str, start: int | None, **world: obj
 
 
 def test_a_planted_appearance_is_found_and_dated(tmp_path: Path) -> None:
-    found = [heard(tmp_path, n, "magnitude-stack", 14 + n) for n in range(4)]
+    found = [heard(tmp_path, n, "magnitude-stack", 14 + n) for n in range(3)]
     assert all(one.found for one in found)
     assert all(abs(one.start - 14 - n) <= 2 for n, one in enumerate(found))
     assert all(one.alarm is not None and 14 + n <= one.alarm for n, one in enumerate(found))
@@ -106,7 +106,7 @@ def test_where_nothing_is_to_be_seen_nothing_is_found(
     """It never appears; it is a coin; the deltas drown in noise."""
     found = [
         heard(tmp_path, n, "linear", start, shift=shift, transforms=transforms).found
-        for n in range(12)
+        for n in range(8)
     ]
     assert binomtest(sum(found), len(found), 0.05, alternative="greater").pvalue > 0.001
 
