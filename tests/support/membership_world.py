@@ -96,6 +96,8 @@ def play(
         lr=lr,
         clip_norm=sent.clip_norm,
         noise=sent.noise,
+        sharing_rule=sent.sharing.rule,
+        shared_fraction=sent.sharing.fraction,
     )
     with TraceWriter(
         path,
