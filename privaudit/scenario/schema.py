@@ -251,7 +251,8 @@ class AuditSection(Section):
         momentum: of the clients' SGD under ``fedavg``.
         schedule: ``single-batch`` (the property comes and goes by the round, Melis et al. VI-B) or
             ``dataset`` (each federation is run twice: it holds it in every round, or in none) or
-            ``episodes`` (in half of the runs it appears on the way, in the others never; VI-D).
+            ``episodes`` (in half of the runs it appears on the way, to the end or for ``episode``
+            rounds, in the others never; VI-D).
         episode: rounds that the property is there for under ``episodes``; null = to the end. A
             scenario without is written without the key.
         targets: ``fixed`` (client 1 in every round) or ``rotate`` (round t is about honest client
@@ -266,7 +267,8 @@ class AuditSection(Section):
         colluders: other clients that pool with the adversary what they own and see: a number, or a
             share of K such as "25%", rounded down; at most K - 2. A scenario without is written
             without the key.
-        threat_model: ``participant`` (default) or ``server`` (sees single deltas; to compare).
+        threat_model: ``participant`` (default) or ``server`` (sees single deltas; to compare);
+            with ``colluders`` others pool with a participant what they own and see.
         shadows: shadow batches with and without the property per round, each.
         attacks: attacks to run.
         trace_precision: ``single``, or ``half`` for smaller traces (docs/trace.md).
