@@ -32,7 +32,7 @@ check-contract: $(VENV)/.privaudit-dev
 	$(BIN)/python contracts/gas.py --check
 
 unit: $(VENV)/.privaudit-dev
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations=30 --durations-min=10
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -19,7 +19,7 @@ from privaudit.custody.plan import Plan, keep_plan, make_plan
 from privaudit.evaluation.layers import LAYERS, measure_layers
 from privaudit.evaluation.repeating import ask_for, check_repetitions, repeat
 from privaudit.evaluation.truth import judge_run
-from privaudit.experiment import tasks
+from privaudit.experiment import alikeness, tasks
 from privaudit.experiment.data_sheet import DATA, describe_data
 from privaudit.experiment.executors.choice import executor_for, number_of_workers
 from privaudit.experiment.executors.protocol import Executor
@@ -128,11 +128,11 @@ def _measure(run: _Run, listener: Listener) -> None:
     audited = tasks.audit(executor, job, groups_of(scenario, workers), workers=workers)
     outcomes = list(run.show.track(audited, stage="audit", total=len(cells)))
     listener.attacked()
-
     devices = tasks.time_devices(executor, job, scenario.report.devices)
     run.folder.write_lines("timings.jsonl", tasks.timings(training, outcomes, devices))
     failures = {o.task: o.failures for o in outcomes if isinstance(o.task, Cell)}
-    records = judge_run(run.world, run.plan, run.folder, failures)
+    alike = alikeness.measured(executor, job, run.world, workers=workers)
+    records = judge_run(run.world, run.plan, run.folder, failures, alike)
     run.folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
 
 

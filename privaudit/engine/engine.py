@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from privaudit.engine.batched import BatchedStepper
 from privaudit.engine.character import (
@@ -29,6 +30,9 @@ from privaudit.engine.stepper import Stepper, stepper_for
 from privaudit.randomness import Seed
 
 __all__ = ["Engine", "LocalUpdate", "Samples", "prepare"]
+
+CHUNK = 64
+"""Records whose slopes are computed at once."""
 
 
 class Engine:
@@ -97,6 +101,59 @@ class Engine:
         with self._training(parameters, samples, batches, seed):
             self._stepper.gradients(samples, batches, out)
         return out
+
+    def slopes(
+        self,
+        parameters: Tensor,
+        samples: Samples,
+        records: np.ndarray,
+        direction: Tensor,
+        seed: Seed,
+    ) -> Tensor:
+        """How the loss of each record changes along a direction: its own gradient times that.
+
+        No record's gradient is computed: with weights u on the records, the slope of the weighted
+        loss along the direction is linear in u, and its derivative by u is the answer. Twice
+        backwards, for all records of a chunk at once.
+
+        Args:
+            parameters: [P].
+            samples: what the records index into.
+            records: [n].
+            direction: [P].
+            seed: stream of whatever the model draws, such as dropout.
+
+        Returns:
+            [n] float32.
+
+        Raises:
+            ValueError: the model normalises over batches: no record has a gradient of its own.
+            RuntimeError: a layer of the model cannot be differentiated twice.
+        """
+        if any(remarks_on(self.model)):
+            raise ValueError("records that share a batch share their gradients")
+        found = []
+        with (
+            self._training(parameters, samples, [records[:CHUNK]], seed),
+            sdpa_kernel(SDPBackend.MATH),
+        ):
+            ahead = [piece.to(self.device) for piece in self._stepper.pieces(direction)]
+            for part in np.array_split(records, range(CHUNK, len(records), CHUNK)):
+                inputs, labels = samples.batch(part, self.device)
+                logits = self._stepper.logits(inputs)
+                losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+                weights = torch.ones_like(losses, requires_grad=True)
+                parts = torch.autograd.grad(
+                    losses,
+                    self._stepper.parameters,
+                    weights,
+                    create_graph=True,
+                    allow_unused=True,
+                    materialize_grads=True,
+                )
+                steps = [(a * b).sum() for a, b in zip(parts, ahead, strict=True)]
+                found.append(torch.autograd.grad(torch.stack(steps).sum(), weights)[0].cpu())
+        return torch.cat(found)
 
     def train(
         self,

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from privaudit.custody.folder import RunFolder
-from privaudit.custody.models import trained_parameters
 from privaudit.custody.plan import Plan
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.records import Record
-from privaudit.experiment.holdings import holdings_of
+from privaudit.experiment.holdings import Alikeness, Target, holdings_of
 from privaudit.experiment.tasks import facts_file, scores_file
 from privaudit.scenario.grid import Cell, cells_of
 from privaudit.world import World
 
 
 def judge_run(
-    world: World, plan: Plan, folder: RunFolder, failures: Mapping[Cell, Mapping[str, str]]
+    world: World,
+    plan: Plan,
+    folder: RunFolder,
+    failures: Mapping[Cell, Mapping[str, str]],
+    alike: Mapping[Target, Alikeness],
 ) -> list[Record]:
     """Every record of a run, in table order whatever order the cells finished in.
 
@@ -25,8 +28,9 @@ def judge_run(
         plan: of the run.
         folder: with the scores of every cell; the truth is written to it.
         failures: cell -> attack -> why it has no scores.
+        alike: what was measured of the targets' records.
     """
-    held = holdings_of(world, lambda run: trained_parameters(folder, run))
+    held = holdings_of(world, alike)
     records = []
     for cell in cells_of(world.scenario):
         failed, attacks = failures[cell], world.scenario.attacks_of(cell.game)

@@ -1,24 +1,19 @@
 """What the targets of a scenario draw from, so that a test can allow for their finite pools.
 
-Counts and overlaps come from the deals. Two more numbers say how alike records are, and depend on
-the model: how much of the variance of a record's score its group explains, and how the other
-clients' variance compares with the target's. They are measured where they can matter (there are
-groups; clients are not dealt alike), on gradients of single records at the trained parameters,
-projected on the direction that an adversary would learn: the difference of its own mean gradients
-with and without the property.
+Counts and overlaps come from the deals. How alike records are is measured (:mod:`.alikeness`)
+where it can matter: there are groups, or clients are not dealt alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_array
-from torch import Tensor
 
 from privaudit.data.dataset import Dataset
-from privaudit.federation.partition import ADVERSARY, TARGET
+from privaudit.federation.partition import TARGET
 from privaudit.federation.phases import AuditedPhase
 from privaudit.federation.schedule import PropertyPools, property_pools
 from privaudit.scenario.schema import Scenario
@@ -28,33 +23,41 @@ from privaudit.world import World
 Key = tuple[int, str, int]
 """Run, property, participants."""
 
+Target = tuple[int, str, int]
+"""Run, property, and which client is the target."""
 
-CHUNK = 64
-MOST_TARGET, MOST_OTHER, MOST_OTHERS, MOST_OWN = 400, 50, 8, 256
-"""Records of the target, of each other client; other clients; own records of each kind."""
+
+@dataclass(frozen=True)
+class Alikeness:
+    """Of a target's records, and of the others' beside them.
+
+    Attributes:
+        icc: share of the variance of a record's score that its group explains; None = unknown.
+        other_variance: variance of another client's record in units of the target's.
+    """
+
+    icc: float | None
+    other_variance: float
 
 
 def holdings_of(
-    world: World, trained: Callable[[int], Tensor] | None = None
+    world: World, alike: Mapping[Target, Alikeness] | None = None
 ) -> dict[Key, list[Holdings]]:
     """Of every run, property and number of participants: of each target, in their order.
 
     Args:
         world: the scenario with its data.
-        trained: run -> [P] parameters that the audited rounds start from; None = the initial ones.
+        alike: what was measured (:func:`.alikeness.measured`).
     """
     found = dict(counted(world))
-    if not is_measured(world):
-        return found
-    for run in range(world.scenario.runs):
-        parameters = trained(run) if trained else world.engine(run).initial
-        for name in world.scenario.audit.properties:
-            for place, target in enumerate(_targets(world, max(world.scenario.participants))):
-                icc, ratio = _measured(world, run, name, parameters, target)
-                for participants in world.scenario.participants:
-                    held = found[run, name, participants]
-                    if place < len(held):
-                        held[place] = replace(held[place], icc=icc, other_variance=ratio)
+    for (run, name, target), measured in (alike or {}).items():
+        place = target - TARGET
+        for participants in world.scenario.participants:
+            held = found[run, name, participants]
+            if place < len(held):
+                held[place] = replace(
+                    held[place], icc=measured.icc, other_variance=measured.other_variance
+                )
     return found
 
 
@@ -63,12 +66,14 @@ def is_measured(world: World) -> bool:
     return world.dataset.groups is not None or world.scenario.federation.partition != "iid"
 
 
-def _targets(world: World, participants: int) -> range:
+def targets_of(world: World, participants: int) -> range:
+    """Which clients are the target of one cell after the other."""
     rotate = world.scenario.audit.targets == "rotate"
     return range(TARGET, participants if rotate else TARGET + 1)
 
 
-def _pools(world: World, run: int, name: str) -> PropertyPools:
+def pools_of(world: World, run: int, name: str) -> PropertyPools:
+    """What each client of a run can draw batches with and without a property from."""
     audit, largest = world.scenario.audit, world.deal(run).largest
     return property_pools(world.dataset, largest, name, audit.batch_size, audit.others)
 
@@ -77,11 +82,11 @@ def counted(world: World) -> Iterator[tuple[Key, list[Holdings]]]:
     """What follows from scenario and data alone: all but ``icc`` and ``other_variance``."""
     scenario, dataset = world.scenario, world.dataset
     for name in scenario.audit.properties:
-        pools = [_pools(world, run, name) for run in range(scenario.runs)]
+        pools = [pools_of(world, run, name) for run in range(scenario.runs)]
         agreement = label_agreement(dataset, name)
         for participants in scenario.participants:
             phase = world.audited_phase("all", 1.0, participants)
-            places = [(r, t) for r in range(scenario.runs) for t in _targets(world, participants)]
+            places = [(r, t) for r in range(scenario.runs) for t in targets_of(world, participants)]
             pairs = [(pools[run].present[at], pools[run].absent[at]) for run, at in places]
             weights = _weights(pairs, len(dataset))
             # Two states of a federation have one pool, two targets of a run one each.
@@ -166,93 +171,3 @@ def _others(
     own = pools.absent if phase.others == "without" else pools.every
     rest = [own[client] for client in range(1, phase.participants) if client != target]
     return inside, float(1 / np.mean([1 / len(part) for part in rest]))
-
-
-def _measured(
-    world: World, run: int, name: str, parameters: Tensor, target: int
-) -> tuple[float | None, float]:
-    """:func:`_alikeness`, or nothing where a model takes no single records or has diverged."""
-    try:
-        icc, ratio = _alikeness(world, run, name, parameters, target)
-    except (RuntimeError, ValueError):  # batch normalisation, for one
-        return None, 1.0
-    return icc, ratio
-
-
-def _alikeness(
-    world: World, run: int, name: str, parameters: Tensor, target: int
-) -> tuple[float, float]:
-    """What a group explains of a target's record, and the others' variance in units of its own."""
-    audit, dataset, engine = world.scenario.audit, world.dataset, world.engine(run)
-    rng = world.run_seed(run).generator("alikeness", name)
-    seed = world.run_seed(run).child("alikeness", name)
-    pools = _pools(world, run, name)
-
-    def some(records: np.ndarray, most: int) -> np.ndarray:
-        return rng.permutation(records)[:most]
-
-    own = [some(pool[ADVERSARY], MOST_OWN) for pool in (pools.present, pools.absent)]
-    means = engine.gradients(parameters, world.samples, own, seed)
-    direction = (means[0] - means[1]).double()
-
-    def scores(records: np.ndarray) -> np.ndarray:
-        parts = np.array_split(records, range(CHUNK, len(records), CHUNK))
-        return np.concatenate(
-            [
-                (
-                    engine.gradients(
-                        parameters, world.samples, [r[None] for r in part], seed
-                    ).double()
-                    @ direction
-                ).numpy()
-                for part in parts
-            ]
-        )
-
-    targets = len(_targets(world, max(world.scenario.participants)))
-    most = max(MOST_TARGET // targets, MOST_OTHER) // 2
-    held = [some(pool[target], most) for pool in (pools.present, pools.absent)]
-    values = [scores(part) for part in held]
-    if not np.isfinite(np.concatenate(values)).all():
-        raise ValueError("gradients are not finite")
-    icc = 0.0
-    if dataset.groups is not None:
-        icc = intraclass(values, [dataset.groups[part] for part in held])
-    of_others = pools.absent if audit.others == "without" else pools.every
-    spreads: list[float] = [
-        scores(some(part, MOST_OTHER)).var(ddof=1)
-        for part in [p for client, p in enumerate(of_others) if client not in (0, target)][
-            :MOST_OTHERS
-        ]
-        if len(part) > 1
-    ]
-    own_variance = float(np.mean([part.var(ddof=1) for part in values if len(part) > 1] or [0]))
-    if not spreads or own_variance <= 0 or not np.isfinite(spreads).all():
-        return icc, 1.0
-    return icc, float(np.mean(spreads)) / own_variance
-
-
-def intraclass(values: Sequence[np.ndarray], groups: Sequence[np.ndarray]) -> float:
-    """Share of the variance within a kind that groups explain, by analysis of variance, in [0, 1].
-
-    Args:
-        values: of each kind [n] numbers.
-        groups: of each kind [n] group of each.
-    """
-    between = within = 0.0
-    degrees, left, sizes, squares = 0, 0, 0, 0.0
-    for kind, group in zip(values, groups, strict=True):
-        _, where, counts = np.unique(group, return_inverse=True, return_counts=True)
-        means = np.bincount(where, kind) / counts
-        between += float((counts * (means - kind.mean()) ** 2).sum())
-        within += float(((kind - means[where]) ** 2).sum())
-        degrees += len(counts) - 1
-        left += len(kind) - len(counts)
-        sizes += len(kind)
-        squares += float((counts**2).sum()) / len(kind)
-    if degrees < 1 or left < 1:
-        return 0.0
-    typical = (sizes - squares) / degrees
-    mean_between, mean_within = between / degrees, within / left
-    total = mean_between + (typical - 1) * mean_within
-    return float(np.clip((mean_between - mean_within) / total, 0.0, 1.0)) if total > 0 else 0.0

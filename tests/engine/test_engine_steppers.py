@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_models import Dense, rows
+from small_models import BatchNormalised, Dense, rows
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -81,6 +81,50 @@ def test_gradients_are_those_of_autograd(
     for row, batch in zip(found, BATCHES, strict=True):
         torch.testing.assert_close(row, plain(reference, samples, batch), **CLOSE)
     assert engine.remarks == ()
+
+
+class Attentive(nn.Module):
+    """Attention, whose fused kernels cannot be differentiated twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        self.embedding, self.out = nn.Embedding(9, 8), nn.Linear(8, 2)
+
+    def forward(self, words: Tensor) -> Tensor:
+        return self.out(self.block(self.embedding(words)).mean(1))
+
+
+def words(count: int) -> Samples:
+    rng = np.random.default_rng(0)
+    return Samples.of(
+        rng.integers(9, size=(count, 8)).astype(np.int32), rng.integers(2, size=count)
+    )
+
+
+def small_text_cnn() -> nn.Module:
+    return TextCNN(2, 9, embedding=4, filters=3)
+
+
+@pytest.mark.parametrize(
+    ("build", "samples"), [*CASES, (small_text_cnn, words(60)), (Attentive, words(60))]
+)
+def test_slopes_are_the_gradients_of_single_records_along_a_direction(
+    build: Callable[[], nn.Module], samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("privaudit.engine.engine.CHUNK", 7)
+    engine, records = Engine(seeded(build)), np.array([3, *range(5, 20), 59, 3])
+    direction = torch.randn(engine.layout.size, generator=torch.Generator().manual_seed(1))
+    found = engine.slopes(engine.initial, samples, records, direction, SEED)
+    single = engine.gradients(engine.initial, samples, list(records[:, None]), SEED)
+    torch.testing.assert_close(found, single @ direction, rtol=1e-3, atol=1e-5)
+    assert float(found.std()) > 0.01
+
+
+def test_records_whose_gradients_depend_on_their_batch_have_no_slopes() -> None:
+    engine = Engine(BatchNormalised(3, 6))
+    with pytest.raises(ValueError, match="share"):
+        engine.slopes(engine.initial, images(20), np.arange(9), engine.initial, SEED)
 
 
 def test_models_that_need_the_usual_order_of_memory_get_it() -> None:
@@ -160,13 +204,8 @@ def test_clients_trained_at_once_are_those_trained_alone(
 
 
 def test_what_cannot_be_batched_runs_one_after_the_other_and_says_so() -> None:
-    def text() -> nn.Module:
-        return TextCNN(2, 9, embedding=4, filters=3)
-
-    samples = Samples.of(
-        np.random.default_rng(0).integers(9, size=(20, 8)).astype(np.int32), np.arange(20) % 2
-    )
-    slow, engine = Engine(seeded(text)), Engine(seeded(text), batched=True)
+    samples = words(20)
+    slow, engine = Engine(seeded(small_text_cnn)), Engine(seeded(small_text_cnn), batched=True)
     batches = [np.arange(5), np.arange(7, 20)]
     found = engine.gradients(engine.initial, samples, batches, SEED)
     expected = slow.gradients(slow.initial, samples, batches, SEED)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from small_data import table
 
-from privaudit.experiment.holdings import holdings_of, intraclass, label_agreement
+from privaudit.experiment.alikeness import alikeness, intraclass, targets_measured
+from privaudit.experiment.holdings import Alikeness, holdings_of, label_agreement
 from privaudit.scenario.load import check_scenario
 from privaudit.world import World
 
@@ -111,20 +112,33 @@ def test_groups_of_one_record_explain_nothing() -> None:
     assert intraclass([values], [np.arange(9)]) == 0.0
 
 
+def of_first_run(made: World) -> Alikeness:
+    return alikeness(made, made.engine(0).initial, (0, "secret", 1))
+
+
 def test_records_of_a_writer_that_are_alike_show_in_the_gradients() -> None:
     made = world(grouped=True)
     rng = np.random.default_rng(0)
     alike = np.repeat(rng.standard_normal((RECORDS // 10, 4)), 10, axis=0).astype(np.float32)
     labels = np.repeat(rng.integers(2, size=RECORDS // 10), 10)
     same = World(made.scenario, replace(made.dataset, inputs=alike, labels=labels))
-    assert holdings_of(same)[0, "secret", 3][0].icc > 0.95
-    assert holdings_of(made)[0, "secret", 3][0].icc < 0.3
+    assert of_first_run(same).icc > 0.95
+    assert of_first_run(made).icc < 0.3
 
 
 def test_a_model_that_diverged_leaves_nothing_measured() -> None:
     made = world(grouped=True)
-    broken = holdings_of(made, lambda run: made.engine(run).initial * float("nan"))
-    assert {(held.icc, held.other_variance) for (held,) in broken.values()} == {(None, 1.0)}
+    broken = made.engine(0).initial * float("nan")
+    assert alikeness(made, broken, (0, "secret", 1)) == Alikeness(None, 1.0)
+
+
+def test_what_was_measured_is_put_beside_the_counts() -> None:
+    made = world(grouped=True)
+    alike = {t: Alikeness(0.1 * t[0], 2.0) for t in targets_measured(made)}
+    assert set(alike) == {(run, "secret", 1) for run in range(3)}
+    for (run, *_), (held,) in holdings_of(made, alike).items():
+        assert (held.icc, held.other_variance) == (0.1 * run, 2.0)
+    assert targets_measured(world()) == []
 
 
 def test_each_honest_client_is_a_target_in_turn() -> None:
