@@ -169,9 +169,9 @@ def resolved(observation: Observation, signals: Tensor) -> Tensor:
     seen and for stand-ins makes the two comparable.
     """
     if observation.target is None and observation.own_weight > 0.0:
-        # |signal| <= rounding (|signal| + |own|), solved for the signal
+        # |signal| <= rounding (|signal| + |known|), solved for the signal
         rounding = ROUNDINGS * observation.precision
-        lost = observation.own_delta.abs() * (rounding / (1 - rounding))
+        lost = observation.known * (rounding / (1 - rounding))
         for signal in signals:  # one at a time stays in the cache
             signal.mul_(signal.abs().gt_(lost))
     return signals

@@ -23,6 +23,7 @@ from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, Samples
 from privaudit.errors import UserError, unknown_name
 from privaudit.federation.assignment import Deal, assign
+from privaudit.federation.partition import coalition
 from privaudit.federation.phases import AuditedPhase, TrainingPhase
 from privaudit.federation.rounds import LocalTraining
 from privaudit.models.build import InputShape, build_model, check_model, model_arguments
@@ -72,6 +73,15 @@ class World:
     def presence(self, cell: Cell) -> np.ndarray:
         """The ground truth of a cell, [rounds] bool."""
         return presence(self.scenario, self.dataset.checksum, cell)
+
+    def coalition(self, participants: int) -> tuple[int, ...]:
+        """The adversary and, of so many participants, those who collude with it."""
+        return coalition(self.scenario.audit.colluding(participants))
+
+    def pooled(self, run: int, participants: int) -> np.ndarray:
+        """Sorted indices of the records that the adversary and its colluders own."""
+        clients = self.deal(run).audited(participants).clients
+        return np.sort(np.concatenate([clients[c] for c in self.coalition(participants)]))
 
     def rules(self, cell: Cell) -> Rules:
         """What everybody in the federation of a cell knows of it."""
@@ -182,7 +192,7 @@ def rules_of(scenario: Scenario, cell: Cell, model_options: dict[str, Any]) -> R
             "local_steps": audited.local_steps,
             "property_share": audited.property_share,
             "others": audited.others,
-            "persistent": scenario.audit.schedule == "dataset",
+            "persistent": scenario.audit.schedule != "single-batch",
         }
     else:
         phase = listened_phase(scenario, cell)

@@ -49,7 +49,6 @@ class Table:
                 return cls(piece.start, piece.stop, piece.shape[0], padding)
         raise UserError(
             "the model has no embedding of token ids whose rows could tell words",
-            where="audit.attacks",
             remedy="leave this attack out; it is for texts",
         )
 
@@ -67,7 +66,7 @@ class Table:
         # What is left of a row that only the adversary moved is what float32 rounds away.
         parts = self._rows(observation.global_delta).abs()
         if observation.target is None and observation.own_weight > 0:
-            parts = parts + observation.own_weight * self._rows(observation.own_delta).abs()
+            parts = parts + observation.own_weight * self._rows(observation.known)
             parts = parts / observation.own_weight
         moved: np.ndarray = (rows > ROUNDING * observation.precision * parts).any(1).numpy()
         return moved

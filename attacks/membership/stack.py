@@ -1,8 +1,9 @@
-"""The members that apply, weighed by how well each did in a federation of the adversary's own."""
+"""The members that apply, weighed by how well each tells records of the adversary's own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,7 +11,6 @@ from torch import Tensor, nn
 
 from privaudit.attack.membership import Candidates, MembershipAttack, centred
 from privaudit.attack.protocol import check_whole_number
-from privaudit.engine.engine import Samples
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
@@ -20,7 +20,7 @@ from .fedmia import FedMIA
 from .gradient_cosine import GradientCosine
 from .loss_trajectory import LossTrajectory
 
-PRIOR_WEIGHT, PRIOR_PRECISION = 0.5, 1.0
+PRIOR_WEIGHT, PRIOR_PRECISION = 0.25, 1.0
 """Weights are pulled to this value, as hard as this many candidates would."""
 
 ENOUGH, MOST_SIMULATIONS = 128, 8
@@ -29,27 +29,36 @@ ENOUGH, MOST_SIMULATIONS = 128, 8
 MOST_CLIENTS = 33
 """A federation of more is simulated with so many."""
 
-LEAST_RECORDS = 6
-"""Own records with which a federation can be simulated: two that train, two that do not, others."""
+LEAST_RECORDS, LEAST_OF_A_KIND = 6, 4
+"""Own records with which a federation can be simulated (two that train, two that do not, others);
+and that have to have been trained on, and not, to weigh members by."""
 
 
 class MembershipStack(MembershipAttack):
     """Several attacks on membership, combined by logistic regression.
 
-    The weights come from a federation that the adversary simulates from the first parameters it
-    saw, by the rules: some of its own records are the target's, some are left out, the rest (drawn
-    with replacement) are everybody else's. Every member scores the records that trained and those
-    left out there; scores are put on a common scale within a federation. No member gets a negative
-    weight.
+    The weights come from the very federation that is attacked: the adversary took part in it, too,
+    with records of its own, and has others that nobody trained on. To whoever sees all deltas, its
+    own among them, its records are like anybody else's. So every member also scores these; scores
+    are put on a common scale. No member gets a negative weight.
+
+    Each member's scores stand there twice: as they are, and less the mean of the records with the
+    same label. A loss or a step depends on the label as much as on the record, most of all in one
+    round from the first parameters, and of that membership explains little.
+
+    An adversary that does not say what it trained on simulates federations from the first
+    parameters it saw, by the rules: some of its own records are the target's, some are left out,
+    the rest (drawn with replacement) are everybody else's.
 
     Args:
-        seed: stream of the simulated federations.
-        simulations: how many; 0 weighs all members alike. None: until about 128 own records have
-            been asked about, at most 8.
+        seed: stream of what is drawn.
+        simulations: how many federations to simulate; 0 weighs all members alike there. None: none
+            where the adversary knows what it trained on, else until about 128 own records have been
+            asked about, at most 8.
     """
 
     name = "membership-stack"
-    source = "own: loss, cosine, words and (server) other clients' losses, weighed by simulation"
+    source = "own: loss, cosine, words and (server) other clients' losses, weighed by own records"
 
     def __init__(self, *, seed: Seed, simulations: int | None = None) -> None:
         super().__init__(seed=seed)
@@ -57,36 +66,52 @@ class MembershipStack(MembershipAttack):
             check_whole_number("simulations", simulations, at_least=0)
         self.simulations = simulations
         self._members: list[MembershipAttack] = []
+        self._own: _Own | None = None
         self._given: Candidates | None = None
         self._start: Tensor | None = None
         self._rounds = 0
         self._server = False
+        self._colluding = 0.0
 
     def listen(self, observation: Observation, given: Candidates) -> None:
         """Hand the round to every member."""
         if self._given is None:
             self._given, self._start = given, observation.before
             self._server = observation.target is not None
+            known = 0 if self._server else len(observation.client_deltas)
+            self._colluding = known / observation.participants
             self._members = _members(given, self._server, self.seed)
+            if self.simulations is None:
+                self._own = _Own.of(given, self._server, self.seed.child("own"))
         for member in self._members:
             member.listen(observation, given)
+        if self._own is not None:
+            self._own.listen(observation)
         self._rounds += 1
 
     def answer(self) -> np.ndarray:
         """[N] log odds up to a constant."""
         assert self._given is not None
-        scores = _scaled([member.answer() for member in self._members])
-        weights = np.full(len(self._members), PRIOR_WEIGHT)
-        count = self._count()
-        simulations = self.simulations
-        if simulations is None:
-            simulations = min(MOST_SIMULATIONS, -(-ENOUGH // (2 * count)))
-        if simulations and len(self._given.own) >= LEAST_RECORDS:
-            parts = [self._simulated(number, count) for number in range(simulations)]
-            known = np.concatenate([features for features, _ in parts])
-            trained = np.concatenate([labels for _, labels in parts])
-            weights, _ = positive_logistic(known, trained, PRIOR_WEIGHT, PRIOR_PRECISION)
+        labels = self._given.samples.labels.numpy()
+        scores = _scaled([member.answer() for member in self._members], labels)
+        own = self._own
+        parts = [own.known()] if own is not None and own.rounds else self._simulations()
+        if not parts:
+            return centred(scores.sum(1))
+        known = np.concatenate([features for features, _ in parts])
+        trained = np.concatenate([labels for _, labels in parts])
+        weights, _ = positive_logistic(known, trained, PRIOR_WEIGHT, PRIOR_PRECISION)
         return centred(scores @ weights)
+
+    def _simulations(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of each simulated federation scaled scores, and who trained; none without records."""
+        assert self._given is not None
+        if len(self._given.own) < LEAST_RECORDS:
+            return []
+        count, wanted = self._count(), self.simulations
+        if wanted is None:
+            wanted = min(MOST_SIMULATIONS, -(-ENOUGH // (2 * count)))
+        return [self._simulated(number, count) for number in range(wanted)]
 
     def _count(self) -> int:
         """Own records that train as the target's in a simulation."""
@@ -101,17 +126,84 @@ class MembershipStack(MembershipAttack):
         seed = self.seed.child("simulation", number)
         order = seed.generator("deal").permutation(len(own))
         trained, left_out, rest = order[:count], order[count : 2 * count], order[2 * count :]
-        asked = np.concatenate([trained, left_out])
-        mine = Samples(own.inputs[asked], own.labels[asked])
         members = _members(given, self._server, seed)
         rounds = _federation(
-            given, self._start, self._rounds, trained, rest, seed, server=self._server
+            given,
+            self._start,
+            self._rounds,
+            trained,
+            rest,
+            seed,
+            server=self._server,
+            colluding=self._colluding,
         )
-        about = given.instead(mine)
+        about = given.instead(np.concatenate([trained, left_out]))
         for observation in rounds:
             for member in members:
                 member.listen(observation, about)
-        return _scaled([m.answer() for m in members]), np.arange(2 * count) < count
+        scores = _scaled([m.answer() for m in members], about.samples.labels.numpy())
+        return scores, np.arange(2 * count) < count
+
+
+@dataclass(eq=False)
+class _Own:
+    """The adversary's own records in the federation it took part in: those it trained on or not.
+
+    Attributes:
+        about: who asks about them.
+        trained: [n] bool.
+        members: the attacks that score them.
+        rounds: those in which they could be looked for.
+    """
+
+    about: Candidates
+    trained: np.ndarray
+    members: list[MembershipAttack]
+    rounds: int = 0
+
+    @classmethod
+    def of(cls, given: Candidates, server: bool, seed: Seed) -> _Own | None:
+        """Some of those it trained on, and of the others as many; None where it has too few.
+
+        Of the others half stay its own, for words to be compared with.
+        """
+        if given.trained is None:
+            return None
+        order = seed.generator("asked").permutation(len(given.own))
+        inside = order[given.trained[order]][:ENOUGH]
+        outside = order[~given.trained[order]]
+        outside = outside[: min(ENOUGH, len(outside) // 2)]
+        if min(len(inside), len(outside)) < LEAST_OF_A_KIND:
+            return None
+        asked = np.concatenate([inside, outside])
+        labels = np.arange(len(asked)) < len(inside)
+        return cls(given.instead(asked), labels, _members(given, server, seed))
+
+    def listen(self, observation: Observation) -> None:
+        """Hand a round on as it looks to somebody to whom the adversary is a client like any."""
+        seen = _with_the_own(observation)
+        if seen is not None:
+            self.rounds += 1
+            for member in self.members:
+                member.listen(seen, self.about)
+
+    def known(self) -> tuple[np.ndarray, np.ndarray]:
+        """[n, M] scores on the scale they would have if half of them had trained; [n] who did."""
+        halves = np.where(self.trained, 1 / self.trained.sum(), 1 / (~self.trained).sum()) / 2
+        scores = [member.answer() for member in self.members]
+        return _scaled(scores, self.about.samples.labels.numpy(), halves), self.trained
+
+
+def _with_the_own(observation: Observation) -> Observation | None:
+    """The round with the adversary for a target; to a participant, among all others.
+
+    None where a server's deltas do not hold it.
+    """
+    if observation.target is None:
+        return replace(observation, own_delta=torch.zeros_like(observation.before), own_weight=0.0)
+    deltas = observation.client_deltas
+    own = next((c for c in deltas if torch.equal(deltas[c], observation.own_delta)), None)
+    return None if own is None else replace(observation, target=own)
 
 
 def _members(given: Candidates, server: bool, seed: Seed) -> list[MembershipAttack]:
@@ -125,13 +217,31 @@ def _members(given: Candidates, server: bool, seed: Seed) -> list[MembershipAtta
     return found
 
 
-def _scaled(scores: Sequence[np.ndarray]) -> np.ndarray:
-    """[N, M] with mean 0 and deviation 1 within a federation."""
+def _scaled(
+    scores: Sequence[np.ndarray], labels: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """[N, 2 M] with mean 0 and deviation 1 within a federation: as they are, and within labels.
+
+    Args:
+        scores: M arrays [N].
+        labels: [N].
+        weights: [N] how much each record counts in means and deviations; None = alike.
+    """
+    counts = np.ones(len(labels)) if weights is None else weights
     columns = []
-    for one in scores:
-        spread = float(np.std(one))
-        columns.append((one - np.mean(one)) / spread if spread > 0 else np.zeros(len(one)))
+    for one in [*scores, *(_within(one, labels, counts) for one in scores)]:
+        apart = one - np.average(one, weights=counts)
+        spread = float(np.sqrt(np.average(apart**2, weights=counts)))
+        columns.append(apart / spread if spread > 0 else np.zeros(len(one)))
     return np.stack(columns, axis=1)
+
+
+def _within(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """[N] less the mean of those with the same label."""
+    _, of = np.unique(labels, return_inverse=True)
+    means = np.bincount(of, counts * scores) / np.bincount(of, counts)
+    apart: np.ndarray = scores - means[of]
+    return apart
 
 
 def _federation(
@@ -143,10 +253,15 @@ def _federation(
     seed: Seed,
     *,
     server: bool,
+    colluding: float,
 ) -> Iterator[Observation]:
-    """What would be seen of a federation of own records; client 1 is the target."""
+    """What would be seen of a federation of own records; client 1 is the target.
+
+    ``colluding`` is the share of the clients whose deltas the adversary has besides its own.
+    """
     rules = given.rules
     clients = min(rules.cohort or rules.participants, MOST_CLIENTS)
+    known = range(2, 2 + min(round(colluding * clients), clients - 2))
     rng = seed.generator("others")
     size = len(target)
     held = [target if c == 1 else rng.choice(others, size) for c in range(clients)]
@@ -168,7 +283,8 @@ def _federation(
             own_delta=deltas[0],
             own_weight=1 / clients,
             participants=clients,
-            client_deltas=deltas if server else {},
+            client_deltas=deltas if server else {c: deltas[c] for c in known},
+            client_weights=dict.fromkeys(known, 1 / clients),
             target=1 if server else None,
         )
         before = before + mean

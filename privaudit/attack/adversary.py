@@ -57,8 +57,8 @@ class ShadowRound:
         halves: [n] 0 or 1, the same for all three: shadows of different halves share no record (nor
             group) in any round, so that what is learned on one half can be tested on the other;
             None where the adversary holds too few records to split.
-        persistent: the property is there in all observations of a trace or in none; then what their
-            mean says about the property must not be taken out.
+        persistent: the property is there in all observations of a trace, in none, or in those of a
+            stretch; then what their mean says about the property must not be taken out.
     """
 
     present: Tensor

@@ -39,12 +39,15 @@ class OwnRecords:
     groups: np.ndarray | None
 
 
-def read_own_records(path: Path, wanted: Sequence[str] = ()) -> OwnRecords:
+def read_own_records(
+    path: Path, wanted: Sequence[str] = (), *, needs_property: bool = True
+) -> OwnRecords:
     """Read ``inputs``, ``labels``, optionally ``groups``, and the properties: all other arrays.
 
     Args:
         path: an .npz file.
-        wanted: properties to read; empty = all.
+        wanted: properties to read; empty = all, or none where none is needed.
+        needs_property: whether there must be one.
 
     Raises:
         UserError: the file or an array in it is missing, damaged, or of the wrong type or shape.
@@ -55,8 +58,8 @@ def read_own_records(path: Path, wanted: Sequence[str] = ()) -> OwnRecords:
     for name in wanted:
         if name not in offered:
             raise unknown_name("property", name, offered, where=str(path))
-    chosen = list(dict.fromkeys(wanted)) or offered
-    if not chosen:
+    chosen = list(dict.fromkeys(wanted)) or (offered if needs_property else [])
+    if needs_property and not chosen:
         raise UserError(
             "no property: there is no array besides inputs, labels and groups",
             where=str(path),

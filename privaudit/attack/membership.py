@@ -18,6 +18,7 @@ from privaudit.attack.latest import LatestRound
 from privaudit.attack.protocol import GameAttack
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.layout import Layout
+from privaudit.errors import UserError
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
@@ -36,6 +37,8 @@ class Candidates:
         own: the adversary's own records, none of them a candidate.
         rules: of the federation.
         seed: the adversary's stream.
+        trained: [M] bool, on which of its own records the adversary trained in this federation;
+            None where it does not say.
     """
 
     engine: Engine
@@ -43,6 +46,7 @@ class Candidates:
     own: Samples
     rules: Rules
     seed: Seed
+    trained: np.ndarray | None = None
     _round: LatestRound[str] = field(default_factory=LatestRound, repr=False)
 
     @property
@@ -58,12 +62,27 @@ class Candidates:
         return len(self)
 
     def prepare(self, observation: Observation) -> None:
-        """What the model computes of a round for every attack."""
-        self.log_odds(observation)
+        """What the model computes of a round for every attack.
 
-    def instead(self, samples: Samples) -> Candidates:
-        """The same adversary, who asks about other records."""
-        return replace(self, samples=samples, _round=LatestRound())
+        Raises:
+            UserError: it computes no numbers any more.
+        """
+        if not bool(torch.isfinite(self.log_odds(observation)).all()):
+            raise UserError(
+                f"its outputs are not finite in round {observation.round}: the federation diverged",
+                remedy="lower the learning rate, or the noise",
+            )
+
+    def instead(self, asked: np.ndarray) -> Candidates:
+        """The same adversary, who asks about these of its own records as if they were not."""
+        kept = np.setdiff1d(np.arange(len(self.own)), asked)
+        return replace(
+            self,
+            samples=_chosen(self.own, asked),
+            own=_chosen(self.own, kept),
+            trained=None if self.trained is None else self.trained[kept],
+            _round=LatestRound(),
+        )
 
     def watched(self, observation: Observation) -> Tensor:
         """[P] the parameters that tell most of a round.
@@ -115,6 +134,10 @@ class Candidates:
             found.append(steps @ signal / norms)
         length = torch.linalg.vector_norm(signal).clamp_min(torch.finfo(torch.float32).tiny)
         return torch.cat(found) / length
+
+
+def _chosen(samples: Samples, which: np.ndarray) -> Samples:
+    return Samples(samples.inputs[which], samples.labels[which])
 
 
 class MembershipAttack(GameAttack):

@@ -282,6 +282,8 @@ def with_signal(observation: Observation, signal: Tensor) -> Observation:
     scale = weight if weight > 0 else 1 / observation.participants
     step = observation.global_delta if observation.step is None else observation.step
     mean = weight * observation.own_delta + signal * scale
+    for client, delta in observation.client_deltas.items():
+        mean = mean + observation.client_weights[client] * delta
     return replace(observation, global_delta=mean, step=step)
 
 

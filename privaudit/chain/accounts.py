@@ -6,8 +6,6 @@ Accounts have names: ``admin``, ``coordinator``, ``auditor``, ``client/0``, ``cl
 from __future__ import annotations
 
 import getpass
-import json
-import os
 import sys
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,59 +98,23 @@ class KeystoreAccounts:
             raise LedgerError(
                 f"no keystore file '{file.name}'",
                 where=str(self._folder),
-                remedy=f"the keystore needs {', '.join(f'{role}.json' for role in ROLES)}",
+                remedy=f"the keystore needs {', '.join(f'{role}.json' for role in ROLES)}; "
+                "privaudit keys makes them in a new folder",
             ) from None
 
 
-def create_keystore(
-    folder: Path, password: str, *, secrets: dict[str, bytes] | None = None, cost: int | None = None
-) -> dict[str, str]:
-    """Write an encrypted keystore with the three roles; existing files are never overwritten.
-
-    Args:
-        folder: made if it does not exist.
-        password: of all files; not empty.
-        secrets: private keys (32 bytes) by role for accounts that exist already; others are new.
-        cost: rounds of the key derivation (scrypt); the library's default if None.
-
-    Returns:
-        The addresses by role.
-
-    Raises:
-        LedgerError: a file exists already, or the password is empty.
-    """
-    if not password:
-        raise LedgerError("the keystore password is empty", where=str(folder))
-    folder.mkdir(parents=True, exist_ok=True)
-    made = {}
-    for role in ROLES:
-        given = (secrets or {}).get(role)
-        account = Account.from_key(given) if given else Account.create()
-        content = Account.encrypt(account.key, password, iterations=cost)
-        _write_new(folder / f"{role}.json", json.dumps(content))
-        made[role] = account.address
-    return made
-
-
-def _write_new(file: Path, text: str) -> None:
-    try:
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise LedgerError("the keystore file exists already", where=str(file)) from None
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-
-
-def read_password(file: Path | None = None) -> str:
+def read_password(file: Path | None = None, *, new: bool = False) -> str:
     """The keystore password from a file, the environment or a prompt, in this order.
 
     Never from the command line, where every process of the machine can read it.
 
     Args:
         file: a file whose first line is the password.
+        new: it is to be made up: a prompt asks twice.
 
     Raises:
-        LedgerError: there is none of the three, or the file cannot be read or is empty.
+        LedgerError: there is none of the three, or the file cannot be read or is empty, or what was
+            typed twice is not the same.
     """
     if file is not None:
         try:
@@ -162,13 +124,23 @@ def read_password(file: Path | None = None) -> str:
     else:
         password = take_password()
         if not password and sys.stdin is not None and sys.stdin.isatty():
-            password = getpass.getpass("Keystore password: ")
+            password = _typed(new)
     if not password:
         raise LedgerError(
             "no keystore password",
             where=str(file) if file else None,
             remedy=f"set {PASSWORD_VARIABLE}, give a password file, or run in a terminal",
         )
+    return password
+
+
+def _typed(new: bool) -> str:
+    try:
+        password = getpass.getpass("New keystore password: " if new else "Keystore password: ")
+        if new and password and getpass.getpass("Again: ") != password:
+            raise LedgerError("the two passwords differ", remedy="type the same one twice")
+    except EOFError:  # Ctrl-D
+        return ""
     return password
 
 

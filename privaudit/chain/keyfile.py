@@ -60,6 +60,17 @@ def read_key(file: Path, password: str) -> PrivateKey:
     raise LedgerError("wrong keystore password", where=where)
 
 
+def stated_address(file: Path) -> str:
+    """The address that a key file says it is of; empty if it says none. Nothing is decrypted.
+
+    Raises:
+        LedgerError: no key file, or of another version.
+        FileNotFoundError: there is no file.
+    """
+    said = _content(file).get("address")
+    return said if isinstance(said, str) else ""
+
+
 def _content(file: Path) -> dict[str, Any]:
     """With keys in lower case, as tools differ in that; the encoding is seen from the bytes."""
     try:

@@ -58,7 +58,7 @@ def open_ledger(
         raise LedgerError(f"confirmations must be at least 1, not {confirmations}")
     if contract is not None:
         contract = _checked_address(contract)
-    release = _lock(folder)
+    release = take_lock(folder)
     journal: Journal | None = None
     try:
         journal = Journal(folder)
@@ -116,7 +116,15 @@ def _checked_address(contract: str) -> str:
     return to_checksum_address(contract)
 
 
-def _lock(folder: Path) -> Callable[[], None]:
+def take_lock(folder: Path) -> Callable[[], None]:
+    """Keep everybody else out of a folder with a journal; what lets them in again.
+
+    Args:
+        folder: made if it does not exist.
+
+    Raises:
+        LedgerError: another process is in it, or it cannot be made.
+    """
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)

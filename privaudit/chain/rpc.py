@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from eth_utils.address import to_checksum_address
@@ -104,6 +104,27 @@ class RpcChain:
         """Whether a transaction is mined or waits to be."""
         found = self._ask("eth_getTransactionByHash", "0x" + transaction.hex())
         return found is not None
+
+    def transaction(self, transaction: bytes) -> Call | None:
+        """What a transaction, mined or waiting, says; None if the node has none of this hash."""
+        found = self._ask("eth_getTransactionByHash", "0x" + transaction.hex())
+        return None if found is None else self._parse(_call, found)
+
+    def search(self, topics: Sequence[bytes | None]) -> list[bytes] | None:
+        """Transactions of all blocks with a log of these topics (None: any), in the chain's order.
+
+        None where the node does not search, or not that far: many limit it.
+        """
+        fields = {
+            "fromBlock": "0x0",
+            "toBlock": "latest",
+            "topics": [None if topic is None else "0x" + topic.hex() for topic in topics],
+        }
+        try:
+            found = self._transport.request("eth_getLogs", fields)
+        except (Refusal, RpcError):
+            return None
+        return self._parse(_in_order, found)
 
     def receipt(self, transaction: bytes) -> Receipt | None:
         """The receipt of a transaction, or None while it is in no block."""
@@ -207,6 +228,24 @@ def block(answer: Any) -> Block:
         time=integer(answer["timestamp"]),
         base_fee=integer(answer.get("baseFeePerGas", "0x0")),
     )
+
+
+def _call(found: Any) -> Call:
+    to = found["to"]
+    return Call(
+        sender=to_checksum_address(found["from"]),
+        to=to_checksum_address(to) if to else None,
+        data=octets(found["input"]),
+        value=integer(found["value"]),
+        gas=integer(found["gas"]),
+    )
+
+
+def _in_order(found: Any) -> list[bytes]:
+    """The transactions of log entries, each once."""
+    places = [(integer(log["blockNumber"]), integer(log["logIndex"])) for log in found]
+    hashes = [octets(log["transactionHash"]) for log in found]
+    return list(dict.fromkeys(item for _, item in sorted(zip(places, hashes, strict=True))))
 
 
 def _log(entry: Any) -> Log:

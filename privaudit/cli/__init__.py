@@ -18,6 +18,7 @@ VERBS = (
     "attack",
     "tables",
     "ledger",
+    "keys",
     "inventory",
     "doctor",
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from privaudit.cli import appeared
 from privaudit.cli.app import app
+from privaudit.cli.members import ask_for_members
 from privaudit.cli.options import Json
+from privaudit.cli.own_trace import attack_options_of, settings_lines
 from privaudit.cli.terminal import Bars
 from privaudit.errors import UserError, unknown_name
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
     from privaudit.attack.reference import Standing
     from privaudit.attack.standalone import Case
+
+MEMBERSHIP = "membership"
+GAMES = {"property": "magnitude-stack", MEMBERSHIP: "membership-stack"}
+"""Game -> the attack that is run unless the user says."""
 
 Found = dict[str, dict[str, list[float]]]
 """Property -> attack -> a score per round."""
@@ -50,13 +56,28 @@ def attack(
             "--option", metavar="KEY=VALUE", help="Argument of the model, e.g. num_classes=10."
         ),
     ] = None,
+    game: Annotated[
+        str,
+        typer.Option("--game", help="What is asked: property, or membership of --candidates."),
+    ] = "property",
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            "--candidates",
+            help="Records asked about in the game membership, .npz: inputs, labels, and, to be "
+            "judged by, member.",
+        ),
+    ] = None,
     properties: Annotated[
         list[str] | None,
         typer.Option("--property", help="Which property to infer (default: all in the file)."),
     ] = None,
     attacks: Annotated[
         list[str] | None,
-        typer.Option("--attack", help="Which attack to run (default: magnitude-stack)."),
+        typer.Option(
+            "--attack",
+            help="Which attack to run (default: magnitude-stack; on membership membership-stack).",
+        ),
     ] = None,
     rules: Annotated[
         list[str] | None,
@@ -99,21 +120,49 @@ def attack(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Score a trace that any trainer wrote: in which rounds, or at all, was the property there?
+    """Score a trace that any trainer wrote: when was a property there, or who was trained on?
 
     \b
     privaudit attack my-trace --auxiliary mine.npz --model my_models:Net
     privaudit attack my-trace --auxiliary mine.npz --model my_models:Net \\
         --property smoker --set lr=0.1 --set persistent=true
+    privaudit attack my-trace --auxiliary mine.npz --game membership --candidates asked.npz
 
     No ground truth is needed. Of a property that comes and goes (persistent=false) the scores say
     where it looks present; one that stays (persistent=true) gets yes, no or "cannot say" with
-    p-values. See docs/trace.md for the files.
+    p-values. Of each candidate the score says whether it looks trained on. See docs/trace.md for
+    the files.
     """
     from privaudit.attack.standalone import open_case
 
-    chosen = list(dict.fromkeys(attacks or ["magnitude-stack"]))
-
+    if game not in GAMES:
+        raise unknown_name("game", game, GAMES, where="--game")
+    chosen = list(dict.fromkeys(attacks or [GAMES[game]]))
+    if game == MEMBERSHIP:
+        _refuse_properties(properties)
+        if candidates is None:
+            raise UserError(
+                "whose membership?", where="--game membership", remedy="give --candidates FILE"
+            )
+        ask_for_members(
+            trace,
+            auxiliary,
+            candidates,
+            chosen,
+            form="json" if as_json else "csv" if as_csv else "text",
+            model=model,
+            model_options=_pairs(options, "--option"),
+            rules=_pairs(rules, "--set"),
+            seed=seed,
+            options=_of_attacks(attack_options, chosen),
+        )
+        return
+    if candidates is not None:
+        raise UserError(
+            "are asked about in the game membership only",
+            where="--candidates",
+            remedy="say --game membership",
+        )
     case = open_case(
         trace,
         auxiliary,
@@ -145,6 +194,13 @@ def attack(
         typer.echo(_text(case, found, standings))
 
 
+def _refuse_properties(properties: list[str] | None) -> None:
+    if properties:
+        raise UserError(
+            "is asked about in the game property only", where="--property", remedy="leave it out"
+        )
+
+
 def _of_attacks(options: list[str] | None, attacks: list[str]) -> dict[str, dict[str, Any]]:
     """Attack -> its options."""
     found: dict[str, dict[str, Any]] = {}
@@ -159,21 +215,15 @@ def _of_attacks(options: list[str] | None, attacks: list[str]) -> dict[str, dict
 
 
 def _pairs(assignments: list[str] | None, flag: str) -> dict[str, Any]:
+    from privaudit.scenario.load import parse_value
+
     pairs = {}
     for assignment in assignments or []:
         key, equals, value = assignment.partition("=")
         if not equals or not key.strip():
             raise UserError(f"'{assignment}' is not key=value", where=flag)
-        pairs[key.strip()] = _value(value.strip())
+        pairs[key.strip()] = parse_value(value)
     return pairs
-
-
-def _value(text: str) -> Any:
-    """A TOML value, or else the text itself."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
-        return text
 
 
 def _frame(found: Found) -> pd.DataFrame:
@@ -202,11 +252,8 @@ def _document(
             for name, by_attack in found.items()
             for attack, scores in by_attack.items()
         ],
-        "attack_options": {
-            attack: {key: {"value": value, "stated_by": who} for key, (value, who) in said.items()}
-            for attack in _attacks(found)
-            if (said := case.settings(attack))
-        },
+        "attack_options": attack_options_of(case, _attacks(found)),
+        "appeared": appeared.as_rows(found, case.seed.root) if case.rules.persistent else [],
         "answers": [
             {
                 "property": name,
@@ -240,6 +287,8 @@ def _text(case: Case, found: Found, standings: dict[str, dict[str, Standing]]) -
         for name, by_attack in standings.items()
         for attack, standing in by_attack.items()
     ]
+    if case.rules.persistent:
+        lines += appeared.as_lines(found, case.seed.root)
     if not case.rules.persistent:
         lines.append("Higher = property more likely present; above 0 the attack says it was.")
     elif standings:
@@ -253,16 +302,7 @@ def _text(case: Case, found: Found, standings: dict[str, dict[str, Standing]]) -
             "The property is taken to be there in every round or in none: higher sums speak for "
             "it, but without made-up federations (--references) there is no answer."
         )
-    if not case.trace.whole:
-        lines.append("The trace was cut off: scored up to its last whole round.")
-    rules = case.rules.model_dump()
-    said = ", ".join(f"{name} {value} ({case.stated[name]})" for name, value in rules.items())
-    lines.append(f"Rules of the federation, and who stated them: {said}.")
-    for attack in _attacks(found):
-        settings = case.settings(attack)
-        if settings:
-            options = ", ".join(f"{key} {value} ({who})" for key, (value, who) in settings.items())
-            lines.append(f"Options of {attack} (--attack-option {attack}.KEY=VALUE): {options}.")
+    lines += settings_lines(case, _attacks(found))
     return "\n".join([table, "", *(f"- {line}" for line in lines)])
 
 

@@ -1,4 +1,4 @@
-"""``privaudit ledger`` and ``privaudit verify``."""
+"""``privaudit ledger``, ``verify``, ``anchor`` and ``claim``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from privaudit.cli.app import app
-from privaudit.cli.options import DataDir, Json, Rpc, RunPath
+from privaudit.cli.options import (
+    Confirmations,
+    DataDir,
+    Json,
+    Keystore,
+    PasswordFile,
+    Rpc,
+    RunPath,
+)
 from privaudit.cli.several import one_run
 
 
@@ -29,7 +37,10 @@ def ledger(
     if as_json:
         typer.echo(json.dumps(statement.as_json(), indent=1))
     else:
-        typer.echo(payments_csv(statement.pages) if as_csv else statement.text(), nl=not as_csv)
+        typer.echo(
+            payments_csv(statement.pages, statement.colluders) if as_csv else statement.text(),
+            nl=not as_csv,
+        )
 
 
 @app.command()
@@ -40,13 +51,117 @@ def verify(
         str | None,
         typer.Option("--head", help="Head of the audit chain that you noted elsewhere."),
     ] = None,
+    anchor_rpc: Annotated[
+        str | None,
+        typer.Option(
+            "--anchor-rpc", metavar="URL", help="Node of the chain on which the head was anchored."
+        ),
+    ] = None,
+    anchor_tx: Annotated[
+        str | None,
+        typer.Option(
+            "--anchor-tx",
+            metavar="HASH",
+            help="The transaction that did, noted elsewhere (default: as the run says).",
+        ),
+    ] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Check a run's files, hashes, rewards and ledger; exit 1 if anything does not match."""
+    """Check a run's files, hashes, rewards and ledger; exit 1 if anything does not match.
+
+    \b
+    privaudit verify runs/NAME --head 3f0c...                    against a head you kept
+    privaudit verify runs/NAME --anchor-rpc http://HOST:8545     against an anchor
+    """
     from privaudit.verify.run import verdict_text, verify_run
 
-    verdict = verify_run(one_run(run_path), rpc=rpc, head=head, data_dir=data_dir)
+    verdict = verify_run(
+        one_run(run_path),
+        rpc=rpc,
+        head=head,
+        data_dir=data_dir,
+        anchor_rpc=anchor_rpc,
+        anchor_tx=anchor_tx,
+    )
     typer.echo(json.dumps(verdict.as_json(), indent=1) if as_json else verdict_text(verdict))
     if not verdict.holds:
         raise typer.Exit(1)
+
+
+@app.command()
+def anchor(
+    run_path: RunPath,
+    rpc: Annotated[
+        str, typer.Option("--rpc", metavar="URL", help="JSON-RPC node of the chain to anchor on.")
+    ],
+    keystore: Keystore = None,
+    password_file: PasswordFile = None,
+    confirmations: Confirmations = 1,
+    as_json: Json = False,
+) -> None:
+    """Put the head of a run's embedded ledger on a real chain, signed by the keystore's auditor.
+
+    Who runs the audit cannot make it again afterwards without being seen.
+
+    \b
+    privaudit anchor runs/NAME --rpc http://127.0.0.1:8545 --keystore ~/keys
+    privaudit anchor runs/NAME --rpc https://HOST/KEY --keystore ~/keys --confirmations 12
+    """
+    from privaudit.custody.folder import RunFolder
+    from privaudit.ledger.anchor_note import utc
+    from privaudit.ledger.anchoring import anchor_run
+    from privaudit.ledger.place import Place
+
+    folder = RunFolder.open(one_run(run_path))
+    found = anchor_run(folder, Place(rpc, keystore, password_file, None, confirmations))
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    if not found["sent"]:
+        typer.echo("This account has anchored this head already; nothing was sent.")
+    typer.echo(
+        f"head:        {found['head']}\n"
+        f"account:     {found['sender']} (auditor)\n"
+        f"transaction: {found['transaction']}\n"
+        f"block:       {found['block_number']} of chain {found['chain_id']}, "
+        f"{utc(found['block_time'])}\n"
+        "Tell account and transaction to whoever will verify: "
+        f"privaudit verify {folder.path} --anchor-rpc URL --anchor-tx {found['transaction']}"
+    )
+
+
+@app.command()
+def claim(
+    run_path: RunPath,
+    client: Annotated[
+        list[int], typer.Option("--client", metavar="ID", help="Number of a client; any number of.")
+    ],
+    rpc: Rpc = None,
+    keystore: Keystore = None,
+    password_file: PasswordFile = None,
+    confirmations: Confirmations = 1,
+    as_json: Json = False,
+) -> None:
+    """Pay out to clients of cohorts above 256 what a run's reward root grants them.
+
+    \b
+    privaudit claim runs/NAME --client 7 --client 12
+    privaudit claim runs/NAME --client 7 --rpc http://127.0.0.1:8545 --keystore ~/keys
+    """
+    from dataclasses import asdict
+
+    from privaudit.custody.folder import RunFolder
+    from privaudit.ledger.claiming import claim_rewards
+    from privaudit.ledger.place import Place
+
+    folder = RunFolder.open(one_run(run_path))
+    place = Place(rpc, keystore, password_file, None, confirmations)
+    found = claim_rewards(folder, client, place)
+    if as_json:
+        typer.echo(json.dumps({"claims": [asdict(claimed) for claimed in found]}, indent=1))
+        return
+    for one in found:
+        said = f"{one.claimed:,} wei claimed" if one.claimed else "nothing to claim"
+        said += f", {one.paid:,} wei paid to {one.address}" if one.paid else ""
+        typer.echo(f"client {one.client}: {said}; granted in all: {one.cumulative:,} wei")

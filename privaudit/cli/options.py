@@ -35,6 +35,21 @@ Rpc = Annotated[
         "--rpc", metavar="URL", help="JSON-RPC node of the ledger's chain (default: in the folder)."
     ),
 ]
+Keystore = Annotated[
+    Path | None,
+    typer.Option("--keystore", help="With --rpc: folder of admin, coordinator, auditor .json."),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file",
+        help="Password of the keystore (default: $PRIVAUDIT_KEYSTORE_PASSWORD, or a prompt).",
+    ),
+]
+Confirmations = Annotated[
+    int,
+    typer.Option("--confirmations", min=1, max=10_000, help="Blocks until something is final."),
+]
 
 
 def scenario_names(incomplete: str) -> list[str]:

@@ -11,9 +11,12 @@ import typer
 from privaudit.cli.app import app
 from privaudit.cli.options import (
     Assignments,
+    Confirmations,
     DataDir,
     Device,
     Json,
+    Keystore,
+    PasswordFile,
     Quiet,
     Rpc,
     Workers,
@@ -56,17 +59,8 @@ def run(
         bool, typer.Option("--no-ledger", help="Keep no reward ledger: ledger.enabled=false.")
     ] = False,
     rpc: Rpc = None,
-    keystore: Annotated[
-        Path | None,
-        typer.Option("--keystore", help="With --rpc: folder of admin, coordinator, auditor .json."),
-    ] = None,
-    password_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--password-file",
-            help="Its password (default: $PRIVAUDIT_KEYSTORE_PASSWORD, or a prompt).",
-        ),
-    ] = None,
+    keystore: Keystore = None,
+    password_file: PasswordFile = None,
     contract: Annotated[
         str | None,
         typer.Option("--contract", help="With --rpc: a deployed ledger (default: deploys one)."),
@@ -79,10 +73,7 @@ def run(
             help="Repeat all of it N times with the property permuted over the data.",
         ),
     ] = None,
-    confirmations: Annotated[
-        int,
-        typer.Option("--confirmations", min=1, max=10_000, help="Blocks until something is final."),
-    ] = 1,
+    confirmations: Confirmations = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would take; write nothing.")
     ] = False,

@@ -19,6 +19,7 @@
     permuted/001.json        AUCs with the property permuted, where that was asked for
     timings.jsonl            seconds; apart from the records, which are the same bytes every time
     report/                  table, figures and page, made from the records
+    anchor.json              where the ledger's head was anchored, if it was: ``privaudit anchor``
 """
 
 from __future__ import annotations

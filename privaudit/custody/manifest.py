@@ -31,7 +31,9 @@ AFTER_THE_RUN = frozenset(f"{LEDGER}{name}" for name in ("journal.sqlite", "timi
 """Files of the ledger folder that the seal lists; there are no others."""
 LOCKS = frozenset({".lock", f"{LEDGER}ledger.lock"})
 """What keeps a second writer out; empty, and left behind."""
-UNLISTED = LOCKS | {MANIFEST, SEAL}
+ANCHOR = "anchor.json"
+"""Where the head was anchored after the run, if it was; the chain, not the file, is believed."""
+UNLISTED = LOCKS | {MANIFEST, SEAL, ANCHOR}
 
 
 def write_manifest(folder: RunFolder) -> bytes:

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from privaudit.evaluation.metrics import METRICS, measure_all
-from privaudit.evaluation.records import Record, with_scores
+from privaudit.evaluation.records import Record, colluders_in, with_scores
 from privaudit.randomness import Seed
 from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.pools import Holdings
@@ -51,6 +51,7 @@ class TableCell:
         fewest: records with and without the property of the target that holds fewest of each;
             None likewise.
         published: the published AUC, where the scenario reproduces one.
+        colluders: of the participants, those who pool with the adversary what they own and see.
     """
 
     property: str
@@ -78,6 +79,7 @@ class TableCell:
     game: str = "property"
     facts: Mapping[str, float] = field(default_factory=dict)
     fewest: tuple[int, int] | None = None
+    colluders: int = 0
 
     @cached_property
     def auc(self) -> Interval | None:
@@ -133,7 +135,8 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
     # the records came in.
     records = sorted(records, key=lambda record: record.run)
     good = with_scores(records)
-    left_out = sum(record.status == "ok" for record in records) - len(good)
+    paired = sum(record.status == "ok" and record.pair is not None for record in records)
+    left_out = max(0, paired - len(good))
     runs = [record.run_scores() for record in good]
     first = records[0]
     published = first.configuration["report"]["published"].get(name, {})
@@ -171,6 +174,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         facts={n: float(np.mean([r.facts[n] for r in good])) for n in good[0].facts}
         if good
         else {},
+        colluders=colluders_in(first.configuration, participants),
         fewest=_fewest([held for r in good for held in r.held()]),
     )
 

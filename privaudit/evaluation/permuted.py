@@ -18,7 +18,7 @@ from privaudit.custody.folder import RunFolder
 from privaudit.data.permuting import MOST
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell
-from privaudit.evaluation.records import targets_in
+from privaudit.evaluation.records import possible_in, targets_in
 from privaudit.experiment.tasks import scores_file
 from privaudit.scenario.grid import Cell, cells_of
 from privaudit.statistics.permutation import ROUNDING
@@ -69,8 +69,9 @@ def found_in(folder: RunFolder, world: World) -> list[Found]:
         for attack in world.scenario.audit.attacks:
             made = runs.setdefault((replace(cell, run=0), attack), [])
             if attack in scores:
-                values = np.array(scores[attack])
-                made.append(RunScores(values, world.presence(cell), pair, targets))
+                values, present = np.array(scores[attack]), world.presence(cell)
+                if possible_in(configuration) is None or present.any():
+                    made.append(RunScores(values, present, pair, targets))
     return [
         Found(
             property=cell.property,

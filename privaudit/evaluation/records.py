@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.errors import UserError
-from privaudit.federation.schedule import targets_of
+from privaudit.federation.schedule import stretches, targets_of
+from privaudit.scenario.schema import colluding
 from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores, complete_pairs
 
@@ -95,7 +96,10 @@ class Record(BaseModel):
         """What statistics work on, of a record that is ``ok``."""
         by_round = self.game == "property"
         targets = targets_in(self.configuration, self.participants) if by_round else None
-        return RunScores(np.array(self.scores), np.array(self.present), self.pair, targets)
+        possible = possible_in(self.configuration) if by_round else None
+        return RunScores(
+            np.array(self.scores), np.array(self.present), self.pair, targets, possible
+        )
 
     def held(self) -> list[Holdings]:
         """What each target drew from; empty where nobody wrote it down."""
@@ -117,12 +121,28 @@ def targets_in(configuration: dict[str, Any], participants: int) -> np.ndarray |
     return targets_of(audit["rounds"], participants, rotate=True)
 
 
+def colluders_in(configuration: dict[str, Any], participants: int) -> int:
+    """How many of so many participants collude with the adversary; 0 where nobody said so."""
+    return colluding(configuration["audit"].get("colluders", 0), participants)
+
+
+def possible_in(configuration: dict[str, Any]) -> np.ndarray | None:
+    """[S, T] the stretches of rounds that may hold the property; None where it is in no stretch."""
+    audit = configuration["audit"]
+    if audit.get("schedule") != "episodes":
+        return None
+    return stretches(audit["rounds"], audit.get("episode"))
+
+
 def with_scores(records: Iterable[Record]) -> list[Record]:
     """Those that an AUC is computed of, in the order of their runs.
 
-    Where each federation is there in both states, one whose other state failed is left out.
+    Where each federation is there in both states, one whose other state failed is left out; where
+    the property appears in half of the runs, the others are.
     """
     good = sorted((r for r in records if r.status == "ok"), key=lambda record: record.run)
+    if good and possible_in(good[0].configuration) is not None:
+        good = [record for record in good if any(record.present)]
     runs = [record.run_scores() for record in good]
     whole = {id(run) for run in complete_pairs(runs)}
     return [record for record, run in zip(good, runs, strict=True) if id(run) in whole]

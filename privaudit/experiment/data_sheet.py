@@ -10,11 +10,10 @@ import numpy as np
 from privaudit.data.dataset import UNKNOWN, Dataset
 from privaudit.experiment.each_value import why_not_dealt
 from privaudit.experiment.holdings import label_agreement
-from privaudit.federation.partition import ADVERSARY, TARGET
+from privaudit.federation.partition import TARGET
 from privaudit.world import World
 
 DATA = "data.json"
-ROLES = {"target": TARGET, "adversary": ADVERSARY}
 
 
 def describe_data(world: World) -> dict[str, Any]:
@@ -25,11 +24,17 @@ def describe_data(world: World) -> dict[str, Any]:
     inputs, detail), ``classes`` (pairs of class and records), ``groups``, ``group_kind``,
     ``properties`` (name -> present, absent, unknown, why it is left out of the audit, empty where
     it is not, and how well the label tells it), ``test_records`` (one number per run), ``holdings``
-    (role -> one entry per run: records, and of each audited property present, absent, unknown),
+    (role -> one entry per run: records, and of each audited property present, absent, unknown; the
+    adversary's with those of its colluders in the largest federation),
     ``notes``.
     """
     dataset, audited = world.dataset, world.scenario.audit.properties
-    deals = [world.deal(run).largest for run in range(world.scenario.runs)]
+    runs, largest = range(world.scenario.runs), max(world.scenario.participants)
+    deals = [world.deal(run).largest for run in runs]
+    roles = {
+        "target": [deal.clients[TARGET] for deal in deals],
+        "adversary": [world.pooled(run, largest) for run in runs],
+    }
     counts = np.bincount(dataset.labels, minlength=dataset.num_classes)
     return {
         "name": dataset.name,
@@ -52,8 +57,8 @@ def describe_data(world: World) -> dict[str, Any]:
         },
         "test_records": [len(deal.test) for deal in deals],
         "holdings": {
-            role: [_held(dataset, deal.clients[client], audited) for deal in deals]
-            for role, client in ROLES.items()
+            role: [_held(dataset, records, audited) for records in held]
+            for role, held in roles.items()
         },
         "notes": list(dataset.notes),
     }

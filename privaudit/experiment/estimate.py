@@ -200,6 +200,7 @@ def _trace_bytes(scenario: Scenario, cell: Cell, size: int) -> int:
     shares = [1 - (1 - cell.fraction) ** cell.participants, cell.fraction]
     if audit.threat_model == "server":
         shares += [cell.fraction] * cell.participants
+    shares += [cell.fraction] * audit.colluding(cell.participants)
     deltas = sum((4 + value) * s if s < SPARSE_BELOW else value for s in shares)
     step = 4 if audit.trajectory == "common" or audit.trace_precision == "half" else 0
     return int(size * (4 + rounds_of(scenario, cell) * (deltas + step)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from privaudit.errors import UserError
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.tasks import Job
-from privaudit.federation.partition import ADVERSARY
 from privaudit.machine import free_memory
 from privaudit.world import World
 
@@ -48,6 +47,7 @@ def least_memory(world: World) -> float:
     vectors = 2 * audit.shadows + 2 * 2 * audit.shadows + 4
     if audit.threat_model == "server":
         vectors += min(world.scenario.participants)
+    vectors += audit.colluding(max(world.scenario.participants))
     records = world.dataset.inputs.nbytes + world.dataset.labels.nbytes
-    own = len(world.deal(0).largest.clients[ADVERSARY]) / len(world.dataset)
+    own = len(world.pooled(0, max(world.scenario.participants))) / len(world.dataset)
     return 2 * PROCESS + (1 + own) * records + 4.0 * vectors * world.engine(0).layout.size

@@ -52,17 +52,20 @@ def cell_costs(world: World, cell: Cell) -> Costs:
     engine, seed = world.engine(0), world.run_seed(0).child("estimate")
     batch = np.arange(min(rules.batch_size, len(world.dataset)))
     step = time_range(lambda: engine.gradients(seen[0].before, world.samples, [batch], seed))
-    few, many = REPEATS, len(seen)
+    few, many = min(REPEATS, len(seen)), len(seen)
     before = peak_memory()
-    shadows, fits, score_few = _attack_seconds(world, cell, seen[:few])
-    more_shadows, more_fits, score_many = _attack_seconds(world, cell, seen)
-    # Scoring has a fixed part and one that grows with the rounds; two lengths tell them apart.
-    slope = max(0.0, (score_many - score_few) / (many - few))
+    shadows, fits, score = _attack_seconds(world, cell, seen[:few])
+    if many > few:
+        more_shadows, more_fits, score_many = _attack_seconds(world, cell, seen)
+        # Scoring has a fixed part and one that grows with the rounds; two lengths tell them apart.
+        slope = max(0.0, (score_many - score) / (many - few))
+        score = score_many + slope * (rounds_of(world.scenario, cell) - many)
+        shadows, fits = shadows + more_shadows, fits + more_fits
     return Costs(
         step,
-        _extremes(shadows + more_shadows),
-        _extremes(fits + more_fits),
-        score_many + slope * (rounds_of(world.scenario, cell) - many),
+        _extremes(shadows),
+        _extremes(fits),
+        score,
         max(0, peak_memory() - before),
     )
 
@@ -97,12 +100,16 @@ def _attack_seconds(
 
 
 def _made_up(world: World, cell: Cell, steps: int, size: int) -> list[Observation]:
-    """Rounds as they would be seen, each the step of one batch of the target."""
+    """Rounds as they would be seen, each the step of one batch of the target.
+
+    No more than the cell has: some attacks play them all again in the end.
+    """
     engine, seed = world.engine(cell.run), world.run_seed(cell.run).child("estimate")
     clients = world.deal(cell.run).audited(cell.participants).clients
     rng = seed.generator("batches")
+    server = world.scenario.audit.threat_model == "server"
     found = []
-    for number in range(3 * REPEATS):
+    for number in range(min(3 * REPEATS, rounds_of(world.scenario, cell))):
         deltas = [
             -world.scenario.federation.lr
             * engine.gradients(
@@ -121,8 +128,8 @@ def _made_up(world: World, cell: Cell, steps: int, size: int) -> list[Observatio
                 own_delta=deltas[0],
                 own_weight=weight,
                 participants=cell.participants,
-                client_deltas={ADVERSARY: deltas[0], TARGET: deltas[1]},
-                target=TARGET if world.scenario.audit.threat_model == "server" else None,
+                client_deltas={ADVERSARY: deltas[0], TARGET: deltas[1]} if server else {},
+                target=TARGET if server else None,
             )
         )
     return found

@@ -19,7 +19,15 @@ from privaudit.randomness import Seed
 PartitionKind = Literal["iid", "by-group", "dirichlet"]
 
 ADVERSARY, TARGET = 0, 1
-"""Client ids of the two roles; every other client is an honest bystander."""
+"""Client ids of the two roles; every other client is an honest bystander, or colludes."""
+
+
+def coalition(colluders: int) -> tuple[int, ...]:
+    """The adversary and those who pool with it what they own and see: the first after the target.
+
+    So the clients of a larger federation collude where those of a smaller one do.
+    """
+    return (ADVERSARY, *range(TARGET + 1, TARGET + 1 + colluders))
 
 
 class UnevenDealError(UserError):

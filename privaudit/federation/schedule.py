@@ -4,7 +4,8 @@ Melis et al. 2019, section VI-B: ``single-batch`` - half of the target's batches
 with the property, the others none (m = 2). Section VII-A: among the honest clients only the target
 has records with the property (``others = "without"``); ``natural`` drops that assumption.
 ``dataset`` asks about a persistent property: it is there in every round of a run, or in none, and
-each federation is run in both of these states.
+each federation is run in both of these states. ``episodes`` asks when it appears (section VI-D):
+in half of the runs it is there for one stretch of rounds, in the others never.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from privaudit.errors import UserError
 from privaudit.federation.partition import ADVERSARY, TARGET, Partition, UnevenDealError
 
 Others = Literal["without", "natural"]
-Schedule = Literal["single-batch", "dataset"]
+Schedule = Literal["single-batch", "dataset", "episodes"]
+
+FEWEST_ROUNDS, MOST_ROUNDS, LEAST_STRETCH = 16, 500, 4
+"""Rounds of a federation in which a property may appear, and those it is there for at least: what
+:mod:`privaudit.statistics.appearing` can look through."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,18 @@ def balanced_presence(rounds: int, rng: np.random.Generator) -> np.ndarray:
     """[rounds] bool: half of the rounds present (the odd one by a coin), in random order."""
     extra = int(rng.integers(2)) if rounds % 2 else 0
     return rng.permutation(np.arange(rounds) < rounds // 2 + extra)
+
+
+def stretches(rounds: int, length: int | None) -> np.ndarray:
+    """[S, rounds] bool: every stretch that the property may be there for, each as likely.
+
+    None begins in the first quarter of the rounds. With ``length`` it is there for so many, else to
+    the end, of which the last quarter is left.
+    """
+    quarter, numbers = rounds // 4, np.arange(rounds)
+    starts = np.arange(quarter, rounds - (length or quarter) + 1)[:, None]
+    found: np.ndarray = (numbers >= starts) & (numbers < starts + (length or rounds))
+    return found
 
 
 def draw(

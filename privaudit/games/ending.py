@@ -25,13 +25,13 @@ class Endings:
     """Counts over the audited rounds of one cell.
 
     Attributes:
-        heard: rounds with the delta of another client in the aggregate.
+        heard: rounds with the delta of an honest client in the aggregate.
         own: rounds with the adversary's own delta in it.
         not_finite: rounds in which a client's delta was not finite.
     """
 
-    def __init__(self, adversary: int) -> None:
-        self._adversary = adversary
+    def __init__(self, coalition: Sequence[int]) -> None:
+        self._coalition = coalition
         self.rounds = self.heard = self.own = self.not_finite = 0
 
     def begin(self, *_: Any) -> None:
@@ -43,8 +43,8 @@ class Endings:
     def end(self, outcome: RoundOutcome) -> None:
         """Count a round."""
         self.rounds += 1
-        self.own += self._adversary in outcome.weights
-        self.heard += any(client != self._adversary for client in outcome.weights)
+        self.own += self._coalition[0] in outcome.weights
+        self.heard += any(client not in self._coalition for client in outcome.weights)
         self.not_finite += any(verdict.reason == "not finite" for verdict in outcome.verdicts)
 
 

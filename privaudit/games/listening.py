@@ -46,7 +46,8 @@ def tap_on(
         rules=rules,
         precision=world.scenario.audit.trace_precision,
     )
-    return Tap(stack.enter_context(writer), adversary=ADVERSARY, server=server)
+    _, *colluders = world.coalition(cell.participants)
+    return Tap(stack.enter_context(writer), adversary=ADVERSARY, colluders=colluders, server=server)
 
 
 def evidence_of(world: World) -> EvidenceCollector | None:

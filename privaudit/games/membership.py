@@ -25,8 +25,9 @@ from privaudit.attack.membership import Candidates
 from privaudit.custody.evidence import EvidenceCollector
 from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.errors import UserError
-from privaudit.federation.partition import ADVERSARY, TARGET, Partition
+from privaudit.federation.partition import TARGET, Partition
 from privaudit.federation.phases import train
+from privaudit.games.ending import Endings, keep_ending, last_loss
 from privaudit.games.listening import chosen_samples, evidence_of, tap_on
 from privaudit.games.protocol import Game
 from privaudit.observation.trace import Trace
@@ -76,16 +77,18 @@ class Membership(Game):
             with ExitStack() as stack:
                 rules = world.rules(cell)
                 tap = tap_on(world, folder, cell, engine, engine.initial, rules, stack)
-                for _ in train(
+                ending, last = Endings(world.coalition(cell.participants)), engine.initial
+                for outcome in train(
                     engine,
                     world.samples,
                     _dealt(world, cell),
                     listened_phase(world.scenario, cell),
                     start=engine.initial,
                     seed=world.audit_seed(cell.run).child(MEMBERSHIP),
-                    observers=[tap] if evidence is None else [tap, evidence],
+                    observers=[tap, ending, *([] if evidence is None else [evidence])],
                 ):
-                    pass
+                    last = outcome.after
+            keep_ending(folder, cell, ending, last_loss(world, engine, cell.run, last))
             if evidence is not None:
                 kept[cell] = evidence
         return kept
@@ -101,20 +104,26 @@ class Membership(Game):
         }
 
     def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Candidates]:
-        """Candidates, the adversary's own records, and the rules."""
+        """Candidates, the records of the adversary and its colluders, and the rules."""
         run = cells[0].run
         engine = world.engine(run)
-        own = world.deal(run).audited(2).clients[ADVERSARY]
-        return {
-            cell: Candidates(
+        found = {}
+        for cell in cells:
+            own = world.pooled(run, cell.participants)
+            held = world.deal(run).audited(cell.participants).clients
+            trained = [
+                _trained_by(world, run, client, held[client])
+                for client in world.coalition(cell.participants)
+            ]
+            found[cell] = Candidates(
                 engine=engine,
                 samples=chosen_samples(world, candidates_of(world, run)),
                 own=chosen_samples(world, own),
                 rules=world.rules(cell),
                 seed=world.attacker_seed(run).child(MEMBERSHIP),
+                trained=np.isin(own, np.concatenate(trained)),
             )
-            for cell in cells
-        }
+        return found
 
 
 def candidates_of(world: World, run: int) -> np.ndarray:
@@ -131,11 +140,15 @@ def _count(world: World) -> int:
 
 def _dealt(world: World, cell: Cell) -> Partition:
     """Who trains on what: the target on the candidates that are in, the others on as many."""
-    partition, seed = world.deal(cell.run).audited(cell.participants), world.audit_seed(cell.run)
-    size = _count(world) // 2
+    partition = world.deal(cell.run).audited(cell.participants)
     clients = [
-        np.sort(seed.generator(MEMBERSHIP, "trains", client).choice(held, size, replace=False))
-        for client, held in enumerate(partition.clients)
+        _trained_by(world, cell.run, client, held) for client, held in enumerate(partition.clients)
     ]
     clients[TARGET] = np.sort(candidates_of(world, cell.run)[world.presence(cell)])
     return replace(partition, clients=tuple(clients))
+
+
+def _trained_by(world: World, run: int, client: int, held: np.ndarray) -> np.ndarray:
+    """The records that a client other than the target trains on: the same in every cell."""
+    rng = world.audit_seed(run).generator(MEMBERSHIP, "trains", client)
+    return np.sort(rng.choice(held, _count(world) // 2, replace=False))

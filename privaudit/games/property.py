@@ -18,7 +18,7 @@ from privaudit.custody.evidence import EvidenceCollector
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.models import trained_parameters
 from privaudit.engine.engine import Engine
-from privaudit.federation.partition import ADVERSARY, TARGET
+from privaudit.federation.partition import TARGET
 from privaudit.federation.phases import AuditedPhase, audited_work, natural_work
 from privaudit.federation.rounds import (
     ClientWork,
@@ -192,7 +192,7 @@ def _federations(world: World, taps: dict[Cell, Tap]) -> list[_Federation]:
             present = world.presence(cell)
             found[key] = _Federation(phase, pools, seed, own_seed, present, [], {}, {})
         evidence = evidence_of(world)
-        ending = found[key].endings[cell] = Endings(ADVERSARY)
+        ending = found[key].endings[cell] = Endings(world.coalition(cell.participants))
         observers: list[RoundObserver] = [tap, ending, *([evidence] if evidence else [])]
         found[key].ways.append((phase.training, observers))
         found[key].cells[cell] = evidence
@@ -224,7 +224,7 @@ class _UsualRounds:
 
 
 def adversary_of(world: World, cell: Cell) -> Adversary:
-    """What the adversary of a cell owns: client 0's records with their property, and the rules.
+    """What the adversary of a cell owns: its records with their property, and the rules.
 
     Its stream depends on the property alone, so that one adversary serves all cells of a property
     in which it owns the same records.
@@ -248,8 +248,11 @@ def adversary_of(world: World, cell: Cell) -> Adversary:
 
 
 def _auxiliary_records(world: World, cell: Cell) -> np.ndarray:
-    """Sorted indices of the adversary's records, with a share of the target's where asked for."""
-    clients = world.deal(cell.run).audited(cell.participants).clients
-    shared = round(world.scenario.audit.auxiliary_overlap * len(clients[TARGET]))
+    """Sorted indices of the adversary's records and its colluders'.
+
+    With a share of the target's where asked for.
+    """
+    target = world.deal(cell.run).audited(cell.participants).clients[TARGET]
+    shared = round(world.scenario.audit.auxiliary_overlap * len(target))
     rng = world.run_seed(cell.run).generator("overlap")
-    return np.union1d(clients[ADVERSARY], rng.permutation(clients[TARGET])[:shared])
+    return np.union1d(world.pooled(cell.run, cell.participants), rng.permutation(target)[:shared])

@@ -79,6 +79,6 @@ class Place:
             raise UserError(
                 "a chain behind a URL needs accounts",
                 where="--rpc",
-                remedy="give a folder of encrypted keys with --keystore",
+                remedy="give a folder of encrypted keys with --keystore (privaudit keys makes one)",
             )
         return KeystoreAccounts(self.keystore, read_password(self.password_file))

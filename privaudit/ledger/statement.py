@@ -46,6 +46,7 @@ class Statement:
     """What a run's ledger says: pages of the book, audit rows, and where the ledger is."""
 
     rule: str
+    colluders: int
     pages: Sequence[Page]
     plan_file: str
     plans: Sequence[str]
@@ -58,15 +59,19 @@ class Statement:
             "rule": self.rule,
             "ledger": self.facts,
             "plans": list(self.plans),
-            "clients": client_rows(self.pages),
+            "clients": client_rows(self.pages, self.colluders),
             "rounds": round_rows(self.pages),
             "payments": [page.row() for page in self.pages],
             "audits": list(self.audits),
         }
 
+    @property
+    def _clients(self) -> pd.DataFrame:
+        return client_table(self.pages, self.colluders)
+
     def text(self) -> str:
         """For people."""
-        parts = [rewards_summary(self.pages, self.rule), _table(client_table(self.pages)), NOTE]
+        parts = [rewards_summary(self.pages, self.rule), _table(self._clients), NOTE]
         parts += ["Rounds", _table(round_table(self.pages))]
         for plan in self.plans:
             parts.append(f"Audit plan (SHA-256 of {self.plan_file}): {plan}")
@@ -93,6 +98,7 @@ def read_statement(folder: RunFolder) -> Statement:
         journal.close()
     return Statement(
         rule=scenario.ledger.reward,
+        colluders=scenario.audit.colluding(max(scenario.participants)),
         pages=read_book(folder),
         plan_file=plan_file(folder),
         plans=[e.args["plan_hash"].hex() for e in events if e.name == "PlanRegistered"],

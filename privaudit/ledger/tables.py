@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from privaudit.federation.partition import ADVERSARY, TARGET
+from privaudit.federation.partition import ADVERSARY, TARGET, coalition
 from privaudit.ledger.book import Page
 
 ROLES = {ADVERSARY: "adversary", TARGET: "target"}
@@ -18,7 +18,7 @@ NOTE = (
 )
 
 
-def payments_table(pages: Sequence[Page]) -> pd.DataFrame:
+def payments_table(pages: Sequence[Page], colluders: int = 0) -> pd.DataFrame:
     """One row per ledger round and client; amounts in wei, as Python integers."""
     rows = [
         {
@@ -26,7 +26,7 @@ def payments_table(pages: Sequence[Page]) -> pd.DataFrame:
             "label": page.label,
             "federated_rounds": page.rounds,
             "client": payment.client,
-            "role": role_of(payment.client),
+            "role": role_of(payment.client, colluders),
             "deltas": payment.deltas,
             "rejected": payment.rejected,
             "reason": payment.reason,
@@ -40,19 +40,19 @@ def payments_table(pages: Sequence[Page]) -> pd.DataFrame:
     return pd.DataFrame(rows, dtype=object)
 
 
-def payments_csv(pages: Sequence[Page]) -> str:
+def payments_csv(pages: Sequence[Page], colluders: int = 0) -> str:
     """The payments as CSV."""
     buffer = io.StringIO()
-    payments_table(pages).to_csv(buffer, index=False, lineterminator="\n")
+    payments_table(pages, colluders).to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue()
 
 
-def client_rows(pages: Sequence[Page]) -> list[dict[str, Any]]:
+def client_rows(pages: Sequence[Page], colluders: int = 0) -> list[dict[str, Any]]:
     """What each client sent and earned over all rounds."""
     totals: dict[int, dict[str, Any]] = {}
     for page in pages:
         for payment in page.payments:
-            start = {"client": payment.client, "role": role_of(payment.client)}
+            start = {"client": payment.client, "role": role_of(payment.client, colluders)}
             row = totals.setdefault(
                 payment.client,
                 start | {"deltas": 0, "rejected": 0, "training_wei": 0, "audited_wei": 0},
@@ -86,9 +86,9 @@ def round_rows(pages: Sequence[Page]) -> list[dict[str, Any]]:
     ]
 
 
-def client_table(pages: Sequence[Page]) -> pd.DataFrame:
+def client_table(pages: Sequence[Page], colluders: int = 0) -> pd.DataFrame:
     """The totals by client as text, with a last row for all of them."""
-    rows = client_rows(pages)
+    rows = client_rows(pages, colluders)
     whole = {"client": "all", "role": "", "share": sum(row["share"] for row in rows)}
     whole |= {k: sum(row[k] for row in rows) for k in rows[0] if k not in whole} if rows else {}
     return pd.DataFrame(
@@ -128,9 +128,10 @@ def round_table(pages: Sequence[Page]) -> pd.DataFrame:
     )
 
 
-def role_of(client: int) -> str:
-    """``adversary``, ``target`` or ``honest``."""
-    return ROLES.get(client, "honest")
+def role_of(client: int, colluders: int = 0) -> str:
+    """``adversary``, ``target``, ``honest`` or, of the first so many others, ``colluder``."""
+    colludes = client in coalition(colluders)
+    return ROLES.get(client, "colluder" if colludes else "honest")
 
 
 def rewards_summary(pages: Sequence[Page], rule: str) -> str:

@@ -27,7 +27,8 @@ class Rules(Options):
         weights: where they are not equal, each client's share c_n / c in the average.
         property_share: what is known, or assumed, of the target's batches.
         others: the same of the other honest clients'.
-        persistent: the property is there in every round or in none, instead of coming and going.
+        persistent: the property is there in every round or in none, or appears and stays for a
+            stretch, instead of coming and going by the round.
     """
 
     model_config = ConfigDict(protected_namespaces=())
@@ -62,7 +63,7 @@ class Rules(Options):
         "natural", description="without (bystanders never have the property) or natural"
     )
     persistent: bool = Field(
-        False, description="true where the property is there in every round or in none"
+        False, description="true where the property stays: in every round, in none, or a stretch"
     )
 
     @model_validator(mode="after")

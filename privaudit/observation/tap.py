@@ -13,14 +13,22 @@ from privaudit.observation.trace import TraceWriter
 
 
 class Tap:
-    """Listens as one client (``server=False``) or as the server.
+    """Listens as one client (``server=False``), with others who collude, or as the server.
 
     The ground truth of a round never passes through here: an observer is not told who drew what.
     """
 
-    def __init__(self, writer: TraceWriter, *, adversary: int, server: bool = False) -> None:
+    def __init__(
+        self,
+        writer: TraceWriter,
+        *,
+        adversary: int,
+        colluders: Sequence[int] = (),
+        server: bool = False,
+    ) -> None:
         self._writer = writer
         self._adversary = adversary
+        self._colluders = colluders
         self._server = server
         self._own: Tensor | None = None
         self._clients: dict[int, Tensor] = {}
@@ -30,10 +38,10 @@ class Tap:
         self._own, self._clients = None, {}
 
     def submitted(self, submission: Submission, verdict: Verdict) -> None:
-        """Keep the adversary's own delta; the server keeps everybody's."""
+        """Keep the adversary's own delta and its colluders'; the server keeps everybody's."""
         if submission.client == self._adversary and verdict.accepted:
             self._own = submission.delta
-        if self._server and verdict.accepted:
+        if (self._server or submission.client in self._colluders) and verdict.accepted:
             self._clients[submission.client] = submission.delta
 
     def end(self, outcome: RoundOutcome) -> None:
@@ -49,5 +57,7 @@ class Tap:
             participants=max(1, outcome.metrics.accepted),
             step=outcome.step,
             client_deltas=self._clients,
-            client_weights=outcome.weights if self._server else None,
+            client_weights=outcome.weights
+            if self._server
+            else {client: outcome.weights[client] for client in self._clients},
         )

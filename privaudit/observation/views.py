@@ -30,8 +30,9 @@ class Observation:
         own_weight: c_n / c of the adversary in this round's average, in [0, 1].
         participants: clients whose deltas were averaged, the adversary included if it was one.
         step: what the global model moved by; None = by ``global_delta``.
-        client_deltas: under :class:`ServerView` each client's delta, else empty.
-        client_weights: under :class:`ServerView` each client's c_n / c, else empty.
+        client_deltas: under :class:`ServerView` each client's delta; to a participant those of the
+            clients that collude with it, mostly none.
+        client_weights: of these clients c_n / c.
         target: under :class:`ServerView` the client of interest.
         precision: relative rounding of the deltas as they were stored.
     """
@@ -57,21 +58,35 @@ class Observation:
     def signal(self) -> Tensor:
         """What remains to look at: the sum of the deltas the adversary did not send itself.
 
-        A participant subtracts its own share from the aggregate (Melis et al. 2019, section IV-B)
-        and undoes the averaging with its own weight, which assumes equal weights. A server takes
-        the target's delta.
+        A participant subtracts its own share from the aggregate (Melis et al. 2019, section IV-B),
+        and those of who collude with it, and undoes the averaging with its own weight, which
+        assumes equal weights. A server takes the target's delta.
         """
         if self.target is not None:
             return self.client_deltas.get(self.target, torch.zeros_like(self.before))
         scale = 1.0 / self.own_weight if self.own_weight > 0 else float(self.participants)
-        return (self.global_delta - self.own_weight * self.own_delta) * scale
+        rest = self.global_delta - self.own_weight * self.own_delta
+        for client, delta in self.client_deltas.items():
+            rest = rest - self.client_weights[client] * delta
+        return rest * scale
+
+    @property
+    def known(self) -> Tensor:
+        """Sum of the absolute values of what a participant subtracts, in units of :attr:`signal`.
+
+        What is left of a coordinate that nobody else moved is what float32 rounds away of this.
+        """
+        total = self.own_delta.abs()
+        for client, delta in self.client_deltas.items():
+            total = total + self.client_weights[client] / self.own_weight * delta.abs()
+        return total
 
     @property
     def contributors(self) -> int:
         """How many honest deltas are summed in :attr:`signal`."""
         if self.target is not None:
             return 1
-        return self.participants - (1 if self.own_weight > 0 else 0)
+        return self.participants - (1 if self.own_weight > 0 else 0) - len(self.client_deltas)
 
 
 class Rounds(Protocol):
@@ -87,7 +102,10 @@ class Rounds(Protocol):
 
 
 class ParticipantView:
-    """A passive participant: global parameters before and after, its own delta, the head count."""
+    """A passive participant: global parameters before and after, its own delta, the head count.
+
+    And the deltas of those who collude with it, if there are any.
+    """
 
     name: ClassVar[str] = "participant"
 

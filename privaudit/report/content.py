@@ -9,6 +9,7 @@ from typing import Any
 
 from privaudit.custody.folder import REMARKS, RunFolder
 from privaudit.custody.plan import PLAN
+from privaudit.evaluation.appearing import Appearing, appearing
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.layers import read_layers
 from privaudit.evaluation.permuted import read_repetitions, with_repetitions
@@ -60,6 +61,11 @@ class Content:
     endings: Sequence[dict[str, Any]] = ()
 
     @property
+    def colluders(self) -> int:
+        """Clients that collude with the adversary in the largest federation."""
+        return self.scenario.audit.colluding(max(self.scenario.participants))
+
+    @property
     def title(self) -> str:
         """One line over the report."""
         return self.scenario.title or self.scenario.name
@@ -69,6 +75,11 @@ class Content:
         """What keeps each property from being called leaked."""
         names = dict.fromkeys([*self.scenario.audit.properties, *(c.property for c in self.cells)])
         return troubles_of(names, self.cells, self.training, self.endings)
+
+    @cached_property
+    def appearing(self) -> list[Appearing]:
+        """What attacks say about when properties appeared; empty where none appears on the way."""
+        return appearing(self.records)
 
     @cached_property
     def nothing_measured(self) -> str:

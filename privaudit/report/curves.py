@@ -151,7 +151,11 @@ def windows(runs: Sequence[RunScores], *, most: int = 5) -> list[Window]:
                 stop - 1,
                 [
                     replace(
-                        r, scores=r.scores[start:stop], present=r.present[start:stop], targets=None
+                        r,
+                        scores=r.scores[start:stop],
+                        present=r.present[start:stop],
+                        targets=None,
+                        possible=None,
                     )
                     for r in runs
                 ],

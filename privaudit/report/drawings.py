@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from privaudit.report import curves, figures
+from privaudit.report import appearing, curves, figures
 from privaudit.report.content import Content
 from privaudit.report.layers import LayerCell, auc_by_layer
 
@@ -53,6 +53,17 @@ def drawings(content: Content) -> list[Drawing]:
             f"{setting}. Each point is the AUC within one window, with its 95 % interval over "
             "runs; windows are small, so intervals are wide.",
             curves.auc_by_window(content.records, content.cells),
+        ),
+        (
+            "scores_by_round",
+            "Scores over the rounds, and when the property was there",
+            "For each property the cell fixed beforehand, in the first runs in which it appeared "
+            "and one in which it never did. Below the scores: the stretch that was found, and the "
+            "truth; dotted: the alarm of whoever listens along.",
+            appearing.scores_by_round(
+                content.records,
+                appearing.headlines(content.scenario, content.appearing, content.cells),
+            ),
         ),
         (
             "auc_by_layer",

@@ -43,7 +43,7 @@ def footnotes(
     notes = [
         *reading(scenario),
         f"Threat model: {audit.threat_model}. K participants include the adversary and the target"
-        f"{rounds}.",
+        f"{_with_colluders(scenario)}{rounds}.",
         f"Auxiliary data of the adversary: {_auxiliary(scenario)}.",
         *room_notes(cells),
         *power_note(cells),
@@ -278,6 +278,7 @@ def assumptions(scenario: Scenario) -> list[tuple[str, str]]:
     )
     rows = [
         ("Threat model", f"{audit.threat_model}: the adversary {sees}"),
+        *([("Colluders", _colluders(scenario))] if audit.colluders else []),
         ("Auxiliary data", _auxiliary(scenario)),
         *(_audited(scenario) if audit.properties else []),
         *(_asked_for_members(scenario) if scenario.membership else []),
@@ -285,6 +286,24 @@ def assumptions(scenario: Scenario) -> list[tuple[str, str]]:
         *([("Training", training)] if audit.properties else []),
     ]
     return [*rows, ("Defences", defence)] if (defence := _defences(scenario)) else rows
+
+
+def _colluders(scenario: Scenario) -> str:
+    counts = [(k, scenario.audit.colluding(k)) for k in scenario.participants]
+    each = "; ".join(f"K = {k}: {count}, so {k - 1 - count} honest" for k, count in counts)
+    return (
+        f"{scenario.audit.colluders} besides the adversary ({each}), clients 2 and on; they train "
+        "like everybody else and pool with it their records and what they send, which it takes off "
+        "the aggregate"
+    )
+
+
+def _with_colluders(scenario: Scenario) -> str:
+    colluders = scenario.audit.colluders
+    if not colluders:
+        return ""
+    of_all = " of them" if isinstance(colluders, str) else ""
+    return f", and {colluders}{of_all} who collude: they pool records and deltas with the adversary"
 
 
 def _audited(scenario: Scenario) -> list[tuple[str, str]]:
@@ -380,6 +399,12 @@ def _schedule(scenario: Scenario) -> str:
     share = f"{100 * audit.property_share:g} % of the target's records"
     if audit.schedule == "single-batch":
         return f"in half of the rounds, then in {share} of the batch; in the others in none"
+    if audit.schedule == "episodes":
+        stays = f"for {audit.episode} rounds" if audit.episode else "to the end"
+        return (
+            "in half of the runs it appears after the first quarter of the rounds, in a round that "
+            f"is drawn, and stays {stays}, in {share} of each batch; in the other runs never"
+        )
     return (
         "each federation is run twice, all else the same: once in every round, in "
         f"{share}, once in none"

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from privaudit.evaluation.cells import TableCell
 from privaudit.ledger.entries import AUDITS_NOTE, audit_facts, audit_table
 from privaudit.ledger.tables import NOTE, client_table, rewards_summary
-from privaudit.report import notes, provenance, tables
+from privaudit.report import appearing, notes, provenance, tables
 from privaudit.report.content import Content, training_lines
 from privaudit.report.data import column_table, data_rows
 from privaudit.report.drawings import Drawing, inline
@@ -17,6 +17,7 @@ from privaudit.report.html import Row, Rows, frame_rows, render_page
 from privaudit.report.layers import NOTE as LAYERS_NOTE
 from privaudit.report.layers import layer_sentences, layer_table
 from privaudit.report.published import published_gaps
+from privaudit.report.values import value_sentences, value_tables
 from privaudit.report.verdict import basis, comparisons, verdicts
 
 SECTIONS = (
@@ -24,6 +25,7 @@ SECTIONS = (
     ("assumed", "What was assumed"),
     ("data", "The data"),
     ("accuracy", "Inference accuracy"),
+    ("appears", "When it appears"),
     ("layers", "Which layer leaks"),
     ("figures", "Figures"),
     ("rewards", "Rewards"),
@@ -36,7 +38,12 @@ SECTIONS = (
 def page(content: Content, figures: Sequence[Drawing]) -> str:
     """The report as HTML."""
     scenario, cells, layers = content.scenario, content.cells, content.layers
-    absent = {"layers": not layers, "figures": not figures, "data": not content.data}
+    absent = {
+        "layers": not layers,
+        "figures": not figures,
+        "data": not content.data,
+        "appears": not content.appearing,
+    }
     return render_page(
         "report.html.j2",
         title=content.title,
@@ -50,9 +57,17 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         columns=frame_rows(column_table(content.data)) if content.data.get("columns") else None,
         table=wide_rows(cells),
         reading=notes.reading(scenario),
+        value_sentences=value_sentences(scenario, cells),
+        value_tables={
+            name: frame_rows(frame, headers=4)
+            for name, frame in value_tables(scenario, cells).items()
+        },
         source=scenario.report.published_source,
         gaps=published_gaps(scenario, cells),
         remarks=scenario.report.notes,
+        appearing=frame_rows(appearing.table(content.appearing)) if content.appearing else None,
+        appearing_sentences=appearing.sentences(scenario, content.appearing, cells),
+        appearing_note=appearing.NOTE,
         layers=frame_rows(layer_table(layers)) if layers else None,
         layer_sentences=layer_sentences(layers, content.troubles),
         layers_note=LAYERS_NOTE,
@@ -60,7 +75,7 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         summaries=training_lines(content.training),
         rewards=rewards_summary(content.book, scenario.ledger.reward) if content.book else "",
         rewards_note=NOTE,
-        clients=frame_rows(client_table(content.book)) if content.book else None,
+        clients=frame_rows(client_table(content.book, content.colluders)) if content.book else None,
         audits=_audits(content),
         audit_facts=audit_facts(content.plan_file, content.plan_sha256, content.audits)
         if content.audits

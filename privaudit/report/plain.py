@@ -10,7 +10,7 @@ import pandas as pd
 
 from privaudit.ledger.entries import AUDITS_NOTE, audit_facts, audit_table
 from privaudit.ledger.tables import NOTE, client_rows, client_table, rewards_summary
-from privaudit.report import notes, provenance, tables
+from privaudit.report import appearing, notes, provenance, tables
 from privaudit.report.content import Content, training_lines
 from privaudit.report.data import column_table, data_rows
 from privaudit.report.drawings import Drawing
@@ -18,6 +18,7 @@ from privaudit.report.layers import NOTE as LAYERS_NOTE
 from privaudit.report.layers import layer_rows, layer_sentences, layer_table
 from privaudit.report.published import published_gaps
 from privaudit.report.tables import markdown_text, one_line
+from privaudit.report.values import value_groups, value_sentences, value_tables
 from privaudit.report.verdict import basis, comparisons, verdicts
 
 
@@ -35,6 +36,8 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
         "## Inference accuracy",
         tables.render(cells, "markdown"),
         _bullets([*notes.reading(scenario), *notes.published_notes(scenario, cells)]),
+        *_values(content),
+        *_appearing(content),
         "## Figures",
         *(markdown_text(line) for line in training_lines(content.training)),
         *(_figure(drawing) for drawing in figures),
@@ -85,6 +88,7 @@ def report_json(content: Content) -> str:
             for v in verdicts(scenario, cells, content.troubles)
         ],
         "comparisons": comparisons(cells),
+        **({"value_groups": groups} if (groups := value_groups(scenario)) else {}),
         "basis": basis(scenario, cells),
         "assumptions": dict(notes.assumptions(scenario)),
         "data": dict(content.data) or None,
@@ -93,9 +97,10 @@ def report_json(content: Content) -> str:
         "published_outside": published_gaps(scenario, cells),
         "notes": content.notes,
         "training": list(content.training),
+        **({"appearing": appearing.as_rows(content.appearing)} if content.appearing else {}),
         "layers": layer_rows(content.layers),
         "layers_note": LAYERS_NOTE if content.layers else None,
-        "rewards": client_rows(content.book) if content.book else None,
+        "rewards": client_rows(content.book, content.colluders) if content.book else None,
         "audit_entries": list(content.audits),
         "statistics": notes.statistics(scenario, cells),
         "limits": notes.limits(scenario),
@@ -116,6 +121,22 @@ def _data(content: Content) -> list[str]:
     ]
 
 
+def _values(content: Content) -> list[str]:
+    """Of each property with several values its cells as a group."""
+    parts = [_bullets(found)] if (found := value_sentences(content.scenario, content.cells)) else []
+    for name, frame in value_tables(content.scenario, content.cells).items():
+        parts += [f"### {markdown_text(name)}, each value against all others", _table(frame)]
+    return parts
+
+
+def _appearing(content: Content) -> list[str]:
+    found = content.appearing
+    if not found:
+        return []
+    lines = [*appearing.sentences(content.scenario, found, content.cells), appearing.NOTE]
+    return ["## When it appears", _bullets(lines), _table(appearing.table(found))]
+
+
 def _layers(content: Content) -> list[str]:
     if not content.layers:
         return []
@@ -134,7 +155,8 @@ def _rewards(content: Content) -> list[str]:
     if not content.book:
         return ["No ledger: this run kept none, and nobody was paid."]
     summary = rewards_summary(content.book, content.scenario.ledger.reward)
-    return [markdown_text(summary), _table(client_table(content.book)), markdown_text(NOTE)]
+    clients = client_table(content.book, content.colluders)
+    return [markdown_text(summary), _table(clients), markdown_text(NOTE)]
 
 
 def _table(frame: pd.DataFrame) -> str:

@@ -56,6 +56,8 @@ def long_table(cells: Sequence[TableCell]) -> pd.DataFrame:
             "pool_tau": cell.design.tau if cell.design else None,
             "pool_overlap": cell.design.overlap if cell.design else None,
         }
+        if any(c.colluders for c in cells):
+            row["colluders"] = cell.colluders
         if any(c.repeated for c in cells):
             row |= {"permute_all": cell.repeated, "permute_all_p_value": cell.repeated_p}
         for name, interval in cell.metrics.items():
@@ -119,13 +121,14 @@ def wide_cells(
     fractions = sorted({cell.fraction for cell in cells})
     rules = sorted({c.rule for c in cells if c.rule != "all"}) or ["all"]
     by_key = {(c.property, c.rule, c.participants, c.attack, c.fraction): c for c in cells}
+    clients = {c.participants: clients_text(c.participants, c.colluders) for c in cells}
     rows = []
     for name, participants, rule, attack in _row_keys(cells, rules):
         found = [
             by_key.get((name, "all" if f == 1.0 else rule, participants, attack, f))
             for f in fractions
         ]
-        rows.append(((name, attack, str(participants), rule), found))
+        rows.append(((name, attack, clients[participants], rule), found))
     return rows
 
 
@@ -136,7 +139,7 @@ def metrics_table(cells: Sequence[TableCell]) -> pd.DataFrame:
         row = {
             "property": cell.property,
             "attack": cell.attack,
-            "K": str(cell.participants),
+            "K": clients_text(cell.participants, cell.colluders),
             "rule": cell.rule,
             "shared": f"{100 * cell.fraction:g} %",
         }
@@ -214,6 +217,11 @@ def cell_text(cell: TableCell | None) -> str:
     star = "*" if cell.told else ""
     lost = f" ({len(cell.failures)} failed)" if cell.failures else ""
     return interval_text(cell.auc) + star + lost
+
+
+def clients_text(participants: int, colluders: int) -> str:
+    """``5``, or ``17 (4 collude)``."""
+    return f"{participants} ({colluders} collude)" if colluders else str(participants)
 
 
 def interval_text(interval: Interval | None, missing: str = "–") -> str:

@@ -48,6 +48,8 @@ def troubles_of(
 def nothing_measured(cells: Sequence[TableCell], training: Rows = (), endings: Rows = ()) -> str:
     """Why no number of a run is one of the federation it is about; empty where some are."""
     scored = [cell for cell in cells if cell.auc]
+    if endings and all(map(_dead, endings)):
+        return "every federation diverged"
     if not scored:
         return "no cell has scores"
     if all(cell.silent == cell.runs for cell in scored):
@@ -55,7 +57,7 @@ def nothing_measured(cells: Sequence[TableCell], training: Rows = (), endings: R
     if endings and all(not row["heard"] for row in endings):
         return "nothing of another client was ever in the aggregate"
     runs = {row["run"] for row in training}
-    if (runs and _gone(training) == runs) or (endings and all(map(_dead, endings))):
+    if runs and _gone(training) == runs:
         return "every federation diverged"
     return ""
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from privaudit.evaluation.cells import TableCell
-from privaudit.report.tables import interval_text
+from privaudit.report.tables import clients_text, interval_text
 from privaudit.report.troubles import Troubles, troubles_of
 from privaudit.report.words import by_game, words_of
 from privaudit.scenario.schema import Scenario
@@ -95,6 +95,8 @@ def basis(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
         if audit.threat_model == "server"
         else "sees the global model before and after each round and its own delta"
     )
+    if audit.colluders:
+        seen += ", has the records and deltas of its colluders"
     basis = " and of ".join(words.basis for words in by_game(scenario))
     lines = [
         f"Measured on {_count(runs, 'independent federation run')} of {basis}, for an adversary "
@@ -120,7 +122,8 @@ def _verdict(
     best = strongest(cells)
     if best is None:
         reasons = [reason for cell in cells for reason in cell.failures]
-        why = f"every cell failed ({reasons[0]})" if reasons else "nothing was measured"
+        failed = f"every cell failed ({reasons[0]})" if reasons else "nothing was measured"
+        why = "; ".join([*wrong, failed])
         return Verdict(name, UNKNOWN, f"Nothing can be said about '{name}': {why}.")
     if wrong:
         sentence = (
@@ -200,14 +203,16 @@ def _capital(text: str) -> str:
 def _who(scenario: Scenario) -> str:
     if scenario.audit.threat_model == "server":
         return "An honest-but-curious server"
-    return "An honest-but-curious participant"
+    with_others = " with colluders" if scenario.audit.colluders else ""
+    return f"An honest-but-curious participant{with_others}"
 
 
 def _setting(scenario: Scenario, cell: TableCell) -> str:
     words = words_of(scenario, cell.property)
     rule = "" if cell.rule == "all" else f", rule {cell.rule}"
+    clients = clients_text(cell.participants, cell.colluders)
     return (
-        f"{cell.attack}, K = {cell.participants}, {100 * cell.fraction:g} % shared{rule}, "
+        f"{cell.attack}, K = {clients}, {100 * cell.fraction:g} % shared{rule}, "
         f"n = {_count(cell.runs, 'run')}, {cell.rounds} {words.units}"
     )
 

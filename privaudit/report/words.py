@@ -45,6 +45,15 @@ def words_of(scenario: Scenario, target: str) -> Words:
             units="rounds",
             basis=f"{scenario.audit.rounds} audited rounds per cell",
         )
+    if scenario.audit.schedule == "episodes":
+        return Words(
+            told="rounds in which the target's records have the property from the other rounds of "
+            "the runs in which it appears",
+            verdict=f"when the target's data begin to hold '{target}', by its rounds",
+            units="rounds",
+            basis=f"{scenario.audit.rounds} audited rounds per cell; the property appears in half "
+            "of the runs",
+        )
     return Words(
         told="rounds in which the target's records have the property from the other rounds",
         verdict=f"from one round whether the target's batch holds '{target}'",

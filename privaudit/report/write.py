@@ -41,5 +41,5 @@ def render_report(folder: RunFolder) -> dict[str, str]:
         "report/index.html": page(content, figures),
     }
     if content.book:
-        files["report/rewards.csv"] = payments_csv(content.book)
+        files["report/rewards.csv"] = payments_csv(content.book, content.colluders)
     return files

@@ -87,10 +87,11 @@ def rounds_of(scenario: Scenario, cell: Cell) -> int:
 def cells_for_layers(scenario: Scenario) -> list[Cell]:
     """For each run and property the cell with most shared and fewest participants.
 
-    Its trace is needed to the end, to tell which layer leaks. None under schedule ``dataset``,
-    where no run has rounds of both kinds, and none of other games.
+    Its trace is needed to the end, to tell which layer leaks. None under schedules
+    ``dataset`` and ``episodes``, where rounds of both kinds do not alternate, and none of other
+    games.
     """
-    if scenario.audit.schedule == "dataset":
+    if scenario.audit.schedule != "single-batch":
         return []
     chosen: dict[tuple[int, str], Cell] = {}
     asked = [cell for cell in cells_of(scenario) if cell.game == PROPERTY]

@@ -73,7 +73,7 @@ def load_sweep(
                 where="--over",
                 remedy="e.g. --over federation.rounds=0,5,10",
             )
-        values = [_parse_value(part) for part in _at_commas(text)]
+        values = [parse_value(part) for part in _at_commas(text)]
         table = scenario.model_dump(mode="json")
         table["sweep"] = {"key": key.strip(), "values": values}
         _anchor(table, Path())
@@ -221,7 +221,7 @@ def _apply(table: dict[str, Any], override: str) -> None:
         raise UserError(
             f"'{override}' is not key=value", where="--set", remedy="e.g. --set audit.rounds=40"
         )
-    _set(table, key.strip(), _parse_value(text), "--set")
+    _set(table, key.strip(), parse_value(text), "--set")
 
 
 def _set(table: dict[str, Any], key: str, value: Any, where: str) -> None:
@@ -255,7 +255,7 @@ def _at_commas(text: str) -> list[str]:
     return parts
 
 
-def _parse_value(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """A TOML value, ``null``, or else the text itself (so that names need no quotes)."""
     text = text.strip()
     if text in ("null", "none"):

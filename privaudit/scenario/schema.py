@@ -8,12 +8,15 @@ with ``[sweep]`` is several, one per value of one key (:func:`privaudit.scenario
 from __future__ import annotations
 
 import math
+import re
+from fractions import Fraction as Exact
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -26,7 +29,13 @@ from privaudit.defences.sharing import Sharing
 from privaudit.defences.transforms import Transforms
 from privaudit.federation.partition import PartitionPlan
 from privaudit.federation.rewards import check_budget, rule_named
-from privaudit.federation.schedule import Others, Schedule
+from privaudit.federation.schedule import (
+    FEWEST_ROUNDS,
+    LEAST_STRETCH,
+    MOST_ROUNDS,
+    Others,
+    Schedule,
+)
 from privaudit.observation.rules import MOST_RECORDS
 
 
@@ -50,6 +59,22 @@ def _distinct(values: list[Any]) -> list[Any]:
     if len(set(values)) != len(values):
         raise ValueError("names a value twice")
     return values
+
+
+def _count_or_share(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_PARTICIPANTS:
+        return value
+    found = re.fullmatch(r"(\d{1,2}(?:\.\d{1,9})?) ?%", value) if isinstance(value, str) else None
+    if found and float(found[1]) > 0:
+        return f"{found[1]}%"
+    raise ValueError("must be a number of clients, or a share of K such as '25%'")
+
+
+def colluding(colluders: int | str, participants: int) -> int:
+    """How many of so many participants collude: the number, or that share of them."""
+    if isinstance(colluders, int):
+        return colluders
+    return int(Exact(colluders.removesuffix("%")) * participants / 100)
 
 
 def _by_fraction(published: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -80,7 +105,8 @@ Rule = Annotated[str, AfterValidator(_known_rule)]
 
 # Bounds that no experiment reaches and every slip of the keyboard passes. What a machine has memory
 # for is asked when the model is known (privaudit.experiment.memory).
-Participants = Annotated[int, Field(ge=2, le=100_000)]
+MOST_PARTICIPANTS = 100_000
+Participants = Annotated[int, Field(ge=2, le=MOST_PARTICIPANTS)]
 Rounds = Annotated[int, Field(le=1_000_000)]
 Runs = Annotated[int, Field(le=10_000)]
 Steps = Annotated[int, Field(ge=1, le=100_000)]
@@ -224,7 +250,11 @@ class AuditSection(Section):
         lr: learning rate; null = that of the federation.
         momentum: of the clients' SGD under ``fedavg``.
         schedule: ``single-batch`` (the property comes and goes by the round, Melis et al. VI-B) or
-            ``dataset`` (each federation is run twice: it holds it in every round, or in none).
+            ``dataset`` (each federation is run twice: it holds it in every round, or in none) or
+            ``episodes`` (in half of the runs it appears on the way, to the end or for ``episode``
+            rounds, in the others never; VI-D).
+        episode: rounds that the property is there for under ``episodes``; null = to the end. A
+            scenario without is written without the key.
         targets: ``fixed`` (client 1 in every round) or ``rotate`` (round t is about honest client
             1 + t mod (K - 1)): several pools of records instead of one (docs/statistics.md).
         property_share: share of the target's records that have the property when it is present.
@@ -234,7 +264,11 @@ class AuditSection(Section):
             whose model moves by what is sent in it; many times the work).
         auxiliary_overlap: share of the target's own records that the adversary also holds, in
             [0, 1]: 0 is the honest setting, more shows what an overlapping corpus would explain.
-        threat_model: ``participant`` (default) or ``server`` (sees single deltas; to compare).
+        colluders: other clients that pool with the adversary what they own and see: a number, or a
+            share of K such as "25%", rounded down; at most K - 2. A scenario without is written
+            without the key.
+        threat_model: ``participant`` (default) or ``server`` (sees single deltas; to compare);
+            with ``colluders`` others pool with a participant what they own and see.
         shadows: shadow batches with and without the property per round, each.
         attacks: attacks to run.
         trace_precision: ``single``, or ``half`` for smaller traces (docs/trace.md).
@@ -258,11 +292,13 @@ class AuditSection(Section):
     lr: Rate | None = None
     momentum: float = Field(0.0, ge=0, lt=1)
     schedule: Schedule = "single-batch"
+    episode: Annotated[int, Field(ge=LEAST_STRETCH, le=MOST_ROUNDS // 2)] | None = None
     targets: Literal["fixed", "rotate"] = "fixed"
     property_share: Fraction = 1.0
     others: Others = "without"
     trajectory: Literal["common", "own"] = "common"
     auxiliary_overlap: float = Field(0.0, ge=0, le=1)
+    colluders: Annotated[int | str, BeforeValidator(_count_or_share)] = 0
     threat_model: Literal["participant", "server"] = "participant"
     shadows: int = Field(8, ge=2, le=MOST_SHADOWS)
     attacks: Annotated[list[str], SomeValues, AfterValidator(_distinct)] = [
@@ -272,6 +308,36 @@ class AuditSection(Section):
     ]
     trace_precision: Literal["single", "half"] = "single"
     keep_traces: bool = True
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        table: dict[str, Any] = handler(self)
+        if self.episode is None:
+            del table["episode"]
+        if not self.colluders:
+            del table["colluders"]
+        return table
+
+    def colluding(self, participants: int) -> int:
+        """How many of so many participants collude with the adversary."""
+        return colluding(self.colluders, participants)
+
+    @model_validator(mode="after")
+    def _episodes(self) -> AuditSection:
+        if self.schedule != "episodes":
+            if self.episode is not None:
+                raise ValueError("episode goes with schedule 'episodes'")
+            return self
+        if not FEWEST_ROUNDS <= self.rounds <= MOST_ROUNDS:
+            raise ValueError(
+                f"schedule 'episodes' takes {FEWEST_ROUNDS} to {MOST_ROUNDS} rounds, "
+                f"got {self.rounds}"
+            )
+        if self.episode is not None and self.episode > self.rounds // 2:
+            raise ValueError(
+                f"an episode is at most half of the {self.rounds} rounds, got {self.episode}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> AuditSection:
@@ -504,6 +570,11 @@ class Scenario(Section):
                 "schedule 'dataset' needs at least 4 runs, 2 federations in both states, "
                 f"got {self.runs}"
             )
+        if self.audit.schedule == "episodes" and self.runs < 4:
+            raise ValueError(
+                "schedule 'episodes' needs at least 4 runs, half of them without the property, "
+                f"got {self.runs}"
+            )
         if self.audit.schedule == "dataset" and self.runs % 2:
             raise ValueError(
                 "schedule 'dataset' runs each federation in both states: runs must be even, "
@@ -518,6 +589,7 @@ class Scenario(Section):
             return self
         wrong = [
             (audit.schedule == "dataset", "labels on runs (audit.schedule = 'dataset')"),
+            (audit.schedule == "episodes", "one stretch of rounds (audit.schedule = 'episodes')"),
             (self.federation.target_share is not None, "federation.target_share"),
             (audit.auxiliary_overlap > 0, "audit.auxiliary_overlap"),
             (audit.threat_model == "server", "a server, which listens to one target alone"),
@@ -530,6 +602,27 @@ class Scenario(Section):
         for applies, what in wrong:
             if applies:
                 raise ValueError(f"audit.targets = 'rotate' does not go with {what}")
+        return self
+
+    @model_validator(mode="after")
+    def _colluders_are_clients(self) -> Scenario:
+        audit = self.audit
+        if not audit.colluders:
+            return self
+        for wrong, what in (
+            (audit.threat_model == "server", "a server, which sees every delta already"),
+            (audit.targets == "rotate", "audit.targets = 'rotate': a target must be honest"),
+            (self.federation.cohort is not None, "federation.cohort: colluders are in every round"),
+        ):
+            if wrong:
+                raise ValueError(f"audit.colluders does not go with {what}")
+        for participants in self.participants:
+            count = audit.colluding(participants)
+            if count > participants - 2:
+                raise ValueError(
+                    f"{count} colluders of {participants} participants leave no target: at most "
+                    f"{participants - 2} beside the adversary (audit.colluders)"
+                )
         return self
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from privaudit.federation.schedule import balanced_presence, targets_of
+from privaudit.federation.schedule import balanced_presence, stretches, targets_of
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import Cell, federation_of
 from privaudit.scenario.schema import MEMBERSHIP, Scenario
@@ -40,6 +40,11 @@ def presence(scenario: Scenario, checksum: str, cell: Cell) -> np.ndarray:
         for target in np.unique(targets):  # each has rounds of both kinds
             found[targets == target] = balanced_presence(int((targets == target).sum()), rng)
         return found
+    if scenario.audit.schedule == "episodes":
+        appears = balanced_presence(scenario.runs, root.generator("episodes", *names))[cell.run]
+        possible = stretches(rounds, scenario.audit.episode)
+        chosen = root.generator("run", cell.run, *names).integers(len(possible))
+        return np.asarray(possible[chosen] & appears)
     federation = federation_of(scenario.audit.schedule, cell.run)
     first = bool(root.generator("federation", federation, *names).integers(2))
     return np.full(rounds, first == (cell.run % 2 == 0))

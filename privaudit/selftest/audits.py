@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
 import numpy as np
 
 from privaudit.attack.protocol import GameAttack, fit_together, make_attack
 from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.custody.plan import PLAN, Plan, make_plan
+from privaudit.data.dataset import Dataset
 from privaudit.engine.process import tune_process
 from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.judge import judge
@@ -25,13 +27,15 @@ from privaudit.experiment.executors.local import Local
 from privaudit.experiment.executors.protocol import Vanished
 from privaudit.experiment.holdings import Key, holdings_of
 from privaudit.experiment.training import train_run
-from privaudit.games.property import adversary_of, observe_cells
+from privaudit.games import GAMES
+from privaudit.games.property import adversary_of
 from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
 from privaudit.report.content import read_content
 from privaudit.report.plain import report_markdown
 from privaudit.scenario.grid import Cell, cells_for_layers, cells_of
-from privaudit.selftest.world import HARMLESS, KnownWorld
+from privaudit.scenario.schema import Scenario
+from privaudit.selftest.world import HARMLESS
 from privaudit.source import source_of_package
 from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores
@@ -40,6 +44,32 @@ from privaudit.studies.dilution_report import answers
 from privaudit.world import World
 
 Attacks = Sequence[type[GameAttack]]
+
+
+class Known(Protocol):
+    """A world whose truth is known; what an audit of it needs."""
+
+    @property
+    def name(self) -> str:
+        """Of the world."""
+
+    @property
+    def participants(self) -> int:
+        """K."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """All numbers of participants, increasing."""
+
+    @property
+    def layers(self) -> bool:
+        """Whether layers are measured, too."""
+
+    def scenario(self, seed: Seed, attacks: list[str]) -> Scenario:
+        """One audit, as a user would write it down."""
+
+    def dataset(self, seed: Seed) -> Dataset:
+        """Fresh records for all participants."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +118,13 @@ class Audited:
 class Series:
     """What all audits of one series have in common; audit n has the n-th child of the seed."""
 
-    world: KnownWorld
+    world: Known
     attacks: Attacks
     seed: Seed
 
 
 def audits(
-    world: KnownWorld, count: int, attacks: Attacks, seed: Seed, *, workers: int = 1
+    world: Known, count: int, attacks: Attacks, seed: Seed, *, workers: int = 1
 ) -> Iterator[Audited]:
     """``count`` independent audits of a world, each with records of its own, in their order.
 
@@ -126,7 +156,7 @@ def audit_task(series: Series, number: int) -> Audited:
         return Audited(failure=" ".join(reason.split()))
 
 
-def audit(world: KnownWorld, seed: Seed, attacks: Attacks) -> Audited:
+def audit(world: Known, seed: Seed, attacks: Attacks) -> Audited:
     """One audit from data to report, in a folder that is removed afterwards."""
     scenario = world.scenario(seed, [attack.name for attack in attacks])
     made = World(scenario, world.dataset(seed))
@@ -173,12 +203,14 @@ def _cell(
     held: dict[Key, list[Holdings]],
 ) -> Iterator[Record]:
     train_run(world, folder, cell.run)
-    observe_cells(world, folder, [cell])
+    game = GAMES[cell.game]
+    game.observe(world, folder, [cell])
     view = Trace.open(trace_folder(folder, cell)).view()
     seed = world.attacker_seed(cell.run).child("attack")
     made = [make_attack(attack, {}, seed.child(attack.name, cell.name)) for attack in attacks]
-    fit_together(made, view, adversary_of(world, cell))
+    fit_together(made, view, game.given(world, [cell])[cell])
     present = [bool(p) for p in world.presence(cell)]
+    facts = game.facts(world, folder, cell)
     for attack in made:
         scores = [float(score) for score in attack.answer()]
         yield judge(
@@ -188,7 +220,8 @@ def _cell(
             checksum=world.dataset.checksum,
             scores=scores,
             present=present,
-            holdings=held[cell.run, cell.property, cell.participants],
+            holdings=held.get((cell.run, cell.property, cell.participants), ()),
+            facts=facts,
         )
 
 

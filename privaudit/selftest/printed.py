@@ -42,11 +42,6 @@ def layers_starred(report: str) -> list[str]:
     return [row[0] for row in rows if any(text.endswith("*") for text in row[1:])]
 
 
-def layers_named(report: str) -> list[str]:
-    """Layers of the table."""
-    return [row[0] for row in _rows(_section(report, "Which layer leaks"))]
-
-
 def harmless(answer: str) -> bool:
     """Whether a dilution report calls its attackers harmless with the most clients measured."""
     return "attacker: harmless with " in answer

@@ -13,13 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 from tabulate import tabulate
 
 from privaudit.attack.registry import load_attack
 from privaudit.progress import Progress, Silent
 from privaudit.randomness import Seed
 from privaudit.selftest import printed
-from privaudit.selftest.audits import Attacks, Audited, audits
+from privaudit.selftest.audits import Attacks, Audited, Known, audits
 from privaudit.selftest.checks import (
     COVERAGE,
     Check,
@@ -34,6 +35,7 @@ from privaudit.selftest.checks import (
     leak_said,
     starred,
 )
+from privaudit.selftest.members import KnownMembers, MemberRatio
 from privaudit.selftest.world import HARMLESS, KnownWorld, LikelihoodRatio
 from privaudit.statistics.laws import d_prime
 from privaudit.statistics.pools import Holdings
@@ -52,6 +54,11 @@ DEFENCE = 40.0
 """Noise of the defended world, in deviations of a delta: leaves d' at 1 / 28."""
 ROUNDING = 0.0151
 """How far a printed AUC may be from the exact one: its decimals, and deals that differ a little."""
+ASKING = ("gradient-cosine", "membership-stack")
+"""The attacks on membership that are tried: the cheap one where there is nothing to find."""
+ASKED = KnownMembers("members-asked", runs=4)
+STRANGERS = KnownMembers("members-behind-noise", noise=1e6)
+"""Told with an AUC of 0.501 at the best."""
 LARGER = 1.5
 """Times the planted shift, for attacks that learn: six runs are then enough to see that they do."""
 
@@ -78,6 +85,21 @@ def planted_world() -> KnownWorld:
     return replace(with_auc(NULL, "planted", auc), shadows=2)
 
 
+def design_of_members(world: KnownMembers) -> Design:
+    """The same where members are asked for: candidates are drawn by the challenger."""
+    half = (world.candidates // 2,) * world.runs
+    return Design(Unit.ROUND, half, half)
+
+
+def members_world() -> KnownMembers:
+    """Members that are told in 80 % of audits: noise hides the rest of what could be."""
+    clear = KnownMembers("members")
+    auc = smallest_told(design_of_members(clear), power=POWER, spread=0.0)
+    assert auc is not None
+    noise = brentq(lambda m: replace(clear, noise=m).auc - auc, 0.0, 1e4)
+    return replace(clear, noise=float(noise))
+
+
 def self_test(
     *, count: int, seed: Seed, workers: int = 1, progress: Progress | None = None
 ) -> list[Check]:
@@ -85,8 +107,8 @@ def self_test(
 
     Args:
         count: null audits, at least 20; a fifth as many of a planted leak, of a defended one, of
-            targets with few records and of a leak that does not dilute; a tenth of one that does, a
-            fiftieth of attacks that learn.
+            targets with few records, of a leak that does not dilute, and of members that can be
+            told or not; a tenth of one that does, a fiftieth of attacks that learn.
         seed: of everything; the same seed gives the same numbers whatever ``workers`` is.
         workers: processes.
         progress: shows how far each series is.
@@ -102,7 +124,7 @@ def self_test(
     defended = replace(planted, name="defended", noise=DEFENCE)
 
     def series(
-        world: KnownWorld, number: int, attacks: Attacks, check: Callable[..., list[Check]]
+        world: Known, number: int, attacks: Attacks, check: Callable[..., list[Check]]
     ) -> list[Check]:
         found = audits(world, number, attacks, seed, workers=workers)
         done = list(show.track(found, stage=world.name, total=number))
@@ -122,32 +144,58 @@ def self_test(
             audible_checks,
         ),
         *series(HUSHED, max(1, count // 10), [LikelihoodRatio], hushed_checks),
+        *series(members_world(), max(1, count // 5), [MemberRatio], members_checks),
+        *series(ASKED, max(2, count // 50), [*map(load_attack, ASKING)], asked_checks),
+        *series(STRANGERS, max(1, count // 5), [load_attack(ASKING[0])], strangers_checks),
     ]
 
 
 def planted_checks(done: Sequence[Audited], world: KnownWorld) -> list[Check]:
     """A leak of known size is measured right, and starred as often as the power statement says."""
-    stars, leaks = starred(done, BEST), leak_said(done)
+    return _measured_right("planted leak", done, BEST, world.auc, design_of_world(world))
+
+
+def members_checks(done: Sequence[Audited], world: KnownMembers) -> list[Check]:
+    """Likewise where members are asked for."""
+    return _measured_right("members", done, MemberRatio.name, world.auc, design_of_members(world))
+
+
+def _measured_right(
+    what: str, done: Sequence[Audited], best: str, auc: float, design: Design
+) -> list[Check]:
+    stars, leaks = starred(done, best), leak_said(done)
     said = [printed.power(audited.report) for audited in done]
-    smallest = smallest_told(design_of_world(world))
+    smallest = smallest_told(design)
     assert smallest is not None
     return [
-        is_auc("planted leak: AUC of the best test", all_runs(done, BEST), world.auc),
-        at_least("planted leak: 95 % intervals cover it", covered(done, BEST, world.auc), COVERAGE),
-        at_least("planted leak: starred", stars, POWER),
+        is_auc(f"{what}: AUC of the best test", all_runs(done, best), auc),
+        at_least(f"{what}: 95 % intervals cover it", covered(done, best, auc), COVERAGE),
+        at_least(f"{what}: starred", stars, POWER),
         all_say(
-            "planted leak: the verdict goes with the star",
+            f"{what}: the verdict goes with the star",
             "leak, or not",
             ["leak" if leak else "no leak" for leak in leaks],
             [star == leak for star, leak in zip(stars, leaks, strict=True)],
         ),
         all_say(
-            "planted leak: the AUC of the power statement",
+            f"{what}: the AUC of the power statement",
             f"{smallest:.2f}, give or take 0.01",
             said,
             [found is not None and abs(found - smallest) < ROUNDING for found in said],
         ),
     ]
+
+
+def asked_checks(done: Sequence[Audited], world: KnownMembers) -> list[Check]:
+    """The attacks of this package find members, and none is better than the best there is."""
+    return [is_found(f"members: AUC of {name}", all_runs(done, name), world.auc) for name in ASKING]
+
+
+def strangers_checks(
+    done: Sequence[Audited], world: KnownMembers, attack: str | None = None
+) -> list[Check]:
+    """Where noise drowns them, no more stars are printed than promised."""
+    return _nothing_there("members behind noise", done, attack or ASKING[0], world.auc)
 
 
 def learned_checks(done: Sequence[Audited], world: KnownWorld) -> list[Check]:
@@ -165,11 +213,14 @@ def defended_checks(done: Sequence[Audited], world: KnownWorld) -> list[Check]:
 
 def null_checks(done: Sequence[Audited], world: KnownWorld, attack: str = CHEAP) -> list[Check]:
     """Where there is no leak, no more stars are printed than promised."""
-    what = f"no leak, {world.records} records"
+    return _nothing_there(f"no leak, {world.records} records", done, attack, world.auc)
+
+
+def _nothing_there(what: str, done: Sequence[Audited], attack: str, auc: float) -> list[Check]:
     return [
         at_most(f"{what}: starred", starred(done, attack), SIGNIFICANT),
         at_most(f"{what}: the verdict says leak", leak_said(done), SIGNIFICANT),
-        at_least(f"{what}: intervals hold 0.5", covered(done, attack, world.auc), COVERAGE),
+        at_least(f"{what}: intervals hold 0.5", covered(done, attack, auc), COVERAGE),
     ]
 
 

@@ -220,16 +220,6 @@ def tpr_at_fpr_interval(
     return replace(found, method=f"{found.method}; {ROUGH}", rough=True)
 
 
-def is_harmless(interval: Interval, threshold: float = 0.6) -> bool:
-    """Equivalence: the upper limit of an AUC interval lies below ``threshold``.
-
-    Raises:
-        ValueError: ``threshold`` outside (0.5, 1]: at 0.5 or below nothing can be shown harmless.
-    """
-    check_threshold(threshold)
-    return interval.high < threshold
-
-
 def check_threshold(threshold: float) -> None:
     """Refuse an AUC threshold outside (0.5, 1]."""
     if not 0.5 < threshold <= 1.0:

@@ -37,25 +37,6 @@ def auc_of_d_prime(d: float) -> float:
     return float(ndtr(d / SQRT2))
 
 
-def auc_law(d1: float, honest: float, p_over_n: float) -> float:
-    """AUC of a detector learned from n_train aggregates in p effective dimensions.
-
-    Args:
-        d1: d' of a perfectly known detector against one honest client, non-negative.
-        honest: number of honest clients, K - 1, at least 1.
-        p_over_n: p / n_train, non-negative; 0 for a perfectly known detector.
-
-    Raises:
-        ValueError: a number out of its range.
-    """
-    if d1 < 0 or honest < 1 or p_over_n < 0:
-        raise ValueError(
-            "d1 and p_over_n must not be negative and honest at least 1, "
-            f"got {d1}, {p_over_n} and {honest}"
-        )
-    return auc_of_d_prime(float(_moment_d_prime(np.array(d1), np.array(p_over_n), honest)))
-
-
 @dataclass(frozen=True)
 class Family:
     """A family of curves with two parameters.

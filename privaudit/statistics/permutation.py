@@ -3,7 +3,8 @@
 The property's schedule is randomised, so under "the attack knows nothing" every assignment of the
 labels to the rounds of a run (or to the runs, where the label belongs to the run) is equally likely
 given how often each label occurs. Where each federation is audited in both states, the labels of
-its two runs may be swapped, and no others.
+its two runs may be swapped, and no others. Where the property is there for one stretch of rounds,
+the stretches that might have been drawn instead are tried, so that scores may drift as they like.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from privaudit.statistics.between import pairwise_auc
+from privaudit.statistics.roc import auc
 from privaudit.statistics.runs import FloatArray, RunScores, Unit, label_unit, pairs_of
 
 PERMUTATIONS = 9_999
@@ -57,6 +59,8 @@ def permutation_test(
     if n_permutations < 1:
         raise ValueError(f"n_permutations must be at least 1, got {n_permutations}")
     over = _over_runs if label_unit(runs) is Unit.RUN else _within_runs
+    if all(run.possible is not None for run in runs):
+        over = _over_stretches
     null, observed, exact = over(runs, rng, n_permutations)
     hits, tried = int(np.count_nonzero(null >= observed - ROUNDING)), null.size
     p_value = hits / tried if exact else (1 + hits) / (1 + tried)
@@ -83,6 +87,24 @@ def _within_runs(runs: Sequence[RunScores], rng: np.random.Generator, n_permutat
     for w, run in zip(weights, parts, strict=True):
         null += _random_subset_sums(w, run.n_present, n_permutations, rng)
     return null, observed, False
+
+
+def _over_stretches(
+    runs: Sequence[RunScores], rng: np.random.Generator, n_permutations: int
+) -> Null:
+    aucs = []
+    for run in runs:
+        assert run.possible is not None
+        found = [auc(run.scores, present) for present in run.possible]
+        aucs.append(np.array(found) / len(runs))
+    observed = sum(auc(run.scores, run.present) for run in runs) / len(runs)
+    if prod(map(len, aucs)) <= MAX_EXACT:
+        null = np.zeros(1)
+        for of_run in aucs:
+            null = np.add.outer(null, of_run).ravel()
+        return null, observed, True
+    drawn = np.sum([rng.choice(of_run, n_permutations) for of_run in aucs], axis=0)
+    return drawn, observed, False
 
 
 def _over_runs(runs: Sequence[RunScores], rng: np.random.Generator, n_permutations: int) -> Null:

@@ -25,7 +25,6 @@ from privaudit.statistics.runs import (
     Unit,
     label_unit,
     pairs_of,
-    pool,
 )
 
 
@@ -159,15 +158,6 @@ def mean_auc(runs: Sequence[RunScores]) -> float:
         return paired_auc(runs, pairs).value
     with_property = np.array([run.n_present > 0 for run in runs])
     return float(pairwise_auc(runs)[np.ix_(with_property, ~with_property)].mean())
-
-
-def pooled_auc(runs: Sequence[RunScores]) -> float:
-    """AUC over all rounds of all runs: the adversary who uses one threshold for all of them.
-
-    Lower than the mean of the AUCs within runs where the level of scores differs between runs.
-    """
-    pooled = pool(runs)
-    return auc(pooled.scores, pooled.present)
 
 
 def _counts(present: BoolArray) -> tuple[int, int]:

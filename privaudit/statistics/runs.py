@@ -36,6 +36,8 @@ class RunScores:
             throughout and without it; None = a federation of its own.
         targets: [T] whose records a round is about, where targets rotate; None = one target. An
             AUC is then the mean over targets of that among the rounds of each (:meth:`parts`).
+        possible: [S, T] booleans, what ``present`` could have been, each as likely; None = the same
+            labels in any order.
 
     Raises:
         ValueError: not one-dimensional, empty, of unequal length, not boolean, or not finite.
@@ -45,6 +47,7 @@ class RunScores:
     present: BoolArray
     pair: int | None = None
     targets: NDArray[np.intp] | None = None
+    possible: BoolArray | None = None
 
     def parts(self) -> list[RunScores]:
         """The rounds of each target, as runs; the run itself where it has one target."""

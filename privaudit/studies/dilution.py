@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
-from privaudit.evaluation.records import Record, parse_records, with_scores
+from privaudit.evaluation.records import Record, colluders_in, parse_records, with_scores
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.progress import Progress
 from privaudit.randomness import Seed
@@ -90,7 +90,8 @@ class Curve:
         attacker: ``single-round`` or ``whole-run``; ``all-rounds`` in a game that has no other.
         rounds: rounds the attacker decides from.
         runs: federation runs per number of participants.
-        honest: K - 1, increasing.
+        honest: their numbers, increasing: K less the adversary and who colludes with it.
+        participants: K of each.
         aucs: AUC with interval at each.
         tests: against chance at each.
         detectable: smallest AUC that would have been told from 0.5 at this n.
@@ -110,6 +111,7 @@ class Curve:
     rounds: int
     runs: int
     honest: tuple[int, ...]
+    participants: tuple[int, ...]
     aucs: tuple[Interval, ...]
     tests: tuple[PointTest, ...]
     detectable: float | None
@@ -234,7 +236,14 @@ def dilution_plans(
         )
     if whole_runs and whole_rounds < 4:
         raise UserError(f"must be at least 4, got {whole_rounds}", where="--whole-rounds")
-    audit = {"participants": list(participants), "keep_traces": False}
+    counts = [k - 1 - scenario.audit.colluding(k) for k in participants]
+    if scenario.audit.colluders and any(b <= a for a, b in pairwise(counts)):
+        raise UserError(
+            f"with these colluders the numbers of honest clients do not increase: {counts}",
+            where="--participants",
+            remedy="leave out one of those with equal numbers",
+        )
+    audit = {"participants": list(participants), "keep_traces": False, "episode": None}
     plans = {
         FOLDERS["single-round"]: _changed(scenario, runs, {**audit, "schedule": "single-batch"})
     }
@@ -364,7 +373,7 @@ def _curve(
 ) -> Curve:
     points = [
         DilutionPoint(
-            k - 1,
+            k - 1 - colluders_in(records[0].configuration, k),
             tuple(point.runs.values()),
             **point.design.pools,
             told=tests[k].told,
@@ -386,6 +395,7 @@ def _curve(
         rounds=rounds,
         runs=first.configuration["runs"],
         honest=tuple(point.honest for point in points),
+        participants=tuple(measured),
         aucs=tuple(
             auc_interval(point.runs, tau=point.tau, overlap=point.overlap) for point in points
         ),
@@ -510,12 +520,14 @@ def curve_json(curve: Curve) -> dict[str, Any]:
         "points": [
             {
                 "honest": honest,
-                "participants": honest + 1,
+                "participants": participants,
                 **asdict(interval),
                 **asdict(test),
                 "told": test.told,
             }
-            for honest, interval, test in zip(curve.honest, curve.aucs, curve.tests, strict=True)
+            for honest, participants, interval, test in zip(
+                curve.honest, curve.participants, curve.aucs, curve.tests, strict=True
+            )
         ],
         "smallest_detectable_auc": curve.detectable,
         "exponent": None

@@ -276,7 +276,8 @@ def dilution_figure(curves: Sequence[Curve], threshold: float) -> str:
                 axes.set_title(attacker if len(shares) == 1 else f"{attacker}, {share} shared")
             row[0].set_ylabel("AUC (0.5 = blind guess)")
         for axes in panels[-1]:
-            axes.set_xlabel("honest clients (K - 1)")
+            colluding = any(c.participants[0] != c.honest[0] + 1 for c in curves)
+            axes.set_xlabel("honest clients" + ("" if colluding else " (K - 1)"))
         handles, labels = _legend(panels.ravel())
         figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
         return as_svg(figure)
@@ -357,7 +358,8 @@ def dilution_csv(curves: Sequence[Curve]) -> str:
     """One row per curve and number of honest clients, unrounded."""
     rows = []
     for curve in curves:
-        for honest, interval, test in zip(curve.honest, curve.aucs, curve.tests, strict=True):
+        points = zip(curve.honest, curve.participants, curve.aucs, curve.tests, strict=True)
+        for honest, participants, interval, test in points:
             rows.append(
                 {
                     "attacker": curve.attacker,
@@ -365,7 +367,7 @@ def dilution_csv(curves: Sequence[Curve]) -> str:
                     "attack": curve.attack,
                     "rule": curve.rule,
                     "shared_fraction": curve.fraction,
-                    "participants": honest + 1,
+                    "participants": participants,
                     "honest": honest,
                     "rounds": curve.rounds,
                     "auc": interval.value,

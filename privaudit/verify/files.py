@@ -14,6 +14,7 @@ from privaudit.custody.evidence import RoundEvidence, digest
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import (
     AFTER_THE_RUN,
+    ANCHOR,
     MANIFEST,
     SEAL,
     differences,
@@ -29,7 +30,8 @@ from privaudit.data.files import default_data_dir
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.records import Record, parse_records
-from privaudit.federation.partition import ADVERSARY, TARGET
+from privaudit.federation.partition import ADVERSARY, TARGET, coalition
+from privaudit.ledger.anchor_note import read_note
 from privaudit.ledger.book import BOOK, Page, cell_evidence, pages, read_book, training_evidence
 from privaudit.models.build import is_bundled
 from privaudit.observation.trace import Trace
@@ -134,7 +136,22 @@ def check_manifest(subject: Subject) -> list[str]:
     """Every file of the run has the hash the manifest gives it; none is missing, none new."""
     folder = subject.folder
     wrong = differences(folder, read_manifest(folder), run_files(folder))
-    return [f"{name}: {what}" for name, what in [*wrong, *oddities(folder.path)]]
+    told = [f"{name}: {what}" for name, what in [*wrong, *oddities(folder.path)]]
+    return told + _odd_note(subject)
+
+
+def _odd_note(subject: Subject) -> list[str]:
+    """The manifest cannot list a note that comes after the run; so it must be one, and in place."""
+    file = subject.folder.file(ANCHOR)
+    if file.is_symlink():
+        return []  # it is told as what it is
+    try:
+        note = read_note(subject.folder)
+    except UserError as error:
+        return [str(error)]
+    if note is not None and subject.scenario.ledger.enabled is False:
+        return [f"{ANCHOR}: a run without a ledger has no head to anchor"]
+    return []
 
 
 def check_seal(subject: Subject) -> list[str]:
@@ -277,6 +294,12 @@ def _trace_differences(subject: Subject, of: Cell) -> Iterator[str]:
             pairs.append(("the average", digest(seen.global_delta), done.delta))
         if own is not None and exact:
             pairs.append(("the adversary's delta", digest(seen.own_delta), own.sha256))
+        if trace.manifest.view == "participant":
+            colluding = coalition(subject.scenario.audit.colluding(of.participants))[1:]
+            taken = {d.client for d in done.cohort if d.accepted and d.client in colluding}
+            if set(seen.client_deltas) != taken:
+                file = f"traces/{cell}/round-{seen.round:06d}.safetensors"
+                yield f"{file}: not the deltas of those who collude, clients {sorted(taken)}"
         sent = {d.client: d.sha256 for d in done.cohort}
         pairs += [
             (f"the delta of client {c}", digest(delta), sent.get(c, ""))

@@ -94,6 +94,11 @@ class LedgerSubject:
         return self.ledger.audits()
 
     @cached_property
+    def heads(self) -> list[bytes]:
+        """Every head of the audit chain, computed again, the first one first."""
+        return list(audit_heads(self.ledger))
+
+    @cached_property
     def own_entries(self) -> set[int]:
         """Index of the first entry of every batch that this run recorded, by its journal."""
         return {event.args["first_index"] for event in self.of("AuditsRecorded")}
@@ -289,37 +294,41 @@ def check_head(subject: LedgerSubject, noted: str | None = None) -> list[str]:
     A head that was noted vouches for what came before it. So it must be one after all links of this
     run; what may follow are plans and results of others.
     """
-    heads = [head.hex() for head in audit_heads(subject.ledger)]
     wrong = []
-    if heads[-1] != subject.ledger.audit_head().hex():
-        wrong.append(f"{JOURNAL}: the audit chain computed again ends in {heads[-1]}")
+    if subject.heads[-1] != subject.ledger.audit_head():
+        wrong.append(f"{JOURNAL}: the audit chain computed again ends in {subject.heads[-1].hex()}")
     _, facts = read_seal(subject.run.folder)
-    own, against = own_links(subject)
     for where, value in ((SEAL, str(facts.get("audit_head"))), ("--head", noted)):
-        if value is None:
-            continue
-        if plain(value) not in heads:
-            wrong.append(f"{where}: {value} is no head of this ledger's audit chain")
-            continue
-        link = heads.index(plain(value))
-        later = [number for number in own if number > link]
-        if later:
-            wrong.append(
-                f"{where}: {value} is the head after {link} of {len(heads) - 1} links; this run's "
-                f"own {_numbers(later)} came later, and for those it does not vouch"
-            )
-        changed = [number for number in against if number > link]
-        if changed:
-            wrong.append(
-                f"{where}: after {value} this run's results were changed on the ledger, by "
-                f"{_numbers(changed)}"
-            )
+        if value is not None:
+            wrong += not_vouched(subject, where, value)
+    return wrong
+
+
+def not_vouched(subject: LedgerSubject, where: str, value: str) -> list[str]:
+    """Why a head, that somebody noted, does not vouch for the run; empty if it does."""
+    heads = [head.hex() for head in subject.heads]
+    if plain(value) not in heads:
+        return [f"{where}: {value} is no head of this ledger's audit chain"]
+    own, against = own_links(subject)
+    link, wrong = heads.index(plain(value)), []
+    later = [number for number in own if number > link]
+    if later:
+        wrong.append(
+            f"{where}: {value} is the head after {link} of {len(heads) - 1} links; this run's "
+            f"own {_numbers(later)} came later, and for those it does not vouch"
+        )
+    changed = [number for number in against if number > link]
+    if changed:
+        wrong.append(
+            f"{where}: after {value} this run's results were changed on the ledger, by "
+            f"{_numbers(changed)}"
+        )
     return wrong
 
 
 def head_note(subject: LedgerSubject, noted: str | None) -> str:
     """Whether the noted head, or else the seal's, is the last one, and how many links follow."""
-    heads = [head.hex() for head in audit_heads(subject.ledger)]
+    heads = [head.hex() for head in subject.heads]
     value = noted or str(read_seal(subject.run.folder)[1].get("audit_head"))
     if plain(value) not in heads:
         return ""

@@ -6,20 +6,24 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
 from privaudit.chain.errors import RpcError
 from privaudit.custody.folder import RunFolder
-from privaudit.custody.manifest import MANIFEST, SEAL, read_seal, unreadable
+from privaudit.custody.manifest import ANCHOR, MANIFEST, SEAL, read_seal, unreadable
 from privaudit.errors import UserError
+from privaudit.ledger.anchor_note import read_note, utc
 from privaudit.ledger.commitments import SECRET, is_open_to_others
 from privaudit.verify import data as verify_data
 from privaudit.verify import files as verify_files
 from privaudit.verify import records as verify_records
 from privaudit.verify.files import Subject
 from privaudit.verify.report import check_report
+
+if TYPE_CHECKING:
+    from privaudit.verify.anchor import AnchorCheck
 
 SHOWN = 20
 """Problems printed per check."""
@@ -50,6 +54,7 @@ class Verdict:
         facts: where the ledger is, by the seal; empty where that is not to be read.
         head: the head that was noted elsewhere and given.
         notes: what is not wrong, and good to know.
+        anchor: what the anchor's chain has of the run, where it was asked and has something.
     """
 
     checks: tuple[Check, ...]
@@ -57,6 +62,7 @@ class Verdict:
     facts: dict[str, Any]
     head: str | None = None
     notes: tuple[str, ...] = ()
+    anchor: dict[str, Any] | None = None
 
     @property
     def holds(self) -> bool:
@@ -68,6 +74,7 @@ class Verdict:
         return {
             "verified": self.holds,
             "ledger": self.facts,
+            "anchor": self.anchor,
             "checks": [
                 {
                     "name": check.name,
@@ -149,10 +156,20 @@ LEDGER_CHECKS = {
     "results": "the ledger has every cell of the table and the hash of every file",
     "head": "the hash chain over plan and results ends in the ledger's head",
 }
+ANCHOR_CHECK = (
+    "anchor",
+    "what the account anchored first is a head of this run, after its last entry",
+)
 
 
 def verify_run(
-    path: Path, *, rpc: str | None = None, head: str | None = None, data_dir: Path | None = None
+    path: Path,
+    *,
+    rpc: str | None = None,
+    head: str | None = None,
+    data_dir: Path | None = None,
+    anchor_rpc: str | None = None,
+    anchor_tx: str | None = None,
 ) -> Verdict:
     """Make every check; a check that cannot be carried out has failed.
 
@@ -164,9 +181,11 @@ def verify_run(
         head: a head of the audit chain that was noted elsewhere.
         data_dir: where data sets lie; None = ``PRIVAUDIT_DATA`` or the user's cache. What the run
             says of its data is computed again if they are there.
+        anchor_rpc: node of the chain on which the head of an embedded ledger was anchored.
+        anchor_tx: hash of the transaction that did, noted elsewhere; None = as the run says.
 
     Raises:
-        UserError: no run there, or the node is missing, not needed or out of reach.
+        UserError: no run there, or a node is missing, not needed, of another chain or out of reach.
     """
     if not any((path / name).is_file() for name in ("scenario.json", MANIFEST, SEAL)):
         raise UserError("no run folder (no scenario.json)", where=str(path))
@@ -175,18 +194,49 @@ def verify_run(
     kind = "" if reason else _kind(run)
     if kind:
         _right_chain(kind, rpc)
+    anchor = _anchor_check(run, kind, anchor_rpc, anchor_tx)
     checks = []
     for name, meaning, function in FILE_CHECKS:
         why = _not_applicable(run, name, kind) if kind else _not_made(name, reason)
         problems = () if why else _problems(lambda f=function: f(run))  # type: ignore[misc]
         checks.append(Check(name, meaning, problems, why))
     notes = _notes(run, kind) if kind else []
+    notes += _unread_anchor(run) if kind and anchor is None else []
     if kind in ("embedded", "rpc"):
-        more, about_head = _ledger_checks(run, rpc, head)
+        more, about_head = _ledger_checks(run, rpc, head, anchor)
         checks, notes = checks + more, about_head + notes
     else:
         checks += _without_ledger(kind, head)
-    return Verdict(tuple(checks), kind, _facts(run) if kind else {}, head, tuple(notes))
+    facts = _facts(run) if kind else {}
+    return Verdict(tuple(checks), kind, facts, head, tuple(notes), anchor.facts if anchor else None)
+
+
+def _anchor_check(
+    run: Subject, kind: str, rpc: str | None, transaction: str | None
+) -> AnchorCheck | None:
+    """The anchor that was asked for; None where none was, or there is nothing to hold it against.
+
+    Raises:
+        UserError: there can be no anchor of such a run, or not on this chain.
+    """
+    if rpc is None:
+        if transaction is not None:
+            remedy = "give a node of its chain with --anchor-rpc"
+            raise UserError("an anchor is on a chain", where="--anchor-tx", remedy=remedy)
+        return None
+    if kind in ("rpc", "none"):
+        raise UserError(
+            "the ledger of this run is on a chain itself"
+            if kind == "rpc"
+            else "the run has no ledger",
+            where="--anchor-rpc",
+            remedy="leave it out",
+        )
+    if not kind:
+        return None
+    from privaudit.verify.anchor import AnchorCheck  # the chain library takes a second to import
+
+    return AnchorCheck(run.folder, rpc, transaction)
 
 
 def _not_to_be_read(run: Subject) -> str:
@@ -272,6 +322,22 @@ def _notes(run: Subject, kind: str) -> list[str]:
     return notes
 
 
+def _unread_anchor(run: Subject) -> list[str]:
+    """What ``anchor.json`` says where no chain was asked."""
+    try:
+        note = read_note(run.folder)
+    except UserError:
+        return []  # the check of the files says so
+    return (
+        []
+        if note is None
+        else [
+            f"{ANCHOR} says that account {note.sender} anchored this run on chain {note.chain_id} "
+            f"on {utc(note.block_time)}. Nobody looked: give a node of it with --anchor-rpc."
+        ]
+    )
+
+
 def _without_ledger(kind: str, head: str | None) -> list[Check]:
     if not kind:
         return [Check(*about, skipped="not before the above") for about in LEDGER_CHECKS.items()]
@@ -288,7 +354,7 @@ def _not_looked_at(name: str, meaning: str, *, head: str | None) -> Check:
 
 
 def _ledger_checks(
-    run: Subject, rpc: str | None, head: str | None
+    run: Subject, rpc: str | None, head: str | None, anchor: AnchorCheck | None
 ) -> tuple[list[Check], list[str]]:
     # The chain library takes a second to import.
     from privaudit.chain.opening import view_ledger
@@ -301,7 +367,9 @@ def _ledger_checks(
         raise
     except Exception as error:  # bytes that were flipped in a database may raise anything
         checks = [Check(first, meaning, (_say(error),))]
-        return checks + [_not_looked_at(*about, head=head) for about in others], []
+        checks += [_not_looked_at(*about, head=head) for about in others]
+        wrong = ("there is no ledger to hold it against",)
+        return checks + [Check(*ANCHOR_CHECK, wrong)] * (anchor is not None), []
     with ledger:
         subject = verify_chain.LedgerSubject(run, ledger)
         functions: Sequence[Callable[[], list[str]]] = (
@@ -316,8 +384,13 @@ def _ledger_checks(
             Check(name, about, _problems(function))
             for (name, about), function in zip(LEDGER_CHECKS.items(), functions, strict=True)
         ]
-        note = "" if any(c.problems for c in checks) else verify_chain.head_note(subject, head)
-        return checks, [note] if note else []
+        notes = []
+        if anchor is not None:
+            checks.append(Check(*ANCHOR_CHECK, _problems(lambda: anchor.check(subject))))
+            notes = anchor.notes(subject)
+        if not any(c.problems for c in checks):
+            notes.insert(0, verify_chain.head_note(subject, head))
+        return checks, [note for note in notes if note]
 
 
 def _problems(check: Callable[[], list[str]]) -> tuple[str, ...]:
@@ -388,6 +461,8 @@ def conclusion(verdict: Verdict) -> str:
             f"{facts['chain_id']}: the proof is as good as that chain, and it is about the run you "
             f"mean if that is the contract you were told of. {LEAKS}"
         )
+    if verdict.anchor:
+        return _anchored(verdict.anchor)
     if verdict.head:
         return (
             "Verified against the head you kept. Proven: plan, results, order, rewards and every "
@@ -403,7 +478,26 @@ def conclusion(verdict: Verdict) -> str:
         "these are the first results. The ledger is an embedded chain; its keys follow from the "
         "seed, so whoever has this folder can compute them and write the whole ledger again, with "
         "other scores and earlier times, and this check would say the same. Only a head that was "
-        "kept elsewhere since the run ended shows that nobody did: privaudit verify --head HEAD. "
+        "kept elsewhere since the run ended (privaudit verify --head HEAD) or anchored on a chain "
+        "(--anchor-rpc URL) shows that nobody did. "
         f"Here the head is {verdict.facts['audit_head']}; a head taken from this folder proves "
         f"nothing. {NOT_PROVEN} {LEAKS}"
+    )
+
+
+def _anchored(facts: dict[str, Any]) -> str:
+    from privaudit.verify.anchor import anchored
+
+    first = (
+        "that it is the first head this account anchored there under this plan"
+        if facts["searched"]
+        else "nothing about other anchors of this account, as the node does not search"
+    )
+    return (
+        f"Verified against the anchor: {anchored(facts)}. Proven: plan, results, rewards and every "
+        "file of the run (but ledger/timings.jsonl) were by then what they are now; whoever holds "
+        f"the key said so, and cannot take it back; {first}. Not proven: when the run was made "
+        "before that, that its plan was there before its results, or how often it was made, with "
+        "other seeds and plans too, before one was anchored; that it is the account you mean, so "
+        f"compare it. The proof is as good as that chain. {NOT_PROVEN} {LEAKS}"
     )

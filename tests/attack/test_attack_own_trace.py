@@ -142,6 +142,7 @@ def refused(place: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str:
         (["--model", MODEL, "--option", "hidden"], "--option: 'hidden' is not key=value"),
         (["--model", MODEL, "--property", "secrt"], "unknown property 'secrt'; did you mean"),
         (["--model", MODEL, "--attack", "linaer"], "unknown attack 'linaer'; did you mean"),
+        (["--model", MODEL, "--attack", "loss-trajectory"], "the game 'membership'"),
         (["--model", MODEL, "--set", "lr=-1"], "lr"),
         (["--model", MODEL, "--set", "lr=fast"], "lr"),
         (["--model", MODEL, "--set", "rate=1"], "unknown option 'rate'"),
@@ -190,6 +191,24 @@ def test_a_property_that_stays_gets_an_answer_with_p_values(
     text = capsys.readouterr().out
     assert "there is no answer" in text
     assert "above 0 the attack says" not in text
+
+
+def test_a_property_that_appears_on_the_way_is_dated(
+    tmp_path: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = {"lr": LR, "batch_size": BATCH, "others": "without", "persistent": True}
+    train(tmp_path / "comes", about, np.arange(32) >= 14)
+    given = [str(tmp_path / "comes"), "--auxiliary", str(place / "mine.npz"), "--model", MODEL]
+    given += ["--attack", "linear", "--property", "secret", "--references", "0"]
+    assert run_command("attack", *given, "--json") == 0
+    (said,) = json.loads(capsys.readouterr().out)["appeared"]
+    assert said["found"]
+    assert abs(said["start"] - 14) <= 2 <= said["alarm"] - 11
+    assert said["end"] > 20  # the line beside it makes the end less sure than the beginning
+    assert run_command("attack", *given) == 0
+    rounds = f"Rounds {said['start']} to {said['end'] - 1} stand out"
+    line = f"Did 'secret' appear on the way (linear)? {rounds}"
+    assert line in capsys.readouterr().out
 
 
 def test_a_trace_in_which_nobody_else_is_heard(

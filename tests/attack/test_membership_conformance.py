@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -15,6 +16,8 @@ from sklearn.metrics import roc_auc_score
 
 from privaudit.attack.protocol import fit_together, make_attack
 from privaudit.attack.registry import load_attack, registered
+from privaudit.defences.sharing import Sharing
+from privaudit.defences.transforms import Transforms
 from privaudit.errors import UserError
 from privaudit.observation.views import VIEWS, ServerView
 from privaudit.randomness import Seed
@@ -115,6 +118,29 @@ def test_the_same_seed_gives_the_same_scores_and_leaves_all_as_it_was(
         assert (random.getstate(), torch.random.get_rng_state().numpy().tobytes()) == state
     assert found[0] == found[1]
     assert all(torch.equal(now, then) for now, then in zip(held, before, strict=True))
+
+
+@pytest.mark.parametrize(("kind", "fraction"), [("text", 0.1), ("text", 1.0), ("table", 1.0)])
+def test_the_stack_is_not_behind_its_best_member(kind: Kind, fraction: float, build: Build) -> None:
+    """Where words are not shared, too: weighed by simulation alone it fell behind the cosine."""
+    sharing = Sharing("largest" if fraction < 1 else "all", fraction)
+    settings = {"kind": kind, "transforms": Transforms(sharing=sharing)}
+    worlds = [build(seed=seed, **settings) for seed in range(WORLDS)]
+    names = ["loss-trajectory", "gradient-cosine", *(["embedding-rows"] * (kind == "text"))]
+    best = max(np.mean([auc(name, world) for world in worlds]) for name in names)
+    found = [auc("membership-stack", world) for world in worlds]
+    assert np.mean(found) > best
+
+
+def test_own_records_stand_for_those_of_others(build: Build) -> None:
+    """Whoever knows what it trained on weighs members by the federation itself, else it simulates:
+    either way with its own records alone, and better than by chance.
+    """
+    world = build(kind="text", seed=1)
+    blind = replace(world, given=replace(world.given, trained=None))
+    found = [fresh_scores("membership-stack", one) for one in (world, blind)]
+    assert not np.array_equal(*found)
+    assert all(roc_auc_score(world.trained, scores) > 0.8 for scores in found)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if kind_of(name) == "text"])

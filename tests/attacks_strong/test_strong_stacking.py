@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from calibration import brier_score, calibration_p_value
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 
-from privaudit.statistics.calibration import brier_score, calibration_p_value
 from privaudit.statistics.roc import auc
 from privaudit_attacks.stacking import (
     PRIOR_WEIGHT,

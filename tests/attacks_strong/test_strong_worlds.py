@@ -10,12 +10,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 from audited_world import AuditedWorld, audit
+from calibration import brier_score, calibration_p_value
 from scipy.special import expit
 
 from privaudit.attack.protocol import make_attack
 from privaudit.errors import UserError
 from privaudit.randomness import Seed
-from privaudit.statistics.calibration import brier_score, calibration_p_value
 from privaudit.statistics.roc import auc
 from privaudit_attacks.magnitude_stack import MagnitudeStack
 

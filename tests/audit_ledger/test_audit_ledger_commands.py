@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from ledger_runs import SMALL, run_command
 
-from privaudit.chain.accounts import PASSWORD_VARIABLE, create_keystore
+from privaudit.chain.accounts import PASSWORD_VARIABLE
+from privaudit.chain.keystore import create_keystore
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import noted_head
 

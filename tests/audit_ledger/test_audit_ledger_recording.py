@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_runs import SMALL, small_scenario
+from ledger_evidence import evidence, prepared, recorded
+from ledger_runs import small_scenario
 
 from privaudit import audit
 from privaudit.attack.scoring import Failure
 from privaudit.audit import run_audit
 from privaudit.chain.opening import open_ledger, view_ledger
-from privaudit.custody.evidence import RoundEvidence
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import all_files, read_seal, write_seal
 from privaudit.errors import UserError
 from privaudit.experiment import tasks
-from privaudit.federation.rewards import Delivery
 from privaudit.games import GAMES
 from privaudit.ledger.book import read_book
 from privaudit.ledger.entries import entries_of, files_entry, metric_codes, plan_hash, property_id
@@ -166,42 +163,6 @@ def assert_like_any_other(out: Path, finished: Path) -> None:
 
 
 # --------------------------------------------------------------------- rules, rejections, cohorts
-
-
-def evidence(number: int, clients: int, bad: tuple[int, ...] = ()) -> RoundEvidence:
-    def sha(text: str) -> str:
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    cohort = tuple(
-        Delivery(c, sha(f"{number}.{c}"), 5 + c % 7, 1.0, "not finite" if c in bad else "", c)
-        for c in range(clients)
-    )
-    return RoundEvidence(
-        number, sha(f"m{number}"), sha(f"d{number}"), sha(f"m{number + 1}"), cohort
-    )
-
-
-def prepared(tmp_path: Path, rounds: list[RoundEvidence], *settings: str) -> RunFolder:
-    """A run folder with this evidence of training."""
-    participants = len(rounds[0].cohort)
-    scenario = load_scenario(
-        "quickstart",
-        [*SMALL, f"federation.participants={participants}", "audit.participants=[2]", *settings],
-    )
-    folder = RunFolder(tmp_path / "run")
-    folder.write_json("scenario.json", scenario.model_dump(mode="json"))
-    folder.write_lines("evidence/run-0/training.jsonl", [asdict(e) for e in rounds])
-    return folder
-
-
-def recorded(tmp_path: Path, rounds: list[RoundEvidence], *settings: str) -> RunFolder:
-    """The same, put on a ledger."""
-    folder = prepared(tmp_path, rounds, *settings)
-    with open_ledger(folder.file("ledger")) as client:
-        ledger = RunLedger(folder, folder.scenario(), client)
-        ledger.set_up()
-        ledger.trained()
-    return folder
 
 
 @pytest.mark.parametrize("rule", ["equal", "samples", "contribution"])

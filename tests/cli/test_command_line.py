@@ -311,5 +311,6 @@ def test_an_attack_of_another_distribution_is_found(tmp_path: Path) -> None:
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, "--version") == f"privaudit {__version__}\n"
     text = said(capsys, "--help")
-    for verb in ("run", "dilution", "sweep", "table", "report", "ledger", "verify", "list"):
+    on_the_ledger = ("ledger", "verify", "anchor", "claim", "keys")
+    for verb in ("run", "dilution", "sweep", "table", "report", *on_the_ledger, "list"):
         assert re.search(rf"^\W*{verb}\b", text, re.MULTILINE)

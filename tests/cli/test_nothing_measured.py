@@ -82,6 +82,38 @@ def test_a_federation_without_training_that_went_wrong(
     assert run_command("verify", str(place / name)) == 0
 
 
+MEMBERS = (
+    "audit.properties=[]",
+    "federation.rounds=3",
+    "federation.batch_size=8",
+    "membership.candidates=20",
+    'membership.attacks=["loss-trajectory"]',
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "said", "why"),
+    [
+        ("federation.lr=1e30", "the audited rounds diverged in 1 of 1", "federation diverged"),
+        ("federation.lr=1000", "the audited rounds diverged in 1 of 1", "federation diverged"),
+        ("federation.norm_bound=1e-9", "the aggregate held nothing at all", "in the aggregate"),
+    ],
+)
+def test_so_is_one_that_is_asked_about_members(
+    place: Path, value: str, said: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"members-{value}"
+    assert run(place, name, capsys, *MEMBERS, value) == 1
+    printed = capsys.readouterr()
+    (note,) = (line for line in printed.out.splitlines() if said in line)
+    assert note.startswith("- No leak of 'membership' is claimed, starred or not: ")
+    assert why in printed.err
+    document = json.loads((place / name / "report" / "report.json").read_text())
+    (verdict,) = document["verdicts"]
+    assert verdict["outcome"] == "unknown"
+    assert said in verdict["sentence"]
+
+
 def test_a_property_that_is_the_label_is_said_to_be_everywhere(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

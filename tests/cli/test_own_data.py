@@ -81,6 +81,20 @@ def test_each_value_that_can_be_dealt_is_audited(run: Path) -> None:
     assert "one batch needs 30" in rare["left_out"]
 
 
+def test_the_values_of_a_property_stand_together(run: Path) -> None:
+    report = json.loads((run / "report" / "report.json").read_text())
+    assert report["value_groups"] == {"race": ["race=a", "race=b", "race=c", "race=d"]}
+    text = (run / "report" / "report.md").read_text()
+    head, _, row = text[text.index("### race, each value") :].splitlines()[2:5]
+    shown = [cell.strip() for cell in head.strip("|").split("|")]
+    assert shown == ["attack", "K", "rule", "shared", "a", "b", "c", "d"]
+    cells = [cell.strip().replace("\\", "") for cell in row.strip("|").split("|")]
+    aucs = {cell["property"]: f"{cell['auc']:.2f}" for cell in report["cells"]}
+    assert [cell[:4] for cell in cells[4:]] == [aucs[f"race={value}"] for value in "abcd"]
+    assert "Of 4 values of 'race', each against all others, told from chance:" in text
+    assert "Each value against all others" in (run / "report" / "index.html").read_text()
+
+
 def test_a_run_goes_on_and_verifies_from_anywhere(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from ledger_runs import run_command
 
-from privaudit.attack.protocol import Attack
+from privaudit.attack.protocol import Attack, GameAttack
 from privaudit.attack.registry import load_attack
 from privaudit.randomness import Seed
 from privaudit.selftest import audits as auditing
 from privaudit.selftest import run as selftest
-from privaudit.selftest.audits import Audited, audits
+from privaudit.selftest.audits import Audited, Known, audits
 from privaudit.selftest.checks import all_runs, at_least, at_most, failure, is_auc, is_found
+from privaudit.selftest.members import KnownMembers, MemberRatio
 from privaudit.selftest.world import KnownWorld, LikelihoodRatio
 from privaudit.statistics.roc import mean_auc
 from privaudit.statistics.runs import RunScores
@@ -55,7 +56,7 @@ class Broken(Peeking):
         raise ZeroDivisionError("rigged\nto fail")
 
 
-def of(world: KnownWorld, count: int, *attacks: type[Attack], seed: int = 1) -> list[Audited]:
+def of(world: Known, count: int, *attacks: type[GameAttack], seed: int = 1) -> list[Audited]:
     return list(audits(world, count, attacks, Seed(seed)))
 
 
@@ -81,7 +82,7 @@ def test_the_machinery_measures_what_is_there(document: dict[str, Any]) -> None:
 
 def test_every_check_says_what_it_expects(document: dict[str, Any]) -> None:
     fields = {"name", "expected", "measured", "n", "tolerance", "holds"}
-    assert len(document["checks"]) == 17
+    assert len(document["checks"]) == 27
     for check in document["checks"]:
         assert set(check) == fields
         assert all(check[field] != "" for field in fields)
@@ -144,6 +145,38 @@ def test_a_wrong_closed_form_is_caught(planted: tuple[KnownWorld, list[Audited]]
         assert not auc.holds, wrong
     coverage = selftest.planted_checks(done, replace(world, shift=0.3))[1]
     assert not coverage.holds
+
+
+@pytest.fixture(scope="module")
+def asked() -> tuple[KnownMembers, list[Audited]]:
+    world = KnownMembers("clear", runs=4)
+    return world, of(world, 6, MemberRatio)
+
+
+def test_a_wrong_closed_form_of_members_is_caught(
+    asked: tuple[KnownMembers, list[Audited]],
+) -> None:
+    """As if more or fewer records were summed, or twice as many numbers were known of each."""
+    world, done = asked
+    assert all(check.holds for check in selftest.members_checks(done, world))
+    for wrong in (
+        replace(world, participants=2),
+        replace(world, participants=9),
+        replace(world, features=4 * world.features),
+        replace(world, noise=world.candidates),
+    ):
+        auc, *_ = selftest.members_checks(done, wrong)
+        assert not auc.holds, wrong
+
+
+def test_members_that_are_told_where_none_can_be_are_caught(
+    asked: tuple[KnownMembers, list[Audited]],
+) -> None:
+    _, done = asked
+    drowned = selftest.strangers_checks(done, selftest.STRANGERS, MemberRatio.name)
+    assert not any(check.holds for check in drowned)
+    runs = all_runs(done, MemberRatio.name)
+    assert not is_found("too good", runs, selftest.members_world().auc - 0.1).holds
 
 
 def test_a_report_that_prints_something_else_is_caught(
@@ -212,7 +245,7 @@ def test_a_failure_shows_in_the_command(
     assert run_command("doctor", "--self-test", "--audits", "20", "--workers", "1") == 1
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert printed.out.count("FAILS") == 7
+    assert printed.out.count("FAILS") == 10
     assert "OSError: no space left" in printed.out
 
 

@@ -22,6 +22,7 @@ from privaudit.federation.schedule import (
     balanced_presence,
     draw,
     property_pools,
+    stretches,
     targets_of,
 )
 from privaudit.randomness import Seed
@@ -240,3 +241,17 @@ def test_one_batch_of_each_value_is_enough_and_needed(held: int, enough: bool) -
         return
     with pytest.raises(UserError, match=r"the target \(client 1\) holds 7 records with"):
         property_pools(dataset, PARTITION, "secret", 8, "without")
+
+
+@given(rounds=st.integers(16, 80), length=st.none() | st.integers(4, 8))
+def test_a_stretch_begins_after_a_quarter_and_is_as_long_as_asked(
+    rounds: int, length: int | None
+) -> None:
+    possible = stretches(rounds, length)
+    starts = possible.argmax(axis=1)
+    assert len(set(starts)) == len(possible) >= rounds // 4
+    assert starts.min() == rounds // 4
+    assert (np.abs(np.diff(np.pad(possible, ((0, 0), (1, 1))))).sum(axis=1) == 2).all()
+    counts = possible.sum(axis=1)
+    assert counts.min() == (length or rounds // 4)
+    assert possible[:, -1].all() if length is None else (counts == length).all()

@@ -19,7 +19,7 @@ from install_anvil import NoAnvil, install  # noqa: E402
 from ledger_runs import small_scenario  # noqa: E402
 
 from privaudit.audit import run_audit  # noqa: E402
-from privaudit.chain.accounts import create_keystore  # noqa: E402
+from privaudit.chain.keystore import create_keystore  # noqa: E402
 from privaudit.custody.folder import RunFolder  # noqa: E402
 from privaudit.custody.manifest import all_files, file_sha256  # noqa: E402
 from privaudit.ledger.place import Place  # noqa: E402

@@ -11,6 +11,7 @@ from ledger_runs import run_command
 from privaudit.audit import run_audit
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
+from privaudit.experiment.trial import _made_up
 from privaudit.federation.partition import TARGET
 from privaudit.games import GAMES
 from privaudit.games.membership import LEFT_OUT, TRAINED_ON, _dealt, candidates_of
@@ -123,15 +124,24 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_nothing_of_it_is_permuted(tmp_path: Path) -> None:
+def test_nothing_of_it_is_permuted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its repetitions would be audits like any other, and their p-value would say nothing."""
     with pytest.raises(UserError, match="no property to permute"):
         run_audit(small(), tmp_path / "run", workers=1, permute_all=1)
     assert not (tmp_path / "run").exists()
+    settings = [part for value in SMALL for part in ("--set", value)]
+    assert run_command("run", "membership", *settings, "--dry-run", "--permute-all", "1") == 2
+    assert "there is no property to permute" in capsys.readouterr().err
     few = ('audit.properties=["bold"]', "audit.rounds=4", 'audit.attacks=["linear"]', "runs=1")
     folder = run_audit(small(*few), tmp_path / "both", workers=1, permute_all=1)
     repeated = {cell.property: cell.repeated for cell in read_content(folder).cells}
     assert repeated == {"bold": 1, "membership": 0}
+
+
+def test_a_dry_run_plays_no_more_rounds_than_there_are() -> None:
+    """Its attacks play all of them again: nine of a text model took longer than the run."""
+    world = world_of()
+    assert len(_made_up(world, cells_of(world.scenario)[0], steps=1, size=8)) == 3
 
 
 def test_a_study_of_properties_leaves_it_and_its_options_out() -> None:

@@ -20,7 +20,6 @@ from privaudit.chain.accounts import (
     EmbeddedAccounts,
     KeystoreAccounts,
     address,
-    create_keystore,
     read_password,
     sign,
     unsign,
@@ -28,6 +27,7 @@ from privaudit.chain.accounts import (
 from privaudit.chain.chain import Call, Fees
 from privaudit.chain.errors import LedgerError
 from privaudit.chain.keyfile import read_key
+from privaudit.chain.keystore import create_keystore
 from privaudit.chain.password import PASSWORD_VARIABLE
 
 PASSWORD = "correct horse"

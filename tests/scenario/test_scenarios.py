@@ -96,6 +96,8 @@ def test_resolved_scenario_survives_json() -> None:
         ("name=No Spaces", "name"),
         ("audit.property_share=0.001", "of 32 records is none"),
         ("audit.schedule=dataset", "at least 4 runs"),
+        ("audit.schedule=episodes", "takes 16 to 500 rounds, got 8"),
+        ("audit.episode=4", "goes with schedule 'episodes'"),
         ("audit.threat_model=god", "audit.threat_model"),
         ("attack_options.nobody.x=1", "not among the attacks"),
         ("seed", "is not key=value"),

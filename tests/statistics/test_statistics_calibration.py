@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import expit, logit
-
-from privaudit.statistics.calibration import (
+from calibration import (
     brier_score,
     calibration_error,
     calibration_p_value,
     reliability_table,
 )
+from scipy.special import expit, logit
 
 
 def simulated(rng, n=300, overconfidence=1.0):

@@ -314,17 +314,6 @@ def test_small_false_positive_rates_are_not_estimable_from_few_rounds():
     assert intervals.tpr_at_fpr_interval(by_run, 0.2).value == 1.0
 
 
-def test_harmless_is_about_the_upper_limit():
-    def interval(high):
-        return Interval(0.5, 0.4, high, 3, 60, "")
-
-    assert intervals.is_harmless(interval(0.59))
-    assert not intervals.is_harmless(interval(0.6))
-    assert intervals.is_harmless(interval(0.6), threshold=0.65)
-    with pytest.raises(ValueError, match=r"threshold must be in \(0.5, 1\], got 0.5"):
-        intervals.is_harmless(interval(0.59), threshold=0.5)
-
-
 def test_bootstrap_agrees_with_ours_when_runs_are_many():
     rng = np.random.default_rng(11)
     runs = simulated_runs(rng, 25, 60, 0.75, between=0.4)

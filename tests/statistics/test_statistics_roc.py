@@ -135,14 +135,12 @@ def test_runs_weigh_equal_and_levels_of_scores_do_not_matter_within_runs():
     short = RunScores(np.array([1.0, 0.0]), np.array([True, False]))
     long = RunScores(np.array([10.0, 11, 12, 13]), np.array([True, False, True, False]))
     assert roc.mean_auc([short, long]) == pytest.approx((1 + 0.25) / 2)
-    assert roc.pooled_auc([short, long]) == pytest.approx(4 / 9)
 
 
 def test_labels_on_runs_compare_runs():
     present = [RunScores(np.array([3.0, 1.0]), np.ones(2, bool)) for _ in range(2)]
     absent = [RunScores(np.array([2.0, 0.0]), np.zeros(2, bool))]
     assert roc.mean_auc(present + absent) == pytest.approx(0.75)
-    assert roc.mean_auc(present + absent) == pytest.approx(roc.pooled_auc(present + absent))
 
 
 def test_pairwise_auc_is_the_auc_of_each_pair():

@@ -75,10 +75,12 @@ def audit(
     transforms: Transforms | None = None,
     server: bool = False,
     always: bool | None = None,
+    presence: np.ndarray | None = None,
 ) -> AuditedWorld:
     """Run the audited rounds under the tap, into a trace at ``path``.
 
     ``always``: the property is there in every round (True) or in none (False); None = by the round.
+    ``presence``: [rounds] bool where it is there for a stretch.
     """
     root = Seed(seed)
     dataset = records(root, shift)
@@ -102,6 +104,8 @@ def audit(
     present = balanced_presence(rounds, root.generator("presence"))
     if always is not None:
         present = np.full(rounds, always)
+    if presence is not None:
+        present = presence
     with TraceWriter(
         path,
         engine.initial,
@@ -133,7 +137,7 @@ def audit(
         clip_norm=sent.clip_norm,
         noise=sent.noise,
         others="without",
-        persistent=always is not None,
+        persistent=always is not None or presence is not None,
     )
     adversary = Adversary(
         engine=engine,

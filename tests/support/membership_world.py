@@ -96,6 +96,8 @@ def play(
         lr=lr,
         clip_norm=sent.clip_norm,
         noise=sent.noise,
+        sharing_rule=sent.sharing.rule,
+        shared_fraction=sent.sharing.fraction,
     )
     with TraceWriter(
         path,
@@ -123,5 +125,6 @@ def play(
         own=Samples(samples.inputs[own], samples.labels[own]),
         rules=rules,
         seed=root.child("adversary"),
+        trained=np.arange(len(own)) < len(adversary),
     )
     return MembershipWorld(Trace.open(path), given, np.isin(asked, target))
