@@ -96,7 +96,8 @@ def counted(world: World) -> Iterator[tuple[Key, list[Holdings]]]:
             found: dict[int, list[Holdings]] = {}
             for place, (run, target) in enumerate(places):
                 here, there = pairs[place]
-                others, records = _others(scenario, phase, pools[run], target)
+                own = world.coalition(participants)
+                others, records = _others(scenario, phase, pools[run], target, own)
                 held = Holdings(
                     present=len(here),
                     absent=len(there),
@@ -162,12 +163,17 @@ def _groups(dataset: Dataset, *parts: np.ndarray) -> tuple[int, int] | None:
 
 
 def _others(
-    scenario: Scenario, phase: AuditedPhase, pools: PropertyPools, target: int
+    scenario: Scenario,
+    phase: AuditedPhase,
+    pools: PropertyPools,
+    target: int,
+    coalition: Sequence[int],
 ) -> tuple[int, float]:
     """How many other honest deltas are in what the adversary sees, and of how many records."""
-    inside = min(phase.cohort or phase.participants, phase.participants) - 2
+    inside = min(phase.cohort or phase.participants, phase.participants) - 1 - len(coalition)
     if scenario.audit.threat_model == "server" or inside < 1:
         return 0, 0.0
     own = pools.absent if phase.others == "without" else pools.every
-    rest = [own[client] for client in range(1, phase.participants) if client != target]
+    known = {target, *coalition}
+    rest = [own[client] for client in range(phase.participants) if client not in known]
     return inside, float(1 / np.mean([1 / len(part) for part in rest]))

@@ -61,6 +61,7 @@ DRAWN = (
     'audit.properties=["bold"]',
 )
 RUN_ONLY = ("federation.rounds=1", "audit.rounds=6", "runs=2")
+EPISODES = "audit.rounds=16"  # the fewest, as 4 are of its runs
 WHOLE = "--whole-runs=4 --whole-rounds=4"
 FEW = {
     "run": "",
@@ -155,7 +156,9 @@ def prepare(document: str, place: Path) -> None:
     )
     rng = np.random.default_rng(0)
     coins = {name: rng.integers(0, 2, 400) for name in ("labels", "smoker")}
-    np.savez(place / "mine.npz", inputs=rng.normal(size=(400, 8)).astype(np.float32), **coins)  # type: ignore[arg-type]
+    inputs = rng.normal(size=(400, 8)).astype(np.float32)
+    np.savez(place / "mine.npz", inputs=inputs, **coins)  # type: ignore[arg-type]
+    np.savez(place / "asked.npz", inputs=-inputs, labels=coins["labels"])
     if document == "README.md":
         [writer] = [b for b in blocks("docs/trace.md") if "TraceWriter(" in b.text]
         text = writer.text.replace('"lr": 0.1', '"lr": 0.1, "batch_size": 64')
@@ -181,8 +184,10 @@ def small(words: list[str]) -> list[str]:
         return []
     own = words[1].endswith(".toml") and "channels" not in Path(words[1]).read_text()
     settings = [*COMMON, *([] if own else DRAWN), *(RUN_ONLY if verb == "run" else RUN_ONLY[1:2])]
-    pairs = [part for setting in settings for part in ("--set", setting)]
     seeds = ["--seeds", "2"] if verb != "dilution" else []
+    if words[1] == "episodes":
+        settings, seeds = [*settings, EPISODES], ["--seeds", "4"]
+    pairs = [part for setting in settings for part in ("--set", setting)]
     return [*pairs, *FEW[verb].split(), *seeds, "--workers", "1"]
 
 
