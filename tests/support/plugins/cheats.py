@@ -131,25 +131,28 @@ class Collector(Cheat):
 
 
 def judged(cheat: Cheat, objects: Any) -> Iterator[Any]:
-    """What a heap of objects says about the truth."""
+    """What a heap of objects says about the truth; some, such as refused scenarios, say nothing."""
     for found in objects:
-        kind = type(found).__name__
-        if kind == "World":
-            from privaudit.scenario.grid import cells_of
+        with suppress(Exception):
+            yield told_by(cheat, found)
 
-            yield cheat.from_world(found, cells_of(found.scenario))
-        elif kind == "Scenario":
-            yield cheat.from_scenario(found.model_dump_json())
-        elif kind in ("Job", "RunFolder"):
-            text = getattr(found, "scenario_json", None)
-            yield cheat.from_scenario(text or (found.path / "scenario.json").read_text())
-        elif isinstance(found, str) and found.startswith('{"name"') and '"audit"' in found:
-            yield cheat.from_scenario(found)
-        elif isinstance(found, np.ndarray) and (found.dtype, found.shape) == (
-            bool,
-            (cheat.rounds,),
-        ):
-            yield found
+
+def told_by(cheat: Cheat, found: Any) -> Any:
+    kind = type(found).__name__
+    if kind == "World":
+        from privaudit.scenario.grid import cells_of
+
+        return cheat.from_world(found, cells_of(found.scenario))
+    if kind == "Scenario":
+        return cheat.from_scenario(found.model_dump_json())
+    if kind in ("Job", "RunFolder"):
+        text = getattr(found, "scenario_json", None)
+        return cheat.from_scenario(text or (found.path / "scenario.json").read_text())
+    if isinstance(found, str) and found.startswith('{"name"') and '"audit"' in found:
+        return cheat.from_scenario(found)
+    if isinstance(found, np.ndarray) and (found.dtype, found.shape) == (bool, (cheat.rounds,)):
+        return found
+    return None
 
 
 class Files(Cheat):
