@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,7 @@ from ledger_runs import SMALL, run_command
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ledger"))
 
-from anvil_node import Node
-from install_anvil import NoAnvil, install
+from anvil_node import Node, anvil_or_skip
 
 from privaudit.chain import keystore
 from privaudit.chain.keystore import list_keystore
@@ -27,13 +25,7 @@ RUN = [part for value in SMALL for part in ("--set", value)]
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
-    try:
-        binary = install()
-    except NoAnvil as error:
-        if os.environ.get("PRIVAUDIT_REQUIRE_ANVIL"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-    with Node(binary) as running:
+    with Node(anvil_or_skip()) as running:
         yield running
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -15,8 +14,7 @@ from ledger_runs import run_command
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ledger"))
 
-from anvil_node import Node
-from install_anvil import NoAnvil, install
+from anvil_node import Node, anvil_or_skip
 
 from privaudit.chain.client import LedgerClient
 from privaudit.chain.keystore import create_keystore
@@ -169,13 +167,7 @@ def test_what_cannot_be_claimed_is_one_line(
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
-    try:
-        binary = install()
-    except NoAnvil as error:
-        if os.environ.get("PRIVAUDIT_REQUIRE_ANVIL"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-    with Node(binary) as running:
+    with Node(anvil_or_skip()) as running:
         yield running
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +13,7 @@ for folder in (HERE, HERE.parent / "ledger"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-from anvil_node import Node  # noqa: E402
-from install_anvil import NoAnvil, install  # noqa: E402
+from anvil_node import Node, anvil_or_skip  # noqa: E402
 from ledger_runs import small_scenario  # noqa: E402
 
 from privaudit.audit import run_audit  # noqa: E402
@@ -78,13 +76,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def node() -> Iterator[Node]:
-    try:
-        binary = install()
-    except NoAnvil as error:
-        if os.environ.get("PRIVAUDIT_REQUIRE_ANVIL"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-    with Node(binary) as running:
+    with Node(anvil_or_skip()) as running:
         yield running
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import time
@@ -10,6 +11,9 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import pytest
+from install_anvil import NoAnvil, install
 
 START_SECONDS = 20.0
 RICH = 10**22
@@ -20,6 +24,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def anvil_or_skip() -> Path:
+    """The anvil binary; without one the test that asks is skipped, or fails where one must be."""
+    try:
+        return install()
+    except NoAnvil as error:
+        if os.environ.get("PRIVAUDIT_REQUIRE_ANVIL"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
 
 
 class Node:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,9 +13,8 @@ for folder in (HERE, HERE.parents[1] / "contracts"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-from anvil_node import Node  # noqa: E402
+from anvil_node import Node, anvil_or_skip  # noqa: E402
 from client_kit import FAST, TestAccounts, role_addresses  # noqa: E402
-from install_anvil import NoAnvil, install  # noqa: E402
 
 from privaudit.chain.client import LedgerClient  # noqa: E402
 from privaudit.chain.opening import open_ledger  # noqa: E402
@@ -33,12 +31,7 @@ def ledger(tmp_path: Path) -> Iterator[LedgerClient]:
 @pytest.fixture(scope="session")
 def anvil() -> Path:
     """The anvil binary."""
-    try:
-        return install()
-    except NoAnvil as error:
-        if os.environ.get("PRIVAUDIT_REQUIRE_ANVIL"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+    return anvil_or_skip()
 
 
 @pytest.fixture
