@@ -117,23 +117,23 @@ class Candidates:
         return known["cosines"]
 
     def _cosines(self, observation: Observation) -> Tensor:
-        signal = observation.signal.double()
-        seen = signal != 0 if self.rules.shared_fraction < 1 else None
+        signal, tiny = observation.signal, torch.finfo(torch.float32).tiny
+        shared = None
+        if self.rules.shared_fraction < 1:
+            shared = signal.nonzero().squeeze(1)
+            signal = signal[shared]
+        signal = signal / torch.linalg.vector_norm(signal).clamp_min(tiny)
         found = []
         chunk = max(1, MOST_NUMBERS // self.layout.size)
         for start in range(0, len(self), chunk):
             single = [np.array([i]) for i in range(start, min(start + chunk, len(self)))]
             seed = self.seed.child("gradients", observation.round, start)
-            steps = self.engine.gradients(observation.before, self.samples, single, seed).neg_()
-            if seen is not None:
-                steps.mul_(seen)
-            steps = steps.double()
-            norms = torch.linalg.vector_norm(steps, dim=1).clamp_min(
-                torch.finfo(torch.float32).tiny
-            )
-            found.append(steps @ signal / norms)
-        length = torch.linalg.vector_norm(signal).clamp_min(torch.finfo(torch.float32).tiny)
-        return torch.cat(found) / length
+            slopes = self.engine.gradients(observation.before, self.samples, single, seed)
+            if shared is not None:
+                slopes = slopes.index_select(1, shared)
+            norms = torch.linalg.vector_norm(slopes, dim=1).clamp_min(tiny)
+            found.append(-(slopes @ signal) / norms)
+        return torch.cat(found).double()
 
 
 def _chosen(samples: Samples, which: np.ndarray) -> Samples:

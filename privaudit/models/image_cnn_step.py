@@ -99,13 +99,24 @@ class ImageCNNStep(Stepper):
         hidden_slope = _through_relu(slope @ model.output.weight, hidden)
         maps_slope = (hidden_slope @ model.hidden.weight).view(layers[-1].pooled.shape)
 
-        rows = [self.pieces(row) for row in out]
+        rows = self._rows(out)
+        if len(sizes) == len(labels):  # single records: nothing is summed, nothing taken apart
+            _dense_gradients(slope, hidden, rows[-2:])
+            _dense_gradients(hidden_slope, features, rows[-4:-2])
+            self._convolutions_back(layers, maps_slope, rows, None)
+            return loss, correct
         spans = [slice(*bounds) for bounds in pairwise(accumulate(sizes, initial=0))]
-        for row, span in zip(rows, spans, strict=True):
+        for number, span in enumerate(spans):
+            row = [piece[number] for piece in rows]
             _dense_gradient(slope[span], hidden[span], row[-2:])
             _dense_gradient(hidden_slope[span], features[span], row[-4:-2])
         self._convolutions_back(layers, maps_slope, rows, spans)
         return loss, correct
+
+    def _rows(self, out: Tensor) -> list[Tensor]:
+        """Views of [B, P] vectors, one per parameter: [B, *shape]."""
+        pieces = zip(out.split(self._sizes, 1), self.layout.slices, strict=True)
+        return [part.unflatten(1, piece.shape) for part, piece in pieces]
 
     def _convolve(self, images: Tensor) -> list[_Convolved]:
         layers, inputs = [], images
@@ -127,16 +138,22 @@ class ImageCNNStep(Stepper):
         self,
         layers: Sequence[_Convolved],
         slope: Tensor,
-        rows: Sequence[Sequence[Tensor]],
-        spans: Sequence[slice],
+        rows: Sequence[Tensor],
+        spans: Sequence[slice] | None,
     ) -> None:
-        """``slope`` is that of the last pooled maps; down to the first convolution."""
+        """``slope`` is that of the last pooled maps; down to the first convolution.
+
+        ``spans``: the records of each batch; None: each record is one.
+        """
         for number in range(len(layers) - 1, -1, -1):
             layer = layers[number]
             slope = _through_relu(slope, layer.pooled)
-            for row, span in zip(rows, spans, strict=True):
-                torch.sum(slope[span], (0, 2, 3), out=row[2 * number + 1])
-            weight_rows = [row[2 * number] for row in rows]
+            weight_rows, bias_rows = rows[2 * number : 2 * number + 2]
+            if spans is None:
+                bias_rows.copy_(slope.sum((2, 3)))
+            else:
+                for row, span in zip(bias_rows, spans, strict=True):
+                    torch.sum(slope[span], (0, 2, 3), out=row)
             if number == 0:
                 _first_weights(layer, slope, weight_rows, spans)
                 return
@@ -186,12 +203,18 @@ def _first_convolution(images: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _first_weights(
-    layer: _Convolved, slope: Tensor, rows: Sequence[Tensor], spans: Sequence[slice]
+    layer: _Convolved, slope: Tensor, rows: Tensor, spans: Sequence[slice] | None
 ) -> None:
     """Weight gradients of the first convolution, from the slope of its pooled maps."""
     spread = _unpooled(slope, layer, _QUAD)  # [b, O, h, 4 w]
     flat = spread.permute(0, 2, 3, 1).reshape(len(layer.inputs), -1)  # [windows, 2 O]
     each = 2 * slope.shape[2] * slope.shape[3]
+    if spans is None:
+        seen = layer.inputs.view(len(slope), each, -1).transpose(1, 2)
+        both = torch.bmm(seen, flat.view(len(slope), each, -1))
+        both = both.view(len(slope), rows.shape[2], 3, 4, 2, -1)
+        rows.copy_((both[:, :, :, :3, 0] + both[:, :, :, 1:, 1]).permute(0, 4, 1, 2, 3))
+        return
     for row, span in zip(rows, spans, strict=True):
         some = slice(span.start * each, span.stop * each)
         both = (layer.inputs[some].T @ flat[some]).view(row.shape[1], 3, 4, 2, -1)
@@ -208,7 +231,7 @@ def _pixels(channels: int, height: int, width: int) -> Tensor:
 
 
 def _weights(
-    layer: _Convolved, slope: Tensor, rows: Sequence[Tensor], spans: Sequence[slice]
+    layer: _Convolved, slope: Tensor, rows: Tensor, spans: Sequence[slice] | None
 ) -> None:
     """Weight gradients of a convolution, from the slope [b, O, h, w] of its pooled maps.
 
@@ -231,10 +254,13 @@ def _weights(
         torch.embedding_bag(lines[down * width :], won, bags, False, 0, False, weights)[0]
         for down in range(3)
     ]
-    for row, span in zip(rows, spans, strict=True):
-        for down in range(3):
-            part = sums[down].view(b, -1, 3, channels)[span].sum(0)
-            row[:, :, down] = part.transpose(1, 2)
+    for down in range(3):
+        parts = sums[down].view(b, -1, 3, channels).transpose(2, 3)
+        if spans is None:
+            rows[:, :, :, down] = parts
+            continue
+        for row, span in zip(rows, spans, strict=True):
+            row[:, :, down] = parts[span].sum(0)
 
 
 def _unpooled(slope: Tensor, layer: _Convolved, window: list[int]) -> Tensor:
@@ -250,6 +276,12 @@ def _through_relu(slope: Tensor, active: Tensor) -> Tensor:
     """The slope before a ReLU, from the one behind it and what came out of it."""
     before: Tensor = _aten.threshold_backward(slope, active, 0)
     return before
+
+
+def _dense_gradients(slope: Tensor, inputs: Tensor, rows: Sequence[Tensor]) -> None:
+    """The same of each record alone, into [b, ...] rows."""
+    torch.mul(slope.unsqueeze(2), inputs.unsqueeze(1), out=rows[0])
+    rows[1].copy_(slope)
 
 
 def _dense_gradient(slope: Tensor, inputs: Tensor, row: Sequence[Tensor]) -> None:
