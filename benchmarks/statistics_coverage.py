@@ -5,7 +5,7 @@ normal between runs. Prints coverage and mean width of nominal 95 % intervals of
 of runs, rounds, spread of d' between runs, and true AUC, for
 
 - ``ours``: :func:`privaudit.statistics.intervals.auc_interval`,
-- ``bootstrap``: the two-level percentile bootstrap,
+- ``bootstrap``: the percentile bootstrap over runs,
 - ``t``: Student's t on the logits of the runs' AUCs,
 
 and for ``ours`` in worlds that break its assumptions. Run with
@@ -19,11 +19,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.special import expit, logit, ndtri
+from scipy.stats import bootstrap as scipy_bootstrap
 from scipy.stats import t as student_t
 from tabulate import tabulate
 
 from privaudit.randomness import Seed
-from privaudit.statistics.bootstrap import bootstrap_auc_interval
 from privaudit.statistics.intervals import auc_interval
 from privaudit.statistics.laws import auc_of_d_prime
 from privaudit.statistics.runs import RunScores
@@ -40,8 +40,9 @@ def ours(runs: list[RunScores], _: np.random.Generator) -> Limits:
 
 
 def bootstrap(runs: list[RunScores], rng: np.random.Generator) -> Limits:
-    interval = bootstrap_auc_interval(runs, rng, n_draws=400)
-    return interval.low, interval.high
+    aucs = [auc_interval([run]).value for run in runs]
+    found = scipy_bootstrap((aucs,), np.mean, n_resamples=400, method="percentile", rng=rng)
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def logit_t(runs: list[RunScores], _: np.random.Generator) -> Limits:

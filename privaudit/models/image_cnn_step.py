@@ -230,9 +230,7 @@ def _pixels(channels: int, height: int, width: int) -> Tensor:
     return places.as_strided(shape, (2 * wide, 2, wide, (height + 2) * wide, wide, 1)).flatten()
 
 
-def _weights(
-    layer: _Convolved, slope: Tensor, rows: Tensor, spans: Sequence[slice] | None
-) -> None:
+def _weights(layer: _Convolved, slope: Tensor, rows: Tensor, spans: Sequence[slice] | None) -> None:
     """Weight gradients of a convolution, from the slope [b, O, h, w] of its pooled maps.
 
     Only one place in four won its maximum: instead of a product over all places, the windows of the

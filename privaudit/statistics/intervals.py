@@ -1,7 +1,7 @@
 """Intervals of a cell's metrics over federated runs, rounds nested in runs.
 
 Limits come from the hierarchical model of :mod:`privaudit.statistics.hierarchy`, because a
-percentile bootstrap over three runs that differ covers about 80 % where it says 95 %
+percentile bootstrap over three runs that differ covers about 70 % where it says 95 %
 (``benchmarks/statistics_coverage.py``). The values themselves are plain means over runs.
 """
 
