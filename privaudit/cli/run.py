@@ -29,8 +29,9 @@ from privaudit.cli.terminal import Bars
 from privaudit.errors import UserError
 
 KEEP = (
-    "Keep the head elsewhere (a mail to yourself will do): only with it can "
-    "'privaudit verify RUN --head HEAD' show that nobody, you included, made the run again since."
+    "Keep the head elsewhere (a mail to yourself, or a public chain: 'privaudit anchor RUN'): only "
+    "with it can 'privaudit verify RUN --head HEAD' show that nobody, you included, made the run "
+    "again since."
 )
 
 
