@@ -82,12 +82,8 @@ def dilution(
     from privaudit.custody.folder import RunFolder
     from privaudit.experiment.each_value import with_each_value
     from privaudit.scenario.load import load_scenario
-    from privaudit.studies.dilution import (
-        check_harmless_threshold,
-        dilution_curves,
-        dilution_plans,
-        measure_dilution,
-    )
+    from privaudit.studies.dilution import dilution_plans, measure_dilution
+    from privaudit.studies.dilution_curves import check_harmless_threshold, dilution_curves
     from privaudit.studies.dilution_report import (
         answers,
         conclusions,

@@ -74,7 +74,8 @@ def verify(
     privaudit verify runs/NAME --head 3f0c...                    against a head you kept
     privaudit verify runs/NAME --anchor-rpc http://HOST:8545     against an anchor
     """
-    from privaudit.verify.run import verdict_text, verify_run
+    from privaudit.verify.run import verify_run
+    from privaudit.verify.verdict import verdict_text
 
     verdict = verify_run(
         one_run(run_path),

@@ -144,7 +144,7 @@ def _sweep(path: Path) -> Found:
 def _dilution(path: Path) -> Found:
     from privaudit.custody.folder import RunFolder
     from privaudit.studies import dilution_report as said
-    from privaudit.studies.dilution import dilution_curves
+    from privaudit.studies.dilution_curves import dilution_curves
 
     threshold = said.written_threshold(RunFolder(path))
     curves = dilution_curves(path, threshold=threshold)

@@ -39,7 +39,8 @@ from privaudit.selftest.world import HARMLESS
 from privaudit.source import source_of_package
 from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores
-from privaudit.studies.dilution import FOLDERS, dilution_curves
+from privaudit.studies.dilution import FOLDERS
+from privaudit.studies.dilution_curves import dilution_curves
 from privaudit.studies.dilution_report import answers
 from privaudit.world import World
 

@@ -23,16 +23,9 @@ from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import Scenario
 from privaudit.statistics.dilution import Finding
-from privaudit.studies.dilution import (
-    Curve,
-    Order,
-    answer_in_words,
-    clients,
-    curve_json,
-    order_json,
-    orders,
-    plans_of,
-)
+from privaudit.studies.dilution import plans_of
+from privaudit.studies.dilution_curves import Curve, Order, orders
+from privaudit.studies.dilution_words import answer_in_words, clients, curve_json, order_json
 from privaudit.studies.findings import Findings, error_bars, write_findings
 
 MOST_NAMED = 4

@@ -19,13 +19,8 @@ from privaudit.custody.manifest import SEAL, all_files, read_seal, write_seal
 from privaudit.errors import UserError
 from privaudit.verify.files import Subject, check_book, check_models, check_traces
 from privaudit.verify.ledger import LedgerSubject, audit_heads, check_head
-from privaudit.verify.run import (
-    FILE_CHECKS,
-    Verdict,
-    conclusion,
-    verdict_text,
-    verify_run,
-)
+from privaudit.verify.run import FILE_CHECKS, verify_run
+from privaudit.verify.verdict import Verdict, conclusion, verdict_text
 
 CELL = "run-0/bold_all_1_k5"
 KINDS = (

@@ -79,7 +79,7 @@ def test_the_threshold_of_a_report_is_kept(
     folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     from privaudit.custody.folder import RunFolder
-    from privaudit.studies.dilution import dilution_curves
+    from privaudit.studies.dilution_curves import dilution_curves
     from privaudit.studies.dilution_report import write_dilution
 
     out = folders["dilution"]

@@ -16,7 +16,8 @@ from privaudit.errors import UserError
 from privaudit.evaluation.records import Record
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import Scenario
-from privaudit.studies import dilution
+from privaudit.studies.dilution import measure_dilution
+from privaudit.studies.dilution_curves import Curve, dilution_curves, orders
 from privaudit.studies.dilution_report import (
     HEADS,
     answers,
@@ -26,6 +27,7 @@ from privaudit.studies.dilution_report import (
     limits,
     write_dilution,
 )
+from privaudit.studies.dilution_words import answer_in_words
 
 ROUNDS = 200
 
@@ -66,14 +68,14 @@ def record(plan: Scenario, run: int, participants: int, d_prime: float) -> Recor
     )
 
 
-def measured(folder: Path, d_primes: dict[int, float], runs: int = 6) -> list[dilution.Curve]:
+def measured(folder: Path, d_primes: dict[int, float], runs: int = 6) -> list[Curve]:
     """Curves of a measurement in which K participants leave this d'."""
     plan = scenario(runs)
     run_folder = RunFolder(folder / "single-round")
     run_folder.write_json("scenario.json", plan.model_dump(mode="json"))
     records = [record(plan, run, k, d) for k, d in d_primes.items() for run in range(runs)]
     run_folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
-    return dilution.dilution_curves(folder, threshold=0.6)
+    return dilution_curves(folder, threshold=0.6)
 
 
 def inverse_root(d1: float, participants: list[int]) -> dict[int, float]:
@@ -93,7 +95,7 @@ def test_answer_is_the_first_number_from_which_on_the_limits_are_within(tmp_path
     (curve,) = measured(tmp_path, {2: 2.0, 5: 0.0, 9: 1.0, 33: 0.0, 65: 0.0})
     assert curve.answer is not None
     assert curve.answer.measured == 32  # not 4: at 8 honest clients the leak is back
-    said = dilution.answer_in_words(curve)
+    said = answer_in_words(curve)
     assert "harmless from 32 honest clients up to the 64 measured" in said
     assert "100 % shared" in said
     assert "harmless with 32 to 64 honest clients" in answers([curve], 0.6)[0]
@@ -114,7 +116,7 @@ def test_what_is_not_shown_to_be_harmless(
     (curve,) = measured(tmp_path, dict.fromkeys([2, 5, 17], d_prime), runs)
     assert curve.answer is not None
     assert curve.answer.measured is None
-    assert said in dilution.answer_in_words(curve)
+    assert said in answer_in_words(curve)
     headline = answers([curve], 0.6)[0]
     assert ("not shown to be" if runs == 2 else "not harmless for 1 of 1") in headline
 
@@ -147,8 +149,8 @@ def test_attacks_are_ordered_over_the_runs_they_share(tmp_path: Path) -> None:
                     change |= {"status": "failed", "reason": "x", "scores": [], "present": []}
                 rows.append(made.model_copy(update=change).model_dump(mode="json"))
     folder.write_lines("records.jsonl", rows)
-    curves = dilution.dilution_curves(tmp_path, threshold=0.6)
-    found = {(o.ahead, o.behind): o for o in dilution.orders(curves) if o.told}
+    curves = dilution_curves(tmp_path, threshold=0.6)
+    found = {(o.ahead, o.behind): o for o in orders(curves) if o.told}
     assert set(found) == {("strong", "weak"), ("strong", "weak-too")}
     first = found["strong", "weak"].difference
     assert first is not None
@@ -173,7 +175,7 @@ def test_whole_run_attacker_adds_up_evidence_of_a_run(tmp_path: Path) -> None:
             update = {"scores": list(scores), "present": [present] * ROUNDS, "pair": run // 2}
             rows.append(base.model_copy(update=update).model_dump(mode="json"))
     folder.write_lines("records.jsonl", rows)
-    (curve,) = dilution.dilution_curves(tmp_path, threshold=0.6)
+    (curve,) = dilution_curves(tmp_path, threshold=0.6)
     assert curve.attacker == "whole-run"
     assert [interval.n_rounds for interval in curve.aucs] == [8, 8]  # one score a run
     # d' of the sum is 0.5 sqrt(200) = 7: every run with the property above every control.
@@ -181,7 +183,7 @@ def test_whole_run_attacker_adds_up_evidence_of_a_run(tmp_path: Path) -> None:
     # One whose other state failed is left out, and said to be.
     rows[0] |= {"status": "failed", "reason": "out of luck", "scores": [], "present": []}
     folder.write_lines("records.jsonl", rows)
-    (curve,) = dilution.dilution_curves(tmp_path, threshold=0.6)
+    (curve,) = dilution_curves(tmp_path, threshold=0.6)
     assert [interval.n_runs for interval in curve.aucs] == [6, 8]
 
 
@@ -195,7 +197,7 @@ def test_failed_runs_are_counted(tmp_path: Path) -> None:
     )
     rows = [r.model_dump(mode="json") for r in [failed, *good[1:]]]
     folder.write_lines("records.jsonl", rows)
-    (curve,) = dilution.dilution_curves(tmp_path, threshold=0.6)
+    (curve,) = dilution_curves(tmp_path, threshold=0.6)
     assert curve.failures == ("out of luck",)
     assert curve.aucs[0].n_runs == 2
 
@@ -228,7 +230,7 @@ def test_report_is_the_same_bytes_and_valid_json(tmp_path: Path) -> None:
 
 def test_what_is_not_said_fits_the_attackers_on_the_page(tmp_path: Path) -> None:
     """ "An attacker of a property that stays can do better" stood beside that very attacker."""
-    both = dilution.dilution_curves(dilution_folder(tmp_path), threshold=0.6)
+    both = dilution_curves(dilution_folder(tmp_path), threshold=0.6)
     alone = [curve for curve in both if curve.attacker == "single-round"]
     stays = "for the whole run can add up its rounds"
     assert any(stays in line for line in limits(scenario(2), alone))
@@ -254,11 +256,11 @@ def test_plans_that_cannot_be_measured_are_refused(
 ) -> None:
     plan = {"participants": [2, 5], "runs": 2, "whole_runs": 4, "whole_rounds": 4} | changed
     with pytest.raises(UserError, match=message):
-        dilution.measure_dilution(scenario(2), tmp_path / "out", **plan)  # type: ignore[arg-type]
+        measure_dilution(scenario(2), tmp_path / "out", **plan)  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.2, 1.01, float("nan")])
 def test_threshold_at_or_below_a_blind_guess_is_refused(tmp_path: Path, threshold: float) -> None:
     with pytest.raises(UserError, match="threshold must be in"):
-        dilution.dilution_curves(tmp_path, threshold=threshold)
+        dilution_curves(tmp_path, threshold=threshold)

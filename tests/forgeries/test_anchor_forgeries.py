@@ -36,7 +36,8 @@ from privaudit.ledger.anchor_note import AnchorNote, read_note
 from privaudit.ledger.anchoring import anchor_run
 from privaudit.ledger.entries import plan_hash
 from privaudit.ledger.place import Place
-from privaudit.verify.run import Verdict, conclusion, verdict_text, verify_run
+from privaudit.verify.run import verify_run
+from privaudit.verify.verdict import Verdict, conclusion, verdict_text
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "ledger.md"
 

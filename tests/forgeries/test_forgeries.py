@@ -14,7 +14,8 @@ from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import noted_head
 from privaudit.errors import UserError
 from privaudit.ledger.place import Place
-from privaudit.verify.run import Verdict, conclusion, verdict_text, verify_run
+from privaudit.verify.run import verify_run
+from privaudit.verify.verdict import Verdict, conclusion, verdict_text
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "ledger.md"
 

@@ -26,7 +26,8 @@ from privaudit.report.plain import report_markdown
 from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import Scenario
-from privaudit.studies.dilution import dilution_curves, dilution_plans
+from privaudit.studies.dilution import dilution_plans
+from privaudit.studies.dilution_curves import dilution_curves
 from privaudit.world import World, load_world
 
 SMALL = (

@@ -16,7 +16,7 @@ from privaudit.report.layers import layer_cells
 from privaudit.report.notes import footnotes
 from privaudit.report.page import page
 from privaudit.report.tables import wide_table
-from privaudit.studies.dilution import dilution_curves
+from privaudit.studies.dilution_curves import dilution_curves
 from privaudit.studies.dilution_report import write_dilution
 from privaudit.studies.sweep_report import write_sweep
 
