@@ -27,13 +27,8 @@ from scipy.special import ndtr, ndtri
 from tabulate import tabulate
 
 from privaudit.randomness import Seed
-from privaudit.statistics.dilution import (
-    DilutionPoint,
-    Finding,
-    finding,
-    harmless_from,
-    runs_needed,
-)
+from privaudit.statistics.dilution import DilutionPoint
+from privaudit.statistics.harmless import Finding, finding, harmless_from, runs_needed
 from privaudit.statistics.intervals import tpr_at_fpr_interval
 from privaudit.statistics.paired import Pair, auc_difference
 from privaudit.statistics.roc import mean_auc, tpr_at_fpr

@@ -13,13 +13,8 @@ from privaudit.errors import UserError
 from privaudit.evaluation.records import Record, colluders_in, parse_records, with_scores
 from privaudit.randomness import Seed
 from privaudit.scenario.schema import PROPERTY
-from privaudit.statistics.dilution import (
-    DilutionFit,
-    DilutionPoint,
-    HarmlessAnswer,
-    fit_dilution,
-    harmless_from,
-)
+from privaudit.statistics.dilution import DilutionFit, DilutionPoint, fit_dilution
+from privaudit.statistics.harmless import HarmlessAnswer, harmless_from
 from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.laws import MOMENT_LAW, POWER_LAW
 from privaudit.statistics.paired import Difference, auc_difference

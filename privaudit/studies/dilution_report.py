@@ -22,7 +22,7 @@ from privaudit.report.notes import not_asked
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import Scenario
-from privaudit.statistics.dilution import Finding
+from privaudit.statistics.harmless import Finding
 from privaudit.studies.dilution import plans_of
 from privaudit.studies.dilution_curves import Curve, Order, orders
 from privaudit.studies.dilution_words import answer_in_words, clients, curve_json, order_json

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.statistics.dilution import MOST_RUNS, Finding
+from privaudit.statistics.harmless import MOST_RUNS, Finding
 from privaudit.statistics.intervals import Interval
 from privaudit.studies.dilution_curves import Curve, Order
 

@@ -8,12 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
-from privaudit.statistics.dilution import (
+from privaudit.statistics.dilution import DilutionPoint, fit_dilution
+from privaudit.statistics.harmless import (
     EQUIVALENCE,
-    DilutionPoint,
     Finding,
     finding,
-    fit_dilution,
     harmless_from,
     runs_needed,
     spread_between_runs,

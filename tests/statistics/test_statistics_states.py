@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.special import ndtri
 
 from privaudit.statistics.between import blind_variance, correlation_of_states
-from privaudit.statistics.dilution import DilutionPoint, Finding, finding, runs_needed
+from privaudit.statistics.dilution import DilutionPoint
+from privaudit.statistics.harmless import Finding, finding, runs_needed
 from privaudit.statistics.intervals import auc_interval
 from privaudit.statistics.paired import auc_difference
 from privaudit.statistics.permutation import permutation_p_value
