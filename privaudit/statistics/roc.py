@@ -117,6 +117,12 @@ def accuracy(scores: FloatArray, present: BoolArray, threshold: float) -> float:
     return float(np.mean((scores > threshold) == present))
 
 
+def precision(scores: FloatArray, present: BoolArray, threshold: float) -> float | None:
+    """Share of rounds with the property among those called "present"; None where none is."""
+    called = present[scores > threshold]
+    return float(called.mean()) if called.size else None
+
+
 def rates(scores: FloatArray, present: BoolArray, threshold: float) -> tuple[float, float]:
     """True and false positive rate at ``threshold``.
 
