@@ -465,8 +465,8 @@ class SweepSection(Section):
     def _one_for_each(self) -> SweepSection:
         if self.published and len(self.published) != len(self.values):
             raise ValueError(
-                f"published has {len(self.published)} values, one for each of {len(self.values)} "
-                "is needed"
+                f"published has {len(self.published)} values, and must have one for each of the "
+                f"{len(self.values)} in values"
             )
         return self
 

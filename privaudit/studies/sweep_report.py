@@ -114,13 +114,14 @@ def published_trend(sweep: Sweep) -> list[str]:
             for value, given in zip(values, section.published, strict=True)
         )
         said.append(
-            f"{text[:1].upper()}{text[1:]}: {_trend(*ours, end - start)} {inside} of {len(values)} "
+            f"{text[:1].upper()}{text[1:]}: {trend(*ours, end - start)} {inside} of {len(values)} "
             "published values lie inside our intervals."
         )
     return said
 
 
-def _trend(first: Interval | None, last: Interval | None, published: float) -> str:
+def trend(first: Interval | None, last: Interval | None, published: float) -> str:
+    """Whether ours goes from first to last as published, where it changes by ``published``."""
     if first is None or last is None:
         return "no trend can be stated."
     if first.low <= last.high and last.low <= first.high:
