@@ -150,8 +150,8 @@ def _hints(scores: FloatArray, threshold: float) -> tuple[str, ...]:
     if says_in.all() or not says_in.any():
         side = "above" if says_in.all() else "at or below"
         return (
-            f"Every score lies {side} the threshold {threshold:g}: accuracy, precision and advantage "
-            "say nothing; give the attack's own with threshold=.",
+            f"Every score lies {side} the threshold {threshold:g}: accuracy, precision and "
+            "advantage say nothing; give the attack's own with threshold=.",
         )
     return ()
 
