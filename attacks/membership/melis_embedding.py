@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from privaudit.attack.membership import Candidates, MembershipAttack, centred
+from privaudit.attack.membership import Candidates, MembershipAttack
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
@@ -15,8 +15,9 @@ class MelisEmbedding(MembershipAttack):
     """A record can only have been trained on if the rows of all its words moved.
 
     L. Melis et al., IEEE S&P 2019, section IV-C: "in" if and only if its bag of words lies within
-    the words that moved. As a score: minus the share of its words that did not, in the round where
-    that is smallest.
+    the words that moved in a round. As a score: minus the share of its words that did not, in the
+    round where that is smallest; above zero only where that is none, so that the attack's own
+    threshold is the published rule. Where not all rows are shared that rule says "in" of nobody.
     """
 
     name = "melis-embedding"
@@ -41,5 +42,6 @@ class MelisEmbedding(MembershipAttack):
         self._best = np.maximum(self._best, share)
 
     def answer(self) -> np.ndarray:
-        """[N] minus the smallest share of words that did not move."""
-        return centred(self._best)
+        """[N] half the least share that can be missing, minus the smallest that was."""
+        most = max((len(words) for words in self._words), default=1)
+        return self._best + 0.5 / max(1, most)

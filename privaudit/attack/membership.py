@@ -157,7 +157,8 @@ class MembershipAttack(GameAttack):
     def answer(self) -> np.ndarray:
         """[N] float64, one per candidate: higher = more likely trained on.
 
-        Zero is the attack's own threshold; half of the candidates are in, so :func:`centred`.
+        Zero is the attack's own threshold: half of the candidates are in, so :func:`centred`,
+        unless the attack has a rule of its own.
         """
 
 

@@ -114,8 +114,8 @@ def _text(case: Asked, found: Scores) -> str:
     table = tabulate(columns, headers="keys", tablefmt="github", disable_numparse=True)
     whose = "the target" if case.trace.manifest.target is not None else "some honest client"
     lines = [
-        f"Higher = {whose} more likely trained on it. Above 0 is the half that looks most like it, "
-        "whatever the true share is.",
+        f'Higher = {whose} more likely trained on it. Above 0 an attack says "in": of the half '
+        "that looks most like it, whatever the true share is, unless it has a rule of its own.",
         *(line for attack, scores in found.items() for line in _said(case, attack, scores)),
         *settings_lines(case, found, without=OF_PROPERTIES),
     ]

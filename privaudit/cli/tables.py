@@ -105,6 +105,7 @@ def _run(path: Path) -> Found:
     from privaudit.custody.folder import RunFolder
     from privaudit.report.content import read_content
     from privaudit.report.tables import accuracy_note, render, wide_table
+    from privaudit.report.words import units_of
     from privaudit.report.write import write_report
 
     folder = RunFolder.open(path)
@@ -119,7 +120,7 @@ def _run(path: Path) -> Found:
         write=lambda: write_report(folder),
         with_accuracy=lambda: (
             wide_table(content.cells, accuracy=True),
-            accuracy_note(content.cells),
+            accuracy_note(content.cells, units_of(content.scenario)),
         ),
     )
 

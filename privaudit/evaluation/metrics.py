@@ -10,6 +10,7 @@ from privaudit.statistics.intervals import (
     accuracy_interval,
     advantage_interval,
     auc_interval,
+    precision_interval,
     tpr_at_fpr_interval,
 )
 from privaudit.statistics.runs import RunScores
@@ -60,6 +61,12 @@ METRICS = {
             "accuracy",
             None,
             lambda runs, threshold, pools: accuracy_interval(runs, threshold, **pools),
+        ),
+        Measure(
+            "precision",
+            "precision",
+            None,
+            lambda runs, threshold, pools: precision_interval(runs, threshold, **pools),
         ),
         Measure(
             "advantage",

@@ -101,7 +101,8 @@ def evaluate(
             For several independent runs a list with one such array per run. Arrays, lists, series
             and tensors of real numbers.
         out_scores: [m] scores of what has not; as many arrays as ``in_scores``.
-        threshold: the attack's own; a score above it says "in". Counts for accuracy and advantage.
+        threshold: the attack's own; a score above it says "in". Counts for accuracy,
+            precision and advantage.
         seed: of the permutations, where there are too many to try them all.
 
     Raises:
@@ -138,19 +139,19 @@ def evaluate(
 
 
 def _hints(scores: FloatArray, threshold: float) -> tuple[str, ...]:
-    """What accuracy and advantage may suffer from: a threshold that does not go with the scores."""
+    """What metrics at a threshold may suffer from: a threshold that does not go with the scores."""
     as_labels = bool(np.isin(scores, (0, 1)).all())
     if threshold == 0 and scores.min() >= 0 and scores.max() <= 1 and not as_labels:
         return (
             "All scores lie in [0, 1] and the threshold is 0: are they probabilities? Then say "
-            "threshold=0.5; accuracy and advantage count scores above the threshold.",
+            "threshold=0.5; accuracy, precision and advantage count scores above the threshold.",
         )
     says_in = scores > threshold
     if says_in.all() or not says_in.any():
         side = "above" if says_in.all() else "at or below"
         return (
-            f"Every score lies {side} the threshold {threshold:g}: accuracy and advantage say "
-            "nothing; give the attack's own with threshold=.",
+            f"Every score lies {side} the threshold {threshold:g}: accuracy, precision and "
+            "advantage say nothing; give the attack's own with threshold=.",
         )
     return ()
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from privaudit.evaluation.cells import TableCell
 from privaudit.games.membership import LEFT_OUT, TRAINED_ON
 from privaudit.report.published import published_gaps
-from privaudit.report.tables import accuracy_note
+from privaudit.report.tables import accuracy_note, precision_note
 from privaudit.report.troubles import Troubles, troubles_of
-from privaudit.report.words import by_game
+from privaudit.report.words import by_game, units_of
 from privaudit.scenario.schema import PROPERTY, Scenario
 from privaudit.statistics.pools import chance_auc
 from privaudit.statistics.runs import Unit
@@ -230,29 +230,26 @@ def statistics(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
     methods = dict.fromkeys(cell.auc.method for cell in cells if cell.auc)
     tested = sum(cell.p_value is not None for cell in cells)
     failed = sum(cell.auc is None for cell in cells)
+    units = units_of(scenario)
     return [
-        f"n: {_span(runs)} federation runs, {_span(rounds)} {_units(scenario)} in all of them, per "
-        f"cell. Runs are the unit of replication; {_units(scenario)} of one run are not "
-        "independent.",
-        f"Intervals: 95 %, {'; '.join(methods) or 'none'}. Not estimable: not enough rounds to "
-        "resolve that false positive rate.",
+        f"n: {_span(runs)} federation runs, {_span(rounds)} {units} in all of them, per cell. Runs "
+        f"are the unit of replication; {units} of one run are not independent.",
+        f"Intervals: 95 %, {'; '.join(methods) or 'none'}. A TPR is not estimable "
+        f"where a run has too few {units} to resolve that false positive rate.",
         "Against chance: per cell the larger one-sided p of a permutation test and of one that "
         f"allows for the target's finite records; the p of {tested} cells are adjusted together "
         "(Benjamini-Hochberg). Told, and starred: q below 0.05, nothing else.",
         *power_note(cells),
         *pool_notes(scenario, cells),
         *repetition_notes(cells),
-        accuracy_note(cells),
+        accuracy_note(cells, units),
+        precision_note(cells, units),
         *([f"Failed: {failed} of {len(cells)} cells have no result at all."] if failed else []),
         "The interval of the AUC is about this data set, dealt anew, and not narrower than the "
         "test; of other data of its kind it says less than it seems. The verdict's first cell is "
         "fixed beforehand; the highest of several is flattered by chance, and its lower limit is "
         "corrected for that.",
     ]
-
-
-def _units(scenario: Scenario) -> str:
-    return " or ".join(dict.fromkeys(words.units for words in by_game(scenario)))
 
 
 def _span(numbers: Sequence[int]) -> str:
@@ -337,7 +334,8 @@ def _asked_for_members(scenario: Scenario) -> list[tuple[str, str]]:
             "Membership",
             f"{wanted.candidates} records of the target's, of which it trains on a random half; "
             f"every client trains on {wanted.candidates // 2} records, from the initial weights, "
-            f"{federation.rounds} rounds of {federation.protocol}, {epochs}, batch size "
+            f"{federation.rounds} round{'s' if federation.rounds != 1 else ''} of "
+            f"{federation.protocol}, {epochs}, batch size "
             f"{federation.batch_size}, learning rate {federation.lr:g}; a federation for each cell",
         )
     ]

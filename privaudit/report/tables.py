@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 from tabulate import tabulate
@@ -81,13 +81,36 @@ def blind_accuracy(cell: TableCell) -> float | None:
     return sum(max(n, m) / (n + m) for n, m in pairs) / len(cell.design.n_present)
 
 
-def accuracy_note(cells: Sequence[TableCell]) -> str:
-    """What the columns of :func:`wide_table` with accuracy hold, and what a blind guess has."""
-    chance = sorted({f"{found:.2f}" for c in cells if (found := blind_accuracy(c)) is not None})
+def accuracy_note(cells: Sequence[TableCell], units: str = "rounds") -> str:
+    """What the columns of :func:`wide_table` with accuracy hold, and what a blind guess has.
+
+    ``units``: what is scored, in the plural.
+    """
     return (
         "Accuracy: share of right answers at the attack's own threshold, score 0, which was fitted "
-        f"to no truth; whoever says the same of every round has {' to '.join(chance) or 'none'}."
+        f"to no truth; whoever says the same of all {units} has {_span(blind_accuracy, cells)}."
     )
+
+
+def precision_note(cells: Sequence[TableCell], units: str = "rounds") -> str:
+    """What the column of precision holds, and what it is without any information."""
+    return (
+        f"Precision: of the {units} that an attack says yes of (score above 0), the share of which "
+        f"it is true. It depends on how many of the {units} that is true of: whoever says yes of "
+        f"all has {_span(_share_present, cells)}. Not estimable where it says yes of none in a run."
+    )
+
+
+def _span(blind: Callable[[TableCell], float | None], cells: Sequence[TableCell]) -> str:
+    found = sorted({f"{value:.2f}" for cell in cells if (value := blind(cell)) is not None})
+    return " to ".join(dict.fromkeys([found[0], found[-1]])) if found else "none"
+
+
+def _share_present(cell: TableCell) -> float | None:
+    if cell.design is None:
+        return None
+    pairs = zip(cell.design.n_present, cell.design.n_absent, strict=True)
+    return sum(n / (n + m) for n, m in pairs) / len(cell.design.n_present)
 
 
 def wide_table(cells: Sequence[TableCell], *, accuracy: bool = False) -> pd.DataFrame:

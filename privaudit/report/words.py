@@ -65,3 +65,8 @@ def words_of(scenario: Scenario, target: str) -> Words:
 def by_game(scenario: Scenario) -> list[Words]:
     """One for each game of a scenario."""
     return list({scenario.game_of(t): words_of(scenario, t) for t in scenario.targets}.values())
+
+
+def units_of(scenario: Scenario) -> str:
+    """What attacks score in a scenario, in the plural."""
+    return " or ".join(dict.fromkeys(words.units for words in by_game(scenario)))

@@ -449,10 +449,26 @@ class SweepSection(Section):
     Attributes:
         key: dotted key of a setting, e.g. ``federation.rounds``.
         values: 2 to 50 values of it, no two of which give the same scenario.
+        metric: what the table shows besides the AUC: ``precision`` or ``accuracy``, at the attack's
+            own threshold; ``auc`` = nothing.
+        published: published values of the metric, one for each of ``values``; empty = none.
+        published_source: where they are from.
     """
 
     key: Annotated[str, AfterValidator(_can_be_swept)]
     values: Annotated[list[Any], AfterValidator(_several_values)]
+    metric: Literal["auc", "accuracy", "precision"] = "auc"
+    published: list[Annotated[float, Field(ge=0, le=1)]] = []
+    published_source: str = ""
+
+    @model_validator(mode="after")
+    def _one_for_each(self) -> SweepSection:
+        if self.published and len(self.published) != len(self.values):
+            raise ValueError(
+                f"published has {len(self.published)} values, and must have one for each of the "
+                f"{len(self.values)} in values"
+            )
+        return self
 
 
 class Scenario(Section):

@@ -37,7 +37,8 @@ BETWEEN_SPREAD = 0.5
 
 OF_AUC, OF_ACCURACY, OF_TPR = 2**-0.5, 0.5, 1.0
 """By how much the normal quantile of a rate moves with d': an AUC is Phi(d' / sqrt 2), an accuracy
-at a threshold half way Phi(d' / 2), the TPR at a quantile of the others Phi(d' - constant)."""
+at a threshold half way Phi(d' / 2) (so is the precision, where there are as many of both kinds),
+the TPR at a quantile of the others Phi(d' - constant)."""
 ALL_ONE_WAY = 1e-9
 """A variance of 0 or 1 is below, up to rounding."""
 
@@ -134,6 +135,38 @@ def accuracy_interval(
     if by_round:
         found = with_pools(found, tau, overlap, OF_ACCURACY)
     return _interval(runs, found, level)
+
+
+def precision_interval(
+    runs: Sequence[RunScores],
+    threshold: float,
+    *,
+    level: float = 0.95,
+    tau: float = 0.0,
+    overlap: float = 0.0,
+) -> Interval | None:
+    """Mean over runs of the precision at the attack's own threshold, with its interval.
+
+    Each round called "present" is a coin flip. Where labels belong to runs, rounds are pooled over
+    runs and the runs that hold such a round are counted.
+
+    Returns:
+        ``None`` ("not estimable") where a run has no round that is called "present".
+    """
+    by_round = label_unit(runs) is Unit.ROUND
+    found = [
+        roc.precision(run.scores, run.present, threshold)
+        for run in (runs if by_round else [pool(runs)])
+    ]
+    rates = np.array([rate for rate in found if rate is not None])
+    if rates.size < len(found):
+        return None
+    called = np.array([float((run.scores > threshold).sum()) for run in runs])
+    if not by_round:
+        size = float((called > 0).sum())
+        return _interval(runs, Evidence(rates, np.array([size]), 0.0), level)
+    evidence = _evidence(rates, called, BETWEEN_SPREAD * OF_ACCURACY)
+    return _interval(runs, with_pools(evidence, tau, overlap, OF_ACCURACY), level)
 
 
 def balanced_accuracy_interval(

@@ -1,12 +1,13 @@
 """Point estimates from scores and labels: AUC, operating points, advantage.
 
-Conventions. A score above the threshold says "present". Accuracy, balanced accuracy and advantage
-are taken at a threshold the attack gave *before* it saw test labels (0 for a log-likelihood ratio,
-0.5 for a probability); none is tuned here. Advantage is TPR - FPR at that threshold (Yeom et al.,
-"Privacy Risk in Machine Learning", CSF 2018, definition 4). TPR at a small FPR (Carlini et al.,
-"Membership Inference Attacks From First Principles", S&P 2022) reads the whole curve and fixes no
-threshold. It is taken where the *expected* FPR is the target: a threshold at the k-th highest of n
-absent scores has an expected FPR of k / (n + 1), so that a blind guess gets the target and no more.
+Conventions. A score above the threshold says "present". Accuracy, precision, balanced accuracy and
+advantage are taken at a threshold the attack gave *before* it saw test labels (0 for a log-
+likelihood ratio, 0.5 for a probability); none is tuned here. Advantage is TPR - FPR at that
+threshold (Yeom et al., "Privacy Risk in Machine Learning", CSF 2018, definition 4). TPR at a small
+FPR (Carlini et al., "Membership Inference Attacks From First Principles", S&P 2022) reads the whole
+curve and fixes no threshold. It is taken where the *expected* FPR is the target: a threshold at the
+k-th highest of n absent scores has an expected FPR of k / (n + 1), so that a blind guess gets the
+target and no more.
 """
 
 from __future__ import annotations
@@ -115,6 +116,12 @@ def resolves(n_absent: int, fpr: float, false_alarms: float = LEAST_FALSE_ALARMS
 def accuracy(scores: FloatArray, present: BoolArray, threshold: float) -> float:
     """Share of rounds called right when a score above ``threshold`` says "present"."""
     return float(np.mean((scores > threshold) == present))
+
+
+def precision(scores: FloatArray, present: BoolArray, threshold: float) -> float | None:
+    """Share of rounds with the property among those called "present"; None where none is."""
+    called = present[scores > threshold]
+    return float(called.mean()) if called.size else None
 
 
 def rates(scores: FloatArray, present: BoolArray, threshold: float) -> tuple[float, float]:

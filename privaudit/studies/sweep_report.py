@@ -14,14 +14,24 @@ from matplotlib.figure import Figure
 
 from privaudit.custody.folder import RunFolder
 from privaudit.evaluation.cells import TableCell
+from privaudit.evaluation.metrics import METRICS, Measure
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
 from privaudit.report.notes import footnotes, limits
 from privaudit.report.provenance import SCENARIO
-from privaudit.report.tables import cell_text, long_table
+from privaudit.report.tables import (
+    accuracy_note,
+    cell_text,
+    interval_text,
+    long_table,
+    precision_note,
+)
+from privaudit.report.words import units_of
+from privaudit.statistics.intervals import Interval
 from privaudit.studies.findings import Findings, error_bars, write_findings
 from privaudit.studies.sweep import Sweep
 
+AUC = METRICS["auc"]
 FIGURE_TEXT = (
     "One panel per property; bars (and bands) are 95 % intervals over runs at each value; dashed: "
     "a blind guess."
@@ -54,8 +64,8 @@ def write_sweep(folder: RunFolder, sweep: Sweep) -> None:
         title=f"{sweep.scenario.title or sweep.scenario.name}, by {sweep.key}",
         answer=sweep_answer(sweep),
         table=sweep_table(sweep),
-        heads=4,
-        caption=f"AUC with 95 % interval, by {sweep.key}",
+        heads=4 if _metric(sweep) is AUC else 5,
+        caption=f"{_titles(sweep)} with 95 % interval, by {sweep.key}",
         notes=sweep_notes(sweep),
         drawing=Drawing("sweep", f"AUC by {sweep.key}", FIGURE_TEXT, sweep_figure(sweep)),
         limits=limits(sweep.points[0].scenario),
@@ -69,11 +79,55 @@ def write_sweep(folder: RunFolder, sweep: Sweep) -> None:
 def sweep_answer(sweep: Sweep) -> list[str]:
     """For each property its highest line, at the first and the last value that were measured.
 
-    A property that was told from chance at no value is said to be just that.
+    A property that was told from chance at no value is said to be just that. Where another metric
+    is published, whether ours has the same trend.
     """
     lines = lines_of(sweep)
     names = dict.fromkeys(line.property for line in lines)
-    return [_answer(sweep, [line for line in lines if line.property == name]) for name in names]
+    answers = [_answer(sweep, [line for line in lines if line.property == name]) for name in names]
+    return [*answers, *published_trend(sweep)]
+
+
+def published_trend(sweep: Sweep) -> list[str]:
+    """For each line: does the metric rise or fall from the first to the last value as published?
+
+    No trend is claimed where the two intervals overlap.
+    """
+    section, metric = sweep.scenario.sweep, _metric(sweep)
+    assert section is not None
+    if not section.published:
+        return []
+    start, end = section.published[0], section.published[-1]
+    first, last = sweep.points[0].label, sweep.points[-1].label
+    key = sweep.key.rpartition(".")[2]
+    said = []
+    for line in lines_of(sweep):
+        values = [cell.metrics[metric.name] if cell else None for cell in line.cells]
+        ours = values[0], values[-1]
+        text = (
+            f"{metric.title}, {line.attack}: {interval_text(ours[0], 'not estimable')} at {key} = "
+            f"{first}, {interval_text(ours[1], 'not estimable')} at {last}; published "
+            f"{start:.2f} and {end:.2f}"
+        )
+        inside = sum(
+            value is not None and round(value.low, 2) <= round(given, 2) <= round(value.high, 2)
+            for value, given in zip(values, section.published, strict=True)
+        )
+        said.append(
+            f"{text[:1].upper()}{text[1:]}: {trend(*ours, end - start)} {inside} of {len(values)} "
+            "published values lie inside our intervals."
+        )
+    return said
+
+
+def trend(first: Interval | None, last: Interval | None, published: float) -> str:
+    """Whether ours goes from first to last as published, where it changes by ``published``."""
+    if first is None or last is None:
+        return "no trend can be stated."
+    if first.low <= last.high and last.low <= first.high:
+        return "our intervals overlap, so the published trend is not reproduced."
+    same = (last.value - first.value) * published > 0
+    return "the published trend is reproduced." if same else "ours runs the other way."
 
 
 def _answer(sweep: Sweep, lines: Sequence[Line]) -> str:
@@ -106,7 +160,12 @@ def _answer(sweep: Sweep, lines: Sequence[Line]) -> str:
 
 
 def sweep_table(sweep: Sweep) -> pd.DataFrame:
-    """One row per line, one column per value: AUC with interval, ``*`` as in the table of a run."""
+    """One row per line, one column per value: AUC with interval, ``*`` as in the table of a run.
+
+    Another metric has rows of its own, and so have published values.
+    """
+    section, metric = sweep.scenario.sweep, _metric(sweep)
+    assert section is not None
     key = sweep.key.rpartition(".")[2]
     columns = [f"{key}={point.label}" for point in sweep.points]
     rows = []
@@ -117,9 +176,31 @@ def sweep_table(sweep: Sweep) -> pd.DataFrame:
             "K": line.participants or "by value",
             "shared": line.shared or "by value",
         }
-        cells = (cell_text(cell) for cell in line.cells)
-        rows.append(row | dict(zip(columns, cells, strict=True)))
+        shown = {AUC.title: [cell_text(cell) for cell in line.cells]}
+        if metric is not AUC:
+            shown[metric.title] = [
+                interval_text(cell.metrics[metric.name], "not estimable") if cell else "–"
+                for cell in line.cells
+            ]
+        for title, texts in shown.items():
+            named = row if metric is AUC else row | {"metric": title}
+            rows.append(named | dict(zip(columns, texts, strict=True)))
+    if section.published:
+        row = {"property": "published", "attack": "", "K": "", "shared": ""}
+        named = row if metric is AUC else row | {"metric": metric.title}
+        texts = [f"{value:.2f}" for value in section.published]
+        rows.append(named | dict(zip(columns, texts, strict=True)))
     return pd.DataFrame(rows)
+
+
+def _metric(sweep: Sweep) -> Measure:
+    """What the table shows besides the AUC; the AUC itself where it shows nothing else."""
+    assert sweep.scenario.sweep is not None
+    return METRICS[sweep.scenario.sweep.metric]
+
+
+def _titles(sweep: Sweep) -> str:
+    return " and ".join(dict.fromkeys([AUC.title, _metric(sweep).title]))
 
 
 def sweep_json(sweep: Sweep) -> dict[str, Any]:
@@ -159,7 +240,20 @@ def sweep_notes(sweep: Sweep) -> list[str]:
             "Main task, test accuracy before the audited rounds (range over runs), by "
             f"{sweep.key}: {'; '.join(accuracies)}."
         )
-    return notes + _footnotes(sweep)
+    return notes + _metric_notes(sweep) + _footnotes(sweep)
+
+
+def _metric_notes(sweep: Sweep) -> list[str]:
+    """What another metric is, and where its published values are from."""
+    assert sweep.scenario.sweep is not None
+    notes = {"accuracy": accuracy_note, "precision": precision_note}
+    note = notes.get(_metric(sweep).name)
+    cells = [cell for point in sweep.points for cell in point.cells]
+    source = sweep.scenario.sweep.published_source
+    return [
+        *([note(cells, units_of(sweep.scenario))] if note else []),
+        *([f"published: {source}."] if source else []),
+    ]
 
 
 def lines_of(sweep: Sweep) -> list[Line]:

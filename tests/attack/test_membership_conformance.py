@@ -21,6 +21,7 @@ from privaudit.defences.transforms import Transforms
 from privaudit.errors import UserError
 from privaudit.observation.views import VIEWS, ServerView
 from privaudit.randomness import Seed
+from privaudit_attacks.membership.embedding import Table
 
 NAMES = [name for name in registered() if load_attack(name).game == "membership"]
 every_attack = pytest.mark.parametrize("name", NAMES)
@@ -147,3 +148,18 @@ def test_own_records_stand_for_those_of_others(build: Build) -> None:
 def test_words_are_asked_of_texts_only(name: str, build: Build) -> None:
     with pytest.raises(UserError, match="no embedding of token ids"):
         fresh_scores(name, build(kind="table", seed=1))
+
+
+@pytest.mark.parametrize("fraction", [0.1, 1.0])
+def test_the_threshold_of_the_published_attack_is_its_rule(fraction: float, build: Build) -> None:
+    """In if and only if all of its words moved: so is every member, unless rows are not shared."""
+    sharing = Sharing("largest" if fraction < 1 else "all", fraction)
+    world = build(kind="text", seed=1, transforms=Transforms(sharing=sharing))
+    table = Table.of(world.given)
+    [observation] = world.trace.view()
+    moved = table.moved(observation)
+    says_in = fresh_scores("melis-embedding", world) > 0
+    words = table.words_of(world.given.samples.inputs)
+    assert says_in.tolist() == [bool(moved[own].all()) for own in words]
+    assert says_in[world.trained].all() == (fraction == 1.0)
+    assert not says_in[~world.trained].all()

@@ -258,12 +258,14 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
     found = json.loads(said(capsys, "list", "--json", "--data-dir", str(tmp_path)))
     names = {kind: [row["name"] for row in rows] for kind, rows in found.items()}
     sweeps = ["by-dropout", "by-epoch", "by-share", "by-vocabulary"]
+    of_members = ["membership-by-batch", "membership-by-vocabulary"]
     assert names["scenarios"] == [
         *sweeps,
         "episodes",
         "glyphs",
         "income",
         "letters",
+        *of_members,
         "membership-text",
         "membership",
         "quickstart",

@@ -196,7 +196,7 @@ def test_accuracy_stands_beside_the_auc_where_asked_for(cells: list[TableCell]) 
     found = wide.set_index(["property", "attack"]).loc[("age", cell.attack), "accuracy, 100 %"]
     assert set(np.atleast_1d(found)) == {interval_text(cell.metrics["accuracy"])}
     assert blind_accuracy(cell) == 0.5
-    assert "the same of every round has 0.50." in accuracy_note(cells)
+    assert "the same of all rounds has 0.50." in accuracy_note(cells)
     uneven = replace(cell, design=Design(Unit.ROUND, (3, 5), (9, 5)))
     assert blind_accuracy(uneven) == pytest.approx((0.75 + 0.5) / 2)
 

@@ -201,6 +201,7 @@ def test_other_metrics_cover(auc):
     tpr = norm.cdf(d + ndtri(0.1))
     for method, truth in [
         (lambda runs: intervals.accuracy_interval(runs, cut), right),
+        (lambda runs: intervals.precision_interval(runs, cut), right),
         (lambda runs: intervals.balanced_accuracy_interval(runs, cut), right),
         (lambda runs: intervals.advantage_interval(runs, cut), 2 * right - 1),
         (lambda runs: intervals.tpr_at_fpr_interval(runs, 0.1), tpr),
@@ -299,6 +300,21 @@ def test_accuracy_of_one_run_is_the_beta_interval():
     assert (found.low, found.high) == pytest.approx(
         tuple(beta(7.5, 3.5).ppf([0.025, 0.975])), abs=2e-3
     )
+
+
+def test_precision_is_of_what_was_called_present():
+    present = np.arange(20) < 10
+    says = np.isin(np.arange(20), [0, 1, 2, 15])  # 3 right of 4
+    runs = [RunScores(np.where(says, 1.0, -1.0), present)] * 2
+    found = intervals.precision_interval(runs[:1], 0.0)
+    assert (found.value, found.n_rounds) == (0.75, 20)
+    assert (found.low, found.high) == pytest.approx(
+        tuple(beta(3.5, 1.5).ppf([0.025, 0.975])), abs=2e-3
+    )
+    silent = RunScores(np.full(20, -1.0), present)
+    assert intervals.precision_interval([*runs, silent], 0.0) is None
+    whole = [RunScores(says * 1.0, np.full(20, label)) for label in (True, False)]
+    assert intervals.precision_interval(whole, 0.0).value == 0.5  # labels on runs: pooled
 
 
 def test_small_false_positive_rates_are_not_estimable_from_few_rounds():

@@ -8,6 +8,7 @@ import numpy as np
 
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.layers import ALL, LayerScores
+from privaudit.evaluation.metrics import METRICS
 from privaudit.evaluation.records import Record
 from privaudit.report.content import Content
 from privaudit.scenario.grid import cells_of
@@ -40,7 +41,6 @@ def cell(
 ) -> TableCell:
     """One cell; ``auc`` is value, low, high."""
     interval = Interval(*auc, runs, 40 * runs, "hierarchical over runs") if auc else None
-    metrics = dict.fromkeys(("accuracy", "advantage", "tpr_at_10_fpr", "tpr_at_1_fpr"))
     return TableCell(
         property=name,
         rule=rule or ("all" if fraction == 1.0 else "largest"),
@@ -51,7 +51,7 @@ def cell(
         runs=runs if auc else 0,
         rounds=40 * runs if auc else 0,
         failures=failures,
-        metrics=metrics | {"auc": interval},
+        metrics=dict.fromkeys(METRICS) | {"auc": interval},
         p_value=q if auc else None,
         q_value=q if auc else None,
         detectable=detectable if auc else None,

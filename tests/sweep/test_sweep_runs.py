@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,18 @@ from refusals import refused
 from privaudit.audit import run_audit
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
+from privaudit.report.tables import interval_text
 from privaudit.scenario.load import load_scenario
+from privaudit.statistics.intervals import Interval
 from privaudit.statistics.told import adjusted
 from privaudit.studies.sweep import read_sweep, value_text
 from privaudit.studies.sweep_report import (
     lines_of,
+    sweep_answer,
     sweep_figure,
     sweep_notes,
     sweep_table,
+    trend,
     write_sweep,
 )
 
@@ -152,6 +157,41 @@ def test_notes_say_what_was_varied(place: Path) -> None:
         r"Main task, test accuracy .*: 2: \d\.\d\d \(\d\.\d\d to \d\.\d\d\)\.", notes[1]
     )
     assert sum("Would have been starred" in note for note in notes) == 1
+
+
+def test_another_metric_stands_beside_its_published_values(place: Path) -> None:
+    found = read_sweep(place / "out")
+    assert found.scenario.sweep is not None
+    said = {"metric": "precision", "published": [0.9, 0.6], "published_source": "somebody"}
+    section = found.scenario.sweep.model_copy(update=said)
+    sweep = replace(found, scenario=found.scenario.model_copy(update={"sweep": section}))
+    table = sweep_table(sweep)
+    assert list(table["metric"]) == ["AUC", "precision"] * 4 + ["precision"]
+    assert table.iloc[-1].tolist()[0] == "published"
+    assert table.iloc[-1].tolist()[-2:] == ["0.90", "0.60"]
+    line = lines_of(sweep)[0]
+    texts = [interval_text(c.metrics["precision"], "not estimable") for c in line.cells if c]
+    assert table.loc[1, ["rounds=0", "rounds=2"]].tolist() == texts
+    assert "published: somebody." in sweep_notes(sweep)
+    answers = sweep_answer(sweep)
+    assert answers[:-4] == sweep_answer(found)
+    assert all("published 0.90 and 0.60" in answer for answer in answers[-4:])
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "published", "said"),
+    [
+        ((0.9, 1.0), (0.5, 0.6), -0.3, "is reproduced"),
+        ((0.5, 0.6), (0.9, 1.0), -0.3, "the other way"),
+        ((0.5, 0.9), (0.8, 1.0), 0.3, "not reproduced"),
+        (None, (0.8, 1.0), 0.3, "no trend can be stated"),
+    ],
+)
+def test_a_published_trend_is_reproduced_only_where_intervals_are_apart(
+    first: tuple[float, float] | None, last: tuple[float, float], published: float, said: str
+) -> None:
+    ends = [limits and Interval(sum(limits) / 2, *limits, 3, 30, "") for limits in (first, last)]
+    assert said in trend(ends[0], ends[1], published)
 
 
 def test_json_and_csv_hold_everything(place: Path) -> None:

@@ -28,6 +28,8 @@ SWEEPS = {
     "by-epoch": "federation.rounds",
     "by-share": "audit.property_share",
     "by-vocabulary": "data.vocabulary",
+    "membership-by-batch": "membership.candidates",
+    "membership-by-vocabulary": "data.vocabulary",
 }
 
 
@@ -145,6 +147,7 @@ def test_a_sweep_that_cannot_be_is_one_line(text: str, message: str) -> None:
         ('key = "sweep.key"\nvalues = [1, 2]', "sweep.key"),
         ("key = 3\nvalues = [1, 2]", "sweep.key"),
         ('key = "federation.rounds"\nvalues = [1, 2]\nfirst = 1', "unknown key 'sweep.first'"),
+        ('key = "federation.rounds"\nvalues = [1, 2]\npublished = [0.5]', "published has 1 values"),
     ],
 )
 def test_a_file_with_such_a_sweep_is_refused(tmp_path: Path, table: str, message: str) -> None:
