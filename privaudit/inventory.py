@@ -27,8 +27,12 @@ def inventory(data_dir: Path | None) -> dict[str, list[dict[str, Any]]]:
         "data sets": [_dataset_row(info, where) for info in DATASETS.values()],
         "attacks": [_attack_row(name) for name in registered()],
         "models": [
-            {"name": name, "data": kind, "class": f"{cls.__module__}:{cls.__name__}"}
-            for name, (kind, cls) in MODELS.items()
+            {
+                "name": name,
+                "data": bundled.kind,
+                "class": f"{bundled.model.__module__}:{bundled.model.__name__}",
+            }
+            for name, bundled in MODELS.items()
         ],
     }
 
