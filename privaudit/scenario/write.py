@@ -105,7 +105,7 @@ def _lines(values: Mapping[str, Any]) -> list[str]:
 
 
 def _line(key: str, value: Any) -> str:
-    return f"{_key(key)} = {'' if value is None else _value(value)}".rstrip()
+    return f"{_key(key)} = {'' if value is None else toml_value(value)}".rstrip()
 
 
 def _joined(parts: Iterable[list[str]]) -> str:
@@ -120,17 +120,17 @@ def _key(key: str) -> str:
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _string(key)
 
 
-def _value(value: Any) -> str:
-    """In one line; tables within a section are inline tables."""
+def toml_value(value: Any) -> str:
+    """In one line, a table as an inline table."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return _string(value)
     if isinstance(value, Mapping):
-        pairs = (f"{_key(k)} = {_value(v)}" for k, v in value.items() if v is not None)
+        pairs = (f"{_key(k)} = {toml_value(v)}" for k, v in value.items() if v is not None)
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(v) for v in value if v is not None) + "]"
+        return "[" + ", ".join(toml_value(v) for v in value if v is not None) + "]"
     return " ".join(repr(value).split())  # a default of somebody else's attack may be anything
 
 

@@ -30,6 +30,7 @@ def crowd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     module.Nameless = type("Nameless", (Attack,), {"score": None, "partial_fit": None})
     module.Half = type("Half", (Attack,), {"name": "half", "score": None})
     module.Blind = type("Blind", (LinearDelta,), {"name": "blind", "view": "participant"})
+    module.Free = type("Free", (LinearDelta,), {"name": "free", "Options": {"width": 3}})
     monkeypatch.setitem(sys.modules, "odd_attacks", module)
     (tmp_path / "leaving.py").write_text("raise SystemExit(0)")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -43,6 +44,7 @@ def crowd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "anonymous": "odd_attacks:Nameless",
         "half": "odd_attacks:Half",
         "blind": "odd_attacks:Blind",
+        "free": "odd_attacks:Free",
         "leaves": "leaving:Attack",
         "linear": "privaudit_attacks.linear:LinearDelta",
     }
@@ -63,6 +65,7 @@ def crowd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("anonymous", "name = None"),
         ("half", "does not implement partial_fit"),
         ("blind", "needs the view 'participant', which there is not"),
+        ("free", "has Options that are no subclass of privaudit.options.Options"),
         ("leaves", "cannot be imported: SystemExit: 0"),
     ],
 )

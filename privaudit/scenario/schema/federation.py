@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from privaudit.defences.sharing import Sharing
+from privaudit.defences.sharing import SHARING_RULES, Sharing
 from privaudit.defences.transforms import Transforms
 from privaudit.federation.partition import PartitionPlan
 
@@ -75,7 +75,9 @@ class FederationSection(Section):
         description="deviation of the Gaussian noise clients add to each coordinate",
     )
     sharing_rule: Rule = Field(
-        "all", description="which coordinates of a delta are shared while training"
+        "all",
+        description="which coordinates of a delta are shared while training: "
+        f"{', '.join(SHARING_RULES)}",
     )
     shared_fraction: Fraction = Field(1.0, description="how many of them, in (0, 1]")
 

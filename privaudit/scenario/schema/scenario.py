@@ -33,8 +33,8 @@ class Scenario(Section):
     runs: Runs = Field(3, ge=1, description="independent federation runs, the unit of replication")
     data: DataSection = Field(
         DataSection(),
-        description="The records. A relative path starts at this file's folder, with --set at the "
-        "working folder",
+        description="The records. A relative path starts at the scenario file's folder, with --set "
+        "at the working folder",
     )
     model: ModelSection = Field(ModelSection(), description="What is trained")
     federation: FederationSection = Field(
