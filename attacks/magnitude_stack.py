@@ -58,20 +58,20 @@ class StackOptions(Options):
         1024, ge=64, description="about so many stand-ins are kept over all rounds, at least 64"
     )
     trees: int = Field(50, ge=1, description="number of trees, at least 1")
-    share: float | None = Field(
+    share: float = Field(
         0.5,
-        gt=0,
+        ge=0,
         lt=1,
-        description="share of the rounds known to hold the property, in (0, 1) or null: not known",
+        description="share of the rounds known to hold the property, in (0, 1); 0 = not known",
     )
 
 
 class MagnitudeStack(Attack):
     """Ridge regressions on magnitudes and signs, a forest on rows and columns, stacked.
 
-    ``share`` is one in two of ``single-batch`` inference. Where the adversary does not know it (it
-    is None), odds are as good as the stand-ins. It is not used where the property is there in all
-    rounds or in none.
+    ``share`` is one in two of ``single-batch`` inference. Where the adversary does not know it,
+    odds are as good as the stand-ins. It is not used where the property is there in all rounds or
+    in none.
     """
 
     name = "magnitude-stack"
@@ -128,7 +128,7 @@ class MagnitudeStack(Attack):
         kernels = _kernels(shape, seen_shape, _as_it_is)
         members.append(kernel_ridge(*kernels, present, halves))
         odds = combine(members, present, comparable=self._persistent)
-        if self.options.share is None or self._persistent:
+        if not self.options.share or self._persistent:
             return odds
         return with_share(odds, self.options.share)
 

@@ -72,6 +72,24 @@ def test_every_setting_is_there_and_explained(name: str) -> None:
     assert {a: set(table) for a, table in everything["attack_options"].items()} == named
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "data.records=null",
+        "attack_options.magnitude-stack.share=null",
+        'data.properties={a = {column = "a", each = true}}',
+        "federation.cohort=null",
+    ],
+)
+def test_null_unsets_what_then_is_not_written(override: str) -> None:
+    """TOML has no null: whatever a scenario holds can be written, and is the same again."""
+    scenario = load_scenario("quickstart", [override])
+    assert back(as_toml(scenario)) == scenario
+    assert back(commented_toml(scenario, "my.toml")) == scenario
+    key = override.partition("=")[0].split(".")[-1]
+    assert (f"\n{key} = " in commented_toml(scenario, "my.toml")) == ("null" not in override)
+
+
 def test_a_setting_stands_under_its_sentence() -> None:
     text = commented_toml(load_scenario("quickstart"), "my.toml")
     assert "# K, the adversary included\nparticipants = 5\n" in text

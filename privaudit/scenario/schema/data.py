@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from .values import without_nulls
 
 
 class _Named(BaseModel):
@@ -25,6 +27,13 @@ class DataSection(_Named):
         "glyphs",
         description="a data set of privaudit list; csv and npz read your own files (docs/data.md)",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nulls_are_left_out(cls, table: Any) -> Any:
+        if not isinstance(table, dict):
+            return table
+        return without_nulls(table) | {key: table[key] for key in table if key == "name"}
 
 
 class ModelSection(_Named):

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from privaudit.federation.rewards import check_budget
 
@@ -16,7 +22,7 @@ from .ledger import LedgerSection
 from .membership import MembershipSection
 from .report import ReportSection
 from .sweep import SweepSection
-from .values import MOST_CELLS, Runs, Section
+from .values import MOST_CELLS, Runs, Section, without_nulls
 
 PROPERTY, MEMBERSHIP = "property", "membership"
 """Names of the games."""
@@ -51,7 +57,7 @@ class Scenario(Section):
         "adversary listens to ordinary training, by the settings of [federation] from the initial "
         "weights on, once for every shared fraction, rule and number of participants of [audit]",
     )
-    attack_options: dict[str, dict[str, Any]] = Field(
+    attack_options: Annotated[dict[str, dict[str, Any]], BeforeValidator(without_nulls)] = Field(
         {}, description="Options of the attacks, a table for each"
     )
     ledger: LedgerSection = Field(

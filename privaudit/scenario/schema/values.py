@@ -24,6 +24,13 @@ def table_type(field: FieldInfo) -> type[BaseModel] | None:
     return found[0] if found else None
 
 
+def without_nulls(value: Any) -> Any:
+    """A table of options with the unset ones left out, as TOML has no null to write them."""
+    if isinstance(value, dict):
+        return {name: without_nulls(inner) for name, inner in value.items() if inner is not None}
+    return value
+
+
 def known_rule(rule: str) -> str:
     """The name of a sharing rule; raises UserError with the nearest name."""
     Sharing(rule)
