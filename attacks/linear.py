@@ -6,18 +6,28 @@ values do not. Own work; the simplest member of the family of docs/attacks.md.
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
+from pydantic import Field
 from sklearn.linear_model import RidgeClassifierCV
 from torch import Tensor
 
 from privaudit.attack.adversary import ShadowRound
-from privaudit.attack.protocol import Attack, check_whole_number
+from privaudit.attack.protocol import Attack
 from privaudit.engine.layout import Layout
 from privaudit.observation.views import Observation
+from privaudit.options import Options
 from privaudit.randomness import Seed
+
+
+class LinearOptions(Options):
+    """Options of ``linear``."""
+
+    dimensions: int = Field(
+        16384, ge=1, description="at least 1; a longer delta is hashed to this many signed sums"
+    )
 
 
 class LinearDelta(Attack):
@@ -25,21 +35,19 @@ class LinearDelta(Attack):
 
     The strength of the ridge is chosen by leave-one-out error on the simulated aggregates.
 
-    Args:
-        seed: stream of the simulated aggregates and of the sketch.
-        dimensions: a longer delta is first hashed to this many signed sums (K. Weinberger et al.,
-            Feature Hashing for Large Scale Multitask Learning, ICML 2009), which keeps inner
-            products in expectation. Only the signs are random; sum j takes every coordinate j,
-            j + ``dimensions``, ..., as the expectation is over the signs alone.
+    Hashing to signed sums (K. Weinberger et al., Feature Hashing for Large Scale Multitask
+    Learning, ICML 2009) keeps inner products in expectation. Only the signs are random; sum j takes
+    every coordinate j, j + ``dimensions``, ..., as the expectation is over the signs alone.
     """
 
     name = "linear"
     source = "own: ridge regression on the signed aggregate, centred per round"
 
-    def __init__(self, *, seed: Seed, dimensions: int = 16384) -> None:
-        super().__init__(seed=seed)
-        check_whole_number("dimensions", dimensions, at_least=1)
-        self.dimensions = dimensions
+    Options = LinearOptions
+    options: LinearOptions
+
+    def __init__(self, *, seed: Seed, **options: Any) -> None:
+        super().__init__(seed=seed, **options)
         self._train: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []
         self._observed: list[np.ndarray] = []
@@ -70,14 +78,14 @@ class LinearDelta(Attack):
 
     def _sketch(self, vectors: Tensor) -> Tensor:
         size = vectors.shape[1]
-        if size <= self.dimensions:
+        if size <= self.options.dimensions:
             return vectors
         if self._signs is None:
             generator = self.seed.torch_generator("sketch")
             self._signs = torch.randint(2, (size,), generator=generator).float() * 2 - 1
-        sums = torch.zeros(len(vectors), self.dimensions)
-        for start in range(0, size, self.dimensions):
-            block = vectors[:, start : start + self.dimensions]
+        sums = torch.zeros(len(vectors), self.options.dimensions)
+        for start in range(0, size, self.options.dimensions):
+            block = vectors[:, start : start + self.options.dimensions]
             sums[:, : block.shape[1]].addcmul_(block, self._signs[start : start + block.shape[1]])
         return sums
 

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
+from pydantic import Field
 from sklearn.ensemble import ExtraTreesClassifier
 from torch import Tensor
 
 from privaudit.attack.adversary import ShadowRound
-from privaudit.attack.protocol import Attack, check_whole_number
+from privaudit.attack.protocol import Attack
 from privaudit.engine.layout import Layout
 from privaudit.observation.views import Observation
+from privaudit.options import Options
 from privaudit.randomness import Seed
 
 from .coordinates import moving, thinned
@@ -41,48 +43,47 @@ View = Callable[[Tensor, Tensor], Tensor]
 """A view of some coordinates [n, B] of vectors, given the vectors' RMS [n, 1]."""
 
 
+class StackOptions(Options):
+    """Options of ``magnitude-stack``."""
+
+    per_round: int = Field(8, ge=2, description="pairs of stand-ins per round, at least 2")
+    window: int = Field(16, ge=1, description="rounds whose bystanders are mixed, at least 1")
+    coordinates: int = Field(
+        12288,
+        ge=1,
+        description="at most so many coordinates, drawn once, enter the ridge regressions, at "
+        "least 1",
+    )
+    rows: int = Field(
+        1024, ge=64, description="about so many stand-ins are kept over all rounds, at least 64"
+    )
+    trees: int = Field(50, ge=1, description="number of trees, at least 1")
+    share: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="share of the rounds known to hold the property, in (0, 1); 0 = not known",
+    )
+
+
 class MagnitudeStack(Attack):
     """Ridge regressions on magnitudes and signs, a forest on rows and columns, stacked.
 
-    Args:
-        seed: stream of the stand-ins, the coordinates and the forest.
-        per_round: pairs of stand-ins per round, at least 2.
-        window: rounds whose bystanders are mixed, at least 1.
-        coordinates: at most so many coordinates, drawn once, enter the ridge regressions.
-        rows: about so many stand-ins are kept over all rounds, at least 64.
-        trees: number of trees.
-        share: share of the rounds that the adversary knows to hold the property, in (0, 1): one in
-            two of ``single-batch`` inference. None where it does not know; then odds are as good
-            as the stand-ins. Not used where the property is there in all rounds or in none.
+    ``share`` is one in two of ``single-batch`` inference. Where the adversary does not know it,
+    odds are as good as the stand-ins. It is not used where the property is there in all rounds or
+    in none.
     """
 
     name = "magnitude-stack"
     source = (
         "own: stacked ridge regressions on |delta|^0.05, log |delta|, signed roots; forest on rows"
     )
+    Options = StackOptions
+    options: StackOptions
 
-    def __init__(
-        self,
-        *,
-        seed: Seed,
-        per_round: int = 8,
-        window: int = 16,
-        coordinates: int = 12288,
-        rows: int = 1024,
-        trees: int = 50,
-        share: float | None = 0.5,
-    ) -> None:
-        super().__init__(seed=seed)
-        check_whole_number("per_round", per_round, at_least=2)
-        check_whole_number("window", window, at_least=1)
-        check_whole_number("coordinates", coordinates, at_least=1)
-        check_whole_number("rows", rows, at_least=64)
-        check_whole_number("trees", trees, at_least=1)
-        if share is not None and not (isinstance(share, float) and 0.0 < share < 1.0):
-            raise ValueError(f"share must be in (0, 1) or null, got {share!r}")
-        self.coordinates, self.rows, self.trees = coordinates, rows, trees
-        self.share = share
-        self._simulator = Simulator(per_round, window)
+    def __init__(self, *, seed: Seed, **options: Any) -> None:
+        super().__init__(seed=seed, **options)
+        self._simulator = Simulator(self.options.per_round, self.options.window)
         self._part: Tensor | None = None
         self._chosen: Tensor | None = None
         self._layout = Layout(())
@@ -100,7 +101,7 @@ class MagnitudeStack(Attack):
             observation, shadow = _part_of(observation, shadow, self._part)
         if self._chosen is None:
             shown = torch.cat([shadow.present, shadow.absent])
-            self._chosen = moving(shown, self.coordinates, rng)
+            self._chosen = moving(shown, self.options.coordinates, rng)
         self._persistent = shadow.persistent
         self._simulator.add(observation, shadow)
         while self._simulator.ready():
@@ -127,9 +128,9 @@ class MagnitudeStack(Attack):
         kernels = _kernels(shape, seen_shape, _as_it_is)
         members.append(kernel_ridge(*kernels, present, halves))
         odds = combine(members, present, comparable=self._persistent)
-        if self.share is None or self._persistent:
+        if not self.options.share or self._persistent:
             return odds
-        return with_share(odds, self.share)
+        return with_share(odds, self.options.share)
 
     def _keep_next(self) -> None:
         number = len(self._observed)
@@ -146,7 +147,7 @@ class MagnitudeStack(Attack):
 
     def _thin(self) -> None:
         """Drop every second pair of rounds of stand-ins once there are more than asked for."""
-        if sum(len(s.present) for s in self._stand_ins) > self.rows:
+        if sum(len(s.present) for s in self._stand_ins) > self.options.rows:
             pairs = sorted({s.round // 2 for s in self._stand_ins})
             kept = set(pairs[::2]) | {pairs[-1]}
             self._stand_ins = [s for s in self._stand_ins if s.round // 2 in kept]
@@ -158,7 +159,7 @@ class MagnitudeStack(Attack):
 
         def fit(rows: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             forest = ExtraTreesClassifier(
-                n_estimators=self.trees,
+                n_estimators=self.options.trees,
                 min_samples_leaf=2,
                 random_state=self.seed.child("forest", int(rows[0])).integer() % 2**32,
             )

@@ -11,38 +11,42 @@ aggregates were made; the pooling rule is that of the authors' released code.
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
+from pydantic import Field
 from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor
 
 from privaudit.attack.adversary import ShadowRound
-from privaudit.attack.protocol import Attack, check_whole_number
+from privaudit.attack.protocol import Attack
 from privaudit.engine.layout import Layout
 from privaudit.observation.views import Observation
+from privaudit.options import Options
 from privaudit.randomness import Seed
 
 LARGE_MATRIX = 5000
 """Matrices with more entries are reduced to one maximum per row."""
 
 
-class MelisRandomForest(Attack):
-    """Random forest on max-pooled |delta|; the score is its probability minus one half.
+class ForestOptions(Options):
+    """Options of ``melis-rf``."""
 
-    Args:
-        seed: stream of the forest and of the simulated aggregates.
-        trees: number of trees, at least 1.
-    """
+    trees: int = Field(50, ge=1, description="number of trees, at least 1")
+
+
+class MelisRandomForest(Attack):
+    """Random forest on max-pooled |delta|; the score is its probability minus one half."""
 
     name = "melis-rf"
     source = "Melis et al., IEEE S&P 2019, Algorithm 3, arXiv:1805.04049"
 
-    def __init__(self, *, seed: Seed, trees: int = 50) -> None:
-        super().__init__(seed=seed)
-        check_whole_number("trees", trees, at_least=1)
-        self.trees = trees
+    Options = ForestOptions
+    options: ForestOptions
+
+    def __init__(self, *, seed: Seed, **options: Any) -> None:
+        super().__init__(seed=seed, **options)
         self._train: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []
         self._observed: list[np.ndarray] = []
@@ -59,7 +63,8 @@ class MelisRandomForest(Attack):
     def score(self) -> np.ndarray:
         """Algorithm 3, line 12: train once on all rounds, then classify what was observed."""
         forest = RandomForestClassifier(
-            n_estimators=self.trees, random_state=self.seed.child("forest").integer() % 2**32
+            n_estimators=self.options.trees,
+            random_state=self.seed.child("forest").integer() % 2**32,
         )
         forest.fit(np.concatenate(self._train), np.concatenate(self._labels))
         probability: np.ndarray = forest.predict_proba(np.concatenate(self._observed))[:, 1]

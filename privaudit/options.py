@@ -1,12 +1,14 @@
-"""Options as types: checked before anything is read, errors in one line."""
+"""Options as types: checked before anything is read, described once, errors in one line."""
 
 from __future__ import annotations
 
+import inspect
 import reprlib
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from privaudit.errors import UserError, unknown_name
 
@@ -14,7 +16,8 @@ from privaudit.errors import UserError, unknown_name
 class Options(BaseModel):
     """Base of options: no unknown keys, no silent conversion of types.
 
-    The ``description`` of each field states its allowed values; error messages quote it.
+    The ``description`` of each field says what it is and which values are allowed: error messages
+    quote it, ``privaudit new``, ``privaudit list`` and docs/settings.md show it.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -23,6 +26,67 @@ class Options(BaseModel):
 def choice_as_text(value: object) -> object:
     """For a choice that looks like a number: ``task = 36`` in a scenario means ``"36"``."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _tuple_as_list(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+Sizes = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_tuple_as_list)]
+"""A list, or in a program a tuple, of whole numbers of at least 1."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a user may set: a key of a scenario, an option of a data set, a model or an attack.
+
+    Attributes:
+        name: what it is called.
+        required: whether there is no default.
+        default: its value unless it is set; None where it is then off, or required.
+        description: what it is; empty where somebody else's code does not say.
+        example: a value to start from where there is no default.
+    """
+
+    name: str
+    required: bool = False
+    default: Any = None
+    description: str = ""
+    example: Any = None
+
+
+def settings_of(model: type[BaseModel]) -> list[Setting]:
+    """The fields of a type of options, or of a table of a scenario."""
+    return [
+        Setting(
+            name,
+            field.is_required(),
+            None if field.is_required() else field.get_default(call_default_factory=True),
+            field.description or "",
+            next(iter(field.examples or []), None),
+        )
+        for name, field in model.model_fields.items()
+    ]
+
+
+def arguments_of(
+    constructed: type, options: type[Options], *, without: Iterable[str]
+) -> list[Setting]:
+    """What may be set of a class: its options where its constructor takes them, other arguments.
+
+    Args:
+        constructed: the class.
+        options: passed to its constructor as ``**options``, if that takes any.
+        without: arguments that are not for the user to set.
+    """
+    found = []
+    for name, argument in inspect.signature(constructed).parameters.items():
+        if argument.kind is argument.VAR_KEYWORD:
+            found += settings_of(options)
+        elif name not in without and argument.kind is not argument.VAR_POSITIONAL:
+            required = argument.default is argument.empty
+            found.append(Setting(name, required, None if required else argument.default))
+    return found
 
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)

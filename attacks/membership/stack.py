@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from privaudit.attack.membership import Candidates, MembershipAttack, centred
-from privaudit.attack.protocol import check_whole_number
 from privaudit.observation.views import Observation
+from privaudit.options import Options
 from privaudit.randomness import Seed
 
 from ..stacking import positive_logistic
@@ -34,6 +36,18 @@ LEAST_RECORDS, LEAST_OF_A_KIND = 6, 4
 and that have to have been trained on, and not, to weigh members by."""
 
 
+class MembershipStackOptions(Options):
+    """Options of ``membership-stack``."""
+
+    simulations: int | None = Field(
+        None,
+        ge=0,
+        description="federations to simulate, 0 (all members weigh alike) or more; unset = as many "
+        "as needed",
+        examples=[4],
+    )
+
+
 class MembershipStack(MembershipAttack):
     """Several attacks on membership, combined by logistic regression.
 
@@ -50,21 +64,18 @@ class MembershipStack(MembershipAttack):
     parameters it saw, by the rules: some of its own records are the target's, some are left out,
     the rest (drawn with replacement) are everybody else's.
 
-    Args:
-        seed: stream of what is drawn.
-        simulations: how many federations to simulate; 0 weighs all members alike there. None: none
-            where the adversary knows what it trained on, else until about 128 own records have been
-            asked about, at most 8.
+    Unless told how many, none where the adversary knows what it trained on, else until about 128
+    own records have been asked about, at most 8.
     """
 
     name = "membership-stack"
     source = "own: loss, cosine, words and (server) other clients' losses, weighed by own records"
 
-    def __init__(self, *, seed: Seed, simulations: int | None = None) -> None:
-        super().__init__(seed=seed)
-        if simulations is not None:
-            check_whole_number("simulations", simulations, at_least=0)
-        self.simulations = simulations
+    Options = MembershipStackOptions
+    options: MembershipStackOptions
+
+    def __init__(self, *, seed: Seed, **options: Any) -> None:
+        super().__init__(seed=seed, **options)
         self._members: list[MembershipAttack] = []
         self._own: _Own | None = None
         self._given: Candidates | None = None
@@ -81,7 +92,7 @@ class MembershipStack(MembershipAttack):
             known = 0 if self._server else len(observation.client_deltas)
             self._colluding = known / observation.participants
             self._members = _members(given, self._server, self.seed)
-            if self.simulations is None:
+            if self.options.simulations is None:
                 self._own = _Own.of(given, self._server, self.seed.child("own"))
         for member in self._members:
             member.listen(observation, given)
@@ -108,7 +119,7 @@ class MembershipStack(MembershipAttack):
         assert self._given is not None
         if len(self._given.own) < LEAST_RECORDS:
             return []
-        count, wanted = self._count(), self.simulations
+        count, wanted = self._count(), self.options.simulations
         if wanted is None:
             wanted = min(MOST_SIMULATIONS, -(-ENOUGH // (2 * count)))
         return [self._simulated(number, count) for number in range(wanted)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +18,7 @@ from torch import nn
 
 from privaudit.attack.apart import score_apart
 from privaudit.attack.auxiliary import OwnRecords
+from privaudit.attack.protocol import options_of_attack
 from privaudit.attack.registry import load_attack
 from privaudit.attack.scoring import Failure, Given, Hearing, Scores, Wanted
 from privaudit.engine.engine import Engine
@@ -91,9 +91,8 @@ class OwnTrace:
         """Option of an attack -> its value, and whether it was given or is the default."""
         given = self.options.get(attack, {})
         return {
-            name: (given[name], "option") if name in given else (parameter.default, "default")
-            for name, parameter in signature(load_attack(attack)).parameters.items()
-            if name != "seed"
+            o.name: (given[o.name], "option") if o.name in given else (o.default, "default")
+            for o in options_of_attack(load_attack(attack))
         }
 
     def refuse_unless_seen(self, attacks: Sequence[str]) -> None:

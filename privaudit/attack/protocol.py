@@ -6,7 +6,6 @@ round at a time and keeps what it needs: ``partial_fit`` for every round, then `
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self, TypeVar
@@ -18,29 +17,45 @@ from privaudit.engine.layout import Layout
 from privaudit.engine.process import KeptMemory
 from privaudit.errors import UserError, unknown_name
 from privaudit.observation.views import Observation, ParticipantView
+from privaudit.options import Options as AnyOptions
+from privaudit.options import Setting, arguments_of, parse_options
 from privaudit.randomness import Seed
 
 
 class GameAttack(ABC):
     """Answers the question of a game from what an adversary observes.
 
-    A subclass sets the class attributes, takes ``seed`` and its options as keyword arguments, and
-    registers in the entry-point group ``privaudit.attacks``.
+    A subclass sets the class attributes and registers in the entry-point group
+    ``privaudit.attacks``. One with options declares their type as ``Options`` and hands what its
+    constructor is given to this one, ``super().__init__(seed=seed, **options)``, which checks them.
+    Plain keyword arguments of a constructor are options, too; then it checks them itself.
 
     Attributes:
         name: what a scenario calls it.
         source: where the method was published, or what is new.
         game: whose question it answers.
         view: the least the attack needs to see.
+        Options: type of its options, each with default, range and description.
+        options: those of this attack, of that type.
+
+    Args:
+        seed: stream of all that is drawn.
+        options: fields of ``Options``.
+
+    Raises:
+        UserError: an option it does not have, or a value outside its range.
     """
 
     name: ClassVar[str]
     source: ClassVar[str]
     game: ClassVar[str]
     view: ClassVar[type[ParticipantView]] = ParticipantView
+    Options: ClassVar[type[AnyOptions]] = AnyOptions
+    options: Any
 
-    def __init__(self, *, seed: Seed) -> None:
+    def __init__(self, *, seed: Seed, **options: Any) -> None:
         self.seed = seed
+        self.options = parse_options(self.Options, options, where=_where(type(self)))
 
     @abstractmethod
     def listen(self, observation: Observation, given: Any) -> None:
@@ -97,14 +112,9 @@ def fit_together(attacks: Iterable[GameAttack], view: ParticipantView, given: An
         memory.after_round()
 
 
-def check_whole_number(name: str, value: object, *, at_least: int) -> None:
-    """For constructors of attacks: refuse an option that is not a whole number in range.
-
-    Raises:
-        ValueError: names the option, its range and the value.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
-        raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value!r}")
+def options_of_attack(attack: type[GameAttack]) -> list[Setting]:
+    """What a scenario may set of an attack."""
+    return arguments_of(attack, attack.Options, without=["seed"])
 
 
 Made = TypeVar("Made", bound=GameAttack)
@@ -116,13 +126,17 @@ def make_attack(attack_class: type[Made], options: Mapping[str, Any], seed: Seed
     Raises:
         UserError: an option it does not have, or a value it refuses.
     """
-    taken = [name for name in inspect.signature(attack_class).parameters if name != "seed"]
+    taken = [option.name for option in options_of_attack(attack_class)]
     for name in options:
         if name not in taken:
-            raise unknown_name("option", name, taken, where=f"attacks.{attack_class.name}")
+            raise unknown_name("option", name, taken, where=_where(attack_class))
     try:
         return attack_class(seed=seed, **options)
     except (TypeError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(str(error), where=f"attacks.{attack_class.name}") from error
+        raise UserError(str(error), where=_where(attack_class)) from error
+
+
+def _where(attack: type[GameAttack]) -> str:
+    return f"attacks.{getattr(attack, 'name', attack.__name__)}"

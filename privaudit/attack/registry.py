@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from privaudit.attack.protocol import GameAttack
 from privaudit.errors import UserError, failure_of_others, unknown_name
 from privaudit.observation.views import VIEWS
+from privaudit.options import Options
 from privaudit.source import Source, source_of_package
 
 GROUP = "privaudit.attacks"
@@ -92,11 +93,15 @@ def _what_is_wrong(loaded: object, name: str) -> str:
         return "is not an Attack class"
     if inspect.isabstract(loaded):
         return f"does not implement {', '.join(sorted(loaded.__abstractmethods__))}"
-    calls_itself = getattr(loaded, "name", None)
-    if calls_itself != name:
-        return f"has the class attribute name = {calls_itself!r}, not the registered name"
-    if not isinstance(getattr(loaded, "source", None), str):
-        return "does not state its source"
-    if loaded.view not in VIEWS.values():
-        return f"needs the view {loaded.view!r}, which there is not"
-    return ""
+    calls_itself, options = getattr(loaded, "name", None), loaded.Options
+    wrong = {
+        f"has the class attribute name = {calls_itself!r}, not the registered name": (
+            calls_itself != name
+        ),
+        "does not state its source": not isinstance(getattr(loaded, "source", None), str),
+        "has Options that are no subclass of privaudit.options.Options": not (
+            isinstance(options, type) and issubclass(options, Options)
+        ),
+        f"needs the view {loaded.view!r}, which there is not": loaded.view not in VIEWS.values(),
+    }
+    return next((words for words, applies in wrong.items() if applies), "")

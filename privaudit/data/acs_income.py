@@ -49,7 +49,11 @@ class AcsIncomeOptions(Options):
 
     states: list[str] = Field([], description='a list of states, e.g. ["NY", "WA"]; empty = all 39')
     records: int | None = Field(
-        None, ge=1, le=977_239, description="1 to 977,239 rows, drawn at random; unset = all"
+        None,
+        ge=1,
+        le=977_239,
+        description="1 to 977,239 rows, drawn at random; unset = all",
+        examples=[50_000],
     )
     keep_private: bool = Field(
         False, description="true or false (the private columns among the inputs or not)"

@@ -47,15 +47,17 @@ class CsiOptions(Options):
     """Options of ``csi``."""
 
     text: Literal["text", "text_propname"] = Field(
-        "text", description="text, or text_propname (product names replaced by a tag)"
+        "text",
+        description="the column that is read: text, or text_propname (product names replaced by a "
+        "tag)",
     )
     task: Literal["sentiment", "veracity", "category"] = Field(
-        "sentiment", description="sentiment, veracity or category"
+        "sentiment", description="classes: sentiment, veracity or category"
     )
     vocabulary: int = Field(
         4_000, ge=10, le=20_000, description="10 to 20,000 ids, padding and unknown included"
     )
-    length: int = Field(300, ge=5, le=1_000, description="5 to 1,000 tokens")
+    length: int = Field(300, ge=5, le=1_000, description="5 to 1,000 tokens of a review")
 
 
 OPTIONS = CsiOptions

@@ -35,20 +35,20 @@ COMPARE = {
 
 
 class PropertyColumn(Options):
-    """Where a property stands in the table, and what counts as present and as not stated.
+    """Where a property stands in the table, and what counts as present and as not stated."""
 
-    Attributes:
-        column: its name.
-        present: a value, a list of them, or comparisons that must all hold: ``"> 60"``,
-            ``">= 18, < 65"``. Numbers match by value (1 is 1.0), ``true`` matches true and 1.
-        each: one property for each value of the column instead, against all others.
-        unknown: values that do not state it, besides those that state nothing anywhere.
-    """
-
-    column: str
-    present: Value | list[Value] | None = None
-    each: bool = False
-    unknown: list[Value] = Field([])
+    column: str = Field(description="its name")
+    present: Value | list[Value] | None = Field(
+        None,
+        description='a value, a list of them, or comparisons that must all hold: "> 60", ">= 18, '
+        '< 65". Numbers match by value (1 is 1.0), true matches true and 1',
+    )
+    each: bool = Field(
+        False, description="one property for each value of the column instead, against all others"
+    )
+    unknown: list[Value] = Field(
+        [], description="values that do not state it, besides those that state nothing anywhere"
+    )
 
     @model_validator(mode="after")
     def _present_or_each(self) -> PropertyColumn:

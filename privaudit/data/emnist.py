@@ -35,10 +35,15 @@ class EmnistOptions(Options):
     """Options of ``emnist``."""
 
     split: Literal["balanced", "byclass", "bymerge", "letters", "digits", "mnist"] = Field(
-        "balanced", description="balanced, byclass, bymerge, letters, digits or mnist"
+        "balanced",
+        description="which: balanced, byclass, bymerge, letters, digits or mnist",
     )
     records: int | None = Field(
-        None, ge=1, le=1_000_000, description="1 to 1,000,000, drawn at random; unset = all"
+        None,
+        ge=1,
+        le=1_000_000,
+        description="1 to 1,000,000 images, drawn at random; unset = all",
+        examples=[50_000],
     )
     download: bool = Field(False, description="true or false (fetch the files if missing)")
 

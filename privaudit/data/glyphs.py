@@ -74,14 +74,21 @@ CHUNK = 2_000  # records warped at a time; bounds the memory
 class GlyphOptions(Options):
     """Options of ``glyphs``."""
 
-    records: int = Field(12_000, ge=1, le=1_000_000, description="1 to 1,000,000")
+    records: int = Field(
+        12_000, ge=1, le=1_000_000, description="1 to 1,000,000 characters are drawn"
+    )
     classes: Annotated[Literal["36", "digits", "letters"], BeforeValidator(choice_as_text)] = Field(
-        "36", description="36, digits or letters"
+        "36", description="the characters: 36, digits or letters"
     )
     noise: float = Field(
-        0.1, ge=0, le=0.5, description="0 to 0.5 (standard deviation, 1 = black to white)"
+        0.1,
+        ge=0,
+        le=0.5,
+        description="0 to 0.5, deviation of a pixel (1 = black to white)",
     )
-    groups: Literal["none", "typeface"] = Field("none", description="none or typeface")
+    groups: Literal["none", "typeface"] = Field(
+        "none", description="natural clients: none or typeface"
+    )
 
 
 OPTIONS = GlyphOptions

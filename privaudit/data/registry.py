@@ -208,5 +208,14 @@ def load_dataset(
 def _prepare(name: str, options: Mapping[str, Any]) -> tuple[Any, Options]:
     if name not in DATASETS:
         raise unknown_name("data set", name, DATASETS)
-    module = importlib.import_module(f"privaudit.data.{DATASETS[name].module}")
-    return module, parse_options(module.OPTIONS, options, where=f"data set '{name}'")
+    return _module(name), parse_options(options_type(name), options, where=f"data set '{name}'")
+
+
+def options_type(name: str) -> type[Options]:
+    """The type of the options of a data set; its loader is imported."""
+    found: type[Options] = _module(name).OPTIONS
+    return found
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"privaudit.data.{DATASETS[name].module}")

@@ -36,7 +36,7 @@ class UnipenOptions(Options):
     """Options of ``unipen``."""
 
     task: Annotated[Literal["36", "digits", "letters", "62"], BeforeValidator(choice_as_text)] = (
-        Field("36", description="36 (either case), digits, letters (either case) or 62")
+        Field("36", description="classes: 36 (either case), digits, letters (either case) or 62")
     )
     sources: list[str] = Field([], description='a list of sources, e.g. ["ced"]; empty = all')
 

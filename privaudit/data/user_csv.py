@@ -46,23 +46,46 @@ from privaudit.randomness import Seed
 class CsvOptions(Options):
     """Options of ``csv``."""
 
-    path: str = Field(description="the name of a .csv or .csv.gz file")
-    label: str = Field(description="the name of a column")
-    group: str | None = Field(None, description="the name of a column")
+    path: str = Field(
+        description="the name of a .csv or .csv.gz file; its first line names the columns",
+        examples=["mine.csv"],
+    )
+    label: str = Field(
+        description="the name of the column with the classes of the task", examples=["outcome"]
+    )
+    group: str | None = Field(
+        None,
+        description="the name of the column with the natural client of a record",
+        examples=["hospital"],
+    )
     properties: dict[str, PropertyColumn] = Field(
         {},
-        description='property = {column = "...", present = "...", unknown = ["..."]}, '
-        'or {column = "...", each = true}',
+        description='private properties: name = {column = "...", present = "...", unknown = '
+        '["..."]}, or {column = "...", each = true}',
     )
-    numeric: list[str] = Field([], description="a list of columns that are numbers")
-    categorical: list[str] = Field([], description="a list of columns that are categories")
-    text: list[str] = Field([], description="a list of columns that are texts, the only inputs")
+    numeric: list[str] = Field(
+        [], description="a list of columns that are numbers, whatever their cells look like"
+    )
+    categorical: list[str] = Field(
+        [], description="a list of columns that are categories, likewise"
+    )
+    text: list[str] = Field(
+        [],
+        description="a list of columns whose words are the input, joined; then there is no other",
+    )
     drop: list[str] = Field([], description="a list of columns that are no inputs")
-    separator: str = Field(",", min_length=1, max_length=1, description="one character")
-    decimal: Literal[".", ","] = Field(".", description='"." or ","')
-    encoding: str = Field("utf-8", description="utf-8, latin-1, utf-16 ...")
+    separator: str = Field(
+        ",",
+        min_length=1,
+        max_length=1,
+        description="one character between cells; a line sep=; as of Excel is understood",
+    )
+    decimal: Literal[".", ","] = Field(".", description='the mark in numbers: "." or ","')
+    encoding: str = Field("utf-8", description="of the file: utf-8, latin-1, utf-16 ...")
     missing: list[str] | None = Field(
-        None, description='a list of cells that state nothing, e.g. ["", "-9"]'
+        None,
+        description="a list of cells that state nothing; unset = empty, NA, ? and the like",
+        examples=[["", "-9"]],
     )
     vocabulary: int = Field(4_000, ge=10, le=20_000, description="10 to 20,000 ids of a text")
     length: int = Field(300, ge=5, le=1_000, description="5 to 1,000 tokens of a text")

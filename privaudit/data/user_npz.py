@@ -39,12 +39,18 @@ DIMENSIONS = {
 class NpzOptions(Options):
     """Options of ``npz``."""
 
-    path: str = Field(description="the name of an .npz file")
-    kind: Kind = Field(description="image, text or table")
-    inputs: str = Field("inputs", description="the name of an array in the file")
-    labels: str = Field("labels", description="the name of an array in the file")
-    groups: str | None = Field(None, description="the name of an array in the file")
-    properties: dict[str, str] = Field({}, description='property = array, e.g. {bold = "is_bold"}')
+    path: str = Field(description="the name of an .npz file", examples=["mine.npz"])
+    kind: Kind = Field(description="what a record is: image, text or table", examples=["image"])
+    inputs: str = Field("inputs", description="the name of the array of the inputs")
+    labels: str = Field("labels", description="the name of the array of the classes of the task")
+    groups: str | None = Field(
+        None,
+        description="the name of the array of the natural clients of the records",
+        examples=["hospital"],
+    )
+    properties: dict[str, str] = Field(
+        {}, description='private properties: name = array, e.g. {bold = "is_bold"}'
+    )
 
 
 OPTIONS = NpzOptions

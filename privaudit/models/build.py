@@ -6,24 +6,34 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from privaudit.errors import UserError, unknown_name
-from privaudit.models.image_cnn import ImageCNN
-from privaudit.models.mlp import MLP
-from privaudit.models.text_cnn import TextCNN
+from privaudit.models.image_cnn import ImageCNN, ImageOptions
+from privaudit.models.mlp import MLP, MLPOptions
+from privaudit.models.text_cnn import TextCNN, TextOptions
+from privaudit.options import Options
 from privaudit.randomness import Seed
 from privaudit.source import Source, source_of_package
 
-MODELS: dict[str, tuple[str, type[nn.Module]]] = {
-    "cnn": ("image", ImageCNN),
-    "text-cnn": ("text", TextCNN),
-    "mlp": ("table", MLP),
+
+class Bundled(NamedTuple):
+    """A model of ours: the kind of data set it takes, its class, and the type of its options."""
+
+    kind: str
+    model: type[nn.Module]
+    options: type[Options]
+
+
+MODELS = {
+    "cnn": Bundled("image", ImageCNN, ImageOptions),
+    "text-cnn": Bundled("text", TextCNN, TextOptions),
+    "mlp": Bundled("table", MLP, MLPOptions),
 }
-"""Bundled models: name -> (kind of data set, class)."""
+"""Bundled models by name."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +90,9 @@ def check_model(name: str, kind: str) -> None:
         return
     if name not in MODELS:
         raise unknown_name("model", name, [*MODELS, "package.module:Class"], where="model.name")
-    wanted = MODELS[name][0]
+    wanted = MODELS[name].kind
     if wanted != kind:
-        fits = ", ".join(n for n, (k, _) in MODELS.items() if k == kind)
+        fits = ", ".join(n for n, bundled in MODELS.items() if bundled.kind == kind)
         raise UserError(
             f"model '{name}' takes {wanted} data, the data set holds {kind} data",
             where="model.name",
@@ -126,6 +136,8 @@ def build_model(name: str, options: Mapping[str, Any], shape: InputShape, seed: 
         torch.manual_seed(seed.child("model").integer())
         try:
             model = model_class(**arguments)
+        except UserError:  # of one of ours, about an option
+            raise
         except (TypeError, ValueError, RuntimeError) as error:
             raise UserError(
                 f"model '{name}' cannot be built with {arguments}: {error}",
@@ -145,7 +157,7 @@ def model_arguments(name: str, options: Mapping[str, Any], shape: InputShape) ->
 
 
 def _class_of(name: str) -> type[nn.Module]:
-    return _load_class(name) if ":" in name else MODELS[name][1]
+    return _load_class(name) if ":" in name else MODELS[name].model
 
 
 def _load_class(path: str) -> type[nn.Module]:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
+from pydantic import Field
 from torch import Tensor, nn
+
+from privaudit.options import Options, Sizes, parse_options
+
+
+class MLPOptions(Options):
+    """Options of ``mlp``."""
+
+    hidden: Sizes = Field(
+        [64, 32], description="a list of the widths of the hidden layers, each at least 1"
+    )
 
 
 class MLP(nn.Module):
@@ -13,14 +24,18 @@ class MLP(nn.Module):
     Args:
         num_classes: width of the output.
         features: width of the input.
-        hidden: widths of the hidden layers.
+        options: fields of :class:`MLPOptions`.
+
+    Raises:
+        UserError: an option it does not have, or a value outside its range.
     """
 
-    def __init__(self, num_classes: int, features: int, hidden: Sequence[int] = (64, 32)) -> None:
+    def __init__(self, num_classes: int, features: int, **options: Any) -> None:
         super().__init__()
+        chosen = parse_options(MLPOptions, options, where="model 'mlp'")
         layers: list[nn.Module] = []
         previous = features
-        for width in hidden:
+        for width in chosen.hidden:
             layers += [nn.Linear(previous, width), nn.ReLU()]
             previous = width
         self.layers = nn.Sequential(*layers, nn.Linear(previous, num_classes))

@@ -7,14 +7,31 @@ embedding 320, three banks of 100 filters of widths 3, 4 and 5, max over time, o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from privaudit.engine.stepper import LEAN
 from privaudit.models.text_cnn_step import TextCNNStep
+from privaudit.options import Options, Sizes, parse_options
+
+
+class TextOptions(Options):
+    """Options of ``text-cnn``."""
+
+    embedding: int = Field(320, ge=1, description="size of a word vector, at least 1")
+    widths: Sizes = Field(
+        [3, 4, 5],
+        min_length=1,
+        description="a list of window widths in words, a bank of filters for each",
+    )
+    filters: int = Field(100, ge=1, description="filters per bank, at least 1")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="probability of dropping a pooled feature, in [0, 1)"
+    )
 
 
 class TextCNN(nn.Module):
@@ -27,29 +44,23 @@ class TextCNN(nn.Module):
     Args:
         num_classes: width of the output.
         vocabulary_size: number of token ids; id 0 is padding, whose embedding stays zero.
-        embedding: size of a word vector.
-        widths: window widths, one bank each.
-        filters: filters per bank.
-        dropout: probability of dropping a pooled feature, in [0, 1).
+        options: fields of :class:`TextOptions`.
+
+    Raises:
+        UserError: an option it does not have, or a value outside its range.
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        vocabulary_size: int,
-        embedding: int = 320,
-        widths: Sequence[int] = (3, 4, 5),
-        filters: int = 100,
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, num_classes: int, vocabulary_size: int, **options: Any) -> None:
         super().__init__()
+        chosen = parse_options(TextOptions, options, where="model 'text-cnn'")
+        embedding, widths, filters = chosen.embedding, chosen.widths, chosen.filters
         self.embedding = nn.Embedding(vocabulary_size, embedding, padding_idx=0)
         nn.init.uniform_(self.embedding.weight, -0.25, 0.25)
         with torch.no_grad():
             self.embedding.weight[0].zero_()
         self.banks = nn.ModuleList(nn.Linear(width * embedding, filters) for width in widths)
         self.widths = tuple(widths)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(chosen.dropout)
         self.output = nn.Linear(filters * len(widths), num_classes)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from privaudit.defences.sharing import Sharing
+from privaudit.defences.sharing import SHARING_RULES, Sharing
 from privaudit.defences.transforms import Transforms
 from privaudit.errors import UserError
 from privaudit.options import Options, parse_options
@@ -21,49 +21,65 @@ MOST_RECORDS = 10**7
 
 
 class Rules(Options):
-    """The rules of a federation: fields, ranges and defaults as their descriptions say.
-
-    Attributes:
-        weights: where they are not equal, each client's share c_n / c in the average.
-        property_share: what is known, or assumed, of the target's batches.
-        others: the same of the other honest clients'.
-        persistent: the property is there in every round or in none, or appears and stays for a
-            stretch, instead of coming and going by the round.
-    """
+    """The rules of a federation, ``property_share`` and ``others`` as far as known or assumed."""
 
     model_config = ConfigDict(protected_namespaces=())
 
-    model: str | None = Field(None, description="a bundled model or package.module:Class")
+    model: str | None = Field(
+        None, description="a bundled model or package.module:Class; unset: --model must say"
+    )
     model_options: dict[str, Any] = Field({}, description="arguments of the model's constructor")
     participants: int = Field(ge=1, description="clients, the adversary included")
     cohort: int | None = Field(None, ge=1, description="clients in a round, where not all are")
-    weights: list[float] | None = Field(None, description="of the clients, where not equal")
+    weights: list[float] | None = Field(
+        None, description="a list of the clients' shares c_n / c in the average, where not equal"
+    )
     batch_size: int = Field(ge=1, le=10**6, description="records per batch, 1 to 1,000,000")
     local_steps: int = Field(
         1, ge=1, le=10**5, description="batches per client and round, 1 to 100,000"
     )
     local_epochs: int | None = Field(
-        None, ge=1, le=10**5, description="passes over its records per client and round, if whole"
+        None,
+        ge=1,
+        le=10**5,
+        description="whole passes of a client over its records in a round; unset: batches are "
+        "drawn",
     )
-    lr: float = Field(gt=0, allow_inf_nan=False, description="of the clients' SGD, above 0")
+    lr: float = Field(
+        gt=0, allow_inf_nan=False, description="learning rate of the clients' SGD, above 0"
+    )
     momentum: float = Field(0.0, ge=0, lt=1, description="of the clients' SGD, in [0, 1)")
-    sharing_rule: str = Field("all", description="which coordinates of a delta are shared")
+    sharing_rule: str = Field(
+        "all",
+        description=f"which coordinates of a delta are shared: {', '.join(SHARING_RULES)}",
+    )
     shared_fraction: float = Field(1.0, gt=0, le=1, description="how many of them, in (0, 1]")
-    clip_norm: float | None = Field(None, gt=0, description="L2 norm deltas are clipped to")
+    clip_norm: float | None = Field(
+        None, gt=0, description="L2 norm to which clients scale a larger delta down"
+    )
     noise: float = Field(
-        0.0, ge=0, allow_inf_nan=False, description="deviation of the noise on each coordinate"
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="deviation of the Gaussian noise clients add to each coordinate",
     )
     norm_bound: float | None = Field(
-        None, gt=0, description="L2 norm above which a delta is refused"
+        None, gt=0, description="L2 norm above which the server refuses a delta"
     )
     property_share: float = Field(
-        1.0, gt=0, le=1, description="share of a batch that has the property when present"
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the target's batch that has the property when it is present",
     )
     others: Literal["without", "natural"] = Field(
-        "natural", description="without (bystanders never have the property) or natural"
+        "natural",
+        description="without (the other honest clients never hold the property) or natural",
     )
     persistent: bool = Field(
-        False, description="true where the property stays: in every round, in none, or a stretch"
+        False,
+        description="true where the property stays: in every round, in none, or for a stretch; "
+        "false where it comes and goes by the round",
     )
 
     @model_validator(mode="after")

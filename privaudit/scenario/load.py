@@ -11,12 +11,12 @@ import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from privaudit.errors import UserError, unknown_name
-from privaudit.scenario.schema import Scenario
+from privaudit.scenario.schema import Scenario, table_type
 
 MAX_BYTES = 1 << 20
 """A scenario file larger than this is not a scenario file."""
@@ -299,10 +299,8 @@ def _fields_at(location: Sequence[str]) -> list[str]:
     model: type[BaseModel] = Scenario
     for part in location:
         field = model.model_fields.get(part)
-        inner = field.annotation if field else None
-        candidates = [inner, *get_args(inner)]
-        found = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not found:
+        found = table_type(field) if field else None
+        if found is None:
             return []
-        model = found[0]
+        model = found
     return sorted(model.model_fields)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import textwrap
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
-from privaudit.scenario.schema import Scenario
+from privaudit.options import Setting, settings_of
+from privaudit.scenario.named import attack_settings, data_settings, model_settings
+from privaudit.scenario.schema import Scenario, table_type
 
 WIDTH = 96
 HEAD = """\
@@ -19,7 +19,8 @@ HEAD = """\
 #   privaudit run {file} --dry-run     says what it would take
 #   privaudit run {file}
 #
-# Delete what you leave as it is: a missing setting has its default.
+# Delete what you leave as it is: a missing setting has its default. Lines that begin with a # and
+# no blank are settings that are not set: take the # away to set them.
 """
 
 
@@ -34,60 +35,81 @@ def resolved_toml(scenario: Scenario) -> str:
 
 def as_toml(scenario: Scenario) -> str:
     """The scenario with all its values; what is not set is left out, as TOML has no null."""
-    return _document(scenario, explain=False)
+    table = scenario.model_dump(mode="json")
+    tables = {name: value for name, value in table.items() if isinstance(value, dict)}
+    parts = [_lines({name: value for name, value in table.items() if name not in tables})]
+    parts += [[f"[{name}]", *_lines(values)] for name, values in tables.items()]
+    return _joined(parts)
 
 
 def commented_toml(scenario: Scenario, file: str) -> str:
-    """The same, each setting under the sentence that documents it."""
-    return f"{HEAD.format(file=file)}\n{_document(scenario, explain=True)}"
-
-
-def _document(scenario: Scenario, *, explain: bool) -> str:
+    """The same, each setting under its description, and those that are not set as comments."""
     table = scenario.model_dump(mode="json")
-    sections = {k: getattr(scenario, k) for k in table if isinstance(table[k], dict)}
-    plain = {k: v for k, v in table.items() if k not in sections}
-    parts = [_settings(scenario, plain, explain)]
-    for name, section in sections.items():
-        values = table[name]
-        lines = [f"[{name}]"]
-        if explain and isinstance(section, BaseModel):
-            summary = (inspect.getdoc(type(section)) or "").split("\n\n")[0]
-            about = re.sub(r"^\[\w+\]:?\s*", "", _plain(summary))
-            lines = [*_comment(about[:1].upper() + about[1:]), *lines]
-        parts.append("\n".join([*lines, _settings(section, values, explain)]).rstrip())
-    return "\n\n".join(part for part in parts if part) + "\n"
+    settings = {setting.name: setting for setting in settings_of(Scenario)}
+    plain = [s for name, s in settings.items() if not _is_table(name)]
+    parts = [_explained(plain, {s.name: table[s.name] for s in plain})]
+    for name, setting in settings.items():
+        if name == "attack_options":
+            parts += _attack_options(scenario, setting)
+        elif _is_table(name):
+            head = _comment(setting.description)
+            parts.append([*head, *_table(name, _keys(scenario, name), table.get(name))])
+    return f"{HEAD.format(file=file)}\n{_joined(parts)}"
 
 
-def _settings(section: Any, values: dict[str, Any], explain: bool) -> str:
-    about = _attributes(type(section)) if explain else {}
-    lines = []
-    for key, value in values.items():
-        if key in about:
-            lines += _comment(about[key])
+def _is_table(name: str) -> bool:
+    return name == "attack_options" or table_type(Scenario.model_fields[name]) is not None
+
+
+def _keys(scenario: Scenario, table: str) -> list[Setting]:
+    """What can be set in a table; of data and model also what depends on their names."""
+    model = table_type(Scenario.model_fields[table])
+    assert model is not None
+    more = {"data": data_settings, "model": model_settings}
+    named = more[table](getattr(scenario, table).name) if table in more else []
+    return [*settings_of(model), *named]
+
+
+def _attack_options(scenario: Scenario, setting: Setting) -> list[list[str]]:
+    """A table per attack that has options, under one heading."""
+    tables = []
+    for attack in scenario.attacks:
+        given, known = scenario.attack_options.get(attack), attack_settings(attack)
+        if known or given is not None:
+            tables.append(_table(f"attack_options.{_key(attack)}", known, given))
+    if tables:
+        tables[0] = [*_comment(setting.description), *tables[0]]
+    return tables
+
+
+def _table(name: str, known: Iterable[Setting], values: Mapping[str, Any] | None) -> list[str]:
+    """A table with its heading; one that is not there as a comment."""
+    return [f"{'#' if values is None else ''}[{name}]", *_explained(known, values or {})]
+
+
+def _explained(known: Iterable[Setting], values: Mapping[str, Any]) -> list[str]:
+    lines, left = [], dict(values)
+    for setting in known:
+        lines += _comment(setting.description)
+        value = left.pop(setting.name, None)
         if value is not None:
-            lines.append(f"{_key(key)} = {_value(value)}")
-        elif explain:
-            lines.append(f"# {_key(key)} =")
-    return "\n".join(lines)
+            lines.append(_line(setting.name, value))
+        else:
+            start = setting.example if setting.default is None else setting.default
+            lines.append(f"#{_line(setting.name, start)}")
+    return [*lines, *_lines(left)]
 
 
-def _attributes(model: type) -> dict[str, str]:
-    """Field -> its sentence, from the ``Attributes:`` of the docstring."""
-    _, _, text = (inspect.getdoc(model) or "").partition("Attributes:\n")
-    found: dict[str, str] = {}
-    name = ""
-    for line in textwrap.dedent(text).splitlines():
-        start = re.match(r"(\w+): (.*)", line)
-        if start:
-            name, found[start[1]] = start[1], start[2]
-        elif line.strip() and found:
-            found[name] += f" {line.strip()}"
-    return {key: _plain(sentence) for key, sentence in found.items()}
+def _lines(values: Mapping[str, Any]) -> list[str]:
+    return [_line(key, value) for key, value in values.items() if value is not None]
 
 
-def _plain(text: str) -> str:
-    """Without the marks of a docstring."""
-    return re.sub(r":\w+:", "", " ".join(text.split())).replace("`", "")
+def _line(key: str, value: Any) -> str:
+    return f"{_key(key)} = {'' if value is None else toml_value(value)}".rstrip()
+
+
+def _joined(parts: Iterable[list[str]]) -> str:
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
 def _comment(text: str) -> list[str]:
@@ -98,18 +120,18 @@ def _key(key: str) -> str:
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _string(key)
 
 
-def _value(value: Any) -> str:
-    """In one line; tables within a section are inline tables."""
+def toml_value(value: Any) -> str:
+    """In one line, a table as an inline table."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return _string(value)
-    if isinstance(value, dict):
-        pairs = (f"{_key(k)} = {_value(v)}" for k, v in value.items() if v is not None)
+    if isinstance(value, Mapping):
+        pairs = (f"{_key(k)} = {toml_value(v)}" for k, v in value.items() if v is not None)
         return "{" + ", ".join(pairs) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(_value(v) for v in value if v is not None) + "]"
-    return repr(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml_value(v) for v in value if v is not None) + "]"
+    return " ".join(repr(value).split())  # a default of somebody else's attack may be anything
 
 
 def _string(text: str) -> str:

@@ -40,6 +40,8 @@ def test_the_attack_scores_every_round_and_finds_a_strong_leak(tmp_path: Path) -
     scores = attack.fit(world.trace.view(), world.adversary).score()
     assert scores.shape == world.present.shape
     assert scores[world.present].mean() > scores[~world.present].mean()
+    weighed = make_attack(importlib.import_module("weighed").Weighed, {"weight": 2.0}, Seed(1))
+    assert np.array_equal(weighed.fit(world.trace.view(), world.adversary).score(), 2 * scores)
 
 
 @pytest.mark.usefixtures("example")

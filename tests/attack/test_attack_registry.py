@@ -6,14 +6,17 @@ import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from pydantic import Field
 
 from privaudit.attack import registry
-from privaudit.attack.protocol import Attack, check_whole_number, make_attack
+from privaudit.attack.protocol import Attack, make_attack, options_of_attack
 from privaudit.attack.registry import GROUP, load_attack, registered, source_of
 from privaudit.errors import UserError
 from privaudit.inventory import inventory
+from privaudit.options import Options, Setting
 from privaudit.randomness import Seed
 from privaudit_attacks.linear import LinearDelta
 
@@ -27,6 +30,7 @@ def crowd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     module.Nameless = type("Nameless", (Attack,), {"score": None, "partial_fit": None})
     module.Half = type("Half", (Attack,), {"name": "half", "score": None})
     module.Blind = type("Blind", (LinearDelta,), {"name": "blind", "view": "participant"})
+    module.Free = type("Free", (LinearDelta,), {"name": "free", "Options": {"width": 3}})
     monkeypatch.setitem(sys.modules, "odd_attacks", module)
     (tmp_path / "leaving.py").write_text("raise SystemExit(0)")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -40,6 +44,7 @@ def crowd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "anonymous": "odd_attacks:Nameless",
         "half": "odd_attacks:Half",
         "blind": "odd_attacks:Blind",
+        "free": "odd_attacks:Free",
         "leaves": "leaving:Attack",
         "linear": "privaudit_attacks.linear:LinearDelta",
     }
@@ -60,6 +65,7 @@ def crowd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("anonymous", "name = None"),
         ("half", "does not implement partial_fit"),
         ("blind", "needs the view 'participant', which there is not"),
+        ("free", "has Options that are no subclass of privaudit.options.Options"),
         ("leaves", "cannot be imported: SystemExit: 0"),
     ],
 )
@@ -120,15 +126,15 @@ def test_names_are_sorted_and_an_unknown_one_is_answered_with_the_nearest() -> N
         load_attack("linaer")
 
 
-class Optional(Attack):
-    """An attack with one option."""
+class WidthOptions(Options):
+    width: int = Field(3, ge=1, description="how wide, at least 1")
 
-    name, source = "optional", "made up"
 
-    def __init__(self, *, seed: Seed, width: int = 3) -> None:
-        super().__init__(seed=seed)
-        check_whole_number("width", width, at_least=1)
-        self.width = width
+class Declared(Attack):
+    """An attack that declares its option."""
+
+    name, source = "declared", "made up"
+    Options = WidthOptions
 
     def partial_fit(self, observation, shadow, layout):  # type: ignore[no-untyped-def]
         return self
@@ -137,21 +143,67 @@ class Optional(Attack):
         raise NotImplementedError
 
 
-def test_options_reach_the_constructor() -> None:
-    assert make_attack(Optional, {"width": 5}, Seed(1)).width == 5
-    assert make_attack(Optional, {}, Seed(1)).width == 3
+class Plain(Declared):
+    """One whose constructor has an argument and checks it: an option as well."""
+
+    name = "plain"
+
+    def __init__(self, *, seed: Seed, height: float = 1.0) -> None:
+        super().__init__(seed=seed)
+        if height < 0:
+            raise ValueError(f"height must not be negative, got {height}")
+        self.height = height
+
+
+class Both(Declared):
+    """One with both."""
+
+    name = "both"
+
+    def __init__(self, *, seed: Seed, depth: int, **options: Any) -> None:
+        super().__init__(seed=seed, **options)
+        self.depth = depth
+
+
+def test_options_reach_the_attack() -> None:
+    assert make_attack(Declared, {"width": 5}, Seed(1)).options.width == 5
+    assert make_attack(Declared, {}, Seed(1)).options.width == 3
+    assert Declared(seed=Seed(1), width=4).options.width == 4
+    assert make_attack(Plain, {"height": 2.0}, Seed(1)).height == 2.0
+    both = make_attack(Both, {"depth": 1, "width": 2}, Seed(1))
+    assert (both.depth, both.options.width) == (1, 2)
+
+
+def test_what_can_be_set_is_described() -> None:
+    [width] = options_of_attack(Declared)
+    assert width == Setting("width", False, 3, "how wide, at least 1")
+    assert options_of_attack(Plain) == [Setting("height", False, 1.0)]
+    assert options_of_attack(Both) == [Setting("depth", True), width]
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("attack", "options", "message"),
     [
-        ({"widht": 5}, "attacks.optional: unknown option 'widht'; did you mean 'width'"),
-        ({"seed": 5}, "unknown option 'seed'"),
-        ({"width": 0}, "width must be a whole number of at least 1, got 0"),
-        ({"width": True}, "got True"),
-        ({"width": 2.0}, "got 2.0"),
+        (Declared, {"widht": 5}, "attacks.declared: unknown option 'widht'; did you mean 'width'"),
+        (Declared, {"seed": 5}, "unknown option 'seed'"),
+        (Declared, {"width": 0}, "attacks.declared: option 'width' = 0: .*; allowed: how wide, at"),
+        (Declared, {"width": True}, "'width' = True: input should be a valid integer"),
+        (Declared, {"width": 2.0}, "'width' = 2.0: input should be a valid integer"),
+        (Plain, {"width": 5}, "attacks.plain: unknown option 'width'"),
+        (Plain, {"seed": 5}, "unknown option 'seed'"),
+        (Plain, {"height": -1.0}, "attacks.plain: height must not be negative, got -1.0"),
+        (Both, {}, "attacks.both: .*missing.*'depth'"),
+        (Both, {"depth": 1, "width": 0}, "attacks.both: option 'width' = 0"),
     ],
 )
-def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:
+def test_bad_options_are_refused(
+    attack: type[Attack], options: dict[str, object], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
-        make_attack(Optional, options, Seed(1))
+        make_attack(attack, options, Seed(1))
+
+
+@pytest.mark.parametrize("name", registered())
+def test_every_option_says_what_it_is(name: str) -> None:
+    for option in options_of_attack(load_attack(name)):
+        assert option.description, f"{name}.{option.name}"

@@ -182,7 +182,7 @@ def test_candidates_that_cannot_be_asked_about(
         (["--attack", "loss-trajectori"], "did you mean 'loss-trajectory'"),
         (["--property", "smoker"], "is asked about in the game property only"),
         (["--set", "shared_fraction=0.5"], "shares everything"),
-        (["--attack-option", "membership-stack.simulations=-1"], "simulations must be a whole"),
+        (["--attack-option", "membership-stack.simulations=-1"], "option 'simulations' = -1: "),
     ],
 )
 def test_what_cannot_be_asked(

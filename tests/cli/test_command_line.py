@@ -280,6 +280,35 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert all(row["source"] for row in found["attacks"])
     text = said(capsys, "list", "--data-dir", str(tmp_path))
     assert all(name in text for group in names.values() for name in group)
+    options = {row["name"]: row["options"] for row in found["attacks"] + found["data sets"]}
+    assert options["linear"] == [
+        {
+            "name": "dimensions",
+            "required": False,
+            "default": 16384,
+            "description": "at least 1; a longer delta is hashed to this many signed sums",
+        }
+    ]
+    assert [option["name"] for option in options["npz"] if option["required"]] == ["path", "kind"]
+    assert options["fedmia"] == options["mnist-writers"] == []
+
+
+def test_list_shows_one_or_a_kind_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "list", "csv")
+    assert re.search(r"^data\.label +\(required\) +the name of the column", text, re.MULTILINE)
+    assert re.search(r'^data\.encoding +"utf-8" +', text, re.MULTILINE)
+    both = said(capsys, "list", "glyphs")
+    assert "scenario glyphs\n" in both
+    assert "privaudit new my.toml --from glyphs\n" in both
+    assert "data set glyphs\n" in both
+    attacks = said(capsys, "list", "attacks")
+    assert "attack fedmia\n" in attacks
+    assert "attack_options.melis-rf.trees  50 " in attacks
+    assert "attack_options.linear.dimensions" in attacks
+    [kind] = json.loads(said(capsys, "list", "models", "--json"))
+    assert kind == "models"
+    assert run_command("list", "linaer") == 2
+    assert "unknown name 'linaer'; did you mean 'linear'?" in capsys.readouterr().err
 
 
 def test_an_attack_of_another_distribution_is_found(tmp_path: Path) -> None:
@@ -306,6 +335,7 @@ def test_an_attack_of_another_distribution_is_found(tmp_path: Path) -> None:
         "from": "somebodys-attack",
         "view": "participant",
         "source": "somebody else, 2026",
+        "options": [],
     }
     assert rows["broken"]["source"].startswith("broken: attack 'broken' of somebodys-attack")
     assert rows["linear"]["from"] == "privaudit"

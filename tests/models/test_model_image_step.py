@@ -176,7 +176,7 @@ def patched() -> nn.Module:
 
 @pytest.mark.parametrize(
     "build",
-    [lambda: Descendant(3, [2], height=8, width=8), hooked, frozen, swapped, patched],
+    [lambda: Descendant(3, channels=[2], height=8, width=8), hooked, frozen, swapped, patched],
     ids=["subclass", "hooked", "frozen", "swapped", "patched"],
 )
 def test_a_model_that_was_changed_gets_plain_autograd(build: object) -> None:

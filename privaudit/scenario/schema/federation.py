@@ -1,0 +1,110 @@
+"""``[federation]``: who trains, and how, before the audited rounds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from privaudit.defences.sharing import SHARING_RULES, Sharing
+from privaudit.defences.transforms import Transforms
+from privaudit.federation.partition import PartitionPlan
+
+from .values import (
+    Above0,
+    BatchSize,
+    Fraction,
+    Norm,
+    Participants,
+    Rate,
+    Rounds,
+    Rule,
+    Section,
+    Share,
+    Steps,
+)
+
+
+class FederationSection(Section):
+    """``[federation]``: the participants and their ordinary training before the audited rounds."""
+
+    participants: Participants = Field(5, description="K, the adversary included")
+    rounds: Rounds = Field(
+        10, ge=0, description="training rounds; 0 starts the audit at the initial weights"
+    )
+    protocol: Literal["fedavg", "fedsgd"] = Field(
+        "fedavg", description="fedavg (local epochs) or fedsgd (one batch, one step, no momentum)"
+    )
+    cohort: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        None, description="clients per round, drawn anew each round; unset = all", examples=[3]
+    )
+    partition: Literal["iid", "by-group", "dirichlet"] = Field(
+        "iid", description="how records are dealt: iid, by-group or dirichlet"
+    )
+    dirichlet_alpha: Annotated[float, Field(gt=0, le=1e6), Above0] = Field(
+        0.5,
+        description="concentration; smaller = more uneven classes. A deal that leaves somebody too "
+        "little is drawn again, up to 50 times",
+    )
+    test_share: Share = Field(0.15, description="share of the records held out for test accuracy")
+    adversary_share: Share | None = Field(
+        None,
+        description="share of the rest that is the adversary's; unset = an equal part (of the "
+        "largest audited federation)",
+        examples=[0.2],
+    )
+    target_share: Share | None = Field(None, description="likewise for the target", examples=[0.2])
+    local_epochs: Steps = Field(1, description="passes over its own records per client and round")
+    batch_size: BatchSize = Field(32, description="records per batch")
+    lr: Rate = Field(0.1, description="learning rate of the clients' SGD")
+    momentum: float = Field(0.0, ge=0, lt=1, description="of the clients' SGD, in [0, 1)")
+    norm_bound: Norm | None = Field(
+        None,
+        description="the server rejects a delta with a larger L2 norm; unset = no bound",
+        examples=[10.0],
+    )
+    clip_norm: Norm | None = Field(
+        None,
+        description="clients scale a larger delta down to this L2 norm; unset = off",
+        examples=[1.0],
+    )
+    noise: float = Field(
+        0.0,
+        ge=0,
+        le=1e12,
+        description="deviation of the Gaussian noise clients add to each coordinate",
+    )
+    sharing_rule: Rule = Field(
+        "all",
+        description="which coordinates of a delta are shared while training: "
+        f"{', '.join(SHARING_RULES)}",
+    )
+    shared_fraction: Fraction = Field(1.0, description="how many of them, in (0, 1]")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FederationSection:
+        Sharing(self.sharing_rule, self.shared_fraction)
+        if self.protocol == "fedsgd" and (self.momentum or self.local_epochs != 1):
+            raise ValueError("fedsgd takes one plain step: momentum must be 0, local_epochs 1")
+        if self.cohort is not None and self.cohort > self.participants:
+            raise ValueError(
+                f"cohort {self.cohort} is larger than participants {self.participants}"
+            )
+        return self
+
+    @property
+    def transforms(self) -> Transforms:
+        """What clients do to their deltas while training."""
+        sharing = Sharing(self.sharing_rule, self.shared_fraction)
+        return Transforms(self.clip_norm, self.noise, sharing)
+
+    @property
+    def plan(self) -> PartitionPlan:
+        """How the records are dealt."""
+        return PartitionPlan(
+            self.partition,
+            self.test_share,
+            self.adversary_share,
+            self.target_share,
+            self.dirichlet_alpha,
+        )

@@ -1,0 +1,235 @@
+"""A whole scenario, and what its tables must agree on."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from privaudit.federation.rewards import check_budget
+
+from .audit import AuditSection
+from .data import DataSection, ModelSection
+from .federation import FederationSection
+from .ledger import LedgerSection
+from .membership import MembershipSection
+from .report import ReportSection
+from .sweep import SweepSection
+from .values import MOST_CELLS, Runs, Section, without_nulls
+
+PROPERTY, MEMBERSHIP = "property", "membership"
+"""Names of the games."""
+
+
+class Scenario(Section):
+    """A whole scenario; one without ``membership`` or ``sweep`` is written without the key."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,40}$", description="short name, also of the run folder"
+    )
+    title: str = Field("", description="one line for the report")
+    seed: int = Field(1, ge=0, lt=2**63, description="root seed, a non-negative integer")
+    runs: Runs = Field(3, ge=1, description="independent federation runs, the unit of replication")
+    data: DataSection = Field(
+        DataSection(),
+        description="The records. A relative path starts at the scenario file's folder, with --set "
+        "at the working folder",
+    )
+    model: ModelSection = Field(ModelSection(), description="What is trained")
+    federation: FederationSection = Field(
+        FederationSection(),
+        description="The participants and their ordinary training before the audited rounds",
+    )
+    audit: AuditSection = Field(
+        AuditSection(),
+        description="The rounds the adversary listens to, for every cell of the grid",
+    )
+    membership: MembershipSection | None = Field(
+        None,
+        description="Another game: which of some records of the target's were trained on? The "
+        "adversary listens to ordinary training, by the settings of [federation] from the initial "
+        "weights on, once for every shared fraction, rule and number of participants of [audit]",
+    )
+    attack_options: Annotated[dict[str, dict[str, Any]], BeforeValidator(without_nulls)] = Field(
+        {}, description="Options of the attacks, a table for each"
+    )
+    ledger: LedgerSection = Field(
+        LedgerSection(),
+        description="What clients earn for their deltas, recorded beside the results",
+    )
+    report: ReportSection = Field(
+        ReportSection(),
+        description="Published numbers to print beside ours, and what the table assumes",
+    )
+    sweep: SweepSection | None = Field(
+        None, description="Several audits instead of one: what privaudit sweep changes between them"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        table: dict[str, Any] = handler(self)
+        for name in ("sweep", "membership"):
+            if table[name] is None:
+                del table[name]
+        return table
+
+    @property
+    def targets(self) -> list[str]:
+        """Names of what is asked: the properties, and any other game by its own name."""
+        return [*self.audit.properties, *([MEMBERSHIP] if self.membership else [])]
+
+    @property
+    def attacks(self) -> list[str]:
+        """Of all games, each once."""
+        return list(dict.fromkeys(name for game in self.games for name in self.attacks_of(game)))
+
+    @property
+    def games(self) -> list[str]:
+        """Names of those played."""
+        played = [(PROPERTY, bool(self.audit.properties)), (MEMBERSHIP, bool(self.membership))]
+        return [name for name, is_played in played if is_played]
+
+    def game_of(self, target: str) -> str:
+        """The game that one of :attr:`targets` belongs to."""
+        return MEMBERSHIP if self.membership and target == MEMBERSHIP else PROPERTY
+
+    def attacks_of(self, game: str) -> list[str]:
+        """Attacks on one game."""
+        if game == MEMBERSHIP:
+            return self.membership.attacks if self.membership else []
+        return self.audit.attacks
+
+    def about_properties(self) -> Scenario:
+        """The same without any other game."""
+        options = {n: o for n, o in self.attack_options.items() if n in self.audit.attacks}
+        return self.model_copy(update={"membership": None, "attack_options": options})
+
+    @property
+    def training_rounds(self) -> int:
+        """Rounds of ordinary training before audited ones; none where no rounds are audited."""
+        return self.federation.rounds if self.audit.properties else 0
+
+    @property
+    def participants(self) -> list[int]:
+        """The numbers of participants to audit."""
+        return self.audit.participants or [self.federation.participants]
+
+    @property
+    def cohorts(self) -> list[int]:
+        """The numbers of clients a federated round of this scenario can have."""
+        cohort = self.federation.cohort or self.federation.participants
+        audited = [
+            max(2, cohort) if k == self.federation.participants else k for k in self.participants
+        ]
+        return sorted({*audited, *([cohort] if self.training_rounds else [])})
+
+    @model_validator(mode="after")
+    def _budget_divides(self) -> Scenario:
+        if self.ledger.enabled:
+            check_budget(self.ledger.reward, self.ledger.budget, self.cohorts)
+        return self
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Scenario:
+        audit = self.audit
+        lists: tuple[list[Any], ...] = (
+            self.targets,
+            audit.rules,
+            audit.fractions,
+            self.participants,
+        )
+        cells = self.runs * math.prod(map(len, lists))
+        if cells > MOST_CELLS:
+            raise ValueError(
+                f"{cells:,} cells (runs x properties x rules x fractions x participants), "
+                f"more than {MOST_CELLS:,}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _controls(self) -> Scenario:
+        if self.audit.schedule == "dataset" and self.runs < 4:
+            raise ValueError(
+                "schedule 'dataset' needs at least 4 runs, 2 federations in both states, "
+                f"got {self.runs}"
+            )
+        if self.audit.schedule == "episodes" and self.runs < 4:
+            raise ValueError(
+                "schedule 'episodes' needs at least 4 runs, half of them without the property, "
+                f"got {self.runs}"
+            )
+        if self.audit.schedule == "dataset" and self.runs % 2:
+            raise ValueError(
+                "schedule 'dataset' runs each federation in both states: runs must be even, "
+                f"got {self.runs}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _targets_alike(self) -> Scenario:
+        audit, least = self.audit, 2 * (max(self.participants) - 1)
+        if audit.targets == "fixed":
+            return self
+        wrong = [
+            (audit.schedule == "dataset", "labels on runs (audit.schedule = 'dataset')"),
+            (audit.schedule == "episodes", "one stretch of rounds (audit.schedule = 'episodes')"),
+            (self.federation.target_share is not None, "federation.target_share"),
+            (audit.auxiliary_overlap > 0, "audit.auxiliary_overlap"),
+            (audit.threat_model == "server", "a server, which listens to one target alone"),
+            (min(self.participants) < 3, "2 participants, of whom one alone is a target"),
+            (
+                audit.rounds < least,
+                f"{audit.rounds} rounds, where {least // 2} targets need 2 each: {least}",
+            ),
+        ]
+        for applies, what in wrong:
+            if applies:
+                raise ValueError(f"audit.targets = 'rotate' does not go with {what}")
+        return self
+
+    @model_validator(mode="after")
+    def _colluders_are_clients(self) -> Scenario:
+        audit = self.audit
+        if not audit.colluders:
+            return self
+        for wrong, what in (
+            (audit.threat_model == "server", "a server, which sees every delta already"),
+            (audit.targets == "rotate", "audit.targets = 'rotate': a target must be honest"),
+            (self.federation.cohort is not None, "federation.cohort: colluders are in every round"),
+        ):
+            if wrong:
+                raise ValueError(f"audit.colluders does not go with {what}")
+        for participants in self.participants:
+            count = audit.colluding(participants)
+            if count > participants - 2:
+                raise ValueError(
+                    f"{count} colluders of {participants} participants leave no target: at most "
+                    f"{participants - 2} beside the adversary (audit.colluders)"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _options_have_attacks(self) -> Scenario:
+        for name in self.attack_options:
+            if name not in self.attacks:
+                raise ValueError(f"attack_options for '{name}', which is not among the attacks")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_asked(self) -> Scenario:
+        if not self.targets:
+            raise ValueError("nothing is asked: name audit.properties, or give [membership]")
+        if self.membership and MEMBERSHIP in self.audit.properties:
+            raise ValueError(f"a property named '{MEMBERSHIP}' cannot be told from the game")
+        if self.membership and self.audit.schedule == "dataset":
+            raise ValueError("membership is asked of every run: schedule must be 'single-batch'")
+        if self.membership and not self.federation.rounds:
+            raise ValueError("membership is asked of training: federation.rounds must be above 0")
+        return self
