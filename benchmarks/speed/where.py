@@ -78,7 +78,7 @@ def pieces() -> dict[str, tuple[Callable[[], object], float]]:
     slope, wide = torch.randn_like(second), torch.randn_like(first)
     wide_flat = wide.permute(0, 2, 3, 1).reshape(len(windows), -1)
     layer, halves = step._Convolved(maps, second, chosen, pooled), [slice(0, 32), slice(32, 64)]
-    weights = [torch.empty(64, 32, 3, 3) for _ in halves]
+    weights = torch.empty(len(halves), 64, 32, 3, 3)
     dense, hidden = torch.randn(128, 3136), torch.randn(RECORDS, 128)
     features, row = pooled.flatten(1), torch.empty(128, 3136)
 
