@@ -11,7 +11,6 @@ import torch
 from safetensors import safe_open
 
 from privaudit.observation.manifest import Manifest
-from privaudit.observation.rules import Rules
 from privaudit.observation.trace import Trace
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "trace.md").read_text()
@@ -67,19 +66,3 @@ def test_the_tables_name_every_key_and_no_other() -> None:
         facts = json.loads(file.metadata()["round"])
         assert sorted(first_column("| key | what |")) == sorted(facts)
         assert set(file.keys()) <= set(first_column("| name | what |"))
-    assert first_column("| rule | value |") == list(Rules.model_fields)
-
-
-def test_the_table_of_rules_has_their_defaults() -> None:
-    table = DOCUMENT.split("| rule | value |")[1].split("\n\n")[0]
-    rows = re.findall(r"^\| `([^`]+)` \|.*\| ([^|]*) \|$", table, re.MULTILINE)
-    stated = {name: last.split(":")[0].strip("`") for name, last in rows}
-    for name, field in Rules.model_fields.items():
-        if name in ("model", "model_options", "participants", "persistent"):
-            continue  # the command line asks, or sees
-        if field.is_required():
-            assert stated[name] == "must be stated"
-        elif isinstance(field.default, str):
-            assert stated[name] == field.default
-        else:
-            assert json.loads(stated[name]) == field.default
