@@ -266,6 +266,7 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "income",
         "letters",
         *of_members,
+        "membership-income",
         "membership-text",
         "membership",
         "quickstart",

@@ -37,6 +37,7 @@ NOT_RUN = {
     "privaudit run letters": "needs real data",
     "privaudit run table1": "needs real data",
     "privaudit run membership-text": "needs real data",
+    "privaudit run membership-income": "needs real data",
     "privaudit run income": "needs real data",
     "privaudit sweep by-epoch": "needs real data",
     "privaudit run quickstart --rpc": "needs a node; tests/audit_ledger runs it",
