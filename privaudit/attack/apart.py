@@ -31,6 +31,7 @@ import numpy as np
 import torch
 
 from privaudit.attack.confine import Readable, readable
+from privaudit.attack.importing import needed
 from privaudit.attack.scoring import (
     MODEL,
     Failure,
@@ -74,13 +75,16 @@ serve(requests)
 
 
 def score_apart(
-    hearings: Sequence[Hearing], views: Sequence[Iterable[Observation]]
+    hearings: Sequence[Hearing], views: Sequence[Iterable[Observation]], *, run: int = 0
 ) -> list[dict[str, Scores]]:
     """As :func:`privaudit.attack.scoring.score_in_step`, in the process for attacks.
 
     Args:
         hearings: one per view; their adversaries have computed nothing yet.
         views: iterated from the start, once more for each attack that ends the process.
+        run: whose federations these are. Each run has a process of its own: what the adversary of
+            one owns may be the target's in another, and the two states of a federation, set beside
+            each other, differ by nothing but the property.
     """
     gone: dict[str, Failure] = {}
     while True:
@@ -88,7 +92,7 @@ def score_apart(
         if not any(hearing.attacks for hearing in left):
             found: list[dict[str, Scores]] = [{} for _ in hearings]
             break
-        outcome = _process().ask(left, views)
+        outcome = _process(run).ask(left, views)
         if isinstance(outcome, list):
             found = outcome
             break
@@ -108,9 +112,9 @@ def _without(hearing: Hearing, gone: dict[str, Failure]) -> Hearing:
 class Process:
     """The process for attacks; it serves one request after the other until its input ends."""
 
-    def __init__(self, path: list[str], places: Readable) -> None:
+    def __init__(self, run: int, path: list[str], places: Readable) -> None:
         self.owner = os.getpid()
-        self.made_for = path, places
+        self.made_for = run, path, places
         self._scratch = Scratch()
         folder = self._scratch.path
         environment = {k: v for k, v in os.environ.items() if k.upper().startswith(KEPT)}
@@ -122,7 +126,8 @@ class Process:
             cwd=os.sep,
             start_new_session=True,  # so that what it starts ends with it
         )
-        self._send((os.getpid(), folder, path, (*places.whole, folder), places.names))
+        written = (*places.written, folder)
+        self._send((os.getpid(), folder, path, places.whole, places.names, written))
 
     @property
     def alive(self) -> bool:
@@ -270,14 +275,14 @@ class _no_pipe:  # noqa: N801
 _latest: list[Process] = []
 
 
-def _process() -> Process:
-    """The one of this process; a new one where it has ended, or could not import what we can."""
-    path = [entry or os.getcwd() for entry in sys.path]
-    needed = path, readable(path)
-    if _latest and not (_latest[0].alive and _latest[0].made_for == needed):
+def _process(run: int) -> Process:
+    """The one for this run; a new one where it has ended, or could not import what we can."""
+    path = needed([entry or os.getcwd() for entry in sys.path])
+    wanted = run, path, readable(path)
+    if _latest and not (_latest[0].alive and _latest[0].made_for == wanted):
         end()
     if not _latest:
-        _latest.append(Process(*needed))
+        _latest.append(Process(*wanted))
     return _latest[0]
 
 

@@ -2,7 +2,8 @@
 
 On Linux with Landlock (kernel 5.13 and newer, without privileges) every other file is refused with
 ``PermissionError``: the run folder, scenarios, data sets, the user's files. The kernel then also
-refuses what belongs to other processes in ``/proc``: memory, environment, command line.
+refuses what belongs to other processes in ``/proc``: memory, environment, command line. It writes
+in its own folder only, so that it leaves nothing for another process to find.
 Elsewhere nothing is refused, and only what is *told* to attacks is limited.
 """
 
@@ -14,21 +15,33 @@ import struct
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 
 LIBRARIES = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc", "/nix")
 KERNEL = (
-    *("/sys", "/dev", "/proc/self", "/proc/sys"),
+    *("/sys", "/proc/self", "/proc/sys"),
     *(f"/proc/{name}" for name in ("cpuinfo", "meminfo", "stat", "filesystems", "version")),
 )
 """Not all of ``/proc``: the command lines of other processes say where a run lies, and its seed."""
-CODE = {".py", ".pyc", ".so", ".pyd", ".zip", ".egg", ".pth"}
+DEVICES = (
+    *("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"),
+    *("/dev/nvidia*", "/dev/dri", "/dev/kfd"),
+)
+"""Not all of ``/dev``: ``/dev/shm`` is a folder like any other."""
+DESCRIPTIONS = {".dist-info", ".egg-info"}
+"""Of installed distributions."""
+CODE = {".py", ".pyc", ".so", ".pyd", ".pth"}
 
 CREATE, ADD, RESTRICT = 444, 445, 446
 """Numbers of Landlock's system calls, the same on every architecture."""
 CAPABILITIES_VERSION = 0x20080522
 PATH_BENEATH, NO_NEW_PRIVILEGES = 1, 38
 READ_FILE, READ_FOLDER = 1 << 2, 1 << 3
+WRITE = 1 << 1 | sum(1 << right for right in range(4, 13))
+"""To write a file, remove one, and make one of any kind: of the first version of Landlock."""
+FILE = READ_FILE | 1 << 1
+"""Rights that a file has; the others are of folders."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +51,12 @@ class Readable:
     Attributes:
         whole: files, and folders with all that lies below.
         names: folders of which all names below may be listed, and no content read.
+        written: files and folders that may be written, too.
     """
 
     whole: tuple[str, ...]
     names: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 def readable(path: Sequence[str]) -> Readable:
@@ -50,12 +65,20 @@ def readable(path: Sequence[str]) -> Readable:
     Of a folder of packages that are installed all of it; of another folder on the path, such as the
     user's own, its modules and packages only: the data that lie there are no code.
     """
-    whole = {*LIBRARIES, *KERNEL, sys.prefix, sys.base_prefix, sys.exec_prefix, *_editable()}
-    whole |= {e for e in path if Path(e).name in ("site-packages", "dist-packages")}
+    whole = {*LIBRARIES, *KERNEL, sys.prefix, sys.base_prefix, sys.exec_prefix, *editable()}
+    whole |= {e for e in path if is_installed(e)}
     names = {e for e in path if not any(Path(e).is_relative_to(place) for place in whole)}
     for entry in names:
         whole |= {str(found) for found in _code_in(Path(entry))}
-    return Readable(*(tuple(sorted(filter(os.path.exists, places))) for places in (whole, names)))
+    devices = [found for pattern in DEVICES for found in glob(pattern)]
+    return Readable(
+        *(tuple(sorted(filter(os.path.exists, places))) for places in (whole, names, devices))
+    )
+
+
+def is_installed(entry: str) -> bool:
+    """Whether a place on an import path is one for packages, and nothing else."""
+    return Path(entry).name in ("site-packages", "dist-packages")
 
 
 def _code_in(folder: Path) -> Iterator[Path]:
@@ -63,7 +86,7 @@ def _code_in(folder: Path) -> Iterator[Path]:
     if folder.is_file():
         yield folder  # an archive
     for child in _children(folder):
-        package = child.suffix in (".dist-info", ".egg-info") or (child / "__init__.py").is_file()
+        package = child.suffix in DESCRIPTIONS or (child / "__init__.py").is_file()
         if package or child.suffix in CODE:
             yield child
         else:
@@ -77,7 +100,7 @@ def _children(folder: Path) -> list[Path]:
         return []
 
 
-def _editable() -> Iterator[str]:
+def editable() -> Iterator[str]:
     """Packages that were installed as links to a source tree (setuptools)."""
     for name, module in list(sys.modules.items()):
         if name.startswith("__editable__"):
@@ -85,14 +108,14 @@ def _editable() -> Iterator[str]:
 
 
 def confine(places: Readable) -> bool:
-    """Let this process read these files and folders only, for good; False: it cannot be done.
+    """Let this process read and write these places only, for good; False: it cannot be done.
 
     Threads that are running already are not confined.
     """
     try:
         libc = ctypes.CDLL(None)
         _drop_capabilities(libc)
-        rules = libc.syscall(CREATE, struct.pack("Q", READ_FILE | READ_FOLDER), 8, 0)
+        rules = libc.syscall(CREATE, struct.pack("Q", READ_FILE | READ_FOLDER | WRITE), 8, 0)
     except (OSError, AttributeError):
         return False
     if rules < 0:
@@ -100,6 +123,8 @@ def confine(places: Readable) -> bool:
     try:
         allowed = [_allow(libc, rules, place, READ_FILE | READ_FOLDER) for place in places.whole]
         allowed += [_allow(libc, rules, place, READ_FOLDER) for place in places.names]
+        everything = READ_FILE | READ_FOLDER | WRITE
+        allowed += [_allow(libc, rules, place, everything) for place in places.written]
         if not all(allowed):
             return False
         if libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0):
@@ -122,7 +147,7 @@ def _allow(libc: ctypes.CDLL, rules: int, place: str, rights: int) -> bool:
         return True
     try:
         if not os.path.isdir(place):
-            rights &= READ_FILE
+            rights &= FILE
         rule = struct.pack("=Qi", rights, opened)
         return not rights or bool(libc.syscall(ADD, rules, PATH_BENEATH, rule, 0) == 0)
     finally:

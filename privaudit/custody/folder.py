@@ -176,16 +176,26 @@ DEEPEST = 1000
 """Python's own limit of nesting; the chain library lifts it beyond what the stack can take."""
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key '{twice}' stands there twice")
+    return found
+
+
 def parse_json(text: str) -> Any:
     """A JSON document of a run folder, whoever wrote it.
 
     Raises:
-        ValueError: it is none, or its values are nested too deeply.
+        ValueError: it is none, its values are nested too deeply, or a key stands there twice, so
+            that two readers could see two values.
     """
     before = sys.getrecursionlimit()
     try:
         sys.setrecursionlimit(min(before, DEEPEST))
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_each_once)
     except RecursionError as error:
         raise ValueError("values are nested too deeply") from error
     finally:

@@ -25,7 +25,7 @@ def attack_cells(
     given = GAMES[cells[0].game].given(world, cells)
     hearings = [_hearing(world, given[cell], cell) for cell in cells]
     views = [Trace.open(trace_folder(folder, cell)).view() for cell in cells]
-    return dict(zip(cells, score_apart(hearings, views), strict=True))
+    return dict(zip(cells, score_apart(hearings, views, run=cells[0].run), strict=True))
 
 
 def _hearing(world: World, given: Any, cell: Cell) -> Hearing:

@@ -67,6 +67,13 @@ def _by_trouble(troubles: Troubles) -> dict[str, str]:
     return {text: " or ".join(names) for text, names in found.items()}
 
 
+def _tests(scenario: Scenario) -> str:
+    """Which test a star rests on: only properties have pools of records that differ by chance."""
+    if PROPERTY in scenario.games:
+        return "the larger p of permutation and pool test, which allows for finite records"
+    return "permutation test"
+
+
 def reading(scenario: Scenario) -> list[str]:
     """What the numbers of the table are."""
     games = by_game(scenario)
@@ -75,8 +82,9 @@ def reading(scenario: Scenario) -> list[str]:
         "over federation runs of this data set, dealt anew; a blind guess has 0.50. "
         f"Runs: {scenario.runs}, of {' and of '.join(words.basis for words in games)}.",
         "* = told from chance: above 0.50 at a false discovery rate of 5 % over the table "
-        "(the larger p of permutation and pool test, Benjamini-Hochberg). With few runs the "
-        "interval may reach 0.50 beside a star: it is over runs, the test over rounds and records.",
+        f"({_tests(scenario)}, Benjamini-Hochberg). With few runs, or where most scores are equal, "
+        f"the interval may reach 0.50 beside a star: it is over runs, the test over their "
+        f"{units_of(scenario)}.",
     ]
 
 
@@ -94,7 +102,8 @@ def room_notes(cells: Sequence[TableCell]) -> list[str]:
     }
     return [
         "Room: accuracy of the last global model on candidates that were trained on and on those "
-        f"left out (without a gap losses have nothing to tell them by). {'; '.join(each.values())}."
+        "left out (the smaller the gap, the less there is to tell them by). "
+        f"{'; '.join(each.values())}."
     ]
 
 
@@ -236,9 +245,8 @@ def statistics(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
         f"are the unit of replication; {units} of one run are not independent.",
         f"Intervals: 95 %, {'; '.join(methods) or 'none'}. A TPR is not estimable "
         f"where a run has too few {units} to resolve that false positive rate.",
-        "Against chance: per cell the larger one-sided p of a permutation test and of one that "
-        f"allows for the target's finite records; the p of {tested} cells are adjusted together "
-        "(Benjamini-Hochberg). Told, and starred: q below 0.05, nothing else.",
+        f"Against chance: per cell, one-sided, {_tests(scenario)}; the p of {tested} cells are "
+        "adjusted together (Benjamini-Hochberg). Told, and starred: q below 0.05, nothing else.",
         *power_note(cells),
         *pool_notes(scenario, cells),
         *repetition_notes(cells),

@@ -69,7 +69,10 @@ class Curve:
         participants: K of each.
         aucs: AUC with interval at each.
         tests: against chance at each.
-        detectable: smallest AUC that would have been told from 0.5 at this n.
+        detectable: smallest AUC that would have been told from 0.5 at every number of clients (80 %
+            power), if one point alone leaked of all that are adjusted together; None where at one
+            nothing would have been.
+        detectable_if_all: the same if all of them did.
         power: fit of d' = d'(n0) (n / n0)^exponent; None with fewer than two points, and where the
             attack is not told from chance with the fewest clients: nothing is there to fade.
         moment: fit of the law of an attacker who learns from simulated aggregates, likewise.
@@ -90,6 +93,7 @@ class Curve:
     aucs: tuple[Interval, ...]
     tests: tuple[PointTest, ...]
     detectable: float | None
+    detectable_if_all: float | None
     power: DilutionFit | None
     moment: DilutionFit | None
     answer: HarmlessAnswer | None
@@ -200,7 +204,7 @@ def _curves(records: Sequence[Record], attacker: Attacker, threshold: float) -> 
             k: PointTest(point.above, above[key, k], point.below, below[key, k])
             for k, point in own.items()
         }
-        curves.append(_curve(group, attacker, threshold, own, tests))
+        curves.append(_curve(group, attacker, threshold, own, tests, len(found)))
     return curves
 
 
@@ -230,7 +234,9 @@ def _curve(
     threshold: float,
     measured: Mapping[int, _Measured],
     tests: Mapping[int, PointTest],
+    cells: int,
 ) -> Curve:
+    """``cells``: how many points of the attacker are adjusted together."""
     points = [
         DilutionPoint(
             k - 1 - colluders_in(records[0].configuration, k),
@@ -260,16 +266,21 @@ def _curve(
             auc_interval(point.runs, tau=point.tau, overlap=point.overlap) for point in points
         ),
         tests=tuple(tests.values()),
-        detectable=max(
-            (d for m in measured.values() if (d := smallest_told(m.design)) is not None),
-            default=None,
-        ),
+        detectable=_least_told(measured, cells),
+        detectable_if_all=_least_told(measured, 1),
         power=fit_dilution(points, POWER_LAW) if fits else None,
         moment=fit_dilution(points, MOMENT_LAW) if fits else None,
         answer=harmless_from(points, threshold=threshold) if len(points) > 1 else None,
         failures=tuple(r.reason for r in records if r.status == "failed"),
-        scores={k - 1: m.runs for k, m in measured.items()},
+        scores={point.honest: m.runs for point, m in zip(points, measured.values(), strict=True)},
     )
+
+
+def _least_told(measured: Mapping[int, _Measured], cells: int) -> float | None:
+    """What would have been told at every number of clients; None where at one nothing would."""
+    limits = [smallest_told(point.design, cells=cells) for point in measured.values()]
+    known = [limit for limit in limits if limit is not None]
+    return max(known) if known and len(known) == len(limits) else None
 
 
 def orders(curves: Sequence[Curve]) -> list[Order]:

@@ -203,6 +203,12 @@ def _groups(curves: Sequence[Curve]) -> dict[tuple[str, str, str], list[Curve]]:
     return groups
 
 
+def _highest(limits: Sequence[float | None]) -> str:
+    known = [limit for limit in limits if limit is not None]
+    whole = known and len(known) == len(limits)
+    return f"an AUC of {max(known):.2f}" if whole else "not even a perfect attack"
+
+
 def conclusions(curves: Sequence[Curve], threshold: float) -> list[str]:
     """The answer for each curve, in words, the order of the attacks, and what limits it."""
     lines = [answer_in_words(curve) for curve in curves]
@@ -211,12 +217,11 @@ def conclusions(curves: Sequence[Curve], threshold: float) -> list[str]:
         own = [order for order in compared if order.attacker == attacker]
         if own:
             lines.append(_order_text(attacker, own))
-        limits = [c.detectable for c in curves if c.attacker == attacker]
-        known = [limit for limit in limits if limit is not None]
-        could = f"{max(known):.2f}" if len(known) == len(limits) else "none, at some K"
+        of = [curve for curve in curves if curve.attacker == attacker]
         lines.append(
-            f"Power, {attacker} attacker: the smallest AUC told from 0.50 at every K (80 % power, "
-            f"one-sided 5 %) is {could}."
+            f"Power, {attacker} attacker: told from 0.50 in 80 of 100 such audits, at every K: "
+            f"{_highest([c.detectable for c in of])} if one point alone leaked, "
+            f"{_highest([c.detectable_if_all for c in of])} if all did."
         )
     lines.append(
         "* = told from chance: above 0.50 at a false discovery rate of 5 % over all points of the "

@@ -86,6 +86,7 @@ def curve_json(curve: Curve) -> dict[str, Any]:
             )
         ],
         "smallest_detectable_auc": curve.detectable,
+        "smallest_detectable_auc_if_all": curve.detectable_if_all,
         "exponent": None
         if exponent is None
         else {key: _finite(value) for key, value in asdict(exponent).items()},

@@ -17,7 +17,7 @@ from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.metrics import METRICS, Measure
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
-from privaudit.report.notes import footnotes, limits
+from privaudit.report.notes import footnotes, limits, room_notes
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import (
     accuracy_note,
@@ -124,8 +124,10 @@ def trend(first: Interval | None, last: Interval | None, published: float) -> st
     """Whether ours goes from first to last as published, where it changes by ``published``."""
     if first is None or last is None:
         return "no trend can be stated."
+    if not published:
+        return "the published values begin and end alike: no trend to reproduce."
     if first.low <= last.high and last.low <= first.high:
-        return "our intervals overlap, so the published trend is not reproduced."
+        return "our intervals overlap, so the published trend is not shown."
     same = (last.value - first.value) * published > 0
     return "the published trend is reproduced." if same else "ours runs the other way."
 
@@ -351,7 +353,12 @@ def _follows(by_point: Sequence[set[Any]]) -> bool:
 def _footnotes(sweep: Sweep) -> list[str]:
     """The notes of a run; one that depends on the swept value is given for each value."""
     cells = [cell for point in sweep.points for cell in point.cells]
-    by_point = [footnotes(point.scenario, cells) for point in sweep.points]
+    mixed = room_notes(cells)
+    by_point = [
+        [note for note in footnotes(point.scenario, cells) if note not in mixed]
+        + room_notes(point.cells)
+        for point in sweep.points
+    ]
     notes = []
     for note in dict.fromkeys(note for said in by_point for note in said):
         labels = [p.label for p, said in zip(sweep.points, by_point, strict=True) if note in said]

@@ -16,10 +16,11 @@ from privaudit.custody.plan import PLAN
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.layers import LAYERS, LayerScores, read_layers, sizes_of
 from privaudit.evaluation.records import Record
-from privaudit.experiment.tasks import scores_file
+from privaudit.experiment.tasks import facts_file, scores_file
 from privaudit.observation.trace import Trace
 from privaudit.scenario.grid import Cell, attacked_cells, cells_for_layers, cells_of
 from privaudit.scenario.load import check_scenario
+from privaudit.scenario.schema import PROPERTY
 from privaudit.verify.files import RECORDS, Subject, place_of
 
 TOML = "scenario.toml"
@@ -43,6 +44,8 @@ def check_inputs(subject: Subject) -> list[str]:
         wrong.append(f"{PLAN}: ledger '{plan.ledger}', scenario.json says otherwise")
     if is_sealed(folder) and (kind := read_seal(folder)[1].get("kind")) != plan.ledger:
         wrong.append(f"{SEAL}: says ledger '{kind}', the plan says '{plan.ledger}'")
+    elif kind == "none" and (more := sorted(read_seal(folder)[1].keys() - {"kind"})):
+        wrong.append(f"{SEAL}: no ledger, and yet {', '.join(more)}")
     again = tomllib.loads(folder.file(TOML).read_text(encoding="utf-8"))
     if check_scenario(again, where=TOML) != scenario:
         wrong.append(f"{TOML}: not the scenario of scenario.json")
@@ -67,6 +70,7 @@ def check_records(subject: Subject) -> list[str]:
     """Every record, every metric of it, follows from plan, scores and ground truth."""
     cells = cells_of(subject.scenario)
     wrong = list(_strangers(subject, "scores", cells))
+    wrong += _strangers(subject, "facts", [cell for cell in cells if cell.game != PROPERTY])
     grid = attacked_cells(subject.scenario)
     if len(subject.records) != len(grid):
         wrong.append(f"{RECORDS}: {len(subject.records)} lines, the scenario gives {len(grid)}")
@@ -88,6 +92,7 @@ def _judged(subject: Subject, cell: Cell, attack: str, record: Record) -> Record
     from the data, which files alone do not have.
     """
     scores: list[float] | None = None
+    facts = facts_file(cell)
     if subject.is_scored(cell):
         scores = subject.folder.read_json(scores_file(cell)).get(attack)
     return judge(
@@ -99,7 +104,7 @@ def _judged(subject: Subject, cell: Cell, attack: str, record: Record) -> Record
         present=subject.presence(cell),
         reason="" if scores is not None else record.reason,
         holdings=record.held(),
-        facts=record.facts,
+        facts=subject.folder.read_json(facts) if subject.folder.file(facts).is_file() else {},
     )
 
 
@@ -150,7 +155,9 @@ def check_layers(subject: Subject) -> list[str]:
             continue
         truth = subject.presence(expected[run, name])
         scored = [row for row in rows if row.scores or row.present]
-        if any(row.present != truth for row in scored):
+        if len({row.layer for row in rows}) < len(rows):
+            wrong.append(f"{LAYERS}: run {run}, {name}: a layer stands there twice")
+        elif any(row.present != truth for row in scored):
             wrong.append(f"{LAYERS}: run {run}, {name}: not the ground truth")
         elif not all(_one_each(row.scores, len(truth)) for row in scored):
             wrong.append(f"{LAYERS}: run {run}, {name}: not one finite score for every round")

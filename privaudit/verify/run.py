@@ -140,7 +140,15 @@ def verify_run(
     else:
         checks += _without_ledger(kind, head)
     facts = _facts(run) if kind else {}
-    return Verdict(tuple(checks), kind, facts, head, tuple(notes), anchor.facts if anchor else None)
+    return Verdict(
+        tuple(checks),
+        kind,
+        facts,
+        head,
+        tuple(notes),
+        anchor.facts if anchor else None,
+        same_code=not kind or run.same_code,
+    )
 
 
 def _anchor_check(

@@ -38,6 +38,7 @@ class Verdict:
         head: the head that was noted elsewhere and given.
         notes: what is not wrong, and good to know.
         anchor: what the anchor's chain has of the run, where it was asked and has something.
+        same_code: whether the run was made by this code and these packages.
     """
 
     checks: tuple[Check, ...]
@@ -46,6 +47,7 @@ class Verdict:
     head: str | None = None
     notes: tuple[str, ...] = ()
     anchor: dict[str, Any] | None = None
+    same_code: bool = True
 
     @property
     def holds(self) -> bool:
@@ -95,6 +97,11 @@ FILES_AGREE = (
     "follow from scenario, data and scores. What the run says of itself alone (scores of "
     "layers, how alike records are, seconds) is bound by hash and not computed again."
 )
+OTHER_CODE = (
+    "Verified: the files agree with one another and with their hashes; ground truth follows from "
+    "scenario and data. Metrics, tables and pages are what the run says of itself: other code made "
+    "them, and they are bound by hash and were not computed again."
+)
 NOT_PROVEN = (
     "Not proven: that a number is true. The ledger shows who said what and when; it saw hashes, "
     "not training."
@@ -110,9 +117,10 @@ def conclusion(verdict: Verdict) -> str:
     if not verdict.holds:
         names = ", ".join(check.name for check in verdict.checks if check.problems)
         return f"Not verified: {names}. Nothing is proven about this run."
+    agree = FILES_AGREE if verdict.same_code else OTHER_CODE
     if verdict.kind == "none":
         return (
-            f"{FILES_AGREE} The run was made without a ledger, so nothing is proven about when it "
+            f"{agree} The run was made without a ledger, so nothing is proven about when it "
             "was made, by whom, that its scores are the attacks', or that it was not made again "
             "until the numbers pleased."
         )
@@ -139,7 +147,7 @@ def conclusion(verdict: Verdict) -> str:
             f"whatever its writer said. {NOT_PROVEN} {LEAKS}"
         )
     return (
-        f"{FILES_AGREE} They agree with the ledger in the run folder, too: plan before results, "
+        f"{agree} They agree with the ledger in the run folder, too: plan before results, "
         "rewards by the stated rule. Not proven: who made the run, when, in which order, or that "
         "these are the first results. The ledger is an embedded chain; its keys follow from the "
         "seed, so whoever has this folder can compute them and write the whole ledger again, with "

@@ -115,7 +115,7 @@ def test_the_cheats_would_find_it_in_the_process_that_observed(
     monkeypatch.chdir(folder.path)
     monkeypatch.setattr(
         "privaudit.experiment.attacking.score_apart",
-        lambda hearings, views: score_in_step(hearings, in_step(views)),
+        lambda hearings, views, **_: score_in_step(hearings, in_step(views)),
     )
     (cell,) = cells_of(made.scenario)
     truth = np.where(made.presence(cell), 1.0, -1.0)

@@ -1,21 +1,24 @@
-"""The process for attacks imports what this one can, and reads nothing else."""
+"""The process for attacks imports what this one can, reads nothing else, and writes nowhere."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 from dataclasses import astuple
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 
 from privaudit.attack.confine import readable
+from privaudit.attack.importing import needed
 
 PROGRAM = """
 import importlib, json, sys
 from privaudit.attack.confine import Readable, confine
-modules, files, path, places = json.loads(sys.argv[1])
+modules, files, written, path, places = json.loads(sys.argv[1])
 sys.path[:] = path
 done = confine(Readable(*places))
 found = {}
@@ -26,6 +29,11 @@ for file in files:
         found[file] = open(file).read()
     except OSError as error:
         found[file] = type(error).__name__
+for file in written:
+    try:
+        found[f"write {file}"] = open(file, "w").write("x")
+    except OSError as error:
+        found[f"write {file}"] = type(error).__name__
 print(json.dumps([done, found]))
 """
 
@@ -35,19 +43,42 @@ def test_code_is_readable_and_data_beside_it_is_not(tmp_path: Path) -> None:
     modules = {"own_module.py": "", "own_package/__init__.py": "", "loose/part.py": ""}
     inside = {"own_package/weights.txt": "w"}
     data = {"runs/a/scenario.json": "{}", "table.csv": "x", "loose/runs/scenario.json": "{}"}
+    data |= {"first.zip": "z", "loose/second.zip": "z"}
     for name, text in {**modules, **inside, **data}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     path = [str(tmp_path), *sys.path]
     names = ["own_module", "own_package", "loose.part", "sklearn.linear_model", "privaudit_attacks"]
     files = [str(tmp_path / name) for name in (*inside, *data)] + ["/proc/1/environ"]
-    given = json.dumps([names, files, path, astuple(readable(path))])
-    ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM, given], capture_output=True, text=True, check=False
-    )
+    written = [str(tmp_path / "new.txt"), str(tmp_path / "own_module.py")]
+    with NamedTemporaryFile("w", dir="/dev/shm") as shared:
+        given = json.dumps(
+            [names, [*files, shared.name], [*written, shared.name], path, astuple(readable(path))]
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", PROGRAM, given], capture_output=True, text=True, check=False
+        )
     assert ran.returncode == 0, ran.stderr
     done, found = json.loads(ran.stdout)
     if not done:
         pytest.skip("this system has no Landlock")
     assert found.pop(str(tmp_path / "own_package/weights.txt")) == "w"
     assert set(found.values()) == {"PermissionError"}
+
+
+def test_a_folder_is_shown_to_attacks_only_where_something_was_imported_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, package = tmp_path / "here", tmp_path / "there"
+    for name in (here / "module_shown.py", package / "package_shown/inner/deep.py"):
+        name.parent.mkdir(parents=True, exist_ok=True)
+        name.write_text("")
+    path = [*sys.path, str(here), str(package)]
+    assert needed(path) == needed(sys.path)
+    monkeypatch.setattr(sys, "path", path)
+    importlib.import_module("module_shown")
+    assert needed(path) == [*needed(sys.path[:-2]), str(here)]
+    importlib.import_module("package_shown.inner.deep")
+    assert needed(path)[-2:] == [str(here), str(package)]
+    for name in ("module_shown", "package_shown.inner.deep", "package_shown.inner"):
+        monkeypatch.delitem(sys.modules, name)

@@ -174,6 +174,18 @@ def test_an_interrupt_stays_one_and_leaves_no_process(
 
 
 @pytest.mark.usefixtures("_afresh")
+def test_each_run_has_a_process_of_its_own(world: AuditedWorld) -> None:
+    """What one finds in a run - the other state of its federation - is not there for the next."""
+    found = []
+    for run in (0, 0, 1):
+        score_apart([Hearing(world.adversary, (wanted("honest"),))], [world.trace.view()], run=run)
+        found += apart._latest
+    assert found[0] is found[1]
+    assert found[2] is not found[0]
+    assert not found[0].alive
+
+
+@pytest.mark.usefixtures("_afresh")
 def test_the_process_is_given_no_secrets_and_no_path(
     world: AuditedWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

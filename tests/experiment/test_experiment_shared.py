@@ -116,7 +116,7 @@ def test_a_common_trajectory_trains_each_batch_once(
     assert len(trained) == 4 * (5 + 2 * (5 + 1))  # rounds x (usual + properties x (K + target))
     monkeypatch.setattr(
         "privaudit.experiment.attacking.score_apart",
-        lambda hearings, views: score_in_step(hearings, in_step(views)),
+        lambda hearings, views, **_: score_in_step(hearings, in_step(views)),
     )
     attack_cells(made, folder, cells_of(made.scenario))
     assert len(shadows) == 4 * 2 * (2 + 2)  # rounds x properties x (present + absent)

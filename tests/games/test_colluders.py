@@ -27,7 +27,8 @@ from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import Scenario
 from privaudit.studies.dilution import dilution_plans
-from privaudit.studies.dilution_curves import dilution_curves
+from privaudit.studies.dilution_curves import dilution_curves, orders
+from privaudit.studies.dilution_report import dilution_csv
 from privaudit.world import World, load_world
 
 SMALL = (
@@ -147,7 +148,9 @@ def test_dilution_counts_honest_clients(tmp_path: Path) -> None:
     finished_run(tmp_path / "single-round", made_scenario(audit=audit))
     (curve,) = dilution_curves(tmp_path, threshold=0.6)
     assert curve.participants == (5, 9, 17)
-    assert curve.honest == (3, 6, 12)
+    assert curve.honest == (3, 6, 12) == tuple(curve.scores)
+    assert dilution_csv([curve]).count("\n") == 4
+    assert not orders([curve, curve])[0].told
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,8 @@ def test_another_metric_stands_beside_its_published_values(place: Path) -> None:
     [
         ((0.9, 1.0), (0.5, 0.6), -0.3, "is reproduced"),
         ((0.5, 0.6), (0.9, 1.0), -0.3, "the other way"),
-        ((0.5, 0.9), (0.8, 1.0), 0.3, "not reproduced"),
+        ((0.5, 0.9), (0.8, 1.0), 0.3, "not shown"),
+        ((0.5, 0.6), (0.8, 1.0), 0.0, "no trend"),
         (None, (0.8, 1.0), 0.3, "no trend can be stated"),
     ],
 )
