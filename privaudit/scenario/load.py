@@ -26,6 +26,15 @@ MAX_DEPTH = 32
 
 NUMBERS = ("int_type", "float_type")
 """How pydantic calls a value that is no number."""
+WRITTEN = {
+    "list_type": 'a list, such as ["one"] or [1, 2]',
+    "dict_type": "a table, such as {name = 1}",
+    "bool_type": "true or false, without quotes",
+    "int_type": "a whole number, such as 3",
+    "float_type": "a number, such as 0.5",
+    "string_type": 'a text in quotes, such as "one"',
+}
+"""How pydantic calls a value of the wrong type, and what to write instead."""
 
 IN_A_SWEEP = {"ledger.enabled": False, "audit.keep_traces": False, "report.devices": []}
 """What every audit of a sweep has in common, whatever the scenario says."""
@@ -272,8 +281,12 @@ def _explain(error: ValidationError, where: str) -> UserError:
     key = ".".join(location)
     if first["type"] == "extra_forbidden":
         siblings = _fields_at(location[:-1])
+        elsewhere = _elsewhere(location[-1])
         close = difflib.get_close_matches(location[-1], siblings, n=1, cutoff=0.4)
-        hint = f"did you mean '{'.'.join([*location[:-1], close[0]])}'? " if close else ""
+        if elsewhere:
+            hint = f"it belongs to {' or '.join(f'[{name}]' for name in elsewhere)}; "
+        else:
+            hint = f"did you mean '{'.'.join([*location[:-1], close[0]])}'? " if close else ""
         return UserError(
             f"unknown key '{key}'", where=where, remedy=f"{hint}known: {', '.join(siblings)}"
         )
@@ -282,9 +295,18 @@ def _explain(error: ValidationError, where: str) -> UserError:
     message = first["msg"].removeprefix("Value error, ")
     value = first.get("input")
     shown = f" (got {reprlib.repr(value)})" if not isinstance(value, dict | BaseModel) else ""
+    remedy = None
     if first["type"] in NUMBERS and isinstance(value, str) and _is_number(value):
-        return UserError(f"{key}: {message}{shown}", where=where, remedy="leave out the quotes")
-    return UserError(f"{key}: {message}{shown}" if key else message, where=where)
+        remedy = "leave out the quotes"
+    elif first["type"] in WRITTEN:
+        remedy = f"write {WRITTEN[first['type']]}"
+    return UserError(f"{key}: {message}{shown}" if key else message, where=where, remedy=remedy)
+
+
+def _elsewhere(key: str) -> list[str]:
+    """Tables that have a key of this name."""
+    tables = {name: table_type(field) for name, field in Scenario.model_fields.items()}
+    return [name for name, table in tables.items() if table and key in table.model_fields]
 
 
 def _is_number(text: str) -> bool:

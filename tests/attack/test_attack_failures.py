@@ -209,7 +209,7 @@ ASKED = """
 import os, signal, sys
 from pathlib import Path
 from privaudit.attack import apart
-process = apart._process()
+process = apart._process(0)
 Path(process._scratch.path, "left").write_text("by an attack")
 print(process._scratch.path, process._process.pid, flush=True)
 if sys.argv[1] == "killed":
@@ -255,7 +255,7 @@ def test_the_folder_of_one_that_was_killed_goes_with_the_next_that_starts(
 GOES_AT_ONCE = """
 import os, signal
 from privaudit.attack import apart
-apart._process()._scratch.remove()
+apart._process(0)._scratch.remove()
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
