@@ -33,7 +33,7 @@ class Table:
     padding: int | None
 
     @classmethod
-    def of(cls, given: Candidates) -> Table:
+    def of(cls, given: Candidates, attack: str) -> Table:
         """The first trainable embedding of the model.
 
         Raises:
@@ -49,7 +49,8 @@ class Table:
                 return cls(piece.start, piece.stop, piece.shape[0], padding)
         raise UserError(
             "the model has no embedding of token ids whose rows could tell words",
-            remedy="leave this attack out; it is for texts",
+            where=f"attack '{attack}'",
+            remedy="leave it out; it is for texts",
         )
 
     def words_of(self, inputs: Tensor) -> list[np.ndarray]:

@@ -45,7 +45,7 @@ class EmbeddingRows(MembershipAttack):
     def listen(self, observation: Observation, given: Candidates) -> None:
         """Weigh the words of each candidate by what moved in this round."""
         if self._table is None:
-            self._table = Table.of(given)
+            self._table = Table.of(given, self.name)
             self._words = self._table.words_of(given.samples.inputs)
             self._rarity = _rarity(self._table, given)
             self._odds = np.full(len(given), -np.inf)

@@ -32,7 +32,7 @@ class MelisEmbedding(MembershipAttack):
     def listen(self, observation: Observation, given: Candidates) -> None:
         """Count the words of each candidate that did not move."""
         if self._table is None:
-            self._table = Table.of(given)
+            self._table = Table.of(given, self.name)
             self._words = self._table.words_of(given.samples.inputs)
             self._best = np.full(len(given), -1.0)
         moved = self._table.moved(observation)

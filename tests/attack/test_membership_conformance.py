@@ -155,7 +155,7 @@ def test_the_threshold_of_the_published_attack_is_its_rule(fraction: float, buil
     """In if and only if all of its words moved: so is every member, unless rows are not shared."""
     sharing = Sharing("largest" if fraction < 1 else "all", fraction)
     world = build(kind="text", seed=1, transforms=Transforms(sharing=sharing))
-    table = Table.of(world.given)
+    table = Table.of(world.given, "any")
     [observation] = world.trace.view()
     moved = table.moved(observation)
     says_in = fresh_scores("melis-embedding", world) > 0
