@@ -92,7 +92,7 @@ def harmless_from(points: Sequence[DilutionPoint], *, threshold: float = 0.6) ->
         measured=measured,
         measured_up_to=last.honest,
         at_largest=at_largest,
-        limits=_limits(auc_evidence(last.runs, last.tau, last.overlap)),
+        limits=_limits(_evidence(last, threshold)),
         runs=len(last.runs),
         runs_needed=runs_needed(
             last.runs,
@@ -119,10 +119,38 @@ def finding(point: DilutionPoint, threshold: float) -> Finding:
         told, wrong_way = differ and low > 0.5, differ and high < 0.5
     if wrong_way:
         return Finding.WRONG_WAY
-    low, high = _limits(evidence)
+    low, high = _limits(_evidence(point, threshold))
     if 1 - threshold < low and high < threshold:
         return Finding.HARMLESS
     return Finding.LEAKS if told else Finding.OPEN
+
+
+def _evidence(point: DilutionPoint, threshold: float) -> Evidence:
+    """What a claim rests on: of federations in both states never surer than at its edge.
+
+    Where the two states of a federation score nearly alike, few comparisons with other federations
+    are decided by the property; fewer than there are by chance look like certainty.
+    """
+    found = auc_evidence(point.runs, point.tau, point.overlap)
+    pairs = pairs_of(point.runs) if label_unit(point.runs) is Unit.RUN else None
+    if pairs is None or not 0 < found.rates[0] < 1:
+        return found
+    most = found.rates * (1 - found.rates) / least_variance(len(pairs), threshold)
+    return replace(found, sizes=np.minimum(found.sizes, most))
+
+
+def least_variance(federations: int, threshold: float) -> float:
+    """Of an AUC at the edge of the claim, from federations whose two states score alike but for it.
+
+    The state with the property is higher by a fixed amount. It changes the order of two federations
+    where they differ by less, which is so for a share p = 2 (threshold - 0.5) of them; so the AUC
+    is a U-statistic, whose variance follows for normal scores (W. Hoeffding, 1948). Student's t is
+    allowed for, as in the intervals.
+    """
+    p, n = 2 * (threshold - 0.5), federations
+    shared = 2 / np.sqrt(3) - 1  # of two comparisons that share a federation, normal scores
+    spread = 1 - p + 2 * (n - 2) * p * shared
+    return float(p * spread / (2 * n * (n - 1))) * few_units(n - 1)
 
 
 def _limits(evidence: Evidence) -> tuple[float, float]:
@@ -206,7 +234,8 @@ def runs_needed(
     def enough(count: int) -> bool:
         if correlation is not None:
             variance = blind_variance(count // 2, correlation)
-            reach = _reach_of_one(variance * unsure(count))
+            least = least_variance(count // 2, threshold)
+            reach = _reach_of_one(max(variance * unsure(count), least))
         elif of_runs:
             variance = float(auc_variance(0.5, count / 2, count / 2))
             reach = _reach_of_one(variance)

@@ -139,3 +139,12 @@ def test_a_state_without_its_other_is_left_out() -> None:
         pairs_of(runs[:-1])
     alone = [RunScores(np.zeros(2), np.array([True, False]))]
     assert complete_pairs(alone) == alone
+
+
+@pytest.mark.parametrize(("count", "found"), [(6, Finding.OPEN), (24, Finding.HARMLESS)])
+def test_few_federations_whose_states_score_alike_show_nothing(count: int, found: Finding) -> None:
+    """No comparison of six is decided by the property: fewer than if 0.6 were true, by chance."""
+    scores = np.arange(count, dtype=float)
+    runs = tuple(states(scores + 0.1, scores))
+    assert mean_auc(list(runs)) == 0.5
+    assert finding(DilutionPoint(1, runs), 0.6) is found
