@@ -253,12 +253,13 @@ def _weights(layer: _Convolved, slope: Tensor, rows: Tensor, spans: Sequence[sli
         for down in range(3)
     ]
     for down in range(3):
-        parts = sums[down].view(b, -1, 3, channels).transpose(2, 3)
+        parts = sums[down].view(b, -1, 3, channels)
         if spans is None:
-            rows[:, :, :, down] = parts
+            rows[:, :, :, down] = parts.transpose(2, 3)
             continue
         for row, span in zip(rows, spans, strict=True):
-            row[:, :, down] = parts[span].sum(0)
+            # Summed before it is turned: the order of a sum decides its last digits.
+            row[:, :, down] = parts[span].sum(0).transpose(1, 2)
 
 
 def _unpooled(slope: Tensor, layer: _Convolved, window: list[int]) -> Tensor:

@@ -57,7 +57,8 @@ def records(
     shape=st.tuples(st.sampled_from([1, 3]), st.integers(8, 13), st.integers(8, 13)),
     hidden=st.integers(1, 6),
     classes=st.integers(2, 5),
-    sizes=st.lists(st.integers(1, 6), min_size=1, max_size=5),
+    sizes=st.lists(st.integers(1, 6), min_size=1, max_size=5)
+    | st.integers(1, 5).map(lambda records: [1] * records),
 )
 def test_gradients_of_every_shape_are_autograds(
     seed: int,
