@@ -1,9 +1,10 @@
 """Attacks run apart: in a process of their own that is handed what they may see, and no more.
 
 That process has never held the ground truth, the other clients' records, a seed of the scenario, a
-key or a password; it is told no path, and its environment is a short list of harmless variables. So
-looking around in memory - frames, the garbage collector, ``os.environ`` - finds nothing. Where the
-system can, it also cannot open files but those of Python and its packages (:mod:`.confine`).
+key or a password; of paths it knows those that modules are imported from, and its environment is a
+short list of harmless variables. So looking around in memory - frames, the garbage collector,
+``os.environ`` - finds nothing. Where the system can, it also cannot open files but those of Python
+and its packages (:mod:`.confine`).
 
 Observations are sent to it one round at a time, in pickles; scores and failures come back as lines
 of JSON. When it vanishes (``os._exit``, a crash in C), the attack that was running is named, and
@@ -52,6 +53,9 @@ KEPT = (
     *("CUDA_", "CUBLAS_", "NVIDIA_", "ROCM_", "HIP_"),
 )
 """Beginnings of the names of environment variables that attacks are given."""
+
+ALWAYS = {"JOBLIB_MULTIPROCESSING": "0"}
+"""It starts no workers: semaphores are files of all processes, and joblib would say it has none."""
 
 LOOK = 0.5
 """Seconds after which a wait looks whether the process is still there."""
@@ -122,7 +126,7 @@ class Process:
             [sys.executable, "-P", "-c", PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment | {"TMPDIR": folder},
+            env=environment | {"TMPDIR": folder} | ALWAYS,
             cwd=os.sep,
             start_new_session=True,  # so that what it starts ends with it
         )

@@ -186,6 +186,16 @@ def test_each_run_has_a_process_of_its_own(world: AuditedWorld) -> None:
 
 
 @pytest.mark.usefixtures("_afresh")
+def test_what_an_attack_is_refused_is_not_complained_of(
+    world: AuditedWorld, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A forest brings joblib, which looks for semaphores where it may not."""
+    scored(world, (wanted("melis-rf"),))
+    apart.end()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("_afresh")
 def test_the_process_is_given_no_secrets_and_no_path(
     world: AuditedWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
