@@ -223,6 +223,21 @@ def another_layer(rows: list[dict[str, Any]]) -> None:
     rows[0]["layer"] = "nowhere"
 
 
+def layer_twice(rows: list[dict[str, Any]]) -> None:
+    """Once more, with the truth for scores."""
+    rows.append(rows[0] | {"scores": [1.0 if p else -1.0 for p in rows[0]["present"]]})
+
+
+def key_twice(stage: Stage) -> None:
+    """Who reads the first of the two sees another number than who reads the last."""
+    text = stage.folder.file(RECORDS).read_text()
+    stage.folder.write_text(RECORDS, text.replace("{", '{"metrics": {}, ', 1))
+
+
+def certified(rows: list[dict[str, Any]]) -> None:
+    rows[0]["facts"] = {"certified_private": 1.0}
+
+
 def better_metric(rows: list[dict[str, Any]]) -> None:
     metric = rows[0]["metrics"]["auc"]
     metric["value"] = metric["high"] = 1.0
@@ -848,6 +863,38 @@ FORGERIES = (
         ("records", "report"),
         "metrics",
         (perfect_scores, seal_again),
+    ),
+    Forgery(
+        "key twice without",
+        W,
+        "metrics stand twice in a record, sealed again",
+        ("inputs", "truth", "records", "data", "layers", "report"),
+        "the key 'metrics' stands there twice",
+        (key_twice, seal_again),
+    ),
+    Forgery(
+        "facts added without",
+        W,
+        "a record says more of itself than was measured, report made again",
+        ("records",),
+        "facts not as plan",
+        (edit_lines(RECORDS, certified), report_again, seal_again),
+    ),
+    Forgery(
+        "layer twice without",
+        W,
+        "a layer once more, with better scores, all made again",
+        ("layers",),
+        "a layer stands there twice",
+        (edit_lines("layers.jsonl", layer_twice), *AGAIN),
+    ),
+    Forgery(
+        "head without a ledger",
+        W,
+        "the seal names a head",
+        ("inputs",),
+        "no ledger, and yet audit_head",
+        (change_seal(audit_head="ab" * 32),),
     ),
     Forgery(
         "everything edited without",

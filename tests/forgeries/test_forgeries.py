@@ -90,6 +90,14 @@ def test_a_head_means_nothing_without_a_ledger(without: Path) -> None:
     assert failed(verdict) == {"head"}
 
 
+def test_what_other_code_made_is_not_said_to_follow() -> None:
+    """Whoever forges a version has no number computed again."""
+    said = conclusion(Verdict((), "none", {}, same_code=False))
+    assert "other code made them" in said
+    assert "records follow" not in said
+    assert "records follow" in conclusion(Verdict((), "none", {}))
+
+
 def test_the_document_lists_every_forgery() -> None:
     rows = [
         f"| {f.name} | {f.run} | {f.done} | {', '.join(f.named_by) or 'only --head'} |"
