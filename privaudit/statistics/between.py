@@ -99,6 +99,32 @@ def moved_to(value: float, runs: Sequence[RunScores], pairs: NDArray[np.intp]) -
     return paired_auc(moved, pairs)
 
 
+def least_variance(federations: int, auc: float) -> float:
+    """Of an AUC from federations whose two states score alike but for the property.
+
+    The state with the property is higher by a fixed amount. It changes the order of two federations
+    where they differ by less, which is so for a share p = 2 |auc - 0.5| of them; so the AUC is a
+    U-statistic, whose variance follows for normal scores (W. Hoeffding, 1948).
+    """
+    p, n = 2 * abs(auc - 0.5), federations
+    return p * (1 + _excess(n) * p) / (2 * n * (n - 1))
+
+
+def least_reach(federations: int, deviations: float) -> float:
+    """From 0.5 to the AUC that federations which score alike would show to be 0.5, by chance.
+
+    So many standard deviations of :func:`least_variance` there.
+    """
+    n = federations
+    share = 2 * deviations**2 / (n * (n - 1))
+    return 0.5 * min(1.0, share / max(1 - share * _excess(n), share))
+
+
+def _excess(federations: int) -> float:
+    """What comparisons that share a federation add to a variance, normal scores."""
+    return 2 * (federations - 2) * (2 / float(np.sqrt(3)) - 1) - 1
+
+
 def blind_variance(federations: int, correlation: float) -> float:
     """Of the AUC of a blind guess; normal scores whose two states correlate by ranks that much."""
     n = federations

@@ -15,7 +15,12 @@ from scipy.special import ndtri
 from scipy.stats import mannwhitneyu, norm, wilcoxon
 
 from privaudit.statistics import roc
-from privaudit.statistics.between import blind_variance, correlation_of_states, moved_to
+from privaudit.statistics.between import (
+    blind_variance,
+    correlation_of_states,
+    least_variance,
+    moved_to,
+)
 from privaudit.statistics.dilution import DilutionPoint, check_honest
 from privaudit.statistics.hierarchy import Evidence, mean_rate_limits
 from privaudit.statistics.intervals import (
@@ -140,19 +145,6 @@ def _evidence(point: DilutionPoint, threshold: float) -> Evidence:
     least = max(*edges, least_variance(len(pairs), threshold)) * few_units(len(pairs) - 1)
     most = found.rates * (1 - found.rates) / least
     return replace(found, sizes=np.minimum(found.sizes, most))
-
-
-def least_variance(federations: int, threshold: float) -> float:
-    """Of an AUC at the edge of the claim, from federations whose two states score alike but for it.
-
-    The state with the property is higher by a fixed amount. It changes the order of two federations
-    where they differ by less, which is so for a share p = 2 (threshold - 0.5) of them; so the AUC
-    is a U-statistic, whose variance follows for normal scores (W. Hoeffding, 1948).
-    """
-    p, n = 2 * (threshold - 0.5), federations
-    shared = 2 / np.sqrt(3) - 1  # of two comparisons that share a federation, normal scores
-    spread = 1 - p + 2 * (n - 2) * p * shared
-    return float(p * spread / (2 * n * (n - 1)))
 
 
 def _limits(evidence: Evidence) -> tuple[float, float]:
