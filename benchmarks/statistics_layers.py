@@ -1,9 +1,10 @@
 """Is a coin flip told from a layer, and is a planted property still told?
 
 Real federations on rows of Adult (``--data-dir``; as many as :data:`ROWS`; of five clients or
-``--participants``), whose property is a coin, a shift of all inputs, or the sex. Prints the AUC over runs of every layer and of all of them,
-and the seconds that the layers of a run took. Everything tried is in the constants below. Run with
-``python benchmarks/statistics_layers.py --data-dir DIR`` (about ten minutes on one core).
+``--participants``), whose property is a coin, a shift of all inputs, or the sex. Prints the AUC
+over runs of every layer and of all of them, and the seconds that the layers of a run took.
+Everything tried is in the constants below. Run with ``python benchmarks/statistics_layers.py
+--data-dir DIR`` (about ten minutes on one core).
 """
 
 from __future__ import annotations
