@@ -366,7 +366,7 @@ def _paired_evidence(found: PairedAuc) -> tuple[float, float]:
         )
     deviations = float(ndtri(0.975))
     least = (least_reach(runs, deviations) / deviations) ** 2
-    return value, binomial / max(found.variance * few_units(runs - 1), least)
+    return value, min(binomial / (found.variance * few_units(runs - 1)), 0.25 / least)
 
 
 def few_units(freedom: int) -> float:
