@@ -293,10 +293,13 @@ def test_one_that_has_only_begun_goes_without_a_word() -> None:
     assert gone.stderr == b""
 
 
-def test_killed_from_outside_it_is_no_failure_of_the_attack(world: AuditedWorld) -> None:
+@pytest.mark.parametrize("kind", ["killed", "orphaned"])
+def test_killed_from_outside_it_is_no_failure_of_the_attack(world: AuditedWorld, kind: str) -> None:
     """Lack of memory is the machine's: it would void a finished run's cell for good."""
+    if kind == "orphaned" and not launching.FORKS:
+        pytest.skip("its parent is this process")
     with pytest.raises(MachineError, match="killed from outside while attack 'boom' ran") as raised:
-        scored(world, (wanted("boom", kind="killed", where="fit"), wanted("honest")))
+        scored(world, (wanted("boom", kind=kind, where="fit"), wanted("honest")))
     assert raised.value.fewer_workers
     (found,) = scored(world, (wanted("honest"),))
     assert_scores(found["honest"])
