@@ -10,6 +10,7 @@ from privaudit.evaluation.cells import TableCell
 from privaudit.ledger.entries import AUDITS_NOTE, audit_facts, audit_table
 from privaudit.ledger.tables import NOTE, client_table, rewards_summary
 from privaudit.report import appearing, notes, provenance, tables
+from privaudit.report.assumptions import assumptions, limits
 from privaudit.report.content import Content, training_lines
 from privaudit.report.data import column_table, data_rows
 from privaudit.report.drawings import Drawing, inline
@@ -52,7 +53,7 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         verdicts=verdicts(scenario, cells, content.troubles),
         comparisons=comparisons(cells),
         basis=basis(scenario, cells),
-        assumptions=notes.assumptions(scenario),
+        assumptions=assumptions(scenario),
         data=data_rows(content.data),
         columns=frame_rows(column_table(content.data)) if content.data.get("columns") else None,
         table=wide_rows(cells),
@@ -85,7 +86,7 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         metrics=frame_rows(tables.metrics_table(cells), headers=1),
         command=provenance.command(scenario),
         facts=provenance.facts(content),
-        limits=notes.limits(scenario),
+        limits=limits(scenario),
         files=provenance.files_beside(content),
     )
 

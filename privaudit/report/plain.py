@@ -11,6 +11,7 @@ import pandas as pd
 from privaudit.ledger.entries import AUDITS_NOTE, audit_facts, audit_table
 from privaudit.ledger.tables import NOTE, client_rows, client_table, rewards_summary
 from privaudit.report import appearing, notes, provenance, tables
+from privaudit.report.assumptions import assumptions, limits
 from privaudit.report.content import Content, training_lines
 from privaudit.report.data import column_table, data_rows
 from privaudit.report.drawings import Drawing
@@ -31,7 +32,7 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
         _bullets(f"{v.outcome}: {v.sentence}" for v in verdicts(scenario, cells, content.troubles)),
         *(markdown_text(line) for line in [*comparisons(cells), *basis(scenario, cells)]),
         "## What was assumed",
-        _pairs(notes.assumptions(scenario)),
+        _pairs(assumptions(scenario)),
         *_data(content),
         "## Inference accuracy",
         tables.render(cells, "markdown"),
@@ -49,7 +50,7 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
         _bullets(notes.statistics(scenario, cells)),
         _table(tables.metrics_table(cells)),
         "## What this does not say",
-        _bullets(notes.limits(scenario)),
+        _bullets(limits(scenario)),
         "## How to make it again",
         f"    {one_line(provenance.command(scenario))}",
         _pairs(provenance.facts(content)),
@@ -90,7 +91,7 @@ def report_json(content: Content) -> str:
         "comparisons": comparisons(cells),
         **({"value_groups": groups} if (groups := value_groups(scenario)) else {}),
         "basis": basis(scenario, cells),
-        "assumptions": dict(notes.assumptions(scenario)),
+        "assumptions": dict(assumptions(scenario)),
         "data": dict(content.data) or None,
         "cells": json.loads(tables.render(cells, "json")),
         "published_source": scenario.report.published_source,
@@ -103,7 +104,7 @@ def report_json(content: Content) -> str:
         "rewards": client_rows(content.book, content.colluders) if content.book else None,
         "audit_entries": list(content.audits),
         "statistics": notes.statistics(scenario, cells),
-        "limits": notes.limits(scenario),
+        "limits": limits(scenario),
         "command": provenance.command(scenario),
         "provenance": dict(provenance.facts(content)),
     }

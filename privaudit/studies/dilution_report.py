@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
+from privaudit.report.assumptions import not_asked
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
-from privaudit.report.notes import not_asked
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import Scenario

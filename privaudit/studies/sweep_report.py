@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from privaudit.custody.folder import RunFolder
 from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.metrics import METRICS, Measure
+from privaudit.report.assumptions import limits
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
-from privaudit.report.notes import footnotes, limits, room_notes
+from privaudit.report.notes import footnotes, room_notes
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import (
     accuracy_note,
