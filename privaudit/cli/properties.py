@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from privaudit.cli import appeared
 from privaudit.cli.own_trace import attack_options_of, settings_lines
 from privaudit.cli.terminal import Bars
 
@@ -74,6 +73,8 @@ def _frame(found: Found) -> pd.DataFrame:
 def _document(
     case: Case, found: Found, standings: dict[str, dict[str, Standing]]
 ) -> dict[str, Any]:
+    from privaudit.cli import appeared  # it brings scipy
+
     return {
         "trace": str(case.trace.path),
         "whole": case.trace.whole,
@@ -109,6 +110,8 @@ def _attacks(found: Found) -> list[str]:
 
 def _text(case: Case, found: Found, standings: dict[str, dict[str, Standing]]) -> str:
     from tabulate import tabulate
+
+    from privaudit.cli import appeared  # it brings scipy
 
     columns: dict[str, Any] = {"round": range(len(case.trace))}
     for name, by_attack in found.items():
