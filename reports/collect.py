@@ -98,8 +98,8 @@ def seconds(run: Path) -> dict[str, float]:
 
 
 def index() -> str:
-    """One row per report."""
-    rows = []
+    """One row per report, and below them what made each."""
+    rows, commands = [], []
     for file in sorted(HERE.glob("*/machine.json")):
         about, folder = json.loads(file.read_text()), file.parent
         page = next(iter(sorted(folder.glob("*.md"))))
@@ -108,12 +108,13 @@ def index() -> str:
             {
                 "report": f"[{folder.name}]({folder.name}/{page.name})",
                 "what": title,
-                "command": f"`{about['command']}`",
                 "process-seconds": round(sum(about["process_seconds"].values())),
                 "on": f"{about['cores']} x {about['processor']}, {about['memory_gb']:.0f} GB",
             }
         )
-    return tabulate(rows, headers="keys", tablefmt="github") + "\n"
+        commands.append(f"- {folder.name}: `{about['command']}`")
+    table = tabulate(rows, headers="keys", tablefmt="github")
+    return "\n".join([table, "", "## Commands", "", *commands, ""])
 
 
 def _command(run: Path) -> str:
