@@ -5,6 +5,7 @@ constants below; nothing was left out afterwards. Prints
 
 - ``harmless``: how often "harmless for 0.6" is claimed at a true AUC of 0.33 to 0.67;
 - ``pools``: the same where the target's finite pools move the AUC of all runs, partly alike;
+- ``states``: the same of federations in both states, one score each or several;
 - ``curves``: for whole curves of three numbers of clients with one that is not harmless;
 - ``needed``: how often it is shown where the attack is blind, with as many runs as the report says
   are needed;
@@ -52,6 +53,12 @@ POOLS = (
 kind at K = 17, 5 and 2 and of thousands at K = 2; the true AUC is that without pools."""
 
 RUNS_LABELLED = (12, 120, 320)
+STATES = tuple(
+    (federations, rounds, correlation)
+    for federations, rounds in ((12, 1), (24, 1), (24, 5), (60, 1))
+    for correlation in (0.0, 0.5, 0.8, 0.9, 0.98)
+)
+"""(federations in both states, rounds, correlation of the two states' scores)."""
 CURVES = ((0.9, 0.75, 0.6), (0.9, 0.6, 0.5), (0.5, 0.4, 0.5))
 """True AUCs at 1, 4 and 16 honest clients; "harmless" at or below the last 0.6 or 0.4 is wrong."""
 
@@ -103,6 +110,21 @@ def whole_runs_of(rng: np.random.Generator, auc: float, runs: int) -> list[RunSc
     ]
 
 
+def states_of(
+    rng: np.random.Generator, auc: float, federations: int, rounds: int, correlation: float
+) -> list[RunScores]:
+    """Labels on runs. What is not of the federation is half its state's and half a round's."""
+    made = []
+    for pair in range(federations):
+        common = np.sqrt(correlation) * rng.standard_normal()
+        for present in (False, True):
+            own, each = rng.standard_normal(), rng.standard_normal(rounds)
+            scores = common + np.sqrt((1 - correlation) / 2) * (own + each)
+            scores += present * np.sqrt(2) * ndtri(auc)
+            made.append(RunScores(scores, np.full(rounds, present), pair=pair))
+    return made
+
+
 def claimed(runs: list[RunScores], tau: float = 0.0, overlap: float = 0.0) -> bool:
     """Whether "harmless" is; limits lie so far from the mean that many need not be computed.
 
@@ -148,6 +170,15 @@ def pools(n: int, seed: Seed) -> Iterator[Row]:
             for auc in AUCS
         ]
         yield [*setting, *(share(hits, n) for hits in found)]
+
+
+def states(n: int, seed: Seed) -> Iterator[Row]:
+    yield ["federations", "rounds", "correlation", *(f"AUC {auc:g}" for auc in (*AUCS, 0.5))]
+    for setting in STATES:
+        rng = seed.generator(*(str(part) for part in setting))
+        found = [sum(claimed(states_of(rng, auc, *setting)) for _ in range(n)) for auc in AUCS]
+        shown = sum(claimed(states_of(rng, 0.5, *setting)) for _ in range(n))
+        yield [*setting, *(share(hits, n) for hits in (*found, shown))]
 
 
 def curves(n: int, seed: Seed) -> Iterator[Row]:
@@ -270,6 +301,7 @@ def expected_tpr(d: float, fpr: float, levels: int | None) -> float:
 PARTS = {
     "harmless": harmless,
     "pools": pools,
+    "states": states,
     "curves": curves,
     "needed": needed,
     "order": order,

@@ -1,9 +1,10 @@
 """Is a coin flip told from a layer, and is a planted property still told?
 
-Real federations on rows of Adult (``--data-dir``; as many as :data:`ROWS`), whose property is a
-coin, a shift of all inputs, or the sex. Prints the AUC over runs of every layer and of all of them,
-and the seconds that the layers of a run took. Everything tried is in the constants below. Run with
-``python benchmarks/statistics_layers.py --data-dir DIR`` (about ten minutes on one core).
+Real federations on rows of Adult (``--data-dir``; as many as :data:`ROWS`; of five clients or
+``--participants``), whose property is a coin, a shift of all inputs, or the sex. Prints the AUC
+over runs of every layer and of all of them, and the seconds that the layers of a run took.
+Everything tried is in the constants below. Run with ``python benchmarks/statistics_layers.py
+--data-dir DIR`` (about ten minutes on one core).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from privaudit.statistics.runs import RunScores
 from privaudit.statistics.told import adjusted, against_chance, design_of, is_told
 from privaudit.world import World
 
-ROWS, PARTICIPANTS, ROUNDS, RUNS = 2000, 5, 40, 3
+ROWS, ROUNDS, RUNS = 2000, 40, 3
 KINDS = {"coin": range(1, 26), "shift": range(1, 3), "sex": range(1, 3)}
 """Property -> seeds."""
 
@@ -88,7 +89,8 @@ def measured(world: World) -> tuple[dict[str, list[RunScores]], float]:
 def told(world: World, found: dict[str, list[RunScores]]) -> tuple[list[Interval], list[bool]]:
     """The interval of each layer, and whether the page would star it, as one table."""
     held = holdings_of(world)
-    holdings = [held[run, "p", PARTICIPANTS] for run in range(RUNS)]
+    (participants,) = world.scenario.participants
+    holdings = [held[run, "p", participants] for run in range(RUNS)]
     intervals, p_values = [], []
     for layer, runs in found.items():
         design = design_of(runs, holdings)
@@ -103,6 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--participants", type=int, default=5)
     given = parser.parse_args()
     tune_process()
     whole = adult.load(adult.AdultOptions(), given.data_dir, Seed(1))
@@ -115,7 +118,7 @@ def main() -> None:
                 "runs": RUNS,
                 "data": {"name": "self-test"},
                 "model": {"name": "mlp", "hidden": [64, 32]},
-                "federation": {"participants": PARTICIPANTS, "rounds": 2, "lr": 0.05},
+                "federation": {"participants": given.participants, "rounds": 2, "lr": 0.05},
                 "audit": {"properties": ["p"], "fractions": [1.0], "rounds": ROUNDS},
                 "ledger": {"enabled": False},
             }

@@ -39,19 +39,16 @@ def inventory(data_dir: Path | None) -> dict[str, Rows]:
     """Scenarios, data sets, attacks and models as rows."""
     where = data_dir or default_data_dir()
     return {
-        "scenarios": [
-            {"name": name, "title": tomllib.loads(file.read_text()).get("title", "")}
-            for name, file in bundled().items()
-        ],
+        "scenarios": [_scenario_row(name, file) for name, file in bundled().items()],
         "data sets": [_dataset_row(info, where) for info in DATASETS.values()],
         "attacks": [_attack_row(name) for name in registered()],
         "models": [
             {
                 "name": name,
-                "data": bundled.kind,
-                "class": f"{bundled.model.__module__}:{bundled.model.__name__}",
+                "data": model.kind,
+                "class": f"{model.model.__module__}:{model.model.__name__}",
             }
-            for name, bundled in MODELS.items()
+            for name, model in MODELS.items()
         ],
     }
 
@@ -133,6 +130,11 @@ def _detailed(kind: str, row: dict[str, Any]) -> dict[str, Any]:
         for option in SETTINGS[kind][1](row["name"])
     ]
     return row | more | {"options": options}
+
+
+def _scenario_row(name: str, file: Path) -> dict[str, Any]:
+    table = tomllib.loads(file.read_text())
+    return {"name": name, "data": table["data"]["name"], "title": table.get("title", "")}
 
 
 def _dataset_row(info: Any, data_dir: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from privaudit.attack import apart
+from privaudit.attack import apart, launching
 from privaudit.audit import run_audit
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.library.scores import evaluate
@@ -50,8 +50,8 @@ def main() -> None:
 def measured(runs: int) -> list[dict[str, str]]:
     """A row for each cheat."""
     found = {CONFINED: outcomes(runs)}
-    confine = "from privaudit.attack.confine import"
-    apart.PROGRAM = apart.PROGRAM.replace(confine, UNCONFINED + confine)
+    attends = "from privaudit.attack.template import"
+    launching.TEMPLATE = launching.TEMPLATE.replace(attends, UNCONFINED + attends)
     found[ELSEWHERE] = outcomes(runs)
     return [
         {"cheat": f"`{name}`"} | {where: by_name[name] for where, by_name in found.items()}
@@ -67,6 +67,7 @@ def outcomes(runs: int) -> dict[str, str]:
         Path("cheats.toml").write_text(text)
         for name in load_scenario("cheats.toml").audit.attacks:
             apart.end()  # each in a process of its own: what one finds, another might use
+            launching.end_template()
             scenario = load_scenario("cheats.toml", [f"runs={runs}", f'audit.attacks=["{name}"]'])
             for again in ("first", "second"):
                 folder = run_audit(scenario, Path(place, again, name), workers=1)

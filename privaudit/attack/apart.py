@@ -2,9 +2,9 @@
 
 That process has never held the ground truth, the other clients' records, a seed of the scenario, a
 key or a password; of paths it knows those that modules are imported from, and its environment is a
-short list of harmless variables. So looking around in memory - frames, the garbage collector,
-``os.environ`` - finds nothing. Where the system can, it also cannot open files but those of Python
-and its packages (:mod:`.confine`).
+short list of harmless variables (:mod:`.launching`). So looking around in memory - frames, the
+garbage collector, ``os.environ`` - finds nothing. Where the system can, it also cannot open files
+but those of Python and its packages (:mod:`.confine`).
 
 Observations are sent to it one round at a time, in pickles; scores and failures come back as lines
 of JSON. When it vanishes (``os._exit``, a crash in C), the attack that was running is named, and
@@ -19,7 +19,6 @@ import json
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -33,6 +32,7 @@ import torch
 
 from privaudit.attack.confine import Readable, readable
 from privaudit.attack.importing import needed
+from privaudit.attack.launching import launch
 from privaudit.attack.scoring import (
     MODEL,
     Failure,
@@ -46,36 +46,8 @@ from privaudit.attack.scratch import Scratch
 from privaudit.errors import MachineError
 from privaudit.observation.views import Observation
 
-KEPT = (
-    *("PATH", "HOME", "LANG", "LC_", "TZ", "TMP", "TEMP", "SYSTEM", "PYTHONHASHSEED"),
-    *("LD_LIBRARY_PATH", "DYLD_", "VIRTUAL_ENV", "CONDA_PREFIX", "MALLOC_", "THP_"),
-    *("OMP_", "MKL_", "OPENBLAS_", "KMP_", "TORCH", "PYTORCH_"),
-    *("CUDA_", "CUBLAS_", "NVIDIA_", "ROCM_", "HIP_"),
-)
-"""Beginnings of the names of environment variables that attacks are given."""
-
-ALWAYS = {"JOBLIB_MULTIPROCESSING": "0"}
-"""It starts no workers: semaphores are files of all processes, and joblib would say it has none."""
-
 LOOK = 0.5
 """Seconds after which a wait looks whether the process is still there."""
-
-PROGRAM = """
-import os, pickle, sys
-requests = os.fdopen(os.dup(0), "rb")
-try:
-    parent, folder, sys.path[:], *places = pickle.load(requests)
-except (EOFError, pickle.UnpicklingError):  # the other end is gone, perhaps in mid-sentence
-    os._exit(0)
-from privaudit.engine.process import die_with
-die_with(parent)
-os.chdir(folder)
-from privaudit.attack.confine import Readable, confine
-confine(Readable(*places))
-from privaudit.attack.server import serve
-serve(requests)
-"""
-"""It enters its folder once it dies with its parent: before, that may be gone with the folder."""
 
 
 def score_apart(
@@ -121,17 +93,9 @@ class Process:
         self.made_for = run, path, places
         self._scratch = Scratch()
         folder = self._scratch.path
-        environment = {k: v for k, v in os.environ.items() if k.upper().startswith(KEPT)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", PROGRAM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment | {"TMPDIR": folder} | ALWAYS,
-            cwd=os.sep,
-            start_new_session=True,  # so that what it starts ends with it
-        )
+        self._process = launch(path)
         written = (*places.written, folder)
-        self._send((os.getpid(), folder, path, places.whole, places.names, written))
+        self._send((folder, path, places.whole, places.names, written))
 
     @property
     def alive(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,10 @@ from privaudit.cli.resume import resumable
 from privaudit.cli.scenarios import print_dry_run
 from privaudit.cli.terminal import Bars
 from privaudit.errors import UserError
+
+if TYPE_CHECKING:
+    from privaudit.custody.folder import RunFolder
+    from privaudit.report.content import Content
 
 KEEP = (
     "Keep the head elsewhere (a mail to yourself, or a public chain: 'privaudit anchor RUN'): only "
@@ -94,6 +98,7 @@ def run(
     from privaudit.experiment.each_value import with_each_value
     from privaudit.experiment.executors.local import Local
     from privaudit.ledger.place import Place
+    from privaudit.report.content import read_content
     from privaudit.scenario.load import load_scenario
 
     if resume is not None:
@@ -139,15 +144,14 @@ def run(
             executor=executor,
             permute_all=permute_all,
         )
-    _print_result(folder, as_json, quiet)
-    _refuse_unmeasured(folder)
+    content = read_content(folder)
+    _print_result(folder, content, as_json, quiet)
+    _refuse_unmeasured(folder, content)
 
 
-def _refuse_unmeasured(folder: Any) -> None:
+def _refuse_unmeasured(folder: RunFolder, content: Content) -> None:
     """Exit code 1 where nothing was measured, whatever is the cause; the notes have said why."""
-    from privaudit.report.content import read_content
-
-    why = read_content(folder).nothing_measured
+    why = content.nothing_measured
     if not why:
         return
     kept = folder.file("failures")
@@ -156,12 +160,11 @@ def _refuse_unmeasured(folder: Any) -> None:
     raise typer.Exit(1)
 
 
-def _print_result(folder: Any, as_json: bool, quiet: bool) -> None:
+def _print_result(folder: RunFolder, content: Content, as_json: bool, quiet: bool) -> None:
     from privaudit.custody.manifest import noted_head
-    from privaudit.report.content import read_content, training_summary
+    from privaudit.report.content import training_summary
     from privaudit.report.tables import render
 
-    content = read_content(folder)
     head = noted_head(folder)
     page = folder.file("report", "index.html")
     if as_json:

@@ -54,10 +54,11 @@ def train_run(world: World, folder: RunFolder, run: int) -> None:
 
 def training_rows(folder: RunFolder, runs: int) -> list[dict[str, Any]]:
     """Metrics of every training round of every run."""
-    rows: list[dict[str, Any]] = []
-    for run in range(runs):
-        rows += folder.read_lines(f"training/run-{run}.jsonl")
-    return rows
+    return [
+        row | {"run": run}
+        for run in range(runs)
+        for row in folder.read_lines(f"training/run-{run}.jsonl")
+    ]
 
 
 def time_rounds(

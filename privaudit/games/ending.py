@@ -10,8 +10,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+
 from privaudit.custody.folder import RunFolder
 from privaudit.engine.engine import Engine, Samples
+from privaudit.errors import UserError
 from privaudit.federation.rounds import RoundOutcome
 from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.schema import Scenario
@@ -21,13 +24,30 @@ MOST_RECORDS = 1000
 """Held-out records the model is tried on at the end."""
 
 
+class Ending(BaseModel):
+    """What is kept of one cell.
+
+    Attributes:
+        rounds: that were audited.
+        heard: those with the delta of an honest client in the aggregate.
+        own: those with the adversary's own delta in it.
+        not_finite: those in which a client's delta was not finite.
+        test_loss: mean loss of the last model on held-out records; None: not finite.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    rounds: NonNegativeInt
+    heard: NonNegativeInt
+    own: NonNegativeInt
+    not_finite: NonNegativeInt
+    test_loss: float | None
+
+
 class Endings:
     """Counts over the audited rounds of one cell.
 
-    Attributes:
-        heard: rounds with the delta of an honest client in the aggregate.
-        own: rounds with the adversary's own delta in it.
-        not_finite: rounds in which a client's delta was not finite.
+    They are those of :class:`Ending`.
     """
 
     def __init__(self, coalition: Sequence[int]) -> None:
@@ -50,14 +70,14 @@ class Endings:
 
 def keep_ending(folder: RunFolder, cell: Cell, found: Endings, loss: float) -> None:
     """Write what a report needs; ``loss`` is the model's, on held-out records, after the rounds."""
-    row = {
-        "rounds": found.rounds,
-        "heard": found.heard,
-        "own": found.own,
-        "not_finite": found.not_finite,
-        "test_loss": loss if math.isfinite(loss) else None,
-    }
-    folder.write_json(_file(cell), row)
+    row = Ending(
+        rounds=found.rounds,
+        heard=found.heard,
+        own=found.own,
+        not_finite=found.not_finite,
+        test_loss=loss if math.isfinite(loss) else None,
+    )
+    folder.write_json(_file(cell), row.model_dump())
 
 
 def last_loss(world: World, engine: Engine, run: int, parameters: Any) -> float:
@@ -68,13 +88,29 @@ def last_loss(world: World, engine: Engine, run: int, parameters: Any) -> float:
 
 
 def read_endings(folder: RunFolder, scenario: Scenario) -> Sequence[dict[str, Any]]:
-    """One per cell, with its run, property and participants; none of before they were kept."""
+    """One per cell, with its run, property and participants; none of before they were kept.
+
+    Raises:
+        UserError: a file is none of what :func:`keep_ending` writes.
+    """
     return [
         {"run": c.run, "property": c.property, "participants": c.participants}
-        | folder.read_json(_file(c))
+        | _read(folder, _file(c)).model_dump()
         for c in cells_of(scenario)
         if folder.file(_file(c)).is_file()
     ]
+
+
+def _read(folder: RunFolder, name: str) -> Ending:
+    try:
+        return Ending.model_validate(folder.read_json(name))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"does not say how a cell's rounds ended: {key} {first['msg']}",
+            where=str(folder.file(name)),
+        ) from error
 
 
 def _file(cell: Cell) -> str:

@@ -59,10 +59,9 @@ def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> Scenario:
     file = _find(name_or_path)
     table = _read(file)
     _anchor(table, file.parent)
-    for override in overrides:
-        _apply(table, override)
+    given = [_apply(table, override) for override in overrides]
     _anchor(table, Path())
-    return check_scenario(table, where=file.name)
+    return check_scenario(table, where=file.name, given=given)
 
 
 def load_sweep(
@@ -96,13 +95,19 @@ def load_sweep(
     return scenario
 
 
-def check_scenario(table: dict[str, Any], *, where: str) -> Scenario:
-    """Validate a parsed scenario, with every value of its sweep; the first problem is one line."""
+def check_scenario(table: dict[str, Any], *, where: str, given: Sequence[str] = ()) -> Scenario:
+    """Validate a parsed scenario, with every value of its sweep; the first problem is one line.
+
+    Args:
+        table: as parsed.
+        where: the file it is from, for the errors.
+        given: the keys that ``--set`` gave: an error in one of them is not the file's.
+    """
     try:
         _check_values(table, "", where)
         scenario = Scenario.model_validate(table)
     except ValidationError as error:
-        raise _explain(error, where) from error
+        raise _explain(error, where, given) from error
     except RecursionError as error:
         raise UserError("values are nested too deeply", where=where) from error
     if scenario.sweep is not None:
@@ -223,7 +228,8 @@ def _absolute(path: str, folder: Path) -> str:
         return path
 
 
-def _apply(table: dict[str, Any], override: str) -> None:
+def _apply(table: dict[str, Any], override: str) -> str:
+    """Its key."""
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
@@ -231,6 +237,7 @@ def _apply(table: dict[str, Any], override: str) -> None:
             f"'{override}' is not key=value", where="--set", remedy="e.g. --set audit.rounds=40"
         )
     _set(table, key.strip(), parse_value(text), "--set")
+    return key.strip()
 
 
 def _set(table: dict[str, Any], key: str, value: Any, where: str) -> None:
@@ -275,11 +282,16 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def _explain(error: ValidationError, where: str) -> UserError:
+def _explain(error: ValidationError, where: str, given: Sequence[str] = ()) -> UserError:
     first = error.errors()[0]
     location = [str(part) for part in first["loc"]]
     key = ".".join(location)
-    if first["type"] == "extra_forbidden":
+    unknown = first["type"] == "extra_forbidden"
+    if any(_within(key, own) or (unknown and _within(own, key)) for own in given):
+        where = "--set"
+    elif given:
+        where = f"{where} with --set"
+    if unknown:
         siblings = _fields_at(location[:-1])
         elsewhere = _elsewhere(location[-1])
         close = difflib.get_close_matches(location[-1], siblings, n=1, cutoff=0.4)
@@ -301,6 +313,10 @@ def _explain(error: ValidationError, where: str) -> UserError:
     elif first["type"] in WRITTEN:
         remedy = f"write {WRITTEN[first['type']]}"
     return UserError(f"{key}: {message}{shown}" if key else message, where=where, remedy=remedy)
+
+
+def _within(key: str, table: str) -> bool:
+    return f"{key}.".startswith(f"{table}.")
 
 
 def _elsewhere(key: str) -> list[str]:

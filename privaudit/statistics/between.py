@@ -10,14 +10,18 @@ two states correlate by rho it is about 1 - rho times that of as many runs of th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import asin, pi, sin
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from privaudit.statistics.runs import FloatArray, RunScores
+
+TIE = 1e-9
+"""By which a score that is moved on to another is above it."""
 
 
 def pairwise_auc(runs: Sequence[RunScores]) -> FloatArray:
@@ -67,6 +71,58 @@ def paired_auc(runs: Sequence[RunScores], pairs: NDArray[np.intp]) -> PairedAuc:
     others = len(pairs) - 1
     shares = (kernel.sum(axis=1) + kernel.sum(axis=0)) / others
     return PairedAuc(np.asarray(shares))
+
+
+def moved_to(value: float, runs: Sequence[RunScores], pairs: NDArray[np.intp]) -> PairedAuc:
+    """The AUC of the same federations if the property had moved scores until it is ``value``.
+
+    All scores with the property move by one amount, as normal scores: what is rare at the ends
+    weighs no more than elsewhere.
+    """
+    places = rankdata(np.concatenate([run.scores for run in runs]))
+    normal = ndtri((places - 0.5) / places.size)
+    scores = np.split(normal, np.cumsum([run.n_rounds for run in runs])[:-1])
+    gaps, weights = [], []
+    for i, (with_it, _) in enumerate(pairs):
+        others = [scores[without] for j, (_, without) in enumerate(pairs) if j != i]
+        for other in others:
+            gaps.append(np.subtract.outer(scores[with_it], other).ravel())
+            weights.append(np.full(gaps[-1].size, 1 / gaps[-1].size))
+    gap, weight = np.concatenate(gaps), np.concatenate(weights)
+    order = np.argsort(-gap)
+    reached = np.searchsorted(np.cumsum(weight[order]), value * weight.sum())
+    shift = TIE - gap[order][min(int(reached), gap.size - 1)]
+    moved = [
+        replace(run, scores=own + shift * (run.n_present > 0))
+        for run, own in zip(runs, scores, strict=True)
+    ]
+    return paired_auc(moved, pairs)
+
+
+def least_variance(federations: int, auc: float) -> float:
+    """Of an AUC from federations whose two states score alike but for the property.
+
+    The state with the property is higher by a fixed amount. It changes the order of two federations
+    where they differ by less, which is so for a share p = 2 |auc - 0.5| of them; so the AUC is a
+    U-statistic, whose variance follows for normal scores (W. Hoeffding, 1948).
+    """
+    p, n = 2 * abs(auc - 0.5), federations
+    return p * (1 + _excess(n) * p) / (2 * n * (n - 1))
+
+
+def least_reach(federations: int, deviations: float) -> float:
+    """From 0.5 to the AUC that federations which score alike would show to be 0.5, by chance.
+
+    So many standard deviations of :func:`least_variance` there.
+    """
+    n = federations
+    share = 2 * deviations**2 / (n * (n - 1))
+    return 0.5 * min(1.0, share / max(1 - share * _excess(n), share))
+
+
+def _excess(federations: int) -> float:
+    """What comparisons that share a federation add to a variance, normal scores."""
+    return 2 * (federations - 2) * (2 / float(np.sqrt(3)) - 1) - 1
 
 
 def blind_variance(federations: int, correlation: float) -> float:

@@ -15,7 +15,12 @@ from scipy.special import ndtri
 from scipy.stats import mannwhitneyu, norm, wilcoxon
 
 from privaudit.statistics import roc
-from privaudit.statistics.between import blind_variance, correlation_of_states
+from privaudit.statistics.between import (
+    blind_variance,
+    correlation_of_states,
+    least_variance,
+    moved_to,
+)
 from privaudit.statistics.dilution import DilutionPoint, check_honest
 from privaudit.statistics.hierarchy import Evidence, mean_rate_limits
 from privaudit.statistics.intervals import (
@@ -129,28 +134,17 @@ def _evidence(point: DilutionPoint, threshold: float) -> Evidence:
     """What a claim rests on: of federations in both states never surer than at its edge.
 
     Where the two states of a federation score nearly alike, few comparisons with other federations
-    are decided by the property; fewer than there are by chance look like certainty.
+    are decided by the property; fewer than there are by chance look like certainty. So the variance
+    is also that of the same federations moved to the edge, and of any there.
     """
     found = auc_evidence(point.runs, point.tau, point.overlap)
     pairs = pairs_of(point.runs) if label_unit(point.runs) is Unit.RUN else None
     if pairs is None or not 0 < found.rates[0] < 1:
         return found
-    most = found.rates * (1 - found.rates) / least_variance(len(pairs), threshold)
+    edges = [moved_to(edge, point.runs, pairs).variance for edge in (threshold, 1 - threshold)]
+    least = max(*edges, least_variance(len(pairs), threshold)) * few_units(len(pairs) - 1)
+    most = found.rates * (1 - found.rates) / least
     return replace(found, sizes=np.minimum(found.sizes, most))
-
-
-def least_variance(federations: int, threshold: float) -> float:
-    """Of an AUC at the edge of the claim, from federations whose two states score alike but for it.
-
-    The state with the property is higher by a fixed amount. It changes the order of two federations
-    where they differ by less, which is so for a share p = 2 (threshold - 0.5) of them; so the AUC
-    is a U-statistic, whose variance follows for normal scores (W. Hoeffding, 1948). Student's t is
-    allowed for, as in the intervals.
-    """
-    p, n = 2 * (threshold - 0.5), federations
-    shared = 2 / np.sqrt(3) - 1  # of two comparisons that share a federation, normal scores
-    spread = 1 - p + 2 * (n - 2) * p * shared
-    return float(p * spread / (2 * n * (n - 1))) * few_units(n - 1)
 
 
 def _limits(evidence: Evidence) -> tuple[float, float]:
@@ -234,8 +228,8 @@ def runs_needed(
     def enough(count: int) -> bool:
         if correlation is not None:
             variance = blind_variance(count // 2, correlation)
-            least = least_variance(count // 2, threshold)
-            reach = _reach_of_one(max(variance * unsure(count), least))
+            edge = least_variance(count // 2, threshold) * few_units(count // 2 - 1)
+            reach = _reach_of_one(variance * unsure(count) + edge)
         elif of_runs:
             variance = float(auc_variance(0.5, count / 2, count / 2))
             reach = _reach_of_one(variance)

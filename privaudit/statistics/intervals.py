@@ -15,7 +15,7 @@ from scipy.special import ndtri
 from scipy.stats import t as student_t
 
 from privaudit.statistics import roc
-from privaudit.statistics.between import PairedAuc, paired_auc, pairwise_auc
+from privaudit.statistics.between import PairedAuc, least_reach, paired_auc, pairwise_auc
 from privaudit.statistics.hierarchy import MAX_LOCATION, Evidence, mean_rate_limits
 from privaudit.statistics.runs import (
     FloatArray,
@@ -353,14 +353,20 @@ def _run_level_auc(runs: Sequence[RunScores]) -> tuple[float, float]:
 
 
 def _paired_evidence(found: PairedAuc) -> tuple[float, float]:
-    """Likewise of federations in both states; an AUC of 0 or 1 as of runs of their own."""
+    """Likewise of federations in both states; an AUC of 0 or 1 as of runs of their own.
+
+    Few whose states score alike would often look like 0.5 if the AUC were another: no interval is
+    shorter than so near that can be.
+    """
     value, runs = found.value, found.shares.size
     binomial = value * (1 - value)
     if binomial < ALL_ONE_WAY:
         return value, float(
             _auc_size(np.array(value), np.array(float(runs)), np.array(float(runs)))
         )
-    return value, binomial / (found.variance * few_units(runs - 1))
+    deviations = float(ndtri(0.975))
+    least = (least_reach(runs, deviations) / deviations) ** 2
+    return value, min(binomial / (found.variance * few_units(runs - 1)), 0.25 / least)
 
 
 def few_units(freedom: int) -> float:

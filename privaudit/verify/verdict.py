@@ -95,7 +95,8 @@ def verdict_text(verdict: Verdict) -> str:
 FILES_AGREE = (
     "Verified: the files agree with one another and with their hashes; ground truth and records "
     "follow from scenario, data and scores. What the run says of itself alone (scores of "
-    "layers, how alike records are, seconds) is bound by hash and not computed again."
+    "layers, how training went and rounds ended, how alike records are, seconds) is bound by hash "
+    "and not computed again."
 )
 OTHER_CODE = (
     "Verified: the files agree with one another and with their hashes; ground truth follows from "

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from audited_world import AuditedWorld, audit
 
-from privaudit.attack import apart
+from privaudit.attack import apart, launching
 from privaudit.attack.apart import score_apart
 from privaudit.attack.scoring import Failure, Hearing, Scores, Wanted
 from privaudit.attack.scratch import Scratch
@@ -186,6 +186,22 @@ def test_each_run_has_a_process_of_its_own(world: AuditedWorld) -> None:
 
 
 @pytest.mark.usefixtures("_afresh")
+def test_where_none_is_forked_each_is_started(
+    world: AuditedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on systems where forking is not safe."""
+    forked = scored(world, (wanted("honest"), wanted("melis-rf")))
+    apart.end()
+    monkeypatch.setattr(launching, "FORKS", False)
+    chosen = wanted("honest"), wanted("melis-rf")
+    ends = wanted("honest"), wanted("boom", kind="osexit", where="fit")
+    started, other = scored(world, chosen, ends)
+    assert started == forked[0]
+    assert isinstance(other["boom"], Failure)
+    assert_scores(other["honest"])
+
+
+@pytest.mark.usefixtures("_afresh")
 def test_what_an_attack_is_refused_is_not_complained_of(
     world: AuditedWorld, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -218,7 +234,7 @@ def test_the_process_is_given_no_secrets_and_no_path(
 ASKED = """
 import os, signal, sys
 from pathlib import Path
-from privaudit.attack import apart
+from privaudit.attack import apart, launching
 process = apart._process(0)
 Path(process._scratch.path, "left").write_text("by an attack")
 print(process._scratch.path, process._process.pid, flush=True)
@@ -264,7 +280,7 @@ def test_the_folder_of_one_that_was_killed_goes_with_the_next_that_starts(
 
 GOES_AT_ONCE = """
 import os, signal
-from privaudit.attack import apart
+from privaudit.attack import apart, launching
 apart._process(0)._scratch.remove()
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -277,10 +293,13 @@ def test_one_that_has_only_begun_goes_without_a_word() -> None:
     assert gone.stderr == b""
 
 
-def test_killed_from_outside_it_is_no_failure_of_the_attack(world: AuditedWorld) -> None:
+@pytest.mark.parametrize("kind", ["killed", "orphaned"])
+def test_killed_from_outside_it_is_no_failure_of_the_attack(world: AuditedWorld, kind: str) -> None:
     """Lack of memory is the machine's: it would void a finished run's cell for good."""
+    if kind == "orphaned" and not launching.FORKS:
+        pytest.skip("its parent is this process")
     with pytest.raises(MachineError, match="killed from outside while attack 'boom' ran") as raised:
-        scored(world, (wanted("boom", kind="killed", where="fit"), wanted("honest")))
+        scored(world, (wanted("boom", kind=kind, where="fit"), wanted("honest")))
     assert raised.value.fewer_workers
     (found,) = scored(world, (wanted("honest"),))
     assert_scores(found["honest"])

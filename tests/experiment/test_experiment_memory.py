@@ -19,10 +19,11 @@ import resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from ledger_runs import small_scenario
-from privaudit.attack import apart
+from privaudit.attack import apart, launching
 from privaudit.audit import run_audit
 run_audit(small_scenario("ledger.enabled=false", "model.hidden=900"), Path(sys.argv[1]), workers=1)
 apart.end()
+launching.end_template()
 both = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
 print(sum(resource.getrusage(who).ru_maxrss for who in both))
 """

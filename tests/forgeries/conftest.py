@@ -35,7 +35,7 @@ def drawn_once() -> Iterator[None]:
 
     def remembered(folder: RunFolder) -> dict[str, str]:
         read = ("ledger/book.jsonl", "ledger/audits.jsonl")
-        names = [n for n in all_files(folder.path) if "/" not in n or n in read or is_training(n)]
+        names = [n for n in all_files(folder.path) if "/" not in n or n in read or is_of_rounds(n)]
         names = [n for n in names if n not in ("manifest.json", "seal.json")]
         key = tuple(f"{name} {file_sha256(folder.file(name))}" for name in names)
         if key not in known:
@@ -48,8 +48,9 @@ def drawn_once() -> Iterator[None]:
         yield
 
 
-def is_training(name: str) -> bool:
-    return name.startswith("training/") and name.endswith(".jsonl")
+def is_of_rounds(name: str) -> bool:
+    training = name.startswith("training/") and name.endswith(".jsonl")
+    return training or name.startswith("audited/")
 
 
 def finished(factory: pytest.TempPathFactory, *more: str, place: Place | None = None) -> Path:

@@ -228,6 +228,10 @@ def layer_twice(rows: list[dict[str, Any]]) -> None:
     rows.append(rows[0] | {"scores": [1.0 if p else -1.0 for p in rows[0]["present"]]})
 
 
+def of_another(ending: dict[str, Any]) -> dict[str, Any]:
+    return ending | {"property": "italic", "test_loss": 1e9}
+
+
 def key_twice(stage: Stage) -> None:
     """Who reads the first of the two sees another number than who reads the last."""
     text = stage.folder.file(RECORDS).read_text()
@@ -887,6 +891,14 @@ FORGERIES = (
         ("layers",),
         "a layer stands there twice",
         (edit_lines("layers.jsonl", layer_twice), *AGAIN),
+    ),
+    Forgery(
+        "ending of another property",
+        W,
+        "how a cell's rounds ended is said of another property, sealed again",
+        ("report",),
+        "does not say how a cell's rounds ended: property",
+        (edit_json(f"audited/{BOLD}.json", of_another), seal_again),
     ),
     Forgery(
         "head without a ledger",

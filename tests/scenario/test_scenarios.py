@@ -75,6 +75,21 @@ def test_resolved_scenario_survives_json() -> None:
 
 
 @pytest.mark.parametrize(
+    ("override", "where"),
+    [
+        ("audit.roundz=3", "--set"),
+        ("nosuch.key=3", "--set"),
+        ("audit.rounds=3", "--set"),
+        ("federation.cohort=9", "quickstart.toml with --set"),
+    ],
+)
+def test_an_error_in_an_override_is_not_blamed_on_the_file(override: str, where: str) -> None:
+    with pytest.raises(UserError) as raised:
+        load_scenario("quickstart", [override])
+    assert raised.value.where == where
+
+
+@pytest.mark.parametrize(
     ("override", "message"),
     [
         ("audit.roundz=3", "did you mean 'audit.rounds'"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtri
 
-from privaudit.statistics.between import blind_variance, correlation_of_states
+from privaudit.statistics.between import blind_variance, correlation_of_states, moved_to
 from privaudit.statistics.dilution import DilutionPoint
 from privaudit.statistics.harmless import Finding, finding, runs_needed
 from privaudit.statistics.intervals import auc_interval
@@ -148,3 +148,28 @@ def test_few_federations_whose_states_score_alike_show_nothing(count: int, found
     runs = tuple(states(scores + 0.1, scores))
     assert mean_auc(list(runs)) == 0.5
     assert finding(DilutionPoint(1, runs), 0.6) is found
+
+
+@given(st.integers(4, 8), st.integers(1, 3), st.sampled_from([0.4, 0.6]), st.integers(0, 99))
+def test_federations_are_moved_to_the_edge(count: int, rounds: int, edge: float, seed: int) -> None:
+    """By no more than it takes: of scores that are all different few gaps are alike."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(2 * count * rounds) // (1 + seed % 3 * count)
+    runs = [
+        RunScores(scores.astype(float), np.full(rounds, i % 2 == 0), i // 2)
+        for i, scores in enumerate(np.split(order, 2 * count))
+    ]
+    pairs = pairs_of(runs)
+    assert pairs is not None
+    found = moved_to(edge, runs, pairs)
+    assert found.value >= edge - 1e-9
+    if seed % 3 == 0:
+        assert found.value <= edge + 4 / (count * (count - 1) * rounds)
+
+
+@pytest.mark.parametrize(("count", "rho"), [(12, 0.9), (24, 0.9), (24, 0.5)])
+def test_a_leak_at_the_edge_is_seldom_called_harmless(count: int, rho: float) -> None:
+    rng, n, d = np.random.default_rng(count), 200, sqrt(2) * ndtri(0.6)
+    runs = (tuple(drawn(rng, count, rho, d)) for _ in range(n))
+    wrong = sum(finding(DilutionPoint(1, r), 0.6) is Finding.HARMLESS for r in runs)
+    assert wrong <= 0.05 * n + 3 * sqrt(0.05 * 0.95 * n)

@@ -99,6 +99,9 @@ class Boom(Honest):
             ctypes.string_at(0)
         if self.kind == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.kind == "orphaned":  # by killing what it was forked off
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(600)
         if self.kind == "forks":  # what it leaves behind holds every pipe
             if os.fork() == 0:
                 time.sleep(600)
