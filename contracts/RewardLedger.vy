@@ -9,9 +9,10 @@
 @license Apache-2.0
 @notice Pays the clients of federated rounds for verified deltas out of an escrowed treasury, and
         keeps audit evidence (registered plans, measured leakage, hashes of the records) beside it.
-@dev Money only ever leaves in `_pay_out`. Everything else moves amounts between six buckets whose
-     sum never exceeds the balance: `treasury`, `reserved`, `bonded`, `reward_pool`,
-     `total_credits` (and ether forced upon the contract, which is in no bucket and stays).
+@dev Money only ever comes in by `deposit` and leaves in `_pay_out`. Everything else moves amounts
+     between four buckets whose sum never exceeds the balance: `treasury`, `reserved`,
+     `reward_pool`, `total_credits` (ether forced upon the contract is in none until
+     `sweep_forced`).
      With `nonreentrancy on` every external function, getters included, holds one global lock.
      There are no immutables: the code at the address equals the runtime bytecode of the artefact.
      The state machine of a round, all preimages and the invariants are in `contracts/README.md`.
@@ -20,11 +21,12 @@
 
 # ---------------------------------------------------------------------------------- constants
 
-VERSION: public(constant(String[8])) = "1"
+VERSION: public(constant(String[8])) = "2"
 MAX_BATCH: public(constant(uint256)) = 256
 MAX_AUDIT_BATCH: public(constant(uint256)) = 128
 MAX_PROOF: constant(uint256) = 40
 MAX_ROUND_SECONDS: public(constant(uint256)) = 366 * 86400
+CLAIM_SECONDS: public(constant(uint256)) = 366 * 86400
 FULL_FRACTION: constant(uint16) = 10_000
 
 STATE_NONE: constant(uint256) = 0
@@ -36,6 +38,8 @@ OUTCOME_UNSETTLED: constant(uint8) = 0
 OUTCOME_ACCEPTED: constant(uint8) = 1
 
 DOMAIN_NAME: constant(String[24]) = "privaudit RewardLedger"
+# Of what clients sign, which version 2 of the contract has left as it was.
+DOMAIN_VERSION: constant(String[8]) = "1"
 DOMAIN_TYPEHASH: constant(bytes32) = keccak256(
     "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 )
@@ -48,7 +52,6 @@ HALF_CURVE_ORDER: constant(uint256) = (
 )
 
 REWARD_TAG: constant(bytes32) = keccak256("privaudit.ledger.reward.v1")
-COMMITMENT_TAG: constant(bytes32) = keccak256("privaudit.ledger.commitment-leaf.v1")
 GENESIS_TAG: constant(bytes32) = keccak256("privaudit.ledger.audit.genesis.v1")
 PLAN_TAG: constant(bytes32) = keccak256("privaudit.ledger.audit.plan.v1")
 BATCH_TAG: constant(bytes32) = keccak256("privaudit.ledger.audit.batch.v1")
@@ -74,14 +77,11 @@ struct Round:
     commitments_root: bytes32
     budget: uint256
     spent: uint256
-    bond: uint256
-    opener: address
     submit_deadline: uint256
     settle_deadline: uint256
     submitted: uint256
     settled: uint256
     rooted: uint256
-    bond_claims: uint256
     rewards_posted: bool
 
 
@@ -92,12 +92,10 @@ struct RoundStore:
     commitments_root: bytes32
     budget: uint256
     spent: uint256
-    bond: uint256
-    opener: address
     progress: uint256
 
 
-# The unpacked word: 8-bit state, two 48-bit deadlines, three 32-bit counts, 40-bit claims, 1 flag.
+# The unpacked word: 8-bit state, two 48-bit deadlines, three 32-bit counts, 1 flag.
 struct Progress:
     state: uint256
     submit_deadline: uint256
@@ -105,7 +103,6 @@ struct Progress:
     submitted: uint256
     settled: uint256
     rooted: uint256
-    bond_claims: uint256
     rewards_posted: uint256
 
 
@@ -185,10 +182,6 @@ event AuditorChanged:
     previous: indexed(address)
     auditor: indexed(address)
 
-event RequiredBondChanged:
-    previous: uint256
-    required_bond: uint256
-
 event ClientRegistered:
     client: indexed(address)
     client_id: uint256
@@ -206,16 +199,11 @@ event Withdrawn:
     to: indexed(address)
     amount: uint256
 
-event BondFunded:
-    coordinator: indexed(address)
-    amount: uint256
-
 event RoundOpened:
     round_id: indexed(uint256)
     opener: indexed(address)
     model_hash: bytes32
     budget: uint256
-    bond: uint256
     submit_deadline: uint256
     settle_deadline: uint256
 
@@ -254,25 +242,21 @@ event RewardClaimed:
     amount: uint256
     cumulative: uint256
 
+event RewardsSwept:
+    epoch: indexed(uint256)
+    amount: uint256
+
 event RoundClosed:
     round_id: indexed(uint256)
     result_hash: bytes32
     spent: uint256
     returned: uint256
-    bond: uint256
 
 event RoundExpired:
     round_id: indexed(uint256)
     caller: indexed(address)
     spent: uint256
     returned: uint256
-    bond_share: uint256
-    bond_to_treasury: uint256
-
-event BondClaimed:
-    round_id: indexed(uint256)
-    client: indexed(address)
-    amount: uint256
 
 event PlanRegistered:
     plan_hash: indexed(bytes32)
@@ -309,11 +293,9 @@ auditor: public(address)
 # Money, in wei.
 treasury: public(uint256)
 reserved: public(uint256)
-bonded: public(uint256)
 reward_pool: public(uint256)
 total_credits: public(uint256)
 credits: public(HashMap[address, uint256])
-required_bond: public(uint256)
 
 # Clients. Ids count from 1; 0 means "not registered".
 client_count: public(uint256)
@@ -325,11 +307,10 @@ _rounds: HashMap[uint256, RoundStore]
 _commitments: HashMap[uint256, HashMap[address, bytes32]]
 # One byte per client, 32 clients to a word, addressed by client id.
 _outcomes: HashMap[uint256, HashMap[uint256, uint256]]
-bond_claimed: public(HashMap[uint256, HashMap[address, bool]])
 
-# Cumulative rewards.
+# Cumulative rewards. `_rewards` packs the number of roots posted and the time of the last.
 reward_root: public(bytes32)
-reward_epoch: public(uint256)
+_rewards: uint256
 claimed: public(HashMap[address, uint256])
 
 # Audit evidence. `head_at[link_count]` is the head of the hash chain.
@@ -352,19 +333,16 @@ _superseded: HashMap[uint256, uint256]
 # ---------------------------------------------------------------------------------- set-up, roles
 
 @deploy
-def __init__(coordinator: address, auditor: address, required_bond: uint256):
+def __init__(coordinator: address, auditor: address):
     """
     @notice Makes the deployer the admin and starts the audit chain.
     @param coordinator Opens, settles and closes rounds and registers clients.
     @param auditor Registers plans and records audits; never the coordinator.
-    @param required_bond Wei the coordinator must put at stake for each round; may be 0.
     """
     self.admin = msg.sender
     log AdminChanged(previous=empty(address), admin=msg.sender)
     self._set_coordinator(coordinator)
     self._set_auditor(auditor)
-    self.required_bond = required_bond
-    log RequiredBondChanged(previous=0, required_bond=required_bond)
     self.head_at[0] = keccak256(abi_encode(GENESIS_TAG, chain.id, self))
 
 
@@ -394,7 +372,7 @@ def accept_admin():
 @external
 def set_coordinator(coordinator: address):
     """
-    @notice Replaces the coordinator. Bonds of open rounds stay with the account that put them up.
+    @notice Replaces the coordinator, who takes over the open rounds.
     @param coordinator The new coordinator; neither zero nor the auditor.
     """
     self._only_admin()
@@ -409,17 +387,6 @@ def set_auditor(auditor: address):
     """
     self._only_admin()
     self._set_auditor(auditor)
-
-
-@external
-def set_required_bond(required_bond: uint256):
-    """
-    @notice Sets the bond of rounds that are opened from now on.
-    @param required_bond Wei per round; may be 0.
-    """
-    self._only_admin()
-    log RequiredBondChanged(previous=self.required_bond, required_bond=required_bond)
-    self.required_bond = required_bond
 
 
 @external
@@ -470,6 +437,19 @@ def release_treasury(to: address, amount: uint256):
 
 
 @external
+def sweep_forced():
+    """
+    @notice Takes ether that was forced upon the contract (a self-destruct, a block reward) into
+            the treasury; anyone may. It is logged as a deposit of the contract itself.
+    """
+    held: uint256 = self.treasury + self.reserved + self.reward_pool + self.total_credits
+    forced: uint256 = self.balance - held
+    assert forced > 0, "nothing to sweep"
+    self.treasury += forced
+    log Deposited(sender=self, amount=forced)
+
+
+@external
 def withdraw(to: address):
     """
     @notice Pays the caller's whole credit to an address of the caller's choice.
@@ -492,7 +472,6 @@ def withdraw_for(account: address):
 # ---------------------------------------------------------------------------------- rounds
 
 @external
-@payable
 def open_round(
     round_id: uint256,
     model_hash: bytes32,
@@ -501,9 +480,7 @@ def open_round(
     settle_deadline: uint256,
 ):
     """
-    @notice Opens a round: reserves its budget and puts the coordinator's bond at stake.
-    @dev The value sent is added to the coordinator's credit and the bond is taken out of that
-         credit, so a bond that came back pays for the next round.
+    @notice Opens a round and reserves its budget.
     @param round_id Must equal `round_count`; makes a repeated transaction fail.
     @param model_hash Hash of the global model the clients start from.
     @param budget Wei; the most the round can pay.
@@ -518,22 +495,11 @@ def open_round(
     assert submit_deadline > block.timestamp, "submit deadline has passed"
     assert settle_deadline > submit_deadline, "settle deadline not after submit deadline"
     assert settle_deadline <= block.timestamp + MAX_ROUND_SECONDS, "settle deadline too far"
-    if msg.value > 0:
-        self._credit(msg.sender, msg.value)
-        log BondFunded(coordinator=msg.sender, amount=msg.value)
-    bond: uint256 = self.required_bond
-    if bond > 0:
-        assert bond <= self.credits[msg.sender], "bond not covered"
-        self.credits[msg.sender] -= bond
-        self.total_credits -= bond
-        self.bonded += bond
-        self._rounds[round_id].bond = bond
     self.treasury -= budget
     self.reserved += budget
     self.round_count = round_id + 1
     self._rounds[round_id].model_hash = model_hash
     self._rounds[round_id].budget = budget
-    self._rounds[round_id].opener = msg.sender
     self._store_progress(
         round_id,
         Progress(
@@ -543,7 +509,6 @@ def open_round(
             submitted=0,
             settled=0,
             rooted=0,
-            bond_claims=0,
             rewards_posted=0,
         ),
     )
@@ -552,7 +517,6 @@ def open_round(
         opener=msg.sender,
         model_hash=model_hash,
         budget=budget,
-        bond=bond,
         submit_deadline=submit_deadline,
         settle_deadline=settle_deadline,
     )
@@ -622,16 +586,17 @@ def end_submissions(round_id: uint256):
 def post_commitments(round_id: uint256, root: bytes32, count: uint32):
     """
     @notice Large cohorts: one root over all commitments instead of a submission per client.
-    @param round_id An open round without a root.
+    @param round_id An open round before its submit deadline, without a root.
     @param root Merkle root over commitment leaves (README).
-    @param count Number of leaves, at least 1.
+    @param count Number of leaves, at least 1, at most one per registered client.
     """
     self._only_coordinator()
-    progress: Progress = self._open(round_id)
+    progress: Progress = self._submitting(round_id)
     assert progress.rooted == 0, "commitments already posted"
     assert root != empty(bytes32), "root is zero"
     assert count > 0, "count is zero"
     progress.rooted = convert(count, uint256)
+    assert progress.rooted <= self.client_count, "more leaves than clients"
     self._rounds[round_id].commitments_root = root
     self._store_progress(round_id, progress)
     log CommitmentsPosted(round_id=round_id, root=root, count=progress.rooted)
@@ -669,14 +634,14 @@ def post_rewards(round_id: uint256, epoch: uint256, root: bytes32, allocated: ui
     """
     self._only_coordinator()
     progress: Progress = self._settling(round_id)
-    assert epoch == self.reward_epoch, "reward epoch out of sequence"
+    assert epoch == self._rewards & MASK40, "reward epoch out of sequence"
     assert progress.rooted > 0, "no commitments posted"
     assert progress.rewards_posted == 0, "rewards already posted"
     assert root != empty(bytes32), "root is zero"
     self._spend(round_id, allocated)
     self.reward_pool += allocated
     self.reward_root = root
-    self.reward_epoch = epoch + 1
+    self._rewards = (epoch + 1) | (block.timestamp << 40)
     progress.rewards_posted = 1
     self._store_progress(round_id, progress)
     log RewardsPosted(epoch=epoch, round_id=round_id, root=root, allocated=allocated)
@@ -688,7 +653,7 @@ def claim(
 ):
     """
     @notice Credits a registered client with what the reward root grants it beyond what it has
-            claimed before. Anyone may call it for the client.
+            claimed before. Anyone may call it for the client, until the root is swept.
     @param client The client of the leaf.
     @param cumulative Wei granted in all rounds so far.
     @param salt The leaf's salt.
@@ -710,10 +675,26 @@ def claim(
 
 
 @external
+def sweep_rewards():
+    """
+    @notice Takes into the treasury what was allocated and not claimed within `CLAIM_SECONDS` of
+            the last root, or never could be: more than the leaves, leaves of nobody. The root ends
+            with it, so that a late claim cannot take what a later root allocates to others.
+    """
+    self._only_admin()
+    amount: uint256 = self.reward_pool
+    assert amount > 0, "nothing to sweep"
+    assert block.timestamp >= self._claims_end(), "claims have not ended"
+    self.reward_pool = 0
+    self.treasury += amount
+    self.reward_root = empty(bytes32)
+    log RewardsSwept(epoch=self._rewards & MASK40, amount=amount)
+
+
+@external
 def close_round(round_id: uint256, result_hash: bytes32):
     """
-    @notice Closes a fully settled round: unspent budget goes back to the treasury, the bond to
-            the credit of the account that put it up.
+    @notice Closes a fully settled round: unspent budget goes back to the treasury.
     @param round_id An open round in which every submission has been judged.
     @param result_hash Hash of the global model after the round.
     """
@@ -726,25 +707,19 @@ def close_round(round_id: uint256, result_hash: bytes32):
     self._store_progress(round_id, progress)
     self._rounds[round_id].result_hash = result_hash
     returned: uint256 = self._return_unspent(round_id)
-    bond: uint256 = self._rounds[round_id].bond
-    if bond > 0:
-        self.bonded -= bond
-        self._credit(self._rounds[round_id].opener, bond)
     log RoundClosed(
         round_id=round_id,
         result_hash=result_hash,
         spent=self._rounds[round_id].spent,
         returned=returned,
-        bond=bond,
     )
 
 
 @external
 def expire_round(round_id: uint256):
     """
-    @notice Ends a stalled round after its settle deadline; anyone may. Unspent budget goes back
-            to the treasury; the bond is split evenly among all submitters, who claim it. What
-            does not divide, or a bond nobody can claim, goes to the treasury.
+    @notice Ends a stalled round after its settle deadline; anyone may. What was settled stays;
+            unspent budget goes back to the treasury.
     @param round_id An open round at or after its settle deadline.
     """
     progress: Progress = self._open(round_id)
@@ -752,58 +727,12 @@ def expire_round(round_id: uint256):
     progress.state = STATE_EXPIRED
     self._store_progress(round_id, progress)
     returned: uint256 = self._return_unspent(round_id)
-    bond: uint256 = self._rounds[round_id].bond
-    claimants: uint256 = progress.submitted + progress.rooted
-    share: uint256 = 0
-    if claimants > 0:
-        share = bond // claimants
-    rest: uint256 = bond - share * claimants
-    if rest > 0:
-        self._rounds[round_id].bond = bond - rest
-        self.bonded -= rest
-        self.treasury += rest
     log RoundExpired(
         round_id=round_id,
         caller=msg.sender,
         spent=self._rounds[round_id].spent,
         returned=returned,
-        bond_share=share,
-        bond_to_treasury=rest,
     )
-
-
-@external
-def claim_bond(round_id: uint256, client: address):
-    """
-    @notice Credits a client with its share of the bond of an expired round it submitted to.
-    @param round_id An expired round.
-    @param client A client with a submission of its own in that round; anyone may call for it.
-    """
-    assert self._commitments[round_id][client] != empty(bytes32), "nothing submitted"
-    self._claim_bond(round_id, client)
-
-
-@external
-def claim_bond_rooted(
-    round_id: uint256,
-    client: address,
-    commitment: bytes32,
-    proof: DynArray[bytes32, MAX_PROOF],
-):
-    """
-    @notice The same for a registered client whose commitment is under the round's root.
-    @param round_id An expired round.
-    @param client The client of the leaf; anyone may call for it.
-    @param commitment The commitment of the leaf.
-    @param proof Sibling hashes from leaf to root.
-    """
-    assert self.client_id[client] != 0, "not registered"
-    leaf: bytes32 = keccak256(
-        keccak256(abi_encode(COMMITMENT_TAG, chain.id, self, round_id, client, commitment))
-    )
-    root: bytes32 = self._rounds[round_id].commitments_root
-    assert self._root_of(leaf, proof) == root, "proof does not match"
-    self._claim_bond(round_id, client)
 
 
 # ---------------------------------------------------------------------------------- audit evidence
@@ -847,7 +776,8 @@ def record_audits(
 ):
     """
     @notice Appends audit results and extends the hash chain with them.
-    @param round_id The round the results are about (of a whole run: its last round).
+    @param round_id The round the results are about (of a whole run: its last round), opened
+           after the plan was registered.
     @param expected_count Must equal `audit_count`; makes a repeated transaction fail.
     @param plan_hash A plan registered in an earlier block.
     @param records_sha256 SHA-256 of the file of records the entries come from.
@@ -860,6 +790,7 @@ def record_audits(
     plan: uint256 = self._plans[plan_hash]
     assert plan != 0, "plan not registered"
     assert block.number > (plan >> 80) & MASK48, "plan not older than its results"
+    assert round_id >= plan >> 176, "plan not older than the round"
     assert records_sha256 != empty(bytes32), "records hash is zero"
     assert len(entries) > 0, "empty batch"
     batch: uint256 = self.batch_count
@@ -946,14 +877,11 @@ def get_round(round_id: uint256) -> Round:
         commitments_root=stored.commitments_root,
         budget=stored.budget,
         spent=stored.spent,
-        bond=stored.bond,
-        opener=stored.opener,
         submit_deadline=progress.submit_deadline,
         settle_deadline=progress.settle_deadline,
         submitted=progress.submitted,
         settled=progress.settled,
         rooted=progress.rooted,
-        bond_claims=progress.bond_claims,
         rewards_posted=progress.rewards_posted == 1,
     )
 
@@ -971,6 +899,26 @@ def get_submission(round_id: uint256, client: address) -> Submission:
     if self.client_id[client] != 0:
         outcome = self._outcome(round_id, self.client_id[client])
     return Submission(commitment=self._commitments[round_id][client], outcome=outcome)
+
+
+@external
+@view
+def reward_epoch() -> uint256:
+    """
+    @notice How many reward roots were posted.
+    @return The epoch that `post_rewards` must name next.
+    """
+    return self._rewards & MASK40
+
+
+@external
+@view
+def claims_end() -> uint256:
+    """
+    @notice From when on the admin may take back what was not claimed under the present root.
+    @return Unix seconds; 0 if no root was ever posted.
+    """
+    return self._claims_end()
 
 
 @external
@@ -1176,23 +1124,13 @@ def _return_unspent(round_id: uint256) -> uint256:
 
 
 @internal
-def _claim_bond(round_id: uint256, client: address):
+@view
+def _claims_end() -> uint256:
     """
-    @dev The counter bounds the claims even if a posted count was below the leaves of its root.
+    @dev Each new root starts the time for all claims anew.
     """
-    progress: Progress = self._progress(round_id)
-    assert progress.state == STATE_EXPIRED, "round not expired"
-    assert not self.bond_claimed[round_id][client], "bond already claimed"
-    claimants: uint256 = progress.submitted + progress.rooted
-    assert progress.bond_claims < claimants, "bond used up"
-    share: uint256 = self._rounds[round_id].bond // claimants
-    assert share > 0, "no bond to claim"
-    self.bond_claimed[round_id][client] = True
-    progress.bond_claims += 1
-    self._store_progress(round_id, progress)
-    self.bonded -= share
-    self._credit(client, share)
-    log BondClaimed(round_id=round_id, client=client, amount=share)
+    posted: uint256 = self._rewards >> 40
+    return posted + CLAIM_SECONDS if posted > 0 else 0
 
 
 # ---------------------------------------------------------------------------------- internal: rounds
@@ -1245,8 +1183,7 @@ def _progress(round_id: uint256) -> Progress:
         submitted=(word >> 104) & MASK32,
         settled=(word >> 136) & MASK32,
         rooted=(word >> 168) & MASK32,
-        bond_claims=(word >> 200) & MASK40,
-        rewards_posted=word >> 240,
+        rewards_posted=word >> 200,
     )
 
 
@@ -1254,7 +1191,7 @@ def _progress(round_id: uint256) -> Progress:
 def _store_progress(round_id: uint256, progress: Progress):
     """
     @dev The widths hold: deadlines are bounded by `MAX_ROUND_SECONDS` from now, counts by the
-         number of clients and the uint32 of `post_commitments`, claims by the sum of both.
+         number of clients.
     """
     self._rounds[round_id].progress = (
         progress.state
@@ -1263,8 +1200,7 @@ def _store_progress(round_id: uint256, progress: Progress):
         | (progress.submitted << 104)
         | (progress.settled << 136)
         | (progress.rooted << 168)
-        | (progress.bond_claims << 200)
-        | (progress.rewards_posted << 240)
+        | (progress.rewards_posted << 200)
     )
 
 
@@ -1326,7 +1262,7 @@ def _domain_separator() -> bytes32:
     @dev Computed at call time: no immutables, and right after a fork changes the chain id.
     """
     return keccak256(
-        abi_encode(DOMAIN_TYPEHASH, keccak256(DOMAIN_NAME), keccak256(VERSION), chain.id, self)
+        abi_encode(DOMAIN_TYPEHASH, keccak256(DOMAIN_NAME), keccak256(DOMAIN_VERSION), chain.id, self)
     )
 
 

@@ -33,7 +33,6 @@ TOLERANCE = 0.01
 BATCH = 256
 AUDITS = 25
 COHORT = 10_000
-BOND = 10**15
 BUDGET = 10**18
 DAY = 86_400
 ACCEPTED = 1
@@ -57,7 +56,7 @@ class Meter:
         self.admin, self.coordinator, self.auditor = accounts[:3]
         self.own = accounts[3:]
         factory = self.web3.eth.contract(abi=artefact["abi"], bytecode=artefact["bytecode"])
-        construction = factory.constructor(self.coordinator, self.auditor, BOND)
+        construction = factory.constructor(self.coordinator, self.auditor)
         receipt = self._mined(construction, self.admin, 0)
         self.deployment = int(receipt["gasUsed"])
         self.ledger = self.web3.eth.contract(
@@ -87,7 +86,7 @@ class Meter:
         round_id = self.view("round_count")
         now = self.web3.eth.get_block("latest")["timestamp"]
         arguments = (round_id, word("model"), BUDGET, now + DAY, now + 2 * DAY)
-        return round_id, self.send(self.coordinator, "open_round", *arguments, value=BOND)
+        return round_id, self.send(self.coordinator, "open_round", *arguments)
 
     def wait(self, seconds: int) -> None:
         """Let time pass."""
@@ -119,7 +118,7 @@ def _settled_round(meter: Meter) -> Rows:
     meter.send(meter.coordinator, "settle", round_id, [(meter.own[0], pay, ACCEPTED)])
     closing = meter.send(meter.coordinator, "close_round", round_id, word("result"))
     return {
-        "open_round (with bond)": opening,
+        "open_round": opening,
         "submit (own transaction)": own,
         f"submit_signed, per client (batch {BATCH})": relayed // BATCH,
         f"settle, per client (batch {BATCH})": settled // BATCH,
@@ -146,12 +145,12 @@ def _reward_tree(meter: Meter, grant: int) -> MerkleTree:
 
 
 def _rooted_rounds(meter: Meter) -> Rows:
-    """Two rounds of 10,000 clients by roots, then claims."""
+    """Two rounds by roots, which cost the same for any number of clients; claims among 10,000."""
     rows: Rows = {}
     for epoch in (0, 1):
         round_id, _ = meter.open_round()
         commitments = meter.send(
-            meter.coordinator, "post_commitments", round_id, word("root"), COHORT
+            meter.coordinator, "post_commitments", round_id, word("root"), BATCH
         )
         meter.send(meter.coordinator, "end_submissions", round_id)
         tree = _reward_tree(meter, (epoch + 1) * 10**12)
@@ -170,10 +169,12 @@ def _expired_round(meter: Meter) -> Rows:
     for client in meter.own[:3]:
         meter.send(client, "submit", round_id, word("commitment"))
     meter.wait(3 * DAY)
-    expiry = meter.send(meter.admin, "expire_round", round_id)
-    meter.send(meter.admin, "claim_bond", round_id, meter.own[0])
-    claim = meter.send(meter.admin, "claim_bond", round_id, meter.own[1])
-    return {"expire_round": expiry, "claim_bond": claim}
+    return {"expire_round": meter.send(meter.admin, "expire_round", round_id)}
+
+
+def _sweeps(meter: Meter) -> Rows:
+    meter.wait(367 * DAY)
+    return {"sweep_rewards": meter.send(meter.admin, "sweep_rewards")}
 
 
 def _entries() -> Iterator[Entry]:
@@ -185,10 +186,10 @@ def _entries() -> Iterator[Entry]:
 
 def _audits(meter: Meter) -> Rows:
     plan = meter.send(meter.auditor, "register_plan", word("plan"))
-    arguments = (0, word("plan"), word("records"), list(_entries()))
-    meter.send(meter.auditor, "record_audits", 0, *arguments)
-    arguments = (AUDITS, *arguments[1:])
-    batch = meter.send(meter.auditor, "record_audits", 0, *arguments)
+    round_id, _ = meter.open_round()
+    arguments = (word("plan"), word("records"), list(_entries()))
+    meter.send(meter.auditor, "record_audits", round_id, 0, *arguments)
+    batch = meter.send(meter.auditor, "record_audits", round_id, AUDITS, *arguments)
     return {
         "register_plan": plan,
         f"record_audits, per entry (batch {AUDITS}, known property)": batch // AUDITS,
@@ -200,7 +201,7 @@ def measure() -> Rows:
     """Gas by row name, in the order of the table."""
     meter = Meter()
     rows: Rows = {}
-    for part in (_set_up, _settled_rounds, _rooted_rounds, _expired_round, _audits):
+    for part in (_set_up, _settled_rounds, _rooted_rounds, _expired_round, _audits, _sweeps):
         rows |= part(meter)
     return rows
 

@@ -76,6 +76,10 @@ class Interface:
             if item["type"] == "event"
         }
 
+    def has(self, function: str) -> bool:
+        """Whether there is a function of this name."""
+        return function in self._functions
+
     def constructor(self, arguments: Sequence[Any]) -> bytes:
         """Encoded constructor arguments, to append to the creation code."""
         return encode(self._constructor, arguments)

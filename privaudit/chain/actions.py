@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .accounts import Accounts, address
+from .artefact import Artefact
 from .chain import Chain, Receipt
 from .errors import LedgerError
 from .gas import limit
@@ -34,6 +35,7 @@ class LedgerWriter(LedgerView):
         journal: the journal, tied to it.
         accounts: who signs.
         contract: the contract's address.
+        built: the version of the contract.
         confirmations: see :class:`.sender.Sender`.
         patience: see :class:`.sender.Patience`.
         release: called last when the client is closed, e.g. to release the ledger's lock.
@@ -45,12 +47,13 @@ class LedgerWriter(LedgerView):
         journal: Journal,
         accounts: Accounts,
         contract: str,
+        built: Artefact,
         *,
         confirmations: int = 1,
         patience: Patience | None = None,
         release: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(chain, journal, contract)
+        super().__init__(chain, journal, contract, built)
         self.accounts = accounts
         self.sender = Sender(
             chain, journal, accounts, confirmations=confirmations, patience=patience
@@ -77,7 +80,7 @@ class LedgerWriter(LedgerView):
         function: str,
         arguments: Arguments,
         *,
-        value: int | Callable[[], int] = 0,
+        value: int = 0,
         request: Sequence[Any] | None = None,
     ) -> Receipt:
         """Carry out one action.
@@ -124,14 +127,14 @@ class LedgerWriter(LedgerView):
         function: str,
         arguments: Arguments,
         *,
-        value: int | Callable[[], int] = 0,
+        value: int = 0,
         request: Sequence[Any] | None = None,
     ) -> Action:
         def build() -> tuple[bytes, int]:
             late = arguments() if callable(arguments) else arguments
-            return self._interface.call(function, late), value() if callable(value) else value
+            return self._interface.call(function, late), value
 
-        if callable(arguments) or callable(value):
+        if callable(arguments):
             assert request is not None, "late arguments look different after a crash"
         asked = request if request is not None else [arguments, value]
         return Action(

@@ -1,4 +1,4 @@
-"""The compiled contract that ships with the package, checked before use."""
+"""The compiled contracts that ship with the package, checked before use."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from eth_utils.crypto import keccak
 
 from .errors import LedgerError
 
-NAME = "RewardLedger.json"
+NAMES = ("RewardLedger.json", "RewardLedger-1.json")
+"""The present version, which is what is deployed, and those that are only read and claimed from."""
 
 
 @dataclass(frozen=True)
 class Artefact:
     """ABI, creation code and runtime code, and what they were compiled from and with."""
 
+    version: str
     abi: list[dict[str, Any]]
     bytecode: bytes
     runtime: bytes
@@ -40,8 +42,8 @@ def integrity(content: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def parse(text: str) -> Artefact:
-    """An artefact from its JSON.
+def parse(text: str, name: str = NAMES[0]) -> Artefact:
+    """An artefact from the JSON of a file of that name.
 
     Raises:
         LedgerError: the text is no artefact, or its integrity hash does not match it.
@@ -51,10 +53,11 @@ def parse(text: str) -> Artefact:
         if content["integrity"] != integrity(content):
             raise LedgerError(
                 "its integrity hash does not match its content",
-                where=NAME,
+                where=name,
                 remedy="install the package again",
             )
         return Artefact(
+            version=content.get("version", "1"),
             abi=content["abi"],
             bytecode=bytes.fromhex(content["bytecode"].removeprefix("0x")),
             runtime=bytes.fromhex(content["runtime_bytecode"].removeprefix("0x")),
@@ -65,12 +68,23 @@ def parse(text: str) -> Artefact:
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise LedgerError(
             f"not a contract artefact ({type(error).__name__})",
-            where=NAME,
+            where=name,
             remedy="install the package again",
         ) from None
 
 
 @lru_cache(maxsize=1)
+def versions() -> tuple[Artefact, ...]:
+    """The artefacts of the installed package, the present one first."""
+    folder = files(__package__) / "artefact"
+    return tuple(parse((folder / name).read_text(encoding="utf-8"), name) for name in NAMES)
+
+
 def load() -> Artefact:
-    """The artefact of the installed package."""
-    return parse((files(__package__) / "artefact" / NAME).read_text(encoding="utf-8"))
+    """The present one."""
+    return versions()[0]
+
+
+def of_code(code_hash: str) -> Artefact | None:
+    """The one whose runtime code has this hash (hexadecimal), or None."""
+    return next((built for built in versions() if built.code_hash.hex() == code_hash), None)

@@ -19,6 +19,8 @@ BATCH = 256
 """Clients per transaction (the contract's MAX_BATCH)."""
 AUDIT_BATCH = 128
 """Audit entries per transaction (the contract's MAX_AUDIT_BATCH)."""
+HOUR, WEEK = 3_600, 7 * 86_400
+"""Seconds."""
 
 
 class Settlement(NamedTuple):
@@ -79,18 +81,22 @@ class LedgerClient(LedgerWriter):
         model_hash: bytes,
         budget: int,
         *,
-        submit_seconds: int = 3_600,
-        settle_seconds: int = 7 * 86_400,
+        submit_seconds: int | None = None,
+        settle_seconds: int = WEEK,
     ) -> Receipt:
         """Open round ``round_id`` (they count from 0 on the ledger) and reserve its budget.
 
         Args:
             round_id: the contract's ``round_count``.
             model_hash: of the global model the clients start from, 32 bytes.
-            budget: the most the round can pay; a required bond is sent along.
-            submit_seconds: submissions end this long after the latest block.
+            budget: the most the round can pay.
+            submit_seconds: submissions end this long after the latest block, unless
+                :meth:`end_submissions` ends them before. A week, so that a run that crashed in
+                between can go on; an hour where time is ours and waits for nobody.
             settle_seconds: and this much later anyone may expire the round.
         """
+        if submit_seconds is None:
+            submit_seconds = HOUR if self.chain.instant else WEEK
 
         def arguments() -> list[Any]:
             submit = self.chain.next_time() + submit_seconds
@@ -101,7 +107,6 @@ class LedgerClient(LedgerWriter):
             "coordinator",
             "open_round",
             arguments,
-            value=self._missing_bond,
             request=[round_id, model_hash, budget, submit_seconds, settle_seconds],
         )
 
@@ -214,7 +219,3 @@ class LedgerClient(LedgerWriter):
         """A later audit entry takes the place of an earlier one, which stays readable."""
         key = f"supersede/{old_index}/{new_index}"
         return self.act(key, "auditor", "supersede_audit", [old_index, new_index])
-
-    def _missing_bond(self) -> int:
-        required = int(self.view("required_bond"))
-        return max(0, required - self.credit(self.account("coordinator"))) if required else 0

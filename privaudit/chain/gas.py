@@ -11,18 +11,17 @@ from typing import Any
 
 from .chain import GAS_CAP
 
-DEPLOY = 6_000_000
+DEPLOY = 5_300_000
 FIXED = {
     "offer_admin": 90_000,
     "accept_admin": 90_000,
     "set_coordinator": 90_000,
     "set_auditor": 90_000,
-    "set_required_bond": 90_000,
     "deposit": 90_000,
     "release_treasury": 130_000,
     "withdraw": 150_000,
     "withdraw_for": 150_000,
-    "open_round": 270_000,
+    "open_round": 190_000,
     "submit": 100_000,
     "end_submissions": 90_000,
     "post_commitments": 110_000,
@@ -30,8 +29,8 @@ FIXED = {
     "claim": 180_000,
     "close_round": 140_000,
     "expire_round": 120_000,
-    "claim_bond": 140_000,
-    "claim_bond_rooted": 180_000,
+    "sweep_rewards": 90_000,
+    "sweep_forced": 90_000,
     "register_plan": 220_000,
     "supersede_audit": 140_000,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from eth_utils.address import is_address, to_checksum_address
 from filelock import FileLock, Timeout
@@ -25,6 +26,8 @@ from .sender import Patience, Sender
 from .views import LedgerView
 
 LOCK = "ledger.lock"
+NO_BOND = 0
+"""Wei per round; what version 1 of the contract wanted to know."""
 
 
 def open_ledger(
@@ -34,7 +37,6 @@ def open_ledger(
     accounts: Accounts | None = None,
     seed: int = 0,
     contract: str | None = None,
-    required_bond: int = 0,
     confirmations: int = 1,
     patience: Patience | None = None,
 ) -> LedgerClient:
@@ -46,7 +48,6 @@ def open_ledger(
         accounts: who signs; needed with ``rpc``, on the embedded chain derived from ``seed``.
         seed: of the embedded chain's accounts.
         contract: use the ledger at this address instead of deploying one (first use only).
-        required_bond: wei the coordinator puts at stake per round (deployment only).
         confirmations: blocks until an action is final, at least 1.
         patience: how long to wait for a node, and what to pay at most.
 
@@ -65,7 +66,7 @@ def open_ledger(
         accounts = accounts or _embedded_accounts(rpc, seed)
         chain = _chain(journal, accounts, rpc)
         sender = Sender(chain, journal, accounts, confirmations=confirmations, patience=patience)
-        deployed = _contract(sender, chain, journal, accounts, contract, required_bond)
+        deployed, built = _contract(sender, chain, journal, accounts, contract)
     except BaseException:
         if journal is not None:
             journal.close()
@@ -76,6 +77,7 @@ def open_ledger(
         journal,
         accounts,
         deployed,
+        built,
         confirmations=confirmations,
         patience=patience,
         release=release,
@@ -103,8 +105,8 @@ def view_ledger(folder: Path, *, rpc: str | None = None, alone: bool = False) ->
         check_kind(journal, rpc)
         chain: Chain = replay(journal) if rpc is None else _rpc_chain(rpc)
         check_pins(journal, chain)
-        check_code(chain, pins["contract"], pins.get("code_hash"))
-        return LedgerView(chain, journal, pins["contract"])
+        built = check_code(chain, pins["contract"], pins.get("code_hash"))
+        return LedgerView(chain, journal, pins["contract"], built)
     except BaseException:
         journal.close()
         raise
@@ -175,33 +177,30 @@ def _rpc_chain(url: str) -> Chain:
 
 
 def _contract(
-    sender: Sender,
-    chain: Chain,
-    journal: Journal,
-    accounts: Accounts,
-    given: str | None,
-    required_bond: int,
-) -> str:
-    """The contract's address, after deploying it if there is none."""
+    sender: Sender, chain: Chain, journal: Journal, accounts: Accounts, given: str | None
+) -> tuple[str, artefact.Artefact]:
+    """The contract's address and version, after deploying the present one if there is none."""
     pinned = journal.pins().get("contract")
     if given is not None and pinned not in {None, given}:
         check_pin(journal, "contract", given)
     found = pinned or given
     if journal.intent("deploy") is not None or found is None:
-        receipt = sender.act([_deployment(accounts, required_bond)])[0]
+        made_with = artefact.of_code(journal.pins().get("code_hash", "")) or artefact.load()
+        receipt = sender.act([_deployment(accounts, made_with)])[0]
         found = receipt.contract
         assert found is not None
-    check_code(chain, found, journal.pins().get("code_hash"))
+    built = check_code(chain, found, journal.pins().get("code_hash"))
     if pinned is None:
         check_roles(chain, journal, accounts, found)
-        code_hash = artefact.load().code_hash.hex()
-        journal.pin({"contract": found, "code_hash": code_hash})
-    return found
+        journal.pin({"contract": found, "code_hash": built.code_hash.hex()})
+    return found, built
 
 
-def _deployment(accounts: Accounts, required_bond: int) -> Action:
-    built = artefact.load()
-    arguments = [address(accounts, "coordinator"), address(accounts, "auditor"), required_bond]
+def _deployment(accounts: Accounts, built: artefact.Artefact) -> Action:
+    """The first action of a ledger, made again when one of an earlier version is opened."""
+    arguments: list[Any] = [address(accounts, "coordinator"), address(accounts, "auditor")]
+    if built.version == "1":
+        arguments.append(NO_BOND)
     data = built.bytecode + Interface(built.abi).constructor(arguments)
     return Action(
         key="deploy",

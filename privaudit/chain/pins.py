@@ -49,7 +49,7 @@ def check_pin(journal: Journal, name: str, found: str) -> None:
 
 def check_roles(chain: Chain, journal: Journal, accounts: Accounts, contract: str) -> None:
     """The accounts have the roles they are named for; matters where the contract was given."""
-    view = LedgerView(chain, journal, contract)
+    view = LedgerView(chain, journal, contract, artefact.load())
     for role in ROLES:
         holder, ours = view.view(role), address(accounts, role)
         if holder != ours:
@@ -60,21 +60,40 @@ def check_roles(chain: Chain, journal: Journal, accounts: Accounts, contract: st
             )
 
 
-def check_code(chain: Chain, contract: str, pinned: str | None) -> None:
-    """The contract's code is that of the artefact, and of the journal if that has a hash of it."""
+def check_code(chain: Chain, contract: str, pinned: str | None) -> artefact.Artefact:
+    """The version of the reward ledger that the contract is.
+
+    Args:
+        chain: where the contract is.
+        contract: its address.
+        pinned: the hash of its code in the journal; None for a ledger that begins, which must be of
+            the present version.
+
+    Raises:
+        LedgerError: it is none, or not the pinned one.
+    """
     found = chain.code(contract)
     if not found:
         raise LedgerError(f"there is no contract at {contract}", where=chain.name)
-    if pinned not in {None, artefact.load().code_hash.hex()}:
-        made_so = keccak(found).hex() == pinned
+    code_hash = keccak(found).hex()
+    built = artefact.of_code(code_hash)
+    if pinned not in {None, code_hash} and artefact.of_code(str(pinned)) is None:
+        raise LedgerError(f"damaged pin 'code_hash' ({pinned})", where=chain.name)
+    if built is None and pinned == code_hash:
         raise LedgerError(
-            "the ledger was made with another version of the contract"
-            if made_so
-            else f"damaged pin 'code_hash' ({pinned})",
+            "the ledger was made with another version of the contract",
             where=chain.name,
-            remedy="use the version of privaudit that made it" if made_so else None,
+            remedy="use the version of privaudit that made it",
         )
-    if found != artefact.load().runtime:
+    if built is None or pinned not in {None, code_hash}:
         raise LedgerError(
             f"the contract at {contract} has other code than the reward ledger", where=chain.name
         )
+    if pinned is None and built != artefact.load():
+        raise LedgerError(
+            f"the contract at {contract} is version {built.version} of the reward ledger, on which "
+            "no run begins any more",
+            where=chain.name,
+            remedy="leave --contract out to deploy the present one",
+        )
+    return built

@@ -35,15 +35,19 @@ class LedgerView:
         chain: the chain it lives on.
         journal: its journal.
         address: the contract's address.
+        built: the version of the contract.
         hashes: the hashes of this ledger.
     """
 
-    def __init__(self, chain: Chain, journal: Journal, address: str) -> None:
+    def __init__(
+        self, chain: Chain, journal: Journal, address: str, built: artefact.Artefact
+    ) -> None:
         self.chain = chain
         self.journal = journal
         self.address = address
+        self.built = built
         self.hashes = Hashes(chain.chain_id, address)
-        self._interface = Interface(artefact.load().abi)
+        self._interface = Interface(built.abi)
 
     def __enter__(self) -> Self:
         return self
@@ -90,9 +94,9 @@ class LedgerView:
         return int(self.view("credits", account))
 
     def money(self) -> dict[str, int]:
-        """The contract's buckets in wei, and its balance."""
+        """The contract's buckets in wei (``bonded`` in version 1 only), and its balance."""
         buckets = ("treasury", "reserved", "bonded", "reward_pool", "total_credits")
-        found = {name: int(self.view(name)) for name in buckets}
+        found = {name: int(self.view(name)) for name in buckets if self._interface.has(name)}
         return found | {"balance": self.chain.balance(self.address)}
 
     def plan(self, plan_hash: bytes) -> Any:

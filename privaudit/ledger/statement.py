@@ -91,7 +91,8 @@ def read_statement(folder: RunFolder) -> Statement:
         raise UserError("this run was made without a ledger", where=str(folder.path))
     journal = Journal(folder.file("ledger"), read_only=True, alone=is_sealed(folder))
     try:
-        interface = Interface(artefact.load().abi)
+        built = artefact.of_code(journal.pins().get("code_hash", "")) or artefact.load()
+        interface = Interface(built.abi)
         logs = [log for _, receipt, _ in journal.receipts() for log in receipt.logs]
         events = [event for log in logs if (event := interface.event(log))]
     finally:

@@ -407,7 +407,8 @@ def _balance(subject: LedgerSubject) -> list[str]:
     """What was deposited is in the buckets or was paid out."""
     money = subject.ledger.money()
     balance = money.pop("balance")
-    deposited = sum(e.args["amount"] for e in subject.of("Deposited"))
+    paid_in = [*subject.of("Deposited"), *subject.of("BondFunded")]  # the latter in version 1
+    deposited = sum(event.args["amount"] for event in paid_in)
     withdrawn = sum(e.args["amount"] for e in subject.of("Withdrawn"))
     wrong = []
     if sum(money.values()) + withdrawn != deposited:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ledger_evidence import evidence, prepared, sealed
 from ledger_runs import run_command
+from ledger_version_1 import version_1
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ledger"))
 
@@ -24,7 +25,14 @@ from privaudit.custody.manifest import noted_head
 from privaudit.ledger.claiming import claim_rewards
 from privaudit.ledger.place import Place
 from privaudit.verify.files import Subject, check_seal
-from privaudit.verify.ledger import LedgerSubject, check_chain, check_money
+from privaudit.verify.ledger import (
+    LedgerSubject,
+    check_chain,
+    check_head,
+    check_money,
+    check_plan,
+    check_rounds,
+)
 
 PASSWORD = "tH8-vq2m-Kz9w"
 SETTINGS = ("ledger.reward=samples", "ledger.budget=1000000")
@@ -94,6 +102,23 @@ def test_each_claims_once_and_is_paid(run: RunFolder, capsys: pytest.CaptureFixt
     assert run.file("ledger/journal.sqlite").read_bytes() == before
     assert claimed(capsys, str(run.path), "--client", "0")[0]["paid"] == due[0]
     assert_whole(run)
+
+
+def test_a_run_of_version_1_of_the_contract_is_checked_and_paid(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = prepared(tmp_path, [evidence(0, 300)], *SETTINGS)
+    with version_1():
+        sealed(folder, Place())
+    assert_whole(folder)
+    subject = Subject(folder)
+    with view_ledger(folder.file("ledger"), alone=True) as ledger:
+        assert ledger.built.version == "1"
+        found = LedgerSubject(subject, ledger)
+        assert [check(found) for check in (check_rounds, check_plan, check_head)] == [[], [], []]
+    assert run_command("ledger", str(folder.path)) == 0
+    assert claimed(capsys, str(folder.path), "--client", "7")[0]["paid"] == granted(folder)[7]
+    assert_whole(folder)
 
 
 @pytest.mark.parametrize("step", ["claim", "withdraw_for", "finish"])

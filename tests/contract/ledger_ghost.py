@@ -31,9 +31,7 @@ def need(condition: bool, reason: str) -> None:
 class GhostRound:
     """One round."""
 
-    opener: str
     budget: int
-    bond: int
     submit_deadline: int
     settle_deadline: int
     state: int = OPEN
@@ -43,12 +41,6 @@ class GhostRound:
     rewards_posted: bool = False
     commitments: dict[str, bytes] = field(default_factory=dict)
     outcomes: dict[str, int] = field(default_factory=dict)
-    bond_claims: set[str] = field(default_factory=set)
-
-    @property
-    def claimants(self) -> int:
-        """Among how many the bond of an expired round is split."""
-        return len(self.commitments) + self.rooted
 
 
 class Ghost:
@@ -58,18 +50,17 @@ class Ghost:
         self.now = self.block = 0
         self.admin, self.pending = admin, ""
         self.coordinator, self.auditor = coordinator, auditor
-        self.required_bond = 0
-        self.treasury = self.reserved = self.bonded = self.pool = 0
+        self.treasury = self.reserved = self.pool = self.forced = 0
         self.credits: defaultdict[str, int] = defaultdict(int)
         self.paid_in = self.paid_out = 0
         self.clients: list[str] = []
         self.rounds: list[GhostRound] = []
         self.reward_root = NONE
         self.epoch = 0
-        self.allocated = 0
+        self.allocated = self.swept = self.claims_end = 0
         self.claimed: defaultdict[str, int] = defaultdict(int)
         self.heads = [head]
-        self.plans: dict[bytes, int] = {}
+        self.plans: dict[bytes, tuple[int, int]] = {}
         self.audits: list[Entry] = []
         self.superseded: dict[int, int] = {}
 
@@ -93,10 +84,6 @@ class Ghost:
         need(account != self.coordinator, "auditor is the coordinator")
         self.auditor = account
 
-    def set_required_bond(self, sender: str, bond: int) -> None:
-        need(sender == self.admin, "only the admin")
-        self.required_bond = bond
-
     def register_clients(self, sender: str, clients: Sequence[str]) -> None:
         need(sender == self.coordinator, "only the coordinator")
         need(bool(clients), "empty batch")
@@ -115,6 +102,12 @@ class Ghost:
         need(amount <= self.treasury, "treasury too small")
         self.treasury -= amount
         self.credits[to] += amount
+
+    def sweep_forced(self, sender: str) -> None:
+        need(self.forced > 0, "nothing to sweep")
+        self.paid_in += self.forced
+        self.treasury += self.forced
+        self.forced = 0
 
     def withdraw(self, sender: str, to: str) -> None:
         need(self.credits[sender] > 0, "no credit")
@@ -148,7 +141,6 @@ class Ghost:
         budget: int,
         submit: int,
         settle: int,
-        value: int,
     ) -> None:
         need(sender == self.coordinator, "only the coordinator")
         need(round_id == len(self.rounds), "round id out of sequence")
@@ -157,13 +149,9 @@ class Ghost:
         need(submit > self.now, "submit deadline has passed")
         need(settle > submit, "settle deadline not after submit deadline")
         need(settle <= self.now + FULL_YEAR, "settle deadline too far")
-        need(self.credits[sender] + value >= self.required_bond, "bond not covered")
-        self.paid_in += value
-        self.credits[sender] += value - self.required_bond
-        self.bonded += self.required_bond
         self.treasury -= budget
         self.reserved += budget
-        self.rounds.append(GhostRound(sender, budget, self.required_bond, submit, settle))
+        self.rounds.append(GhostRound(budget, submit, settle))
 
     def submit(self, sender: str, round_id: int, commitment: bytes) -> None:
         found = self._submitting(round_id)
@@ -192,9 +180,10 @@ class Ghost:
 
     def post_commitments(self, sender: str, round_id: int, root: bytes, count: int) -> None:
         need(sender == self.coordinator, "only the coordinator")
-        found = self._open(round_id)
+        found = self._submitting(round_id)
         need(found.rooted == 0, "commitments already posted")
         need(count > 0, "count is zero")
+        need(count <= len(self.clients), "more leaves than clients")
         found.root, found.rooted = root, count
 
     def settle(self, sender: str, round_id: int, items: Sequence[tuple[str, int, int]]) -> None:
@@ -232,6 +221,7 @@ class Ghost:
         self.allocated += allocated
         self.reward_root = root
         self.epoch += 1
+        self.claims_end = self.now + FULL_YEAR
         found.rewards_posted = True
 
     def claim(self, sender: str, client: str, cumulative: int, root: bytes) -> None:
@@ -245,6 +235,14 @@ class Ghost:
         self.pool -= amount
         self.credits[client] += amount
 
+    def sweep_rewards(self, sender: str) -> None:
+        need(sender == self.admin, "only the admin")
+        need(self.pool > 0, "nothing to sweep")
+        need(self.now >= self.claims_end, "claims have not ended")
+        self.treasury += self.pool
+        self.swept += self.pool
+        self.pool, self.reward_root = 0, NONE
+
     def close_round(self, sender: str, round_id: int) -> None:
         need(sender == self.coordinator, "only the coordinator")
         found = self._settling(round_id)
@@ -252,8 +250,6 @@ class Ghost:
         need(found.rooted == 0 or found.rewards_posted, "rewards not posted")
         found.state = CLOSED
         self._return_unspent(found)
-        self.bonded -= found.bond
-        self.credits[found.opener] += found.bond
 
     def _return_unspent(self, found: GhostRound) -> None:
         self.reserved -= found.budget - found.spent
@@ -264,39 +260,13 @@ class Ghost:
         need(self.now >= found.settle_deadline, "settle deadline not reached")
         found.state = EXPIRED
         self._return_unspent(found)
-        rest = found.bond % found.claimants if found.claimants else found.bond
-        found.bond -= rest
-        self.bonded -= rest
-        self.treasury += rest
-
-    def claim_bond(self, sender: str, round_id: int, client: str) -> None:
-        known = round_id < len(self.rounds)
-        need(known and client in self.rounds[round_id].commitments, "nothing submitted")
-        self._claim_bond(self.rounds[round_id], client)
-
-    def claim_bond_rooted(self, sender: str, round_id: int, client: str, root: bytes) -> None:
-        """``root`` is what leaf and proof lead to."""
-        need(client in self.clients, "not registered")
-        known = round_id < len(self.rounds)
-        need(known and root == self.rounds[round_id].root, "proof does not match")
-        self._claim_bond(self.rounds[round_id], client)
-
-    def _claim_bond(self, found: GhostRound, client: str) -> None:
-        need(found.state == EXPIRED, "round not expired")
-        need(client not in found.bond_claims, "bond already claimed")
-        need(len(found.bond_claims) < found.claimants, "bond used up")
-        share = found.bond // found.claimants
-        need(share > 0, "no bond to claim")
-        found.bond_claims.add(client)
-        self.bonded -= share
-        self.credits[client] += share
 
     # ------------------------------------------------------------------ audits
 
     def register_plan(self, sender: str, plan: bytes) -> None:
         need(sender == self.auditor, "only the auditor")
         need(plan not in self.plans, "plan already registered")
-        self.plans[plan] = self.block
+        self.plans[plan] = (self.block, len(self.rounds))
         link = len(self.heads)
         self.heads.append(plan_head(self.heads[-1], link, plan, len(self.rounds), self.now))
 
@@ -313,7 +283,9 @@ class Ghost:
         need(round_id < len(self.rounds), "no such round")
         need(count == len(self.audits), "audit count out of sequence")
         need(plan in self.plans, "plan not registered")
-        need(self.plans[plan] < self.block, "plan not older than its results")
+        block, rounds = self.plans[plan]
+        need(block < self.block, "plan not older than its results")
+        need(rounds <= round_id, "plan not older than the round")
         need(bool(entries), "empty batch")
         self.audits += entries
         about = (round_id, plan, records, count, self.now)
@@ -330,6 +302,5 @@ class Ghost:
     # ------------------------------------------------------------------ totals
 
     def buckets(self) -> tuple[int, ...]:
-        """Treasury, reserved, bonded, reward pool, credits."""
-        credit = sum(self.credits.values())
-        return self.treasury, self.reserved, self.bonded, self.pool, credit
+        """Treasury, reserved, reward pool, credits."""
+        return self.treasury, self.reserved, self.pool, sum(self.credits.values())

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 from ledger_chain import Reverted
-from ledger_ghost import CLOSED, OPEN, Ghost, GhostRound, Refused
+from ledger_ghost import CLOSED, OPEN, Ghost, GhostRound, Refused, need
 from ledger_world import (
     ADMIN,
     AUDITOR,
@@ -51,16 +51,14 @@ class Player(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(load_artefact(), bond=0, treasury=100_000)
+        self.world = World(load_artefact(), treasury=100_000)
         head = self.world.hashes.genesis_head()
         self.ghost = Ghost(ADMIN, COORDINATOR, AUDITOR, head)
         self.ghost.register_clients(COORDINATOR, CLIENTS)
         self.ghost.deposit(STRANGER, 100_000)
-        self.forced = 0
         self.steps = 0
         self.grants: dict[str, int] = {}
         self.published: list[tuple[dict[str, int], MerkleTree]] = []
-        self.trees: dict[int, MerkleTree] = {}
         self._time()
 
     # ------------------------------------------------------------------ acting
@@ -71,11 +69,17 @@ class Player(RuleBasedStateMachine):
     def _act(
         self, name: str, *arguments: Any, sender: str, value: int = 0, ghost: Sequence[Any] = ()
     ) -> bool:
-        """Predict, send, compare; ``ghost`` are the ghost's arguments where they differ."""
+        """Predict, send, compare; ``ghost`` are the ghost's arguments where they differ.
+
+        Value with anything but a deposit must be refused, and without a reason.
+        """
         expected = None
-        extra = {"value": value} if name in ("open_round", "deposit") else {}
         try:
-            getattr(self.ghost, name)(sender, *(ghost or arguments), **extra)
+            if name == "deposit":
+                self.ghost.deposit(sender, value)
+            else:
+                need(value == 0, "")
+                getattr(self.ghost, name)(sender, *(ghost or arguments))
         except Refused as refusal:
             expected = str(refusal)
         actual = None
@@ -84,9 +88,9 @@ class Player(RuleBasedStateMachine):
         except Reverted as refusal:
             actual = refusal.reason
         assert actual == expected, f"{name}: contract {actual!r}, ghost {expected!r}"
-        (self.refused if actual else self.done)[name] += 1
-        if actual:
-            self.reasons[actual] += 1
+        (self.done if actual is None else self.refused)[name] += 1
+        if actual is not None:
+            self.reasons[actual or "value"] += 1
         return actual is None
 
     def _role(self, role: str, number: int) -> str:
@@ -113,10 +117,10 @@ class Player(RuleBasedStateMachine):
     @invariant()
     def totals_agree(self) -> None:
         ghost, view = self.ghost, self.world.view
-        names = ("treasury", "reserved", "bonded", "reward_pool", "total_credits")
+        names = ("treasury", "reserved", "reward_pool", "total_credits")
         buckets = tuple(view(name) for name in names)
         assert buckets == ghost.buckets()
-        assert self.world.balance() == sum(buckets) + self.forced
+        assert self.world.balance() == sum(buckets) + ghost.forced
         assert sum(buckets) == ghost.paid_in - ghost.paid_out
         assert view("audit_head") == ghost.heads[-1]
         self.steps += 1
@@ -138,7 +142,9 @@ class Player(RuleBasedStateMachine):
         for account in EVERYBODY:
             assert view("credits", account) == ghost.credits[account]
             assert view("claimed", account) == ghost.claimed[account]
-        assert sum(ghost.claimed.values()) == ghost.allocated - ghost.pool
+        assert sum(ghost.claimed.values()) == ghost.allocated - ghost.swept - ghost.pool
+        rewards = tuple(view(name) for name in ("reward_root", "reward_epoch", "claims_end"))
+        assert rewards == (ghost.reward_root, ghost.epoch, ghost.claims_end)
         for number, found in enumerate(ghost.rounds):
             self._round_agrees(number, found)
         assert view("reserved") == sum(r.budget - r.spent for r in self._stored(OPEN))
@@ -163,12 +169,10 @@ class Player(RuleBasedStateMachine):
             found.budget,
             found.spent,
         )
-        assert (stored.bond, stored.opener) == (found.bond, found.opener)
         deadlines = (stored.submit_deadline, stored.settle_deadline)
         assert deadlines == (found.submit_deadline, found.settle_deadline)
-        counts = (stored.submitted, stored.settled, stored.rooted, stored.bond_claims)
-        sizes = (len(found.commitments), len(found.outcomes), found.rooted, len(found.bond_claims))
-        assert counts == sizes
+        counts = (stored.submitted, stored.settled, stored.rooted)
+        assert counts == (len(found.commitments), len(found.outcomes), found.rooted)
         assert stored.rewards_posted == found.rewards_posted
         if found.state == CLOSED:
             assert stored.submitted == stored.settled

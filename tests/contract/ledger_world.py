@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parents[2]
 ARTEFACT = ROOT / "privaudit" / "chain" / "artefact" / "RewardLedger.json"
 ETHER = 10**18
 BUDGET = 1_000
-BOND = 90
 SUBMIT_SECONDS = 100
 SETTLE_SECONDS = 200
 MODEL = keccak(text="model")
@@ -65,15 +64,14 @@ def entry(**changes: Any) -> Entry:
 class World:
     """A deployed ledger and short-hands for what most tests do."""
 
-    def __init__(self, artefact: dict[str, Any], bond: int = BOND, treasury: int = 10_000) -> None:
+    def __init__(self, artefact: dict[str, Any], treasury: int = 10_000) -> None:
         self.chain = Chain()
         for account in ACCOUNTS:
             self.chain.fund(account, 1_000 * ETHER)
         self.ledger: Contract = self.chain.deploy(
-            artefact["abi"], artefact["bytecode"], [COORDINATOR, AUDITOR, bond], ADMIN
+            artefact["abi"], artefact["bytecode"], [COORDINATOR, AUDITOR], ADMIN
         )
         self.hashes = Hashes(self.chain.chain_id, self.ledger.address)
-        self.bond = bond
         self.as_coordinator("register_clients", CLIENTS)
         self.call("deposit", sender=STRANGER, value=treasury)
 
@@ -112,7 +110,7 @@ class World:
     def totals(self) -> tuple[int | bytes, ...]:
         """Balance, money buckets and counters."""
         names = (
-            *("treasury", "reserved", "bonded", "reward_pool", "total_credits", "client_count"),
+            *("treasury", "reserved", "reward_pool", "total_credits", "client_count"),
             *("round_count", "reward_epoch", "link_count", "audit_count", "audit_head"),
         )
         return (self.balance(), *(self.view(name) for name in names))
@@ -125,13 +123,12 @@ class World:
         """Credit of an account in wei."""
         return int(self.view("credits", account))
 
-    def open_round(self, budget: int = BUDGET, value: int | None = None) -> int:
-        """Open the next round with the bond paid in; returns its id."""
+    def open_round(self, budget: int = BUDGET) -> int:
+        """Open the next round; returns its id."""
         round_id = int(self.view("round_count"))
         now = self.chain.now
         deadlines = (now + SUBMIT_SECONDS, now + SETTLE_SECONDS)
-        paid = self.bond if value is None else value
-        self.as_coordinator("open_round", round_id, MODEL, budget, *deadlines, value=paid)
+        self.as_coordinator("open_round", round_id, MODEL, budget, *deadlines)
         return round_id
 
     def submit(self, round_id: int, clients: Sequence[str] = CLIENTS) -> None:
@@ -152,9 +149,9 @@ class World:
         self.as_coordinator("settle", round_id, [(c, amount, ACCEPTED) for c in clients])
         return round_id
 
-    def expired_round(self, clients: Sequence[str] = CLIENTS) -> int:
-        """A round that nobody settled in time."""
-        round_id = self.submitted_round(clients)
-        self.chain.mine(SETTLE_SECONDS)
-        self.call("expire_round", round_id, sender=STRANGER)
+    def rooted_round(self, count: int = 6) -> int:
+        """A round with a commitments root, past its submit deadline."""
+        round_id = self.open_round()
+        self.as_coordinator("post_commitments", round_id, word("root"), count)
+        self.chain.mine(SUBMIT_SECONDS)
         return round_id

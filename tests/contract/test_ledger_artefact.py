@@ -120,7 +120,7 @@ class PyEvm:
         self.accounts: list[str] = [str(account) for account in self.web3.eth.accounts]
         self.admin, self.coordinator, self.auditor = self.accounts[:3]
         factory = self.web3.eth.contract(abi=artefact["abi"], bytecode=artefact["bytecode"])
-        deployment = factory.constructor(self.coordinator, self.auditor, 90)
+        deployment = factory.constructor(self.coordinator, self.auditor)
         receipt = self._receipt(deployment.transact({"from": self.admin, "gas": 8_000_000}))
         self.ledger: Any = self.web3.eth.contract(
             address=receipt["contractAddress"], abi=artefact["abi"]
@@ -164,7 +164,7 @@ def test_a_settled_round_on_py_evm(py_evm: PyEvm) -> None:
     py_evm.send(coordinator, "register_clients", [client, *CLIENTS[:2]])
     now = int(py_evm.web3.eth.get_block("latest")["timestamp"])
     opening = (0, MODEL, BUDGET, now + 1_000, now + 2_000)
-    py_evm.send(coordinator, "open_round", *opening, value=90)
+    py_evm.send(coordinator, "open_round", *opening)
     py_evm.send(client, "submit", 0, word("own"))
     signed = [py_evm.hashes.signed(key, 0, word("relayed")) for key in CLIENT_KEYS[:2]]
     py_evm.send(py_evm.admin, "submit_signed", 0, signed)
@@ -186,11 +186,12 @@ def test_a_settled_round_on_py_evm(py_evm: PyEvm) -> None:
 
 def test_roots_and_audits_on_py_evm(py_evm: PyEvm) -> None:
     coordinator, auditor = py_evm.coordinator, py_evm.auditor
+    planned = py_evm.time_of(py_evm.send(auditor, "register_plan", PLAN))
     py_evm.send(py_evm.admin, "deposit", value=5_000)
     py_evm.send(coordinator, "register_clients", CLIENTS)
     now = int(py_evm.web3.eth.get_block("latest")["timestamp"])
     opening = (0, MODEL, BUDGET, now + 1_000, now + 2_000)
-    py_evm.send(coordinator, "open_round", *opening, value=90)
+    py_evm.send(coordinator, "open_round", *opening)
     py_evm.send(coordinator, "post_commitments", 0, word("root"), 6)
     py_evm.send(coordinator, "end_submissions", 0)
     tree = MerkleTree([py_evm.hashes.reward_leaf(client, 50, word(client)) for client in CLIENTS])
@@ -198,8 +199,7 @@ def test_roots_and_audits_on_py_evm(py_evm: PyEvm) -> None:
     py_evm.send(auditor, "claim", CLIENTS[4], 50, word(CLIENTS[4]), tree.proof(4))
     assert py_evm.view("credits", CLIENTS[4]) == 50
 
-    planned = py_evm.time_of(py_evm.send(auditor, "register_plan", PLAN))
-    head = plan_head(py_evm.hashes.genesis_head(), 1, PLAN, 1, planned)
+    head = plan_head(py_evm.hashes.genesis_head(), 1, PLAN, 0, planned)
     entries = [entry(), entry(value=-1, low=-2)]
     record = ("record_audits", 0, 0, PLAN, RECORDS, entries)
     recorded = py_evm.time_of(py_evm.send(auditor, *record))

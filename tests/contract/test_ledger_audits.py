@@ -144,12 +144,22 @@ def test_bad_batches_are_refused(world: World) -> None:
 
 
 def test_a_plan_in_the_same_block_is_too_late(world: World) -> None:
-    round_id = world.open_round()
     world.as_auditor("register_plan", PLAN)
+    round_id = world.open_round()
     call = ("record_audits", round_id, 0, PLAN, RECORDS, [entry()])
     world.refused("plan not older than its results", *call, sender=AUDITOR)
     world.chain.mine(0)
     world.as_auditor(*call)
+
+
+def test_a_plan_after_the_round_is_too_late(world: World) -> None:
+    early = world.open_round()
+    world.as_auditor("register_plan", PLAN)
+    later = world.open_round()
+    world.chain.mine()
+    rest = (0, PLAN, RECORDS, [entry()])
+    world.refused("plan not older than the round", "record_audits", early, *rest, sender=AUDITOR)
+    world.as_auditor("record_audits", later, *rest)
 
 
 def test_superseded_entries_stay(world: World) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
-from ledger_ghost import EXPIRED, FULL_YEAR, OPEN, Ghost, GhostRound
+from ledger_ghost import FULL_YEAR, OPEN, Ghost, GhostRound
 from ledger_player import COHORT, EVERYBODY, SPARE, Draw, Player, pick, subset
 from ledger_world import (
     ACCEPTED,
@@ -44,11 +44,11 @@ STEPS = 200
 MANY_ROUNDS = 3
 MANY_AUDITS = 40
 ACTIONS_ANY_TIME = (
-    *("wait", "wait", "wait", "force_ether", "change_roles", "set_bond", "register", "deposit"),
+    *("wait", "wait", "wait", "force_ether", "change_roles", "register", "deposit"),
     *("release", "withdraw", "open_round", "submit", "submit_signed", "end_submissions"),
     *("post_commitments", "post_commitments", "settle", "post_rewards", "claim", "close_round"),
-    *("expire_round", "claim_bond", "claim_bond_rooted", "register_plan", "record_audits"),
-    "supersede",
+    *("expire_round", "register_plan", "record_audits", "supersede", "sweep_rewards"),
+    *("sweep_forced", "value_with_anything"),
 )
 
 
@@ -74,9 +74,6 @@ class LedgerMachine(Player):
         for number, found in enumerate(ghost.rounds):
             if found.state == OPEN:
                 yield from self._next(number, found)
-            elif found.state == EXPIRED and found.bond:
-                yield from ("claim_bond", "claim_bond") if self._has_bond_left(found) else ()
-                yield from ("claim_bond_rooted",) if found.rooted else ()
         if self._owed():
             yield "claim"
         if len(self._rounds(OPEN)) < MANY_ROUNDS:
@@ -85,13 +82,16 @@ class LedgerMachine(Player):
             yield "withdraw"
         if ghost.pending:
             yield "change_roles"
+        if ghost.pool and ghost.now >= ghost.claims_end:
+            yield "sweep_rewards"
         if len(ghost.audits) < MANY_AUDITS:
             yield "record_audits"
 
     def _next(self, number: int, found: GhostRound) -> tuple[str, ...]:
         """What brings an open round on; every third is left to stall."""
         if self.ghost.now < found.submit_deadline:
-            return "submit", "submit_signed"
+            root = ("post_commitments",) if number % 2 == 0 and not found.rooted else ()
+            return ("submit", "submit_signed", *root)
         if number % 3 == 0:
             return ("wait" if self.ghost.now < found.settle_deadline else "expire_round",)
         if found.commitments.keys() != found.outcomes.keys():
@@ -99,11 +99,6 @@ class LedgerMachine(Player):
         if found.rooted and not found.rewards_posted:
             return ("post_rewards",)
         return ("close_round",)
-
-    @staticmethod
-    def _has_bond_left(found: GhostRound) -> bool:
-        left = len(found.bond_claims) < found.claimants
-        return found.state == EXPIRED and found.bond > 0 and left
 
     def _owed(self) -> list[str]:
         """Who can claim under the latest root."""
@@ -122,13 +117,15 @@ class LedgerMachine(Player):
         ahead = [mark for mark in marks if mark > self.ghost.now]
         self.outside["wait"] += 1
         seconds = min(ahead) - self.ghost.now if ahead and number % 2 == 0 else number % 3
+        if self.ghost.pool and number < 48:
+            seconds = max(0, self.ghost.claims_end - self.ghost.now - number % 2)
         self.world.chain.mine(seconds)
         self._time()
 
     def force_ether(self, draw: Draw) -> None:
         number = draw()
         self.outside["force_ether"] += 1
-        self.forced += number
+        self.ghost.forced += number
         self.world.chain.fund(self.world.ledger.address, self.world.balance() + number)
 
     # ------------------------------------------------------------------ roles and money
@@ -144,10 +141,6 @@ class LedgerMachine(Player):
             return
         self._act(name, pick([COORDINATOR, AUDITOR, ADMIN, SPARE], number // 4), sender=sender)
 
-    def set_bond(self, draw: Draw) -> None:
-        number, who = draw(), draw()
-        self._act("set_required_bond", number % 90, sender=self._role("admin", who))
-
     def register(self, draw: Draw) -> None:
         number, who = draw(), draw()
         known = len(self.ghost.clients)
@@ -159,6 +152,31 @@ class LedgerMachine(Player):
     def deposit(self, draw: Draw) -> None:
         number = draw()
         self._act("deposit", sender=STRANGER, value=number * 10)
+
+    def sweep_rewards(self, draw: Draw) -> None:
+        pool = self.ghost.pool
+        if self._act("sweep_rewards", sender=self._role("admin", draw())):
+            self.moved["swept"] += pool
+
+    def sweep_forced(self, draw: Draw) -> None:
+        self._act("sweep_forced", sender=pick(EVERYBODY, draw()))
+
+    def value_with_anything(self, draw: Draw) -> None:
+        """A call that would be fine but for the value it sends."""
+        number, wei = draw(), 1 + draw()
+        round_id = pick(self._rounds(OPEN) or [0], number)
+        now = self.ghost.now
+        opening = (len(self.ghost.rounds), MODEL, 1, now + 5, now + 9)
+        name, sender, arguments = pick(
+            [
+                ("open_round", self.ghost.coordinator, opening),
+                ("submit", pick(COHORT, number), (round_id, word("paid for"))),
+                ("close_round", self.ghost.coordinator, (round_id, word("result"))),
+                ("withdraw", pick(COHORT, number), (STRANGER,)),
+            ],
+            number,
+        )
+        self._act(name, *arguments, sender=sender, value=wei)
 
     def release(self, draw: Draw) -> None:
         number, who = draw(), draw()
@@ -188,10 +206,7 @@ class LedgerMachine(Player):
         submit = ghost.now + length % 40
         settle = ghost.now + FULL_YEAR + 1 if length % 16 == 9 else submit + length // 8
         sender = self._role("coordinator", who)
-        short = 1 if length > 225 else 0
-        value = max(0, ghost.required_bond - ghost.credits[sender] - short) + number % 2
-        arguments = (round_id, MODEL, budget, submit, settle)
-        self._act("open_round", *arguments, sender=sender, value=value)
+        self._act("open_round", round_id, MODEL, budget, submit, settle, sender=sender)
 
     def submit(self, draw: Draw) -> None:
         number, who = draw(), draw()
@@ -228,16 +243,12 @@ class LedgerMachine(Player):
 
     def post_commitments(self, draw: Draw) -> None:
         number, who = draw(), draw()
-        wanted = [r for r in self._rounds(OPEN) if r % 2 == 0 and not self.ghost.rounds[r].rooted]
-        round_id = self._round(wanted, number)
-        leaves = [self._commitment_leaf(round_id, client) for client in COHORT]
-        tree = MerkleTree(leaves)
-        arguments = (round_id, tree.root, number % 5)
-        if self._act("post_commitments", *arguments, sender=self._role("coordinator", who)):
-            self.trees[round_id] = tree
-
-    def _commitment_leaf(self, round_id: int, client: str) -> bytes:
-        return self.world.hashes.commitment_leaf(round_id, client, word(f"rooted {client}"))
+        late = number % 8 == 0
+        wanted = [r for r in self._rounds(OPEN, ended=late) if not self.ghost.rounds[r].rooted]
+        round_id = self._round([r for r in wanted if r % 2 == 0], number)
+        count = len(self.ghost.clients) + 1 - number % 5 if number % 3 else number % 5
+        arguments = (round_id, word(f"root {round_id}"), count)
+        self._act("post_commitments", *arguments, sender=self._role("coordinator", who))
 
     def settle(self, draw: Draw) -> None:
         number, bits, money, who = draw(), draw(), draw(), draw()
@@ -325,31 +336,6 @@ class LedgerMachine(Player):
         late = [r for r in late if r % 3 == 0] or late
         self._act("expire_round", self._round(late, number), sender=STRANGER)
 
-    def claim_bond(self, draw: Draw) -> None:
-        number, who = draw(), draw()
-        rounds = self.ghost.rounds
-        wanted = [r for r, x in enumerate(rounds) if self._has_bond_left(x) and x.commitments]
-        round_id = self._round(wanted, number)
-        clients = list(rounds[round_id].commitments) if round_id < len(rounds) else []
-        client = pick(clients, who) if clients and who < 230 else pick(COHORT, who)
-        self._act("claim_bond", round_id, client, sender=STRANGER)
-
-    def claim_bond_rooted(self, draw: Draw) -> None:
-        number, who = draw(), draw()
-        rounds = self.ghost.rounds
-        wanted = [r for r in self._rounds(EXPIRED) if rounds[r].bond and rounds[r].rooted]
-        used_up = [r for r in wanted if not self._has_bond_left(rounds[r])]
-        wanted = used_up if used_up and number % 4 == 0 else wanted
-        round_id = self._round(wanted, number)
-        tree = self.trees.get(round_id)
-        claimed = rounds[round_id].bond_claims if round_id < len(rounds) else set()
-        client = pick([c for c in COHORT if c not in claimed or who < 60] or COHORT, who)
-        proof = tree.proof(COHORT.index(client)) if tree and who < 240 else []
-        root = tree.root if tree and who < 240 else b"other"
-        arguments = (round_id, client, word(f"rooted {client}"), proof)
-        ghost = (round_id, client, root)
-        self._act("claim_bond_rooted", *arguments, sender=STRANGER, ghost=ghost)
-
     # ------------------------------------------------------------------ audits
 
     def register_plan(self, draw: Draw) -> None:
@@ -359,15 +345,17 @@ class LedgerMachine(Player):
 
     def record_audits(self, draw: Draw) -> None:
         number, which, who = draw(), draw(), draw()
-        plans = list(self.ghost.plans)
-        plan = pick(plans, which) if plans and which < 245 else word("unregistered")
+        round_id = self._round(range(len(self.ghost.rounds))[-3:], which)
+        plans = self.ghost.plans
+        old = [plan for plan, (_, rounds) in plans.items() if rounds <= round_id]
+        known = old if old and which < 200 else list(plans)
+        plan = pick(known, number) if known and which < 245 else word("unregistered")
         names = ["bold", "italic", "serif"]
         entries = [
             entry(property_id=property_id(pick(names, number + place)), value=1_000 * number)
             for place in range(number % 4)
         ]
         count = len(self.ghost.audits) + (which in (3, 4))
-        round_id = self._round(range(len(self.ghost.rounds)), which)
         arguments = (round_id, count, plan, RECORDS, entries)
         self._act("record_audits", *arguments, sender=self._role("auditor", who))
 
@@ -394,8 +382,9 @@ def _settings() -> settings:
 
 MONEY_REASONS = {
     *("over budget", "already settled", "nothing submitted", "rejected clients earn nothing"),
-    *("claims exceed the allocation", "nothing to claim", "bond already claimed", "bond used up"),
-    *("rewards already posted", "no credit", "treasury too small", "bond not covered"),
+    *("claims exceed the allocation", "nothing to claim", "claims have not ended", "value"),
+    *("rewards already posted", "no credit", "treasury too small", "nothing to sweep"),
+    *("more leaves than clients", "plan not older than the round"),
 }
 
 

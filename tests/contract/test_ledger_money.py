@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from ledger_chain import Reverted
 from ledger_world import (
+    ACCEPTED,
     ADMIN,
+    CLIENT_KEYS,
     CLIENTS,
     COORDINATOR,
     OUTSIDER,
+    SETTLE_SECONDS,
     STRANGER,
+    SUBMIT_SECONDS,
     World,
+    word,
 )
+from reference import MerkleTree
 
+NONE = bytes(32)
 ZERO = "0x" + "00" * 20
 
 
@@ -62,8 +71,28 @@ def test_plain_transfers_are_refused(world: World) -> None:
             world.ledger.send_raw(data, sender=STRANGER, value=1)
 
 
-def test_functions_that_take_no_value_refuse_it(world: World) -> None:
+def test_value_is_never_swallowed(world: World, artefact: dict[str, Any]) -> None:
+    """Whatever the call, it takes no value; those of roles are in the role matrix."""
+    round_id = world.open_round()
+    signed = world.hashes.signed(CLIENT_KEYS[1], round_id, word("relayed"))
+    world.refused("", "submit", round_id, word("own"), sender=CLIENTS[0], value=1)
+    world.refused("", "submit_signed", round_id, [signed], sender=STRANGER, value=1)
+    world.submit(round_id, CLIENTS[:1])
+    world.chain.mine(SUBMIT_SECONDS)
+    world.as_coordinator("settle", round_id, [(CLIENTS[0], 5, ACCEPTED)])
+    world.refused("", "withdraw", CLIENTS[0], sender=CLIENTS[0], value=1)
     world.refused("", "withdraw_for", CLIENTS[0], sender=STRANGER, value=1)
+    world.chain.mine(SETTLE_SECONDS)
+    world.refused("", "expire_round", round_id, sender=STRANGER, value=1)
+    leaf = MerkleTree([world.hashes.reward_leaf(CLIENTS[0], 5, NONE)])
+    world.as_coordinator("post_rewards", world.rooted_round(), 0, leaf.root, 5)
+    world.refused("", "claim", CLIENTS[0], 5, NONE, [], sender=STRANGER, value=1)
+    world.refused("", "sweep_forced", sender=STRANGER, value=1)
+    world.as_admin("offer_admin", STRANGER)
+    world.refused("", "accept_admin", sender=STRANGER, value=1)
+    code = artefact["bytecode"] + world.ledger.interface.constructor([STRANGER, OUTSIDER]).hex()
+    with pytest.raises(RuntimeError, match="Revert"):
+        world.chain.evm.deploy(ADMIN, bytes.fromhex(code.removeprefix("0x")), value=1)
 
 
 def test_released_treasury_is_credit(world: World) -> None:

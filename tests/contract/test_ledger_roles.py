@@ -44,10 +44,13 @@ def _settled(world: World) -> list[Any]:
 
 
 def _rooted(world: World) -> list[Any]:
-    round_id = world.open_round()
-    world.as_coordinator("post_commitments", round_id, word("root"), 3)
-    world.chain.mine(1_000)
-    return [round_id]
+    return [world.rooted_round()]
+
+
+def _unclaimed(world: World) -> list[Any]:
+    world.as_coordinator("post_rewards", world.rooted_round(), 0, word("rewards"), 5)
+    world.chain.mine(world.view("CLAIM_SECONDS"))
+    return []
 
 
 def _planned(world: World) -> list[Any]:
@@ -68,8 +71,8 @@ RESTRICTED: list[tuple[str, str, Prepare, list[Any]]] = [
     ("admin", "offer_admin", _nothing, [STRANGER]),
     ("admin", "set_coordinator", _nothing, [STRANGER]),
     ("admin", "set_auditor", _nothing, [STRANGER]),
-    ("admin", "set_required_bond", _nothing, [5]),
     ("admin", "release_treasury", _nothing, [STRANGER, 5]),
+    ("admin", "sweep_rewards", _unclaimed, []),
     ("coordinator", "register_clients", _nothing, [[OUTSIDER]]),
     ("coordinator", "open_round", _nothing, [0, MODEL, 10, NOW + 5, NOW + 9]),
     ("coordinator", "end_submissions", _round, []),
@@ -90,11 +93,11 @@ def test_only_the_role_may_call(
 ) -> None:
     arguments = [*prepare(world), *rest]
     world.chain.mine()
-    value = 90 if name == "open_round" else 0
     for account in ACCOUNTS:
         if account != HOLDER[role]:
-            world.refused(f"only the {role}", name, *arguments, sender=account, value=value)
-    assert world.call(name, *arguments, sender=HOLDER[role], value=value).events
+            world.refused(f"only the {role}", name, *arguments, sender=account)
+    world.refused("", name, *arguments, sender=HOLDER[role], value=1)
+    assert world.call(name, *arguments, sender=HOLDER[role]).events
 
 
 def test_every_state_changing_function_is_restricted_or_meant_for_anyone(world: World) -> None:
@@ -104,11 +107,11 @@ def test_every_state_changing_function_is_restricted_or_meant_for_anyone(world: 
     }
     for_anyone = {
         *("accept_admin", "deposit", "withdraw", "withdraw_for", "submit", "submit_signed"),
-        *("claim", "expire_round", "claim_bond", "claim_bond_rooted"),
+        *("claim", "expire_round", "sweep_forced"),
     }
     assert writing == for_anyone | {name for _, name, _, _ in RESTRICTED}
     payable = {item["name"] for item in functions if item["stateMutability"] == "payable"}
-    assert payable == {"deposit", "open_round"}
+    assert payable == {"deposit"}
 
 
 def test_the_admin_is_handed_over_in_two_steps(world: World) -> None:
@@ -119,7 +122,7 @@ def test_the_admin_is_handed_over_in_two_steps(world: World) -> None:
     changed = world.call("accept_admin", sender=STRANGER).only("AdminChanged")
     assert changed == {"previous": ADMIN, "admin": STRANGER}
     assert (world.view("admin"), world.view("pending_admin")) == (STRANGER, ZERO)
-    world.refused("only the admin", "set_required_bond", 1, sender=ADMIN)
+    world.refused("only the admin", "offer_admin", ADMIN, sender=ADMIN)
     world.refused("only the offered admin", "accept_admin", sender=STRANGER)
 
 
@@ -166,10 +169,4 @@ def test_deployment_keeps_roles_apart(
     chain = Chain()
     chain.fund(ADMIN, 10**18)
     with pytest.raises(Reverted, match=reason):
-        chain.deploy(artefact["abi"], artefact["bytecode"], [coordinator, auditor, 0], ADMIN)
-
-
-def test_the_bond_requirement_changes(world: World) -> None:
-    changed = world.as_admin("set_required_bond", 7).only("RequiredBondChanged")
-    assert changed == {"previous": world.bond, "required_bond": 7}
-    assert world.view("required_bond") == 7
+        chain.deploy(artefact["abi"], artefact["bytecode"], [coordinator, auditor], ADMIN)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 from ledger_world import (
-    BOND,
+    ADMIN,
     BUDGET,
     CLIENTS,
     COORDINATOR,
     OUTSIDER,
-    SETTLE_SECONDS,
     STRANGER,
     SUBMIT_SECONDS,
     World,
@@ -35,13 +34,6 @@ class Rewards:
         return client, self.grants[client], word(f"salt {client}"), proof
 
 
-def _rooted_round(world: World, count: int = 6) -> int:
-    round_id = world.open_round()
-    world.as_coordinator("post_commitments", round_id, word("root"), count)
-    world.chain.mine(SUBMIT_SECONDS)
-    return round_id
-
-
 def _post(world: World, round_id: int, grants: Grants, allocated: int) -> Rewards:
     rewards = Rewards(world.hashes, grants)
     epoch = world.view("reward_epoch")
@@ -54,13 +46,23 @@ def test_a_commitments_root_is_posted_once(world: World) -> None:
     post = ("post_commitments", round_id)
     world.refused("root is zero", *post, NONE, 3, sender=COORDINATOR)
     world.refused("count is zero", *post, word("root"), 0, sender=COORDINATOR)
-    event = world.as_coordinator(*post, word("root"), 2**32 - 1).only("CommitmentsPosted")
-    assert event == {"round_id": round_id, "root": word("root"), "count": 2**32 - 1}
+    for count in (7, 2**32 - 1):
+        world.refused("more leaves than clients", *post, word("root"), count, sender=COORDINATOR)
+    world.chain.mine(SUBMIT_SECONDS - 1)
+    event = world.as_coordinator(*post, word("root"), 6).only("CommitmentsPosted")
+    assert event == {"round_id": round_id, "root": word("root"), "count": 6}
     stored = world.view_round(round_id)
-    assert (stored.commitments_root, stored.rooted) == (word("root"), 2**32 - 1)
-    assert (stored.submitted, stored.settled, stored.bond_claims) == (0, 0, 0)
+    assert (stored.commitments_root, stored.rooted) == (word("root"), 6)
+    assert (stored.submitted, stored.settled, stored.rewards_posted) == (0, 0, False)
     again = "commitments already posted"
     world.refused(again, *post, word("other"), 3, sender=COORDINATOR)
+
+
+def test_no_commitments_once_submissions_have_ended(world: World) -> None:
+    for end in (SUBMIT_SECONDS, 10 * SUBMIT_SECONDS):
+        late = ("post_commitments", world.open_round(), word("root"), 1)
+        world.chain.mine(end)
+        world.refused("submissions have ended", *late, sender=COORDINATOR)
 
 
 def test_who_is_left_out_of_the_root_can_still_submit(world: World) -> None:
@@ -77,7 +79,7 @@ def test_who_is_left_out_of_the_root_can_still_submit(world: World) -> None:
 
 
 def test_rewards_move_from_the_budget_to_the_pool(world: World) -> None:
-    round_id = _rooted_round(world)
+    round_id = world.rooted_round()
     event = world.as_coordinator("post_rewards", round_id, 0, word("rewards"), 700)
     assert event.only("RewardsPosted") == {
         "epoch": 0,
@@ -104,7 +106,7 @@ def test_rewards_move_from_the_budget_to_the_pool(world: World) -> None:
 def test_bad_rewards_are_refused(
     world: World, epoch: int, root: bytes, allocated: int, reason: str
 ) -> None:
-    round_id = _rooted_round(world)
+    round_id = world.rooted_round()
     post = ("post_rewards", round_id, epoch, root, allocated)
     world.refused(reason, *post, sender=COORDINATOR)
 
@@ -120,7 +122,7 @@ def test_rewards_need_a_rooted_round_whose_submissions_ended(world: World) -> No
 
 
 def test_a_rooted_round_closes_after_its_rewards_only(world: World) -> None:
-    round_id = _rooted_round(world)
+    round_id = world.rooted_round()
     close = ("close_round", round_id, word("result"))
     world.refused("rewards not posted", *close, sender=COORDINATOR)
     world.as_coordinator("post_rewards", round_id, 0, word("rewards"), 0)
@@ -129,14 +131,14 @@ def test_a_rooted_round_closes_after_its_rewards_only(world: World) -> None:
 
 def test_a_claim_pays_the_difference_over_many_rounds(world: World) -> None:
     first = _post(
-        world, _rooted_round(world), {CLIENTS[0]: 100, CLIENTS[1]: 50, CLIENTS[2]: 7}, 157
+        world, world.rooted_round(), {CLIENTS[0]: 100, CLIENTS[1]: 50, CLIENTS[2]: 7}, 157
     )
     event = world.call("claim", *first.claim(CLIENTS[0]), sender=STRANGER).only("RewardClaimed")
     assert event == {"client": CLIENTS[0], "amount": 100, "cumulative": 100}
     world.refused("nothing to claim", "claim", *first.claim(CLIENTS[0]), sender=STRANGER)
 
     grants = {CLIENTS[0]: 130, CLIENTS[1]: 90, CLIENTS[2]: 7}
-    second = _post(world, _rooted_round(world), grants, 70)
+    second = _post(world, world.rooted_round(), grants, 70)
     world.refused("proof does not match", "claim", *first.claim(CLIENTS[1]), sender=STRANGER)
     for client in CLIENTS[:3]:
         world.call("claim", *second.claim(client), sender=client)
@@ -146,7 +148,7 @@ def test_a_claim_pays_the_difference_over_many_rounds(world: World) -> None:
 
 
 def test_claims_never_exceed_the_allocation(world: World) -> None:
-    rewards = _post(world, _rooted_round(world), {CLIENTS[0]: 60, CLIENTS[1]: 60}, 100)
+    rewards = _post(world, world.rooted_round(), {CLIENTS[0]: 60, CLIENTS[1]: 60}, 100)
     world.open_round()
     world.call("claim", *rewards.claim(CLIENTS[0]), sender=STRANGER)
     over = rewards.claim(CLIENTS[1])
@@ -154,22 +156,22 @@ def test_claims_never_exceed_the_allocation(world: World) -> None:
 
 
 def test_a_lower_grant_takes_nothing_back(world: World) -> None:
-    first = _post(world, _rooted_round(world), {CLIENTS[0]: 60}, 60)
+    first = _post(world, world.rooted_round(), {CLIENTS[0]: 60}, 60)
     world.call("claim", *first.claim(CLIENTS[0]), sender=STRANGER)
-    second = _post(world, _rooted_round(world), {CLIENTS[0]: 59}, 0)
+    second = _post(world, world.rooted_round(), {CLIENTS[0]: 59}, 0)
     world.refused("nothing to claim", "claim", *second.claim(CLIENTS[0]), sender=STRANGER)
     assert world.credit(CLIENTS[0]) == 60
 
 
 def test_only_a_registered_client_claims(world: World) -> None:
-    rewards = _post(world, _rooted_round(world), {CLIENTS[0]: 60, OUTSIDER: 40}, 100)
+    rewards = _post(world, world.rooted_round(), {CLIENTS[0]: 60, OUTSIDER: 40}, 100)
     world.refused("not registered", "claim", *rewards.claim(OUTSIDER), sender=OUTSIDER)
     world.as_coordinator("register_clients", [OUTSIDER])
     world.call("claim", *rewards.claim(OUTSIDER), sender=OUTSIDER)
 
 
 def test_a_changed_leaf_does_not_match(world: World) -> None:
-    rewards = _post(world, _rooted_round(world), {c: 10 + i for i, c in enumerate(CLIENTS)}, 75)
+    rewards = _post(world, world.rooted_round(), {c: 10 + i for i, c in enumerate(CLIENTS)}, 75)
     client, wei, salt, proof = rewards.claim(CLIENTS[3])
     for changed in [
         (CLIENTS[4], wei, salt, proof),
@@ -187,7 +189,7 @@ def test_leaves_of_another_ledger_do_not_match(world: World) -> None:
     for elsewhere in (Hashes(1, world.ledger.address), Hashes(world.chain.chain_id, CLIENTS[0])):
         rewards = Rewards(elsewhere, {CLIENTS[0]: 10, CLIENTS[1]: 5})
         epoch = world.view("reward_epoch")
-        round_id = _rooted_round(world)
+        round_id = world.rooted_round()
         world.as_coordinator("post_rewards", round_id, epoch, rewards.tree.root, 15)
         claim = rewards.claim(CLIENTS[0])
         world.refused("proof does not match", "claim", *claim, sender=STRANGER)
@@ -198,57 +200,36 @@ def test_without_a_root_there_is_nothing_to_claim(world: World) -> None:
     world.refused("proof does not match", "claim", *unproven, sender=STRANGER)
 
 
-def _expired_rooted(world: World, count: int) -> tuple[int, list[bytes], MerkleTree]:
-    round_id = world.open_round()
-    commitments = [word(client) for client in CLIENTS]
-    pairs = zip(CLIENTS, commitments, strict=True)
-    tree = MerkleTree([world.hashes.commitment_leaf(round_id, c, x) for c, x in pairs])
-    world.as_coordinator("post_commitments", round_id, tree.root, count)
-    world.submit(round_id, CLIENTS[:1])
-    world.chain.mine(SETTLE_SECONDS)
-    world.call("expire_round", round_id, sender=STRANGER)
-    return round_id, commitments, tree
+def test_what_nobody_claims_returns_after_a_year(world: World) -> None:
+    """Version 1 kept for ever what was allocated beyond the leaves, or to who has lost a key."""
+    year = world.view("CLAIM_SECONDS")
+    assert world.view("claims_end") == 0
+    world.refused("nothing to sweep", "sweep_rewards", sender=ADMIN)
+    first = _post(world, world.rooted_round(), {CLIENTS[0]: 60, CLIENTS[1]: 40}, 250)
+    posted = world.chain.now
+    world.call("claim", *first.claim(CLIENTS[0]), sender=STRANGER)
+    world.chain.mine(year - 1)
+    assert world.view("claims_end") == posted + year
+    world.refused("claims have not ended", "sweep_rewards", sender=ADMIN)
+    world.chain.mine(1)
+    event = world.as_admin("sweep_rewards").only("RewardsSwept")
+    assert event == {"epoch": 1, "amount": 190}
+    names = ("reward_pool", "reward_root", "reward_epoch", "treasury", "reserved")
+    assert [world.view(name) for name in names] == [0, NONE, 1, 9_190, 750]
+    world.refused("proof does not match", "claim", *first.claim(CLIENTS[1]), sender=STRANGER)
+    world.refused("nothing to sweep", "sweep_rewards", sender=ADMIN)
 
 
-def test_clients_under_the_root_share_the_bond_too(world: World) -> None:
-    round_id, commitments, tree = _expired_rooted(world, 5)
-    for index in (1, 2, 3):
-        claim = (round_id, CLIENTS[index], commitments[index], tree.proof(index))
-        event = world.call("claim_bond_rooted", *claim, sender=STRANGER).only("BondClaimed")
-        assert event["amount"] == BOND // 6
-        world.refused("bond already claimed", "claim_bond_rooted", *claim, sender=STRANGER)
-    assert world.credit(CLIENTS[1]) == BOND // 6
-
-
-def test_a_client_claims_a_bond_once_by_whatever_way(world: World) -> None:
-    round_id, commitments, tree = _expired_rooted(world, 5)
-    world.call("claim_bond", round_id, CLIENTS[0], sender=STRANGER)
-    claim = (round_id, CLIENTS[0], commitments[0], tree.proof(0))
-    world.refused("bond already claimed", "claim_bond_rooted", *claim, sender=STRANGER)
-
-
-def test_a_count_below_the_leaves_cannot_overdraw_the_bond(world: World) -> None:
-    round_id, commitments, tree = _expired_rooted(world, 2)
-    world.open_round()
-    claims = [(round_id, CLIENTS[i], commitments[i], tree.proof(i)) for i in range(1, 5)]
-    for claim in claims[:3]:
-        world.call("claim_bond_rooted", *claim, sender=STRANGER)
-    world.refused("bond used up", "claim_bond_rooted", *claims[3], sender=STRANGER)
-    assert world.view("bonded") == BOND
-
-
-def test_bond_claims_under_a_root_need_registration_and_proof(world: World) -> None:
-    round_id, commitments, tree = _expired_rooted(world, 5)
-    name = "claim_bond_rooted"
-    outsider = (round_id, OUTSIDER, commitments[1], tree.proof(1))
-    world.refused("not registered", name, *outsider, sender=OUTSIDER)
-    for claim in [
-        (round_id, CLIENTS[1], commitments[2], tree.proof(1)),
-        (round_id, CLIENTS[2], commitments[1], tree.proof(1)),
-        (round_id, CLIENTS[1], commitments[1], tree.proof(2)),
-    ]:
-        world.refused("proof does not match", name, *claim, sender=STRANGER)
-    other = world.open_round()
-    world.as_coordinator("post_commitments", other, tree.root, 6)
-    copied = (other, CLIENTS[1], commitments[1], tree.proof(1))
-    world.refused("proof does not match", name, *copied, sender=STRANGER)
+def test_a_new_root_starts_the_year_anew(world: World) -> None:
+    year = world.view("CLAIM_SECONDS")
+    _post(world, world.rooted_round(), {CLIENTS[0]: 60}, 60)
+    world.chain.mine(year)
+    second = _post(world, world.rooted_round(), {CLIENTS[0]: 60, CLIENTS[1]: 5}, 5)
+    world.chain.mine(year - 1)
+    world.refused("claims have not ended", "sweep_rewards", sender=ADMIN)
+    world.call("claim", *second.claim(CLIENTS[0]), sender=STRANGER)
+    world.chain.mine(1)
+    assert world.as_admin("sweep_rewards").only("RewardsSwept") == {"epoch": 2, "amount": 5}
+    third = _post(world, world.rooted_round(), {CLIENTS[0]: 60, CLIENTS[1]: 7}, 7)
+    world.call("claim", *third.claim(CLIENTS[1]), sender=STRANGER)
+    assert world.credit(CLIENTS[1]) == 7

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ledger_world import (
     ACCEPTED,
-    BOND,
+    ADMIN,
     BUDGET,
     CLIENTS,
     COORDINATOR,
@@ -23,26 +23,23 @@ NONE = bytes(32)
 FULL_YEAR = 366 * 86_400
 
 
-def test_opening_reserves_the_budget_and_takes_the_bond(world: World) -> None:
+def test_opening_reserves_the_budget(world: World) -> None:
     now = world.chain.now
-    result = world.as_coordinator("open_round", 0, MODEL, 400, now + 1, now + FULL_YEAR, value=100)
-    assert result.only("BondFunded") == {"coordinator": COORDINATOR, "amount": 100}
+    result = world.as_coordinator("open_round", 0, MODEL, 400, now + 1, now + FULL_YEAR)
     assert result.only("RoundOpened") == {
         "round_id": 0,
         "opener": COORDINATOR,
         "model_hash": MODEL,
         "budget": 400,
-        "bond": BOND,
         "submit_deadline": now + 1,
         "settle_deadline": now + FULL_YEAR,
     }
-    names = ("treasury", "reserved", "bonded", "total_credits", "round_count")
-    assert [world.view(name) for name in names] == [9_600, 400, BOND, 10, 1]
+    names = ("treasury", "reserved", "total_credits", "round_count")
+    assert [world.view(name) for name in names] == [9_600, 400, 0, 1]
     opened = world.view("get_round", 0)
     assert (opened.state, opened.model_hash, opened.budget, opened.spent) == (1, MODEL, 400, 0)
-    assert (opened.bond, opened.opener) == (BOND, COORDINATOR)
     assert (opened.submit_deadline, opened.settle_deadline) == (now + 1, now + FULL_YEAR)
-    assert (opened.submitted, opened.settled, opened.rooted, opened.bond_claims) == (0, 0, 0, 0)
+    assert (opened.submitted, opened.settled, opened.rooted) == (0, 0, 0)
     assert (opened.result_hash, opened.commitments_root) == (NONE, NONE)
     assert opened.rewards_posted is False
 
@@ -63,7 +60,7 @@ def test_bad_openings_are_refused(world: World, arguments: tuple, reason: str) -
     round_id, model, budget, submit, settle = arguments
     deadlines = (world.chain.now + submit, world.chain.now + settle)
     arguments = (round_id, model, budget, *deadlines)
-    world.refused(reason, "open_round", *arguments, sender=COORDINATOR, value=BOND)
+    world.refused(reason, "open_round", *arguments, sender=COORDINATOR)
 
 
 def test_a_repeated_opening_is_refused(world: World) -> None:
@@ -71,23 +68,6 @@ def test_a_repeated_opening_is_refused(world: World) -> None:
     deadlines = (world.chain.now + 5, world.chain.now + 9)
     arguments = (0, MODEL, 10, *deadlines)
     world.refused("round id out of sequence", "open_round", *arguments, sender=COORDINATOR)
-
-
-def test_a_bond_must_be_covered_by_value_or_credit(world: World) -> None:
-    arguments = (0, MODEL, 10, world.chain.now + 5, world.chain.now + 9)
-    refusal = ("bond not covered", "open_round", *arguments)
-    world.refused(*refusal, sender=COORDINATOR, value=BOND - 1)
-    world.as_admin("release_treasury", COORDINATOR, 1)
-    world.as_coordinator("open_round", *arguments, value=BOND - 1)
-    assert (world.credit(COORDINATOR), world.view("bonded")) == (0, BOND)
-
-
-def test_without_a_required_bond_none_is_taken(world: World) -> None:
-    world.as_admin("set_required_bond", 0)
-    round_id = world.open_round(value=0)
-    world.chain.mine(SUBMIT_SECONDS)
-    closed = world.as_coordinator("close_round", round_id, word("result")).only("RoundClosed")
-    assert (closed["bond"], world.view("bonded"), world.credit(COORDINATOR)) == (0, 0, 0)
 
 
 def test_clients_submit_once(world: World) -> None:
@@ -211,13 +191,11 @@ def test_closing_returns_what_is_left(world: World) -> None:
         "result_hash": word("result"),
         "spent": 150,
         "returned": 850,
-        "bond": BOND,
     }
-    names = ("treasury", "reserved", "bonded", "total_credits")
-    assert [world.view(name) for name in names] == [9_850, 0, 0, 150 + BOND]
+    names = ("treasury", "reserved", "total_credits")
+    assert [world.view(name) for name in names] == [9_850, 0, 150]
     closed = world.view("get_round", round_id)
     assert (closed.state, closed.result_hash) == (2, word("result"))
-    assert world.credit(COORDINATOR) == BOND
 
 
 def test_bad_closings_are_refused(world: World) -> None:
@@ -242,14 +220,26 @@ def test_a_closed_round_takes_nothing(world: World) -> None:
     world.refused(gone, "post_rewards", round_id, 0, word("r"), 1, sender=COORDINATOR)
     world.chain.mine(10 * SETTLE_SECONDS)
     world.refused(gone, "expire_round", round_id, sender=STRANGER)
-    world.refused("round not expired", "claim_bond", round_id, CLIENTS[0], sender=STRANGER)
 
 
-def test_the_bond_returns_to_who_put_it_up(world: World) -> None:
+def test_a_new_coordinator_takes_over_open_rounds(world: World) -> None:
     round_id = world.settled_round(CLIENTS[:1])
     world.as_admin("set_coordinator", STRANGER)
-    world.call("close_round", round_id, word("result"), sender=STRANGER)
-    assert (world.credit(COORDINATOR), world.credit(STRANGER)) == (BOND, 0)
+    close = ("close_round", round_id, word("result"))
+    world.refused("only the coordinator", *close, sender=COORDINATOR)
+    world.call(*close, sender=STRANGER)
+    assert world.view("treasury") == 9_990
+
+
+def test_who_is_replaced_or_late_has_nothing_at_stake(world: World) -> None:
+    """Version 1 took bonds: lost to a replaced coordinator, locked for ever by a late one."""
+    round_id = world.submitted_round()
+    world.chain.mine(SETTLE_SECONDS)
+    late = ("post_commitments", round_id, word("no such tree"), 2**32 - 1)
+    world.refused("submissions have ended", *late, sender=COORDINATOR)
+    world.as_admin("set_coordinator", STRANGER)
+    world.call("expire_round", round_id, sender=ADMIN)
+    assert world.balance() == world.view("treasury") == 10_000
 
 
 def test_anyone_expires_a_stalled_round(world: World) -> None:
@@ -264,11 +254,9 @@ def test_anyone_expires_a_stalled_round(world: World) -> None:
         "caller": STRANGER,
         "spent": 100,
         "returned": 900,
-        "bond_share": BOND // 4,
-        "bond_to_treasury": BOND % 4,
     }
-    names = ("treasury", "reserved", "bonded", "total_credits")
-    assert [world.view(name) for name in names] == [9_902, 0, 88, 100]
+    names = ("treasury", "reserved", "total_credits")
+    assert [world.view(name) for name in names] == [9_900, 0, 100]
     assert world.view("get_round", round_id).state == 3
     world.refused("round not open", "expire_round", round_id, sender=STRANGER)
     world.refused("round not open", "close_round", round_id, word("r"), sender=COORDINATOR)
@@ -281,38 +269,8 @@ def test_a_late_coordinator_may_settle_until_somebody_expires(world: World) -> N
     world.as_coordinator("close_round", round_id, word("result"))
 
 
-def test_every_submitter_claims_an_equal_share_of_the_bond(world: World) -> None:
-    round_id = world.expired_round(CLIENTS[:4])
-    for client in CLIENTS[:4]:
-        event = world.call("claim_bond", round_id, client, sender=STRANGER).only("BondClaimed")
-        assert event == {"round_id": round_id, "client": client, "amount": 22}
-        assert world.view("bond_claimed", round_id, client) is True
-    assert [world.credit(client) for client in CLIENTS] == [22, 22, 22, 22, 0, 0]
-    assert (world.view("bonded"), world.view("get_round", round_id).bond_claims) == (0, 4)
-    again = ("claim_bond", round_id, CLIENTS[0])
-    world.refused("bond already claimed", *again, sender=CLIENTS[0])
-    stranger = ("claim_bond", round_id, CLIENTS[5])
-    world.refused("nothing submitted", *stranger, sender=CLIENTS[5])
-
-
-def test_no_bond_before_the_round_expired(world: World) -> None:
-    round_id = world.submitted_round()
-    world.refused("round not expired", "claim_bond", round_id, CLIENTS[0], sender=STRANGER)
-
-
-@pytest.mark.parametrize("clients", [0, 5])
-def test_a_bond_that_cannot_be_split_goes_to_the_treasury(world: World, clients: int) -> None:
-    world.as_admin("set_required_bond", 4)
-    world.bond = 4
-    round_id = world.expired_round(CLIENTS[:clients])
-    assert (world.view("treasury"), world.view("bonded")) == (10_004, 0)
-    if clients:
-        claim = ("claim_bond", round_id, CLIENTS[0])
-        world.refused("no bond to claim", *claim, sender=STRANGER)
-
-
 def test_a_round_never_opened_is_all_zero(world: World) -> None:
     values = set(vars(world.view_round(7)).values())
-    assert values == {0, NONE, "0x" + "00" * 20}
+    assert values == {0, NONE}
     submission = world.view("get_submission", 7, OUTSIDER)
     assert (submission.commitment, submission.outcome) == (NONE, 0)

@@ -28,7 +28,7 @@ from stub_node import Answer, Request, forward, serving
 from privaudit.chain import opening, sender
 from privaudit.chain.accounts import sign, unsign
 from privaudit.chain.chain import Call, Fees
-from privaudit.chain.client import LedgerClient
+from privaudit.chain.client import WEEK, LedgerClient
 from privaudit.chain.errors import LedgerError, Reverted, RpcError
 from privaudit.chain.opening import open_ledger, view_ledger
 from privaudit.chain.rpc import RpcChain
@@ -424,7 +424,7 @@ def test_action_that_fails_after_a_reorganisation_is_made_anew(
         ledger.open_round(0, model(0), BUDGET)
         node.rpc("anvil_rollback", 1)
         now = ledger.chain.head().time
-        node.rpc("evm_setNextBlockTimestamp", now + 10_000)  # after the submit deadline
+        node.rpc("evm_setNextBlockTimestamp", now + 2 * WEEK)  # after the submit deadline
         first, *others = list(round_steps(ledger, 0))
         with pytest.raises(LedgerError, match=r"round/0/open: the chain has dropped.* made anew"):
             others[0]()
@@ -437,7 +437,7 @@ def test_reverted_on_the_chain_though_it_was_simulated(connect: Connect, node: N
     with connect() as ledger:
         ledger.fund(BUDGET)
         node.rpc("evm_setAutomine", False)
-        late = ledger.chain.head().time + 10_000
+        late = ledger.chain.head().time + 2 * WEEK
 
         def mine_late(_: float) -> None:
             node.rpc("evm_setNextBlockTimestamp", late)
@@ -451,6 +451,17 @@ def test_reverted_on_the_chain_though_it_was_simulated(connect: Connect, node: N
         assert intent.status == "failed"
         ledger.sender._sleep = lambda _: node.rpc("evm_mine")
         assert ledger.open_round(0, model(0), BUDGET).succeeded
+
+
+def test_a_run_that_crashed_in_a_round_goes_on_days_later(connect: Connect, node: Node) -> None:
+    with connect() as ledger:
+        for step in list(steps(ledger))[:3]:
+            step()
+        ledger.open_round(0, model(0), BUDGET)
+    node.rpc("evm_increaseTime", 6 * 86_400)
+    with connect() as ledger:
+        play(ledger)
+        assert_paid_once(ledger)
 
 
 # ---------------------------------------------------------------------------------- faults, crashes

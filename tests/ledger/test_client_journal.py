@@ -139,7 +139,7 @@ def test_ledger_of_another_version_of_the_contract(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer = dataclasses.replace(artefact.load(), runtime=b"\x60\x01")
-    monkeypatch.setattr(artefact, "load", lambda: newer)
+    monkeypatch.setattr(artefact, "versions", lambda: (newer,))
     for opened in (open_ledger, view_ledger):
         with pytest.raises(LedgerError, match="made with another version of the contract; use"):
             opened(copy)
