@@ -25,8 +25,8 @@ import numpy as np
 ALIKE = 1e-3
 """Rows that differ by less than this share of the longer one are the same record."""
 
-ROUNDING = 64.0
-"""A bias gradient is one if it is further from zero than so many roundings of the largest."""
+SURE = 100.0
+"""A quotient counts if its divisor is so many times what it is uncertain by: right within 1 %."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,18 +50,17 @@ class Rebuilt:
 
 
 def single_units(
-    weights: np.ndarray, biases: np.ndarray, *, precision: float, alike: float = ALIKE
+    weights: np.ndarray, biases: np.ndarray, *, rounding: np.ndarray | float, alike: float = ALIKE
 ) -> Rebuilt:
     """The quotients of the units with a gradient, each once, most witnesses first.
 
     Args:
         weights: [H, F] gradient of a first layer's weights; any multiple of it will do.
         biases: [H] of its biases, the same multiple.
-        precision: relative rounding of the numbers.
+        rounding: [H] by how much each bias gradient may be off, or one number for all.
         alike: see :data:`ALIKE`.
     """
-    largest = np.abs(biases).max(initial=0.0)
-    there = np.abs(biases) > ROUNDING * precision * largest
+    there = np.abs(biases) > SURE * np.asarray(rounding)
     rows = weights[there].astype(np.float64) / biases[there].astype(np.float64)[:, None]
     # Of one record the quotient with the largest divisor has lost least to rounding: it speaks.
     rows = rows[np.argsort(-np.abs(biases[there]), kind="stable")]

@@ -82,7 +82,8 @@ def spear(
         rng: what the draws come from.
     """
     gradient = np.column_stack([weight_gradient, bias_gradient]).astype(np.float64)
-    gradient = gradient[np.abs(gradient).max(axis=1, initial=0.0) > 0]
+    there = np.abs(gradient).max(axis=1, initial=0.0) > 0
+    gradient = gradient[there]
     nothing = np.zeros((0, weights.shape[1]))
     if min(gradient.shape) < records:
         return Batch(nothing, "rank", 0, 0.0)
@@ -90,7 +91,7 @@ def spear(
     if sizes[records - 1] <= precision * np.sqrt(len(gradient)) * sizes[0]:
         return Batch(nothing, "rank", 0, 0.0)
     left, right = left[:, :records], sizes[:records, None] * right[:records]
-    active = _Active(np.column_stack([weights, biases]).astype(np.float64), weight_gradient)
+    layer = np.column_stack([weights, biases]).astype(np.float64)[there]
     found, best, draws = _Directions(left), 0.0, 0
     while draws < most_draws:
         count = min(AT_ONCE, most_draws - draws)
@@ -105,7 +106,7 @@ def spear(
         if np.abs(scale).min() <= np.finfo(np.float64).eps * np.abs(scale).max():
             continue
         rebuilt = extended / scale[:, None]
-        matched = active.matches(rebuilt, left @ (chosen * scale))
+        matched = _agreement(layer @ rebuilt.T, left @ chosen)
         best = max(best, matched)
         if matched >= MATCHED:
             return Batch(rebuilt[:, :-1], "rebuilt", draws, best)
@@ -123,7 +124,9 @@ class _Directions:
     def draw(self, count: int, rng: np.random.Generator) -> bool:
         """Try so many draws of rows; was a direction found that was not known?"""
         units, size = self._left.shape
-        rows = np.argpartition(rng.random((count, units)), size - 1, axis=1)[:, : size - 1]
+        rows = rng.integers(units, size=(count, size - 1))
+        rows = rows[(np.diff(np.sort(rows, axis=1), axis=1) > 0).all(axis=1)]
+        count = len(rows)
         # The kernel of b - 1 rows, by a row more that it is to have the product 1 with.
         square = np.concatenate([self._left[rows], rng.standard_normal((count, 1, size))], axis=1)
         one = np.zeros((count, size, 1))
@@ -164,16 +167,7 @@ class _Directions:
         return None
 
 
-class _Active:
-    """Which units a record makes active, of those that have a gradient."""
-
-    def __init__(self, layer: np.ndarray, gradient: np.ndarray) -> None:
-        self._layer = layer
-        self._gradient = gradient
-
-    def matches(self, extended: np.ndarray, slopes: np.ndarray) -> float:
-        """Share of (unit, record) with a slope where there is activation; records end with a 1."""
-        there = np.abs(self._gradient).max(axis=1, initial=0.0) > 0
-        active = self._layer[there] @ extended.T > 0
-        sloped = np.abs(slopes) > ZERO * np.abs(slopes).max(axis=0)
-        return float((active == sloped).mean()) if active.shape == sloped.shape else 0.0
+def _agreement(activations: np.ndarray, slopes: np.ndarray) -> float:
+    """Share of (unit, record) [h, b] with a slope where there is activation, and none elsewhere."""
+    sloped = np.abs(slopes) > ZERO * np.abs(slopes).max(axis=0)
+    return float(((activations > 0) == sloped).mean())
