@@ -32,6 +32,9 @@ MATCHED = 0.99
 AT_ONCE = 4096
 """Draws of one step."""
 
+FEW = 64
+"""Units on which a direction is looked at first."""
+
 Why = Literal["rebuilt", "rank", "draws"]
 
 
@@ -136,6 +139,9 @@ class _Directions:
         except np.linalg.LinAlgError:  # rows that depend on each other: draw again
             return False
         kernels = (kernels / np.linalg.norm(kernels, axis=1, keepdims=True)).T
+        # Most directions are none, which a few units show: the made zeros are not among these.
+        some = np.abs(self._left[rng.permutation(units)[:FEW]] @ kernels)
+        kernels = kernels[:, (some <= 10 * ZERO * some.max(axis=0)).sum(axis=0) >= FEW // 10]
         values = np.abs(self._left @ kernels)
         zeros = (values <= ZERO * values.max(axis=0)).sum(axis=0)
         # b - 1 zeros were made; a chance direction has next to none besides.
