@@ -6,8 +6,8 @@ privacy in federated learning?", NeurIPS 2020, equation (4): the minimum over im
     1 - cos(gradient of the image, observed gradient) + weight * total variation,
 
 by Adam on the sign of the gradient (their section 4), the step divided by ten after 3, 5 and 7
-eighths of the steps. It is found anew from several random images; the one with the least loss is the
-answer: the adversary has nothing else to choose by.
+eighths of the steps. It is found anew from several random images; the one with the least loss is
+the answer: the adversary has nothing else to choose by.
 """
 
 from __future__ import annotations
