@@ -13,11 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from privaudit.attack.membership import Candidates
+from privaudit.attack.reconstruction import Rebuilding
 from privaudit.errors import UserError
 from privaudit.observation.views import Observation
-
-ROUNDING = 16.0
-"""A row has moved if it is further from zero than so many times what rounding leaves."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +31,17 @@ class Table:
     padding: int | None
 
     @classmethod
-    def of(cls, given: Candidates, attack: str) -> Table:
+    def of(cls, given: Candidates | Rebuilding, attack: str) -> Table:
         """The first trainable embedding of the model.
 
         Raises:
-            UserError: it has none, or the candidates are no token ids.
+            UserError: it has none, or the adversary's own records are no token ids.
         """
-        slices = {piece.name: piece for piece in given.layout.slices}
+        slices = {piece.name: piece for piece in given.engine.layout.slices}
         for name, module in given.engine.model.named_modules():
             piece = slices.get(f"{name}.weight" if name else "weight")
             if isinstance(module, nn.Embedding) and piece is not None:
-                if given.samples.inputs.dtype not in (torch.int32, torch.int64):
+                if given.own.inputs.dtype not in (torch.int32, torch.int64):
                     break
                 padding = module.padding_idx
                 return cls(piece.start, piece.stop, piece.shape[0], padding)
@@ -63,13 +61,8 @@ class Table:
 
     def moved(self, observation: Observation) -> np.ndarray:
         """[V] bool: rows that some honest client moved."""
-        rows = self._rows(observation.signal).abs()
-        # What is left of a row that only the adversary moved is what float32 rounds away.
-        parts = self._rows(observation.global_delta).abs()
-        if observation.target is None and observation.own_weight > 0:
-            parts = parts + observation.own_weight * self._rows(observation.known)
-            parts = parts / observation.own_weight
-        moved: np.ndarray = (rows > ROUNDING * observation.precision * parts).any(1).numpy()
+        rows, off = self._rows(observation.signal).abs(), self._rows(observation.rounding)
+        moved: np.ndarray = (rows > off).any(1).numpy()
         return moved
 
     def _rows(self, vector: Tensor) -> Tensor:

@@ -17,6 +17,9 @@ from torch import Tensor
 from privaudit.engine.layout import Layout
 from privaudit.errors import unknown_name
 
+ROUNDING = 16.0
+"""How many roundings of its parts a sum may be off by."""
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -80,6 +83,17 @@ class Observation:
         for client, delta in self.client_deltas.items():
             total = total + self.client_weights[client] / self.own_weight * delta.abs()
         return total
+
+    @property
+    def rounding(self) -> Tensor:
+        """[P] by how much a coordinate of :attr:`signal` may be off: what rounding leaves of it.
+
+        A coordinate that nobody but the adversary moved is no further from zero.
+        """
+        parts = self.global_delta.abs()
+        if self.target is None and self.own_weight > 0:
+            parts = parts / self.own_weight + self.known
+        return ROUNDING * self.precision * parts
 
     @property
     def contributors(self) -> int:

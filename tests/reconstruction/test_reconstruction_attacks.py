@@ -1,0 +1,108 @@
+"""The attacks on rounds of real clients: what they find, and what they refuse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from privaudit.attack.reconstruction import Rebuilding
+from privaudit.engine.engine import Engine, Samples
+from privaudit.errors import UserError
+from privaudit.evaluation.rebuilding import rebuilt, words
+from privaudit.models.mlp import MLP
+from privaudit.models.text_cnn import TextCNN
+from privaudit.observation.rules import Rules
+from privaudit.observation.views import Observation
+from privaudit.randomness import Seed
+from privaudit_attacks.reconstruction.tables import FirstLayer, Spear
+from privaudit_attacks.reconstruction.words import MovedWords
+
+LR, FEATURES, VOCABULARY, LENGTH = 0.1, 20, 300, 12
+
+
+def engine_of(model: type[nn.Module], *arguments: int, **options: object) -> Engine:
+    """With initial weights that are always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        return Engine(model(*arguments, **options))
+
+
+def play(
+    engine: Engine, samples: Samples, batch: int, clients: int, *, half: bool = False
+) -> tuple[Observation, Rebuilding]:
+    """One round of so many clients; client 0 listens, and client c has the c-th batch."""
+    parts = [np.arange(batch) + c * batch for c in range(clients)]
+    deltas: list[Tensor] = [
+        engine.train(engine.initial, samples, [p], lr=LR, momentum=0.0, seed=Seed(c)).delta
+        for c, p in enumerate(parts)
+    ]
+    mean, own = torch.stack(deltas).mean(0), deltas[0]
+    if half:
+        mean, own = mean.half().float(), own.half().float()
+    kind = torch.float16 if half else torch.float32
+    seen = Observation(
+        0, engine.initial, mean, own, 1 / clients, clients, precision=torch.finfo(kind).eps
+    )
+    rules = Rules(participants=clients, batch_size=batch, lr=LR)
+    known = Samples(samples.inputs[:batch], samples.labels[:batch])
+    return seen, Rebuilding(engine, known, rules, Seed(9))
+
+
+def table(batch: int, clients: int, seed: int, *, half: bool = False) -> tuple[np.ndarray, ...]:
+    """The batch of client 1, and what single units and SPEAR make of the round."""
+    rng = np.random.default_rng(seed)
+    inputs = rng.standard_normal((batch * clients, FEATURES)).astype(np.float32)
+    samples = Samples.of(inputs, rng.integers(0, 4, len(inputs)))
+    seen, given = play(
+        engine_of(MLP, 4, FEATURES, hidden=[128, 32]), samples, batch, clients, half=half
+    )
+    truth = inputs[batch : 2 * batch]
+    answers = FirstLayer().rebuild(seen, given), Spear(20_000).rebuild(seen, given)
+    assert max(map(len, answers)) <= given.records(seen)
+    return truth, *answers
+
+
+def test_batches_of_one_are_rebuilt_and_of_four_mostly() -> None:
+    assert np.mean([rebuilt(*table(1, 2, seed)[:2]) for seed in range(10)]) >= 0.95
+    assert np.mean([rebuilt(*table(4, 2, seed)[:2]) for seed in range(10)]) >= 0.6
+
+
+def test_spear_rebuilds_what_single_units_do_not() -> None:
+    found = [table(6, 2, seed) for seed in range(5)]
+    assert np.mean([rebuilt(truth, answer) for truth, _, answer in found]) >= 0.95
+    assert np.mean([rebuilt(truth, single) for truth, single, _ in found]) < 0.6
+
+
+def test_half_precision_rebuilds_less_and_nothing_that_rounding_left() -> None:
+    for seed in range(3):
+        truth, single, _ = table(1, 2, seed, half=True)
+        assert len(single) <= 1
+        assert rebuilt(truth, single) == len(single)
+
+
+def test_words_of_the_others_and_not_ones_own() -> None:
+    rng = np.random.default_rng(5)
+    inputs = rng.integers(1, VOCABULARY, (8, LENGTH)).astype(np.int32)
+    inputs[:, -3:] = 0  # padding
+    samples = Samples.of(inputs, rng.integers(0, 2, 8))
+    engine = engine_of(TextCNN, 2, VOCABULARY, embedding=8, filters=64)
+    seen, given = play(engine, samples, 4, 2)
+    recall, precision = words(
+        np.unique(inputs[4:][inputs[4:] > 0]), MovedWords().rebuild(seen, given)
+    )
+    assert precision == 1.0
+    assert recall >= 0.95
+
+
+def test_models_of_other_kinds_are_refused() -> None:
+    rng = np.random.default_rng(5)
+    texts = Samples.of(rng.integers(1, 30, (4, LENGTH)).astype(np.int32), np.arange(4) % 2)
+    seen, given = play(engine_of(TextCNN, 2, 30, embedding=8, filters=8), texts, 2, 2)
+    with pytest.raises(UserError, match="dense one with biases; here it is Embedding"):
+        FirstLayer().rebuild(seen, given)
+    rows = Samples.of(rng.standard_normal((4, FEATURES)).astype(np.float32), np.arange(4) % 2)
+    seen, given = play(engine_of(MLP, 2, FEATURES), rows, 2, 2)
+    with pytest.raises(UserError, match="no embedding"):
+        MovedWords().rebuild(seen, given)
