@@ -402,7 +402,7 @@ def test_the_ledger_does_what_its_ghost_does() -> None:
     print({reason: LedgerMachine.reasons[reason] for reason in sorted(MONEY_REASONS)})
     assert done.keys() == ghostly
     assert min(done.values()) >= ACTIONS // 2_000
-    assert min(LedgerMachine.moved.values()) >= ACTIONS
+    assert min(LedgerMachine.moved.values()) >= ACTIONS // 4
     if ACTIONS >= ACTIONS_IN_CI:
         assert LedgerMachine.reasons.keys() >= MONEY_REASONS
 

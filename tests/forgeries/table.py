@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from safetensors.torch import load_file, save_file
 
 from privaudit.chain.accounts import Accounts
+from privaudit.chain.errors import Reverted
 from privaudit.chain.opening import open_ledger
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import read_seal, write_manifest, write_seal
@@ -300,14 +302,20 @@ def other_scenario(stage: Stage) -> None:
 
 
 def register_plan_again(stage: Stage) -> None:
-    """The changed plan is registered, with the auditor's key, and results recorded under it."""
+    """The changed plan is registered, with the auditor's key; no results can be, they are older."""
     folder, scenario = stage.folder, stage.folder.scenario()
     with keep_ledger(folder, scenario, Place(), None) as ledger:
-        ledger.judged()
+        with pytest.raises(Reverted, match="plan not older than the round"):
+            ledger.judged()
         report_again(stage)
         write_manifest(folder)
-        ledger.reported()
-    write_seal(folder, ledger.facts)
+        client = ledger._client
+        client.finish()
+        state = {
+            "audit_head": client.audit_head().hex(),
+            "state_root": client.chain.state_root().hex(),
+        }
+    write_seal(folder, read_seal(folder)[1] | state)
 
 
 def other_code(stage: Stage) -> None:
@@ -610,7 +618,7 @@ FORGERIES = (
     Forgery(
         "scenario registered again",
         E,
-        "the same, the plan registered and results recorded",
+        "the same, the plan registered; the contract takes no results under it",
         ("plan", "results"),
         "another plan was registered",
         (other_scenario, register_plan_again),
