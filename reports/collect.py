@@ -33,12 +33,7 @@ and writes this page. Real data are not part of the repository: `privaudit list`
 data set is looked for. Process-seconds were taken on a machine that did other work as well: they
 are upper bounds.
 
-**Not made again yet: `dilution-thousand`, `dilution-writers`, `dilution-fedavg`, `table1-propname`,
-`table1-rules` and attack-comparison.** Schedules and attack randomness changed with commit 5c04109,
-stars, layers and dilution with the pool test after it, labels on whole runs with federations in
-both states: those are of before. The rounds drawn are others of the same law, so AUCs move within
-their intervals; stars of small holdings may go. `table1` has the scores of commit 4b09d64, its
-pages were written again from them.
+`table1` has the scores of commit 4b09d64, its pages were written again from them.
 
 Two more, of several runs: [attack-comparison](attack-comparison/comparison.md) (the strong attack
 beside the published one in every cell; `benchmarks/attacks/compare.py`) and [speed](speed/speed.md)
