@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class UserError(ValueError):
@@ -60,6 +64,13 @@ def unknown_name(
         where=where,
         remedy=f"{hint}known: {', '.join(names) if names else '(none)'}",
     )
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that is wrong with a value, after the key it is at: in one line."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    return f"{key} {first['msg']}".strip()
 
 
 def failure_of_others(error: BaseException) -> str:

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from privaudit.attack.registry import source_of
 from privaudit.custody.folder import RunFolder
 from privaudit.data.dataset import Dataset
-from privaudit.errors import UserError
+from privaudit.errors import UserError, first_problem
 from privaudit.models.build import model_source
 from privaudit.scenario.schema import Scenario
 from privaudit.source import Source, source_of_package
@@ -165,10 +165,8 @@ def read_plan(folder: RunFolder) -> Plan:
     try:
         return Plan.model_validate(folder.read_json(PLAN))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
         where = str(folder.file(PLAN))
-        raise UserError(f"not a plan: {key} {first['msg']}", where=where) from error
+        raise UserError(f"not a plan: {first_problem(error)}", where=where) from error
 
 
 def refuse_changes(plan: Plan, now: Plan, *, where: str) -> None:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from privaudit.attack.adversary import Adversary
 from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.engine.layout import Layout
-from privaudit.errors import UserError
+from privaudit.errors import UserError, first_problem
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.tasks import Job, whole
 from privaudit.games.property import adversary_of
@@ -216,7 +216,7 @@ def parse_layers(rows: Iterable[dict[str, Any]], *, where: str) -> list[LayerSco
             found.append(LayerScores.model_validate(row))
         except ValidationError as error:
             raise UserError(
-                f"line {number} is no layer of a run: {error.errors()[0]['msg']}", where=where
+                f"line {number} is no layer of a run: {first_problem(error)}", where=where
             ) from error
     return found
 

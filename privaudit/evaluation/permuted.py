@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from privaudit.custody.folder import RunFolder
 from privaudit.data.permuting import MOST
-from privaudit.errors import UserError
+from privaudit.errors import UserError, first_problem
 from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.records import possible_in, targets_in
 from privaudit.experiment.tasks import scores_file
@@ -100,7 +100,7 @@ def read_repetitions(folder: RunFolder) -> list[list[Found]]:
             found.append(rows.validate_python(folder.read_json(name)))
         except ValidationError as error:
             raise UserError(
-                f"no repetition of an audit: {error.errors()[0]['msg']}",
+                f"no repetition of an audit: {first_problem(error)}",
                 where=str(folder.file(name)),
             ) from error
     return found

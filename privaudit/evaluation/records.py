@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from privaudit.errors import UserError
+from privaudit.errors import UserError, first_problem
 from privaudit.federation.schedule import stretches, targets_of
 from privaudit.scenario.schema import colluding
 from privaudit.statistics.pools import Holdings
@@ -159,9 +159,7 @@ def parse_records(rows: list[dict[str, Any]], *, where: str) -> list[Record]:
         try:
             records.append(Record.model_validate(row))
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
             raise UserError(
-                f"line {number} is not a record: {key} {first['msg']}", where=where
+                f"line {number} is not a record: {first_problem(error)}", where=where
             ) from error
     return records

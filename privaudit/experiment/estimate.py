@@ -216,8 +216,9 @@ def _existing(path: Path) -> Path:
 def estimate_lines(found: Estimate) -> list[str]:
     """The estimate in words."""
     lines = [
-        f"{found.federations} federations (one per run, number of clients and share), "
-        f"{found.cells} table cells, {found.parameters:,} parameters",
+        f"{found.federations} federations (one per run, property, rule, share and number of "
+        f"clients; one per run to train), {found.cells} table cells, "
+        f"{found.parameters:,} parameters",
         f"{_between(found.seconds_low, found.seconds_high)} on {found.workers} "
         f"{'process' if found.workers == 1 else 'processes'} of this machine",
         f"about {_bytes(found.memory)} of memory" if found.memory else "memory: not known here",

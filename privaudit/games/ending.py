@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from privaudit.custody.folder import RunFolder
 from privaudit.engine.engine import Engine, Samples
-from privaudit.errors import UserError
+from privaudit.errors import UserError, first_problem
 from privaudit.federation.rounds import RoundOutcome
 from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.schema import Scenario
@@ -105,10 +105,8 @@ def _read(folder: RunFolder, name: str) -> Ending:
     try:
         return Ending.model_validate(folder.read_json(name))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
         raise UserError(
-            f"does not say how a cell's rounds ended: {key} {first['msg']}",
+            f"does not say how a cell's rounds ended: {first_problem(error)}",
             where=str(folder.file(name)),
         ) from error
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import ANCHOR
-from privaudit.errors import UserError
+from privaudit.errors import UserError, first_problem
 
 if TYPE_CHECKING:
     from privaudit.chain.anchors import Anchor
@@ -59,10 +59,8 @@ def read_note(folder: RunFolder) -> AnchorNote | None:
     try:
         return AnchorNote.model_validate(folder.read_json(ANCHOR))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
         raise UserError(
-            f"not the note of an anchor: {key} {first['msg']}", where=str(file)
+            f"not the note of an anchor: {first_problem(error)}", where=str(file)
         ) from None
 
 

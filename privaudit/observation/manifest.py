@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from privaudit.errors import UserError
+from privaudit.errors import UserError, first_problem
 from privaudit.observation.rules import Rules
 
 MAX_ROUNDS = 1_000_000
@@ -113,10 +113,8 @@ def read_manifest(path: Path) -> Manifest:
             f"no trace: {error.strerror or error}", where=str(file), remedy="see docs/trace.md"
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        at = ".".join(str(part) for part in first["loc"])
         raise UserError(
-            f"not a trace manifest: {at} {first['msg']}",
+            f"not a trace manifest: {first_problem(error)}",
             where=str(file),
             remedy="see docs/trace.md",
         ) from error

@@ -289,7 +289,7 @@ def _explain(error: ValidationError, where: str, given: Sequence[str] = ()) -> U
     unknown = first["type"] == "extra_forbidden"
     if any(_within(key, own) or (unknown and _within(own, key)) for own in given):
         where = "--set"
-    elif given:
+    elif any(not key or _within(own, key) for own in given):  # of values beside one another
         where = f"{where} with --set"
     if unknown:
         siblings = _fields_at(location[:-1])

@@ -76,7 +76,8 @@ def test_a_dry_run_says_what_it_would_take(
     text = said(capsys, "run", "quickstart", "--dry-run", *TINY)
     scenario = check_scenario(tomllib.loads(text), where="dry run")
     assert (scenario.runs, scenario.audit.rounds) == (1, 4)
-    assert "2 federations (one per run, number of clients and share), 2 table cells" in text
+    assert "2 federations (one per run, property, rule, share and number of clients; " in text
+    assert "one per run to train), 2 table cells" in text
     assert re.search(r"(about|\d+ s to) \d+ (s|min) on 1 process", text)
     assert re.search(r"of memory\n.*of disk; .* free", text)
     assert "estimate" in text

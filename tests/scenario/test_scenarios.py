@@ -89,6 +89,14 @@ def test_an_error_in_an_override_is_not_blamed_on_the_file(override: str, where:
     assert raised.value.where == where
 
 
+def test_an_error_in_the_file_is_not_blamed_on_an_override(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('name = "mine"\n[data]\nname = "glyphs"\n[audit]\nrounds = 3\n')
+    with pytest.raises(UserError) as raised:
+        load_scenario(str(file), ["seed=2"])
+    assert raised.value.where == "mine.toml"
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
