@@ -42,6 +42,11 @@ FIGURE_TEXT = (
     "chance with the fewest clients and the law fits, between the measured numbers only."
 )
 
+EDGE = (
+    "Those of a whole-run attacker have the variance of an AUC at the edge of the claim, and may "
+    "be wider than its interval. "
+)
+
 
 def write_dilution(folder: RunFolder, curves: Sequence[Curve], *, threshold: float) -> None:
     """Write ``report/dilution.{md,csv,json,svg}`` and ``report/index.html``."""
@@ -230,6 +235,7 @@ def conclusions(curves: Sequence[Curve], threshold: float) -> list[str]:
     lines.append(
         f"Harmless for {threshold:.2g}: both 90 % limits of the AUC lie within "
         f"{1 - threshold:.2g} to {threshold:.2g}, there and at every larger number measured. "
+        f"{EDGE * any(curve.attacker == 'whole-run' for curve in curves)}"
         "An AUC below 0.5 is no safety: scores turned round are above it. Nothing is said of more "
         "clients than were measured, nor of other attackers and rounds than those named here."
     )
