@@ -57,7 +57,7 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         data=data_rows(content.data),
         columns=frame_rows(column_table(content.data)) if content.data.get("columns") else None,
         table=wide_rows(cells),
-        reading=notes.reading(scenario),
+        reading=[*notes.reading(scenario), *notes.cost_notes(cells)],
         value_sentences=value_sentences(scenario, cells),
         value_tables={
             name: frame_rows(frame, headers=4)

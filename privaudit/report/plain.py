@@ -36,7 +36,13 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
         *_data(content),
         "## Inference accuracy",
         tables.render(cells, "markdown"),
-        _bullets([*notes.reading(scenario), *notes.published_notes(scenario, cells)]),
+        _bullets(
+            [
+                *notes.reading(scenario),
+                *notes.cost_notes(cells),
+                *notes.published_notes(scenario, cells),
+            ]
+        ),
         *_values(content),
         *_appearing(content),
         "## Figures",
