@@ -29,7 +29,7 @@ from privaudit.federation.rounds import ClientWork, LocalTraining, Sending, run_
 from privaudit.games import GAMES
 from privaudit.games.active import ActiveParticipant
 from privaudit.games.ending import ABOVE_95, ABOVE_99, ACCURACY, LOSS, REFUSED
-from privaudit.models.last_layer import last_dense_layer
+from privaudit.models.last_layer import last_dense_layer, with_layer
 from privaudit.models.mlp import MLP
 from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
@@ -192,7 +192,7 @@ def test_only_what_the_adversary_sends_changes_and_only_by_the_property() -> Non
 
 def shown(world: Federation, parameters: Tensor) -> float:
     """AUC of telling the property of target's records from the last shared representation."""
-    body = world.adversary(LocalTraining(LR), 0.5)._body
+    body = Engine(with_layer(world.engine.model, "layers.2", nn.Identity()))
     rows, labels = [], []
     for held in world.clients[:2]:
         some = Samples(world.samples.inputs[held], world.samples.labels[held])
