@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 from tabulate import tabulate
 
@@ -55,7 +54,7 @@ def main() -> None:
         ]
         for what, records in zip(list(sent)[1:], found[1:], strict=True):
             rows += _rows({"others": others, "sends": what}, found[0], records)
-        page = tabulate(pd.DataFrame(rows), "keys", "github", showindex=False, floatfmt=".2f")
+        page = tabulate(rows, "keys", "github", floatfmt=".2f")
         (options.folder / "active.md").write_text(page + "\n", encoding="utf-8")
     print(page)
 

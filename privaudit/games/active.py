@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from privaudit.attack.adversary import AuxiliaryData, draw_batch
 from privaudit.engine.engine import Engine, LocalUpdate, Samples
+from privaudit.errors import UserError
 from privaudit.federation.rounds import ClientWork, LocalTraining
 from privaudit.models.last_layer import dense_layer, last_dense_layer, with_layer
 from privaudit.randomness import Seed
@@ -51,7 +52,8 @@ class ActiveParticipant:
         seed: its stream.
 
     Raises:
-        UserError: the model does not end with a dense layer, or begins with it.
+        UserError: the model does not end with a dense layer, begins with it, or cannot have
+            another in its place.
     """
 
     def __init__(
@@ -68,8 +70,15 @@ class ActiveParticipant:
         self._engine, self._records, self._training = engine, records, training
         self._samples, self._present = auxiliary.samples, auxiliary.present
         self._alpha, self._boost, self._seed = alpha, boost, seed
-        two, _ = self._samples.batch(np.arange(min(2, len(self._samples))), engine.device)
-        self._last = last_dense_layer(engine.model, two)
+        two = Samples(self._samples.inputs[:2], self._samples.labels[:2])
+        inputs, _ = two.batch(np.arange(len(two)), engine.device)
+        self._last = last_dense_layer(engine.model, inputs)
+        width = dense_layer(engine.model, self._last).in_features
+        self._body = self._with(nn.Identity())
+        """The model up to the last shared representation."""
+        self._headed = self._with(nn.utils.skip_init(nn.Linear, width, 2))
+        """The model with the head in the place of its last layer."""
+        self._try_on(two, width)
 
     def send(self, number: int, before: Tensor, work: ClientWork, honest: LocalUpdate) -> Tensor:
         """The [P] delta of a round, before the defences: as many steps as an honest one."""
@@ -105,7 +114,7 @@ class ActiveParticipant:
         rng = self._seed.generator("round", number, "head")
         chosen = draw_batch(0.5, min(HEAD_RECORDS, len(self._present)), self._pools, rng)
         some = Samples(self._samples.inputs[chosen], self._samples.labels[chosen])
-        shown = self._body.outputs(self._cut(before), some).flatten(1).double().numpy()
+        shown = self._body.outputs(self._cut(before), some).double().numpy()
         if not np.isfinite(shown).all():
             return None
         fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
@@ -122,18 +131,24 @@ class ActiveParticipant:
         here = {s.name: slice(s.start, s.stop) for s in self._engine.layout.slices}
         return torch.cat([parameters[here[s.name]] for s in self._body.layout.slices])
 
-    @cached_property
-    def _body(self) -> Engine:
-        """The model up to the last shared representation."""
-        model = with_layer(self._engine.model, self._last, nn.Identity())
-        return Engine(model, str(self._engine.device))
+    def _with(self, layer: nn.Module) -> Engine:
+        """The model with another last layer."""
+        return Engine(with_layer(self._engine.model, self._last, layer), str(self._engine.device))
 
-    @cached_property
-    def _headed(self) -> Engine:
-        """The model with the head in the place of its last layer."""
-        layer = dense_layer(self._engine.model, self._last)
-        head = nn.utils.skip_init(nn.Linear, layer.in_features, 2)
-        return Engine(with_layer(self._engine.model, self._last, head), str(self._engine.device))
+    def _try_on(self, two: Samples, width: int) -> None:
+        """A model may do more with its last layer than call it."""
+        wanted = {self._body: (len(two), width), self._headed: (len(two), 2)}
+        try:
+            fits = all(e.outputs(e.initial, two).shape == shape for e, shape in wanted.items())
+        except (RuntimeError, LookupError, TypeError, ValueError, AttributeError):
+            fits = False
+        if not fits:
+            raise UserError(
+                f"{type(self._engine.model).__name__} cannot have another last layer than "
+                f"'{self._last}'",
+                where="model",
+                remedy="let its forward end with a call of that layer, or leave audit.alpha unset",
+            )
 
     @cached_property
     def _shared(self) -> list[tuple[slice, slice]]:

@@ -306,6 +306,28 @@ def test_what_cannot_be_is_refused_in_a_line(
     assert re.search(said, line), line
 
 
+class Squeezed(nn.Sequential):
+    """Asks its last layer for more than its output."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        last = self[2]
+        return last(self[1](self[0](rows))).view(-1, last.out_features)
+
+
+def test_a_model_that_cannot_have_another_last_layer_is_refused() -> None:
+    model = Squeezed(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    samples = Samples(torch.zeros(6, 4), torch.zeros(6, dtype=torch.int64))
+    with pytest.raises(UserError, match="cannot have another last layer than '2'"):
+        ActiveParticipant(
+            Engine(model),
+            AuxiliaryData(samples, np.arange(6) % 2),
+            np.arange(6),
+            LocalTraining(LR),
+            alpha=0.5,
+            seed=Seed(0),
+        )
+
+
 def test_a_dense_layer_alone_shares_no_representation() -> None:
     with pytest.raises(UserError, match="nothing to train before its last dense layer"):
         last_dense_layer(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), torch.zeros(2, 4))
