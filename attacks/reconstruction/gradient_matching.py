@@ -120,4 +120,3 @@ def _cosine(
 
 def _total_variation(images: Tensor) -> Tensor:
     return images.diff(dim=2).abs().mean() + images.diff(dim=3).abs().mean()
-

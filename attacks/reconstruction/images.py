@@ -19,7 +19,6 @@ from privaudit.options import Options
 from .gradient_matching import match_gradient
 from .label_counts import label_counts
 
-
 MOST_OWN = 256
 """Own records that the mean prediction is taken of."""
 
@@ -101,7 +100,8 @@ def _labels(
     """[records] as the last layer's biases count them, those of one class together."""
     at = _last_bias(given, attack)
     with torch.no_grad():
-        guesses = torch.softmax(model(prepare(given.own.inputs[:MOST_OWN])), dim=1).mean(0).double().numpy()
+        outputs = model(prepare(given.own.inputs[:MOST_OWN]))
+    guesses = torch.softmax(outputs, dim=1).mean(0).double().numpy()
     # Each client's step is of the mean over its batch; of the sum it is so many times as long.
     summed = gradient[at.start : at.stop].double().numpy() * given.rules.batch_size
     counts = label_counts(summed, guesses, records)

@@ -17,6 +17,7 @@ from privaudit.options import Options
 from .first_layer import single_units
 from .spear import most_records, spear
 
+
 class FirstLayer(ReconstructionAttack):
     """The quotients of the first layer's gradients, by how many units agree on them."""
 

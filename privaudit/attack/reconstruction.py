@@ -75,12 +75,9 @@ class Rebuilding:
 
     @property
     def _words(self) -> int:
-        sizes = [m.num_embeddings for m in self.engine.model.modules() if _is_embedding(m)]
-        return max(sizes, default=int(self.own.inputs.max()) + 1)
-
-
-def _is_embedding(module: torch.nn.Module) -> Any:
-    return isinstance(module, torch.nn.Embedding)
+        modules = self.engine.model.modules()
+        sizes = [m.num_embeddings for m in modules if isinstance(m, torch.nn.Embedding)]
+        return max([*sizes, int(self.own.inputs.max()) + 1])
 
 
 class ReconstructionAttack(GameAttack):
@@ -96,7 +93,7 @@ class ReconstructionAttack(GameAttack):
         super().__init__(seed=seed, **options)
         self._rebuilt: list[np.ndarray] = []
 
-    def check(self, given: Rebuilding) -> None:  # noqa: B027 - most models will do for many
+    def check(self, given: Rebuilding) -> None:
         """What of the model or the rules this attack cannot work with, before anything is run.
 
         Raises:

@@ -165,8 +165,10 @@ def _refuse_unmeasured(folder: RunFolder, content: Content) -> None:
 
 def _print_result(folder: RunFolder, content: Content, as_json: bool, quiet: bool) -> None:
     from privaudit.custody.manifest import noted_head
+    from privaudit.report import rebuilt
     from privaudit.report.content import training_summary
-    from privaudit.report.tables import render
+    from privaudit.report.plain import content_tables
+    from privaudit.report.tables import as_text, render
 
     head = noted_head(folder)
     page = folder.file("report", "index.html")
@@ -178,15 +180,17 @@ def _print_result(folder: RunFolder, content: Content, as_json: bool, quiet: boo
             "head": head,
             "keep": KEEP * bool(head),
         }
-        typer.echo(json.dumps(found | {"cells": cells}))
+        rows = {"rebuilt": rebuilt.long_rows(content.rebuilt)} if content.rebuilt else {}
+        typer.echo(json.dumps(found | {"cells": cells} | rows))
         return
+    shown = "\n\n".join(as_text(frame) for frame in content_tables(content))
     if quiet:
-        typer.echo(render(content.cells, "github"))
+        typer.echo(shown)
         return
     summary = training_summary(content.training)
     if summary:
         typer.echo(summary + "\n")
-    typer.echo(render(content.cells, "github") + "\n")
+    typer.echo(shown + "\n")
     for note in content.notes:
         typer.echo(f"- {note}")
     typer.echo(f"\nrun:    {folder.path}\nreport: {page}")

@@ -127,10 +127,7 @@ def _texts(
     given = [np.array(a, dtype=np.float64).ravel() for a in answers]
     guessed = [
         np.mean(
-            [
-                words(batch, _words(own[rng.permutation(len(own))[:behind]]))
-                for _ in range(GUESSES)
-            ],
+            [words(batch, _words(own[rng.permutation(len(own))[:behind]])) for _ in range(GUESSES)],
             axis=0,
         )
         for batch in there

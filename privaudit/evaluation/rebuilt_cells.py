@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -54,12 +56,12 @@ class RebuiltCell:
     q_value: float | None
     colluders: int = 0
 
-    @property
+    @cached_property
     def told(self) -> bool:
         """Whether answers are about the batch they are for, and hold more of it than a guess."""
         return is_told(self.q_value) and self.gain is not None and self.gain.low > 0
 
-    @property
+    @cached_property
     def honest(self) -> int:
         """Honest clients: all but the adversary and who colludes with it."""
         return self.participants - 1 - self.colluders
@@ -111,7 +113,7 @@ def _cell(key: Key, records: Sequence[Record]) -> RebuiltCell:
     return replace(cell, **_measured(runs, rng))
 
 
-def _measured(runs: Sequence[Rebuilt], rng: np.random.Generator) -> dict[str, object]:
+def _measured(runs: Sequence[Rebuilt], rng: np.random.Generator) -> dict[str, Any]:
     measure = MEASURES[runs[0].measure]
     found, guess = [run.found for run in runs], [run.guess for run in runs]
     share = measure.is_share

@@ -7,6 +7,7 @@ same machine; times are in ``timings.jsonl``.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -108,7 +109,7 @@ class Record(BaseModel):
             del table["rebuilt"]
         return table
 
-    @property
+    @cached_property
     def is_rebuilding(self) -> bool:
         """Whether it is of the game reconstruction, which has no AUC."""
         return self.game == RECONSTRUCTION

@@ -70,7 +70,7 @@ def beside_tables(cells: Sequence[RebuiltCell]) -> dict[str, pd.DataFrame]:
         return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}], guess {guess.value:.2f}"
 
     return {
-        title: _wide(cells, lambda cell, name=name: text(name, cell))  # type: ignore[misc]
+        title: _wide(cells, lambda cell, name=name: text(name, cell))
         for name, title in measure.beside.items()
     }
 
@@ -123,6 +123,11 @@ def long_rows(cells: Sequence[RebuiltCell]) -> list[dict[str, Any]]:
         }
         for cell in cells
     ]
+
+
+def as_csv(cells: Sequence[RebuiltCell]) -> str:
+    """The same as CSV."""
+    return str(pd.DataFrame(long_rows(cells)).to_csv(index=False, lineterminator="\n"))
 
 
 def _limits(name: str, found: Interval | None) -> dict[str, float | None]:

@@ -45,7 +45,7 @@ def every_page(folder: Path) -> dict[str, str]:
     curves = dilution_curves(dilution_folder(folder / "dilution", title=LONG_TITLE), threshold=0.6)
     write_dilution(RunFolder(folder / "dilution"), curves, threshold=0.6)
     table = table_page(
-        LONG_TITLE, wide_table(whole.cells), footnotes(made, whole.cells), caption="AUC"
+        LONG_TITLE, [wide_table(whole.cells)], footnotes(made, whole.cells), caption="AUC"
     )
     written = {
         kind: (folder / kind / "report" / "index.html").read_text(encoding="utf-8")
