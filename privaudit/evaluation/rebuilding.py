@@ -38,6 +38,7 @@ class Rebuilt(BaseModel):
         shares: [T][T] how much of the batch of round t stands in the answer to round s; the
             diagonal is the result, the rest what answers to other rounds hold.
         guess: [T] how much of the batch a guess holds.
+        answered: [T] how many records, or words, each answer holds.
         beside: name -> [T] other numbers of each round (:attr:`Measure.beside`).
     """
 
@@ -46,6 +47,7 @@ class Rebuilt(BaseModel):
     measure: str
     shares: list[list[float]]
     guess: list[float]
+    answered: list[int]
     beside: dict[str, list[float]] = {}
 
     @property
@@ -62,6 +64,7 @@ class Measure:
         name: in records.
         title: what is counted, for people.
         unit: of the number; empty for a share in [0, 1].
+        top: the largest number there can be.
         of: how much of a batch [b, ...] an answer [n, ...] holds.
         beside: name -> title of what else is measured; of some ``guess_NAME`` as well.
     """
@@ -69,13 +72,9 @@ class Measure:
     name: str
     title: str
     unit: str
+    top: float
     of: Callable[[np.ndarray, np.ndarray], float]
     beside: dict[str, str]
-
-    @property
-    def is_share(self) -> bool:
-        """Whether it is one, in [0, 1]."""
-        return not self.unit
 
 
 def measured(
@@ -102,13 +101,15 @@ def measured(
     given = [np.array(a, dtype=np.float64).reshape(-1, *shape) for a in answers]
     if kind == "table":
         shares = [[rebuilt(batch, one) for one in given] for batch in truth]
+        guess = [rebuilt(batch, own) for batch in truth]
         return Rebuilt(
-            measure="records", shares=shares, guess=[rebuilt(batch, own) for batch in truth]
+            measure="records", shares=shares, guess=guess, answered=[len(a) for a in answers]
         )
     return Rebuilt(
         measure="images",
         shares=[[likeness(batch, one) for one in given] for batch in truth],
         guess=[likeness(batch, own) for batch in truth],
+        answered=[len(a) for a in answers],
         beside={
             "exact": [rebuilt(batch, one) for batch, one in zip(truth, given, strict=True)],
             "guess_exact": [rebuilt(batch, own) for batch in truth],
@@ -136,6 +137,7 @@ def _texts(
         measure="words",
         shares=[[words(batch, one)[0] for one in given] for batch in there],
         guess=[float(recall) for recall, _ in guessed],
+        answered=[len(a) for a in answers],
         beside={
             "precision": [words(b, one)[1] for b, one in zip(there, given, strict=True)],
             "guess_precision": [float(precision) for _, precision in guessed],
@@ -213,12 +215,20 @@ def words(truth: np.ndarray, answer: np.ndarray) -> tuple[float, float]:
 MEASURES = {
     measure.name: measure
     for measure in (
-        Measure("records", "records rebuilt within 1 %", "", rebuilt, {}),
-        Measure("images", "PSNR of the images", "dB", likeness, {"exact": "rebuilt within 1 %"}),
+        Measure("records", "records rebuilt within 1 %", "", 1.0, rebuilt, {}),
+        Measure(
+            "images",
+            "PSNR of the images",
+            "dB",
+            MOST_DB,
+            likeness,
+            {"exact": "images rebuilt within 1 %"},
+        ),
         Measure(
             "words",
             "words recovered (recall)",
             "",
+            1.0,
             lambda truth, answer: words(truth, answer)[0],
             {"precision": "precision of the words"},
         ),

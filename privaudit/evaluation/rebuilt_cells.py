@@ -31,6 +31,7 @@ class RebuiltCell:
         found: how much of the batch stands in the answer.
         guess: how much of it a guess holds.
         gain: by how much the first is more.
+        answered: mean number of records, or words, in an answer.
         beside: name -> other numbers.
         p_value: of "answers say nothing about which batch it was".
         q_value: the same, adjusted over the cells of the table.
@@ -55,6 +56,7 @@ class RebuiltCell:
     p_value: float | None
     q_value: float | None
     colluders: int = 0
+    answered: float = 0.0
 
     @cached_property
     def told(self) -> bool:
@@ -116,12 +118,13 @@ def _cell(key: Key, records: Sequence[Record]) -> RebuiltCell:
 def _measured(runs: Sequence[Rebuilt], rng: np.random.Generator) -> dict[str, Any]:
     measure = MEASURES[runs[0].measure]
     found, guess = [run.found for run in runs], [run.guess for run in runs]
-    share = measure.is_share
+    top = measure.top
     return {
         "measure": measure,
-        "found": mean_over_runs(found, share=share),
-        "guess": mean_over_runs(guess, share=share),
-        "gain": gain_over_runs(found, guess, share=share),
+        "found": mean_over_runs(found, top=top),
+        "guess": mean_over_runs(guess, top=top),
+        "gain": gain_over_runs(found, guess, top=top),
+        "answered": float(np.mean([n for run in runs for n in run.answered])),
         "beside": {
             name: mean_over_runs([run.beside[name] for run in runs]) for name in runs[0].beside
         },

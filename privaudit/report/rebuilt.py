@@ -35,7 +35,7 @@ def amount(measure: Measure, found: Interval | None, *, limits: bool = True) -> 
     """``0.82 [0.77, 0.86]``, or ``43.4 dB [40.1, 46.7]``."""
     if found is None:
         return "–"
-    digits = 2 if measure.is_share else 1
+    digits = 1 if measure.unit else 2
     unit = f" {measure.unit}" if measure.unit else ""
     value = f"{found.value:.{digits}f}{unit}"
     return f"{value} [{found.low:.{digits}f}, {found.high:.{digits}f}]" if limits else value
@@ -47,6 +47,8 @@ def cell_text(cell: RebuiltCell | None) -> str:
         return "–"
     if cell.measure is None:
         return f"failed: {cell.failures[0]}" if cell.failures else "failed"
+    if not cell.answered:
+        return "no answer"
     lost = f" ({len(cell.failures)} failed)" if cell.failures else ""
     guess = amount(cell.measure, cell.guess, limits=False)
     return f"{amount(cell.measure, cell.found)}, guess {guess}{'*' if cell.told else ''}{lost}"
@@ -66,6 +68,8 @@ def beside_tables(cells: Sequence[RebuiltCell]) -> dict[str, pd.DataFrame]:
     def text(name: str, cell: RebuiltCell | None) -> str:
         if cell is None or name not in cell.beside:
             return "–"
+        if not cell.answered:
+            return "no answer"
         found, guess = cell.beside[name], cell.beside[f"guess_{name}"]
         return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}], guess {guess.value:.2f}"
 
@@ -113,6 +117,7 @@ def long_rows(cells: Sequence[RebuiltCell]) -> list[dict[str, Any]]:
             **_limits("found", cell.found),
             "guess": cell.guess.value if cell.guess else None,
             **_limits("gain", cell.gain),
+            "answered": cell.answered,
             **{name: found.value for name, found in cell.beside.items()},
             "runs": cell.runs,
             "rounds": cell.rounds,
@@ -167,7 +172,9 @@ def by_clients(cells: Sequence[RebuiltCell]) -> list[str]:
             (
                 c
                 for c in cells
-                if (c.batch, c.attack, c.fraction) == (batch, attack, most) and c.measure
+                if (c.batch, c.attack, c.fraction) == (batch, attack, most)
+                and c.measure is not None
+                and c.answered
             ),
             key=lambda c: c.honest,
         )
@@ -186,24 +193,29 @@ def _line(line: Sequence[RebuiltCell]) -> str:
     if first.measure.name == "words":
         parts = [
             f"{100 * c.found.value:.1f} % of the words with a precision of "
-            f"{c.beside['precision'].value:.2f} {clients(c.honest)}"
+            f"{c.beside['precision'].value:.2f} at {c.honest}"
             for c in line
             if c.found is not None
         ]
-        return f"{start}{', '.join(parts)}."
-    total = first.rounds * first.batch
-    parts = [f"{_exactly(c)} {clients(c.honest)}" for c in line]
-    return f"{start}of {total} records {', '.join(parts)} rebuilt within 1 %."
+        return f"{start}by number of honest clients {', '.join(parts)}."
+    counts = [_exactly(c) for c in line]
+    if first.measure.name == "images" and not any(counts):
+        parts = [f"{amount(first.measure, c.found, limits=False)} at {c.honest}" for c in line]
+        guess = amount(first.measure, first.guess, limits=False)
+        return (
+            f"{start}none within 1 %; PSNR by number of honest clients {', '.join(parts)} (a guess "
+            f"{guess})."
+        )
+    parts = [f"{count} at {c.honest}" for count, c in zip(counts, line, strict=True)]
+    return (
+        f"{start}of {first.rounds * first.batch} records rebuilt within 1 %, by number of honest "
+        f"clients: {', '.join(parts)}."
+    )
 
 
-def _exactly(cell: RebuiltCell) -> str:
+def _exactly(cell: RebuiltCell) -> int:
     share = cell.beside.get("exact", cell.found)
-    return str(round(share.value * cell.rounds * cell.batch)) if share else "–"
-
-
-def clients(number: int) -> str:
-    """``at 1 honest client``, ``at 4``."""
-    return f"at {number} honest client{'' if number == 1 else 's'}"
+    return round(share.value * cell.rounds * cell.batch) if share else 0
 
 
 def headline(scenario: Scenario, cells: Sequence[RebuiltCell]) -> RebuiltCell | None:

@@ -20,7 +20,7 @@ TILE = 0.75
 @matplotlib.rc_context(PLAIN)
 def rebuilt_by_fraction(cells: Sequence[RebuiltCell]) -> str | None:
     """What was rebuilt by shared fraction, one panel per size of batch, with 95 % intervals."""
-    cells = [cell for cell in cells if cell.measure is not None]
+    cells = [cell for cell in cells if cell.measure is not None and cell.answered]
     if not cells or cells[0].measure is None:
         return None
     measure, sizes = cells[0].measure, sorted({cell.batch for cell in cells})

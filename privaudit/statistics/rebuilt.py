@@ -17,41 +17,39 @@ from privaudit.statistics.intervals import Interval
 
 PERMUTATIONS = 9_999
 
-METHOD = "Student's t over runs, no narrower than Clopper-Pearson over rounds"
-METHOD_T = "Student's t over runs"
+METHOD = "Student's t over runs (of one run: over its rounds)"
+SHARES = f"{METHOD}, no narrower than Clopper-Pearson over rounds"
 
 
 def mean_over_runs(
-    runs: Sequence[Sequence[float]], *, share: bool = True, level: float = 0.95
+    runs: Sequence[Sequence[float]], *, top: float = 1.0, level: float = 0.95
 ) -> Interval:
-    """The mean of a number with its interval.
+    """The mean of a number from 0 to ``top`` with its interval.
 
-    Shares that are all 0 or all 1 do not vary from run to run; what so many rounds can say at all
-    is then the limit: an interval is never narrower than for as many independent yes and no.
+    Shares (``top`` is 1) that are all 0 or all 1 do not vary from run to run; what so many rounds
+    can say at all is then the limit: an interval is never narrower than for as many independent yes
+    and no.
 
     Args:
         runs: of each run the number of each round.
-        share: whether numbers are in [0, 1]; else they are at least 0.
+        top: the largest number there can be.
         level: nominal coverage.
     """
     means = [float(np.mean(run)) for run in runs]
     value, rounds = float(np.mean(means)), sum(len(run) for run in runs)
-    low, high = _student(means, level) if len(means) > 1 else (value, value)
-    if share:
+    low, high = _student(means if len(means) > 1 else runs[0], level)
+    if top == 1.0:
         least, most = _clopper_pearson(value, rounds, level)
         low, high = min(low, least), max(high, most)
-    top = 1.0 if share else np.inf
-    method = METHOD if share else METHOD_T
-    return Interval(
-        value, max(0.0, low), min(top, high), len(means), rounds, method=method, level=level
-    )
+    method = SHARES if top == 1.0 else METHOD
+    return Interval(value, max(0.0, low), min(top, high), len(means), rounds, method, level)
 
 
 def gain_over_runs(
     found: Sequence[Sequence[float]],
     guess: Sequence[Sequence[float]],
     *,
-    share: bool = True,
+    top: float = 1.0,
     level: float = 0.95,
 ) -> Interval:
     """By how much more of the batch an answer holds than a guess, paired by round.
@@ -61,13 +59,13 @@ def gain_over_runs(
     gains = [np.subtract(f, g) for f, g in zip(found, guess, strict=True)]
     means = [float(np.mean(gain)) for gain in gains]
     value = float(np.mean(means))
-    low, high = _student(means, level) if len(means) > 1 else (value, value)
-    alone = mean_over_runs(found, share=share, level=level)
-    if share:
+    low, high = _student(means if len(means) > 1 else gains[0], level)
+    alone = mean_over_runs(found, top=top, level=level)
+    if top == 1.0:
         low = min(low, value - (alone.value - alone.low))
         high = max(high, value + (alone.high - alone.value))
-        low, high = max(-1.0, low), min(1.0, high)
-    return Interval(value, low, high, len(means), alone.n_rounds, alone.method, level)
+    limits = max(-top, low), min(top, high)
+    return Interval(value, *limits, len(means), alone.n_rounds, alone.method, level)
 
 
 def of_other_rounds_p(matrices: Sequence[np.ndarray], rng: np.random.Generator) -> float:
@@ -91,7 +89,7 @@ def of_other_rounds_p(matrices: Sequence[np.ndarray], rng: np.random.Generator) 
     return (1 + as_good) / (1 + PERMUTATIONS)
 
 
-def _student(means: Sequence[float], level: float) -> tuple[float, float]:
+def _student(means: Sequence[float] | np.ndarray, level: float) -> tuple[float, float]:
     count = len(means)
     reach = float(
         student_t.ppf((1 + level) / 2, count - 1) * np.std(means, ddof=1) / np.sqrt(count)
