@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-DIGITS = 6
-"""Significant digits of a rebuilt number: as many as single precision has, within one."""
+DIGITS = 4
+"""Of the largest number of a rebuilt record; all others have as many decimals. What is off by less
+than 1 % counts as rebuilt."""
 
 
 def scores_of(answer: object, count: int) -> list[float]:
@@ -28,6 +30,8 @@ def scores_of(answer: object, count: int) -> list[float]:
 def records_of(answer: object, rounds: int, width: int, most: int) -> list[list[list[float]]]:
     """Rebuilt records: of each round at most ``most``, each of ``width`` finite numbers.
 
+    Words are records of one number, and stay as they are.
+
     Raises:
         ValueError, TypeError: says what came instead.
     """
@@ -47,7 +51,15 @@ def _rebuilt(answer: object, number: int, width: int, most: int) -> list[list[fl
             f"{int((~np.isfinite(found)).sum())} not finite; expected at most {most} records of "
             f"{width} finite numbers"
         )
-    return [[float(f"{value:.{DIGITS}g}") for value in record] for record in found]
+    return [_rounded(record) if width > 1 else [float(record[0])] for record in found]
+
+
+def _rounded(record: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
+    largest = float(np.abs(record).max())
+    if largest == 0:
+        return [0.0] * len(record)
+    decimals = DIGITS - math.ceil(math.log10(largest))
+    return [float(value) for value in np.round(record, decimals) + 0.0]
 
 
 def _numbers(answer: object, of: str, what: str) -> np.ndarray[Any, np.dtype[np.float64]]:
