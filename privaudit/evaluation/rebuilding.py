@@ -8,7 +8,7 @@ of texts as many of its own texts as stand behind what is seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +26,14 @@ MOST_DB = 60.0
 GREY = 0.5
 """What stands for an image of which there is no answer."""
 
-GUESSES = 10
-"""Draws of own texts that a guess is the mean of."""
+DRAWS = range(10)
+"""Of own texts; a guess is their mean."""
+
+GUESS = ""
+"""Name of the number itself among those of a guess."""
+
+LOOKED_AT = 16
+"""Numbers of a record that are compared first."""
 
 
 class Rebuilt(BaseModel):
@@ -81,9 +87,7 @@ def measured(
     kind: str,
     truth: Sequence[np.ndarray],
     answers: Sequence[Sequence[Sequence[float]]],
-    own: np.ndarray,
-    behind: int,
-    rng: np.random.Generator,
+    guess: Mapping[str, list[float]],
 ) -> Rebuilt:
     """Judge the answers to the rounds of one cell.
 
@@ -91,58 +95,62 @@ def measured(
         kind: of the data: ``table``, ``text`` or ``image``.
         truth: [T] of [b, ...] the records of the target's batch, as the model takes them.
         answers: [T] of [n][F] what was rebuilt; of texts [n][1] words.
-        own: [N, ...] the adversary's own records.
-        behind: how many records stand behind what is seen of a round.
-        rng: what guesses of texts are drawn with.
+        guess: of the same batches (:func:`guessed`).
     """
+    counts = {"answered": [len(answer) for answer in answers], "guess": guess[GUESS]}
+    beside = {f"guess_{name}": found for name, found in guess.items() if name != GUESS}
     if kind == "text":
-        return _texts(truth, answers, own, behind, rng)
+        there = [_words(batch) for batch in truth]
+        given = [np.array(a, dtype=np.float64).ravel() for a in answers]
+        precision = [words(b, one)[1] for b, one in zip(there, given, strict=True)]
+        shares = [[words(batch, one)[0] for one in given] for batch in there]
+        return Rebuilt(
+            measure="words", shares=shares, beside=beside | {"precision": precision}, **counts
+        )
     shape = truth[0].shape[1:]
     given = [np.array(a, dtype=np.float64).reshape(-1, *shape) for a in answers]
     if kind == "table":
         shares = [[rebuilt(batch, one) for one in given] for batch in truth]
-        guess = [rebuilt(batch, own) for batch in truth]
-        return Rebuilt(
-            measure="records", shares=shares, guess=guess, answered=[len(a) for a in answers]
-        )
-    return Rebuilt(
-        measure="images",
-        shares=[[likeness(batch, one) for one in given] for batch in truth],
-        guess=[likeness(batch, own) for batch in truth],
-        answered=[len(a) for a in answers],
-        beside={
-            "exact": [rebuilt(batch, one) for batch, one in zip(truth, given, strict=True)],
-            "guess_exact": [rebuilt(batch, own) for batch in truth],
-        },
-    )
+        return Rebuilt(measure="records", shares=shares, **counts)
+    exact = [rebuilt(batch, one) for batch, one in zip(truth, given, strict=True)]
+    shares = [[likeness(batch, one) for one in given] for batch in truth]
+    return Rebuilt(measure="images", shares=shares, beside=beside | {"exact": exact}, **counts)
 
 
-def _texts(
+def guessed(
+    kind: str,
     truth: Sequence[np.ndarray],
-    answers: Sequence[Sequence[Sequence[float]]],
     own: np.ndarray,
     behind: int,
     rng: np.random.Generator,
-) -> Rebuilt:
-    there = [_words(batch) for batch in truth]
-    given = [np.array(a, dtype=np.float64).ravel() for a in answers]
-    guessed = [
+) -> dict[str, list[float]]:
+    """What a guess holds of each batch, by name; the number itself is :data:`GUESS`.
+
+    Args:
+        kind: of the data.
+        truth: [T] of [b, ...] as in :func:`measured`.
+        own: [N, ...] the adversary's own records.
+        behind: how many records stand behind what is seen of a round.
+        rng: what guesses of texts are drawn with.
+    """
+    if kind == "table":
+        return {GUESS: [rebuilt(batch, own) for batch in truth]}
+    if kind == "image":
+        return {
+            GUESS: [likeness(batch, own) for batch in truth],
+            "exact": [rebuilt(batch, own) for batch in truth],
+        }
+    found = [
         np.mean(
-            [words(batch, _words(own[rng.permutation(len(own))[:behind]])) for _ in range(GUESSES)],
+            [words(_words(b), _words(own[rng.permutation(len(own))[:behind]])) for _ in DRAWS],
             axis=0,
         )
-        for batch in there
+        for b in truth
     ]
-    return Rebuilt(
-        measure="words",
-        shares=[[words(batch, one)[0] for one in given] for batch in there],
-        guess=[float(recall) for recall, _ in guessed],
-        answered=[len(a) for a in answers],
-        beside={
-            "precision": [words(b, one)[1] for b, one in zip(there, given, strict=True)],
-            "guess_precision": [float(precision) for _, precision in guessed],
-        },
-    )
+    return {
+        GUESS: [float(recall) for recall, _ in found],
+        "precision": [float(precision) for _, precision in found],
+    }
 
 
 def _words(texts: np.ndarray) -> np.ndarray:
@@ -156,20 +164,23 @@ def rebuilt(truth: np.ndarray, answer: np.ndarray) -> float:
         truth: [b, ...] the batch, b at least 1.
         answer: [n, ...] what was rebuilt; for the guess, the adversary's own records.
     """
-    close = apart(truth, answer) <= TOLERANCE
-    if not close.any():
+    near = close(truth, answer)
+    if not near.any():
         return 0.0
-    matched = maximum_bipartite_matching(csr_matrix(close), perm_type="column")
+    matched = maximum_bipartite_matching(csr_matrix(near), perm_type="column")
     return float((matched >= 0).mean())
 
 
-def apart(truth: np.ndarray, answer: np.ndarray) -> np.ndarray:
-    """[b, n] largest difference in a number, in units of the record's largest one."""
+def close(truth: np.ndarray, answer: np.ndarray) -> np.ndarray:
+    """[b, n] bool: no number is off by more than :data:`TOLERANCE` of the record's largest one."""
     truth, answer = truth.reshape(len(truth), -1), answer.reshape(len(answer), truth[0].size)
-    scale = np.maximum(np.abs(truth).max(axis=1), np.finfo(np.float64).tiny)
-    found = np.empty((len(truth), len(answer)))
-    for row, (record, size) in enumerate(zip(truth, scale, strict=True)):
-        found[row] = np.abs(answer - record).max(axis=1) / size
+    found = np.zeros((len(truth), len(answer)), dtype=bool)
+    for row, record in enumerate(truth):
+        off = TOLERANCE * max(float(np.abs(record).max()), np.finfo(np.float64).tiny)
+        # Most are told by their largest numbers; whole ones are compared where these agree.
+        some = np.argpartition(-np.abs(record), min(LOOKED_AT, record.size - 1))[:LOOKED_AT]
+        left = np.flatnonzero((np.abs(answer[:, some] - record[some]) <= off).all(axis=1))
+        found[row, left] = (np.abs(answer[left] - record) <= off).all(axis=1)
     return found
 
 

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from privaudit.engine.samples import prepare
-from privaudit.evaluation.rebuilding import Rebuilt, assigned, errors_of, measured, psnr
+from privaudit.evaluation.rebuilding import (
+    Rebuilt,
+    assigned,
+    errors_of,
+    guessed,
+    measured,
+    psnr,
+)
 from privaudit.games.reconstruction import honest_clients, target_batches
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import Cell, cells_of
@@ -24,27 +31,39 @@ MOST_SHOWN = 8
 SHADES = 255
 
 
-def judge_answers(
-    world: World, cell: Cell, attack: str, answers: Sequence[Sequence[Sequence[float]]]
-) -> Rebuilt:
-    """How much of the target's batches the answers of an attack hold.
+class AnswerJudge:
+    """Holds answers against the records of a run's target.
 
     What a guess of texts is drawn with follows from the scenario and the cell, and is the same for
-    every attack.
+    every attack. A guess is the same whatever is shared.
     """
-    scenario, own = world.scenario, world.pooled(cell.run, cell.participants)
-    phase = attacked_phase(scenario, cell)
-    server = scenario.audit.threat_model == "server"
-    honest = 1 if server else honest_clients(world, cell)
-    rng = Seed(scenario.seed).generator("guess", cell.run, cell.name)
-    return measured(
-        world.dataset.kind,
-        [_inputs(world, batch) for batch in target_batches(world, cell)],
-        answers,
-        _inputs(world, own),
-        phase.batch_size * phase.local_steps * honest,
-        rng,
-    )
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._guesses: dict[tuple[int, str, int], dict[str, list[float]]] = {}
+
+    def __call__(self, cell: Cell, answers: Sequence[Sequence[Sequence[float]]]) -> Rebuilt:
+        """How much of the target's batches the answers of an attack hold."""
+        world = self._world
+        kind = world.dataset.kind
+        truth = [_inputs(world, batch) for batch in target_batches(world, cell)]
+        key = cell.run, cell.property, cell.participants
+        if key not in self._guesses:
+            self._guesses[key] = self._guess(cell, truth)
+        return measured(kind, truth, answers, self._guesses[key])
+
+    def _guess(self, cell: Cell, truth: Sequence[np.ndarray]) -> dict[str, list[float]]:
+        world = self._world
+        scenario, phase = world.scenario, attacked_phase(world.scenario, cell)
+        server = scenario.audit.threat_model == "server"
+        honest = 1 if server else honest_clients(world, cell)
+        return guessed(
+            world.dataset.kind,
+            truth,
+            _inputs(world, world.pooled(cell.run, cell.participants)),
+            phase.batch_size * phase.local_steps * honest,
+            Seed(scenario.seed).generator("guess", cell.run, cell.property, cell.participants),
+        )
 
 
 def cells_to_show(world: World) -> list[Cell]:

@@ -9,8 +9,8 @@ from privaudit.custody.plan import Plan
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.rebuilt_runs import (
     SHOWN,
+    AnswerJudge,
     cells_to_show,
-    judge_answers,
     shown_records,
 )
 from privaudit.evaluation.records import Record
@@ -40,7 +40,7 @@ def judge_run(
     """
     held = holdings_of(world, alike)
     shown = {(cell.run, cell.name) for cell in cells_to_show(world)}
-    records = []
+    records, judge_answers = [], AnswerJudge(world)
     for cell in cells_of(world.scenario):
         failed, attacks = failures[cell], world.scenario.attacks_of(cell.game)
         rebuilding = cell.game == RECONSTRUCTION
@@ -62,7 +62,7 @@ def judge_run(
                 attack,
                 checksum=world.dataset.checksum,
                 scores=None if attack in failed or rebuilding else scores[attack],
-                rebuilt=judge_answers(world, cell, attack, scores[attack])
+                rebuilt=judge_answers(cell, scores[attack])
                 if rebuilding and attack not in failed
                 else None,
                 present=present,

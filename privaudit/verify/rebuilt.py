@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from privaudit.evaluation.rebuilding import Rebuilt
-from privaudit.evaluation.rebuilt_runs import SHOWN, cells_to_show, judge_answers, shown_records
+from privaudit.evaluation.rebuilt_runs import SHOWN, AnswerJudge, cells_to_show, shown_records
 from privaudit.evaluation.records import Record
 from privaudit.experiment.tasks import scores_file
 from privaudit.games.reconstruction import target_batches
@@ -28,15 +28,17 @@ def is_truth(subject: Subject, cell: Cell, found: Any) -> bool:
     )
 
 
-def judged_again(subject: Subject, cell: Cell, attack: str, record: Record) -> Rebuilt | None:
+def judged_again(
+    subject: Subject, judge: AnswerJudge | None, cell: Cell, attack: str, record: Record
+) -> Rebuilt | None:
     """What was rebuilt, computed again where the data are at hand; else as the record has it."""
-    if subject.world is None:
+    if judge is None:
         return record.rebuilt
     answers = subject.folder.read_json(scores_file(cell)).get(attack)
     if answers is None:
         return None
     # As it lies on disk: numbers are the same after a turn through JSON.
-    again = judge_answers(subject.world, cell, attack, answers)
+    again = judge(cell, answers)
     return Rebuilt.model_validate_json(again.model_dump_json())
 
 

@@ -16,6 +16,7 @@ from privaudit.custody.plan import PLAN
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.layers import LAYERS, LayerScores, read_layers, sizes_of
 from privaudit.evaluation.rebuilding import Rebuilt
+from privaudit.evaluation.rebuilt_runs import AnswerJudge
 from privaudit.evaluation.records import Record
 from privaudit.experiment.tasks import facts_file, scores_file
 from privaudit.observation.trace import Trace
@@ -81,8 +82,9 @@ def check_records(subject: Subject) -> list[str]:
     grid = attacked_cells(subject.scenario)
     if len(subject.records) != len(grid):
         wrong.append(f"{RECORDS}: {len(subject.records)} lines, the scenario gives {len(grid)}")
+    judge_answers = None if subject.world is None else AnswerJudge(subject.world)
     for number, (record, (cell, attack)) in enumerate(zip(subject.records, grid, strict=False), 1):
-        again = _judged(subject, cell, attack, record)
+        again = _judged(subject, judge_answers, cell, attack, record)
         differing = [name for name in Record.model_fields if _differ(subject, name, record, again)]
         if differing:
             wrong.append(
@@ -92,7 +94,13 @@ def check_records(subject: Subject) -> list[str]:
     return wrong
 
 
-def _judged(subject: Subject, cell: Cell, attack: str, record: Record) -> Record:
+def _judged(
+    subject: Subject,
+    judge_answers: AnswerJudge | None,
+    cell: Cell,
+    attack: str,
+    record: Record,
+) -> Record:
     """The record computed again.
 
     What it says for itself is the reason of a failed one, and what its target held: that follows
@@ -102,7 +110,11 @@ def _judged(subject: Subject, cell: Cell, attack: str, record: Record) -> Record
     rebuilt: Rebuilt | None = None
     facts = facts_file(cell)
     if cell.game == RECONSTRUCTION:
-        rebuilt = judged_again(subject, cell, attack, record) if subject.is_scored(cell) else None
+        rebuilt = (
+            judged_again(subject, judge_answers, cell, attack, record)
+            if subject.is_scored(cell)
+            else None
+        )
     elif subject.is_scored(cell):
         scores = subject.folder.read_json(scores_file(cell)).get(attack)
     return judge(
