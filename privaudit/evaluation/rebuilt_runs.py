@@ -105,6 +105,7 @@ def shown_records(
         "attacks": {
             name: _shown(truth, np.array(rounds[0], dtype=np.float64).reshape(-1, *truth.shape[1:]))
             for name, rounds in answers.items()
+            if rounds[0]
         },
     }
 

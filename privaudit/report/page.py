@@ -108,8 +108,9 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
 def rebuilt_caption(content: Content) -> str:
     """What the table of rebuilt records holds."""
     measure = rebuilt.measure_of(content.rebuilt)
-    title = measure.title if measure else "Records rebuilt"
-    return f"{title[0].upper()}{title[1:]} with 95 % interval, by share of the parameters"
+    title = measure.title if measure else "records rebuilt"
+    unit = f", {measure.unit}," if measure and measure.unit else ""
+    return f"{title[0].upper()}{title[1:]}{unit} with 95 % interval (and a guess), by share"
 
 
 def _audits(content: Content) -> Rows | None:

@@ -42,7 +42,7 @@ def amount(measure: Measure, found: Interval | None, *, limits: bool = True) -> 
 
 
 def cell_text(cell: RebuiltCell | None) -> str:
-    """``0.82 [0.77, 0.86], guess 0.01*``, or why there is no number."""
+    """``0.82 [0.77, 0.86] (0.01)*``, the guess in round brackets; or why there is no number."""
     if cell is None:
         return "–"
     if cell.measure is None:
@@ -50,8 +50,16 @@ def cell_text(cell: RebuiltCell | None) -> str:
     if not cell.answered:
         return "no answer"
     lost = f" ({len(cell.failures)} failed)" if cell.failures else ""
-    guess = amount(cell.measure, cell.guess, limits=False)
-    return f"{amount(cell.measure, cell.found)}, guess {guess}{'*' if cell.told else ''}{lost}"
+    star = "*" if cell.told else ""
+    digits = 1 if cell.measure.unit else 2
+    return f"{_with_guess(cell.found, cell.guess, digits)}{star}{lost}"
+
+
+def _with_guess(found: Interval | None, guess: Interval | None, digits: int) -> str:
+    if found is None or guess is None:
+        return "–"
+    value, low, high = (f"{number:.{digits}f}" for number in (found.value, found.low, found.high))
+    return f"{value} [{low}, {high}] ({guess.value:.{digits}f})"
 
 
 def wide_table(cells: Sequence[RebuiltCell]) -> pd.DataFrame:
@@ -71,7 +79,7 @@ def beside_tables(cells: Sequence[RebuiltCell]) -> dict[str, pd.DataFrame]:
         if not cell.answered:
             return "no answer"
         found, guess = cell.beside[name], cell.beside[f"guess_{name}"]
-        return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}], guess {guess.value:.2f}"
+        return _with_guess(found, guess, 2)
 
     return {
         title: _wide(cells, lambda cell, name=name: text(name, cell))
@@ -154,7 +162,8 @@ def reading(scenario: Scenario, cells: Sequence[RebuiltCell]) -> list[str]:
     rounds = scenario.reconstruction.rounds
     return [
         f"Number: {COUNTED[measure.name]}; mean over {rounds} rounds and {scenario.runs} "
-        f"runs, with its 95 % interval over runs. Guess: {GUESSED[measure.name]}.",
+        "runs, with its 95 % interval over runs. In round brackets a guess: "
+        f"{GUESSED[measure.name]}.",
         "* = the answers are about the batch they are for (dealt to the other rounds of their run "
         "they would hold less of it; false discovery rate of 5 % over the table, permutation test, "
         "Benjamini-Hochberg), and hold more of it than the guess (95 % interval of the difference "

@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from privaudit.evaluation.rebuilt_cells import RebuiltCell
+from privaudit.evaluation.rebuilt_runs import MOST_SHOWN
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, label_left, panels_of
 
-TILE = 0.75
-"""Inches of an image."""
+TILE, SPACE, LABELS = 0.7, 0.25, 1.5
+"""Inches of an image, of what stands below it, and of what stands to the left."""
 
 
 @matplotlib.rc_context(PLAIN)
@@ -72,13 +73,15 @@ def rebuilt_images(shown: Mapping[str, Any]) -> str | None:
     rows = [("truth", shown["truth"], None)]
     rows += [(name, found["images"], found["psnr"]) for name, found in shown["attacks"].items()]
     rows.append(("nearest own", shown["own"]["images"], shown["own"]["psnr"]))
-    columns = len(shown["truth"])
-    figure = Figure(
-        figsize=(TILE * columns + 1.6, (TILE + 0.22) * len(rows) + 0.1), layout="constrained"
+    figure = Figure(figsize=(LABELS + TILE * MOST_SHOWN, (TILE + SPACE) * len(rows)))
+    grid = figure.subplots(len(rows), MOST_SHOWN, squeeze=False)
+    figure.subplots_adjust(
+        LABELS / figure.get_figwidth(), 0.04, 0.99, 0.99, wspace=0.06, hspace=SPACE / TILE
     )
-    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for axes in grid[:, len(shown["truth"]) :].flat:  # all of one scale, however many there are
+        axes.remove()
     for of_row, (name, images, decibels) in zip(grid, rows, strict=True):
-        for number, axes in enumerate(of_row):
+        for number, axes in enumerate(of_row[: len(images)]):
             image = np.array(images[number], dtype=np.uint8).reshape(channels, height, width)
             axes.imshow(
                 image[0] if channels == 1 else image.transpose(1, 2, 0),
