@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from privaudit.cli.app import app
-from privaudit.cli.several import kind_of, refuse_unmeasured
+from privaudit.cli.several import kind_of, refuse_unmeasured_dilution
 from privaudit.errors import UserError
 
 if TYPE_CHECKING:
@@ -162,17 +162,17 @@ def _sweep(path: Path) -> Found:
 def _dilution(path: Path) -> Found:
     from privaudit.custody.folder import RunFolder
     from privaudit.studies import dilution_report as said
-    from privaudit.studies.dilution_curves import dilution_curves
+    from privaudit.studies.dilution_curves import read_dilution
 
     threshold = said.written_threshold(RunFolder(path))
-    curves = dilution_curves(path, threshold=threshold)
-    refuse_unmeasured(any(c.honest for c in curves), (f for c in curves for f in c.failures))
+    found = read_dilution(path, threshold=threshold)
+    refuse_unmeasured_dilution(found)
     return Found(
         title=said.TITLE,
         caption=said.CAPTION,
-        frames=lambda: [said.dilution_table(curves)],
-        notes=lambda: [*said.answers(curves, threshold), *said.conclusions(curves, threshold)],
-        csv=lambda: said.dilution_csv(curves),
-        json=lambda: json.dumps(said.dilution_json(curves), allow_nan=False),
-        write=lambda: said.write_dilution(RunFolder(path), curves, threshold=threshold),
+        frames=lambda: said.all_tables(found),
+        notes=lambda: [*said.all_answers(found, threshold), *said.all_notes(found, threshold)],
+        csv=lambda: said.dilution_csv(found),
+        json=lambda: json.dumps(said.dilution_json(found), allow_nan=False),
+        write=lambda: said.write_dilution(RunFolder(path), found, threshold=threshold),
     )
