@@ -71,6 +71,7 @@ class Measure:
         title: what is counted, for people.
         unit: of the number; empty for a share in [0, 1].
         top: the largest number there can be.
+        counted: whether it is a share of a few records.
         of: how much of a batch [b, ...] an answer [n, ...] holds.
         beside: name -> title of what else is measured; of some ``guess_NAME`` as well.
     """
@@ -79,6 +80,7 @@ class Measure:
     title: str
     unit: str
     top: float
+    counted: bool
     of: Callable[[np.ndarray, np.ndarray], float]
     beside: dict[str, str]
 
@@ -226,12 +228,13 @@ def words(truth: np.ndarray, answer: np.ndarray) -> tuple[float, float]:
 MEASURES = {
     measure.name: measure
     for measure in (
-        Measure("records", "records rebuilt within 1 %", "", 1.0, rebuilt, {}),
+        Measure("records", "records rebuilt within 1 %", "", 1.0, True, rebuilt, {}),
         Measure(
             "images",
             "PSNR of the images",
             "dB",
             MOST_DB,
+            False,
             likeness,
             {"exact": "images rebuilt within 1 %"},
         ),
@@ -240,6 +243,7 @@ MEASURES = {
             "words recovered (recall)",
             "",
             1.0,
+            False,
             lambda truth, answer: words(truth, answer)[0],
             {"precision": "precision of the words"},
         ),

@@ -118,15 +118,16 @@ def _cell(key: Key, records: Sequence[Record]) -> RebuiltCell:
 def _measured(runs: Sequence[Rebuilt], rng: np.random.Generator) -> dict[str, Any]:
     measure = MEASURES[runs[0].measure]
     found, guess = [run.found for run in runs], [run.guess for run in runs]
-    top = measure.top
+    top, counted = measure.top, measure.counted
     return {
         "measure": measure,
-        "found": mean_over_runs(found, top=top),
-        "guess": mean_over_runs(guess, top=top),
-        "gain": gain_over_runs(found, guess, top=top),
+        "found": mean_over_runs(found, top=top, counted=counted),
+        "guess": mean_over_runs(guess, top=top, counted=counted),
+        "gain": gain_over_runs(found, guess, top=top, counted=counted),
         "answered": float(np.mean([n for run in runs for n in run.answered])),
         "beside": {
-            name: mean_over_runs([run.beside[name] for run in runs]) for name in runs[0].beside
+            name: mean_over_runs([run.beside[name] for run in runs], counted="exact" in name)
+            for name in runs[0].beside
         },
         "p_value": of_other_rounds_p([np.array(run.shares) for run in runs], rng),
     }

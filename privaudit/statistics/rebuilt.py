@@ -22,26 +22,31 @@ SHARES = f"{METHOD}, no narrower than Clopper-Pearson over rounds"
 
 
 def mean_over_runs(
-    runs: Sequence[Sequence[float]], *, top: float = 1.0, level: float = 0.95
+    runs: Sequence[Sequence[float]],
+    *,
+    top: float = 1.0,
+    counted: bool = True,
+    level: float = 0.95,
 ) -> Interval:
     """The mean of a number from 0 to ``top`` with its interval.
 
-    Shares (``top`` is 1) that are all 0 or all 1 do not vary from run to run; what so many rounds
+    Shares of a few records that are all 0 or all 1 do not vary from run to run; what so many rounds
     can say at all is then the limit: an interval is never narrower than for as many independent yes
     and no.
 
     Args:
         runs: of each run the number of each round.
         top: the largest number there can be.
+        counted: whether numbers are such shares.
         level: nominal coverage.
     """
     means = [float(np.mean(run)) for run in runs]
     value, rounds = float(np.mean(means)), sum(len(run) for run in runs)
     low, high = _student(means if len(means) > 1 else runs[0], level)
-    if top == 1.0:
+    if counted:
         least, most = _clopper_pearson(value, rounds, level)
         low, high = min(low, least), max(high, most)
-    method = SHARES if top == 1.0 else METHOD
+    method = SHARES if counted else METHOD
     return Interval(value, max(0.0, low), min(top, high), len(means), rounds, method, level)
 
 
@@ -50,6 +55,7 @@ def gain_over_runs(
     guess: Sequence[Sequence[float]],
     *,
     top: float = 1.0,
+    counted: bool = True,
     level: float = 0.95,
 ) -> Interval:
     """By how much more of the batch an answer holds than a guess, paired by round.
@@ -60,8 +66,8 @@ def gain_over_runs(
     means = [float(np.mean(gain)) for gain in gains]
     value = float(np.mean(means))
     low, high = _student(means if len(means) > 1 else gains[0], level)
-    alone = mean_over_runs(found, top=top, level=level)
-    if top == 1.0:
+    alone = mean_over_runs(found, top=top, counted=counted, level=level)
+    if counted:
         low = min(low, value - (alone.value - alone.low))
         high = max(high, value + (alone.high - alone.value))
     limits = max(-top, low), min(top, high)

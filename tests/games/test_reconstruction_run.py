@@ -43,7 +43,7 @@ SMALL = (
     "reconstruction.batch_sizes=[1, 4]",
     "reconstruction.rounds=4",
     'reconstruction.attacks=["first-layer", "spear"]',
-    "attack_options.gradient-matching={}",
+    "attack_options={}",
 )
 
 

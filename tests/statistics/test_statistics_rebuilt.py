@@ -12,7 +12,7 @@ LEVEL = 0.95
 
 
 def test_by_hand() -> None:
-    found = mean_over_runs([[40.0, 40.0], [50.0, 50.0], [60.0, 60.0]], top=60.0)
+    found = mean_over_runs([[40.0, 40.0], [50.0, 50.0], [60.0, 60.0]], top=60.0, counted=False)
     # t(0.975, 2) = 4.3027, deviation 10; the upper limit ends at what there can be.
     assert found.value - found.low == pytest.approx(4.3027 * 10 / 3**0.5, rel=1e-4)
     assert found.high == 60.0
