@@ -45,7 +45,7 @@ def inventory(data_dir: Path | None) -> dict[str, Rows]:
         "models": [
             {
                 "name": name,
-                "data": model.kind,
+                "data": " or ".join(model.kinds),
                 "class": f"{model.model.__module__}:{model.model.__name__}",
             }
             for name, model in MODELS.items()

@@ -30,8 +30,8 @@ from privaudit.models.build import InputShape, build_model, check_model, model_a
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import view_named
 from privaudit.randomness import Seed
-from privaudit.scenario.grid import Cell, federation_of
-from privaudit.scenario.schema import PROPERTY, Scenario
+from privaudit.scenario.grid import Cell, federation_of, rounds_of
+from privaudit.scenario.schema import PROPERTY, RECONSTRUCTION, Scenario, batch_of
 from privaudit.scenario.truth import presence
 
 MAX_NAME_BYTES = 120
@@ -177,6 +177,14 @@ def audited_phase(
     )
 
 
+def attacked_phase(scenario: Scenario, cell: Cell) -> AuditedPhase:
+    """The rounds of a cell of the game ``reconstruction``: audited ones, of its batch size."""
+    phase = audited_phase(scenario, cell.rule, cell.fraction, cell.participants)
+    return replace(
+        phase, rounds=rounds_of(scenario, cell), batch_size=batch_of(cell.property), rotate=False
+    )
+
+
 def rules_of(scenario: Scenario, cell: Cell, model_options: dict[str, Any]) -> Rules:
     """What everybody in the federation of a cell knows of it.
 
@@ -194,6 +202,9 @@ def rules_of(scenario: Scenario, cell: Cell, model_options: dict[str, Any]) -> R
             "others": audited.others,
             "persistent": scenario.audit.schedule != "single-batch",
         }
+    elif cell.game == RECONSTRUCTION:
+        phase = attacked_phase(scenario, cell)
+        of_the_game = {"local_steps": phase.local_steps}
     else:
         phase = listened_phase(scenario, cell)
         of_the_game = _passes(scenario)

@@ -42,6 +42,7 @@ def match_gradient(
     shape: tuple[int, int, int],
     *,
     rng: np.random.Generator,
+    shared: Tensor | None = None,
     restarts: int = 2,
     steps: int = 600,
     step: float = 0.1,
@@ -55,15 +56,18 @@ def match_gradient(
         labels: [b].
         shape: channels, height and width.
         rng: what the first images come from.
+        shared: [P] bool, the coordinates that were sent; None: all of them.
         restarts: first images, at least 1.
         steps: of each.
         step: length of the first ones.
         smoothness: weight of the total variation.
     """
     wanted = torch.cat([part.flatten() for part in gradient])
-    wanted = wanted / torch.linalg.vector_norm(wanted)
+    if shared is not None:
+        wanted = wanted[shared]
+    wanted = wanted / torch.linalg.vector_norm(wanted).clamp_min(torch.finfo(wanted.dtype).tiny)
     tries = (
-        _descend(model, wanted, labels, shape, rng, steps, step, smoothness)
+        _descend(model, wanted, shared, labels, shape, rng, steps, step, smoothness)
         for _ in range(restarts)
     )
     return min(tries, key=lambda found: found.loss)
@@ -72,6 +76,7 @@ def match_gradient(
 def _descend(
     model: nn.Module,
     wanted: Tensor,
+    shared: Tensor | None,
     labels: np.ndarray,
     shape: tuple[int, int, int],
     rng: np.random.Generator,
@@ -87,7 +92,7 @@ def _descend(
     slower = torch.optim.lr_scheduler.MultiStepLR(adam, milestones=drops, gamma=0.1)
     best = Matched(start, np.inf, -1.0)
     for _ in range(steps):
-        cosine = _cosine(model, images, classes, wanted)
+        cosine = _cosine(model, images, classes, wanted, shared)
         loss = 1 - cosine + smoothness * _total_variation(images)
         if loss.item() < best.loss:
             best = Matched(images.detach().numpy().copy(), loss.item(), cosine.item())
@@ -100,20 +105,18 @@ def _descend(
     return best
 
 
-def _cosine(model: nn.Module, images: Tensor, labels: Tensor, wanted: Tensor) -> Tensor:
+def _cosine(
+    model: nn.Module, images: Tensor, labels: Tensor, wanted: Tensor, shared: Tensor | None
+) -> Tensor:
     loss = nn.functional.cross_entropy(model(images), labels)
     parameters = [p for p in model.parameters() if p.requires_grad]
     parts = torch.autograd.grad(loss, parameters, create_graph=True)
     found = torch.cat([part.flatten() for part in parts])
+    if shared is not None:
+        found = found[shared]
     tiny = torch.finfo(found.dtype).tiny
     return found @ wanted / torch.linalg.vector_norm(found).clamp_min(tiny)
 
 
 def _total_variation(images: Tensor) -> Tensor:
     return images.diff(dim=2).abs().mean() + images.diff(dim=3).abs().mean()
-
-
-def psnr(truth: np.ndarray, image: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of images in [0, 1]; infinite where they are the same."""
-    error = float(np.mean((truth.astype(np.float64) - image) ** 2))
-    return float(10 * np.log10(1 / error)) if error > 0 else float("inf")

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import Field
 from torch import Tensor, nn
 
 from privaudit.attack.reconstruction import Rebuilding, ReconstructionAttack
+from privaudit.engine.layout import ParameterSlice
 from privaudit.errors import UserError
 from privaudit.observation.views import Observation
+from privaudit.options import Options
 
 from .first_layer import single_units
-from .spear import spear
-
-MOST_DRAWS = 200_000
-"""Of SPEAR in a round: about what batches of 13 need."""
+from .spear import most_records, spear
 
 
 class FirstLayer(ReconstructionAttack):
@@ -24,11 +24,26 @@ class FirstLayer(ReconstructionAttack):
     name = "first-layer"
     source = "L. Phong et al., IEEE TIFS 13(5), 2018, section III; L. Fowl et al., ICLR 2022"
 
+    def check(self, given: Rebuilding) -> None:
+        """The model begins with a dense layer that takes a record as it is."""
+        Places.of(given, self.name)
+
     def rebuild(self, observation: Observation, given: Rebuilding) -> np.ndarray:
         """[n, F]."""
         layer = Layer.of(observation, given, self.name)
-        found = single_units(layer.weight_change, layer.bias_change, rounding=layer.rounding)
-        return found.first(given.records(observation)).records
+        return _by_single_units(layer, given.records(observation))
+
+
+class SpearOptions(Options):
+    """Options of ``spear``."""
+
+    draws: int = Field(
+        20_000,
+        ge=1,
+        le=10**9,
+        description="tries in a round, at most; each further record of a batch needs about twice "
+        "as many, batches of 8 a few thousand, of 13 about 200,000",
+    )
 
 
 class Spear(ReconstructionAttack):
@@ -36,9 +51,22 @@ class Spear(ReconstructionAttack):
 
     name = "spear"
     source = "D. Dimitrov et al., NeurIPS 2024"
+    Options = SpearOptions
 
-    def __init__(self, most_draws: int = MOST_DRAWS) -> None:
-        self.most_draws = most_draws
+    def check(self, given: Rebuilding) -> None:
+        """The same, and a layer whose gradient has as many dimensions as one client's records."""
+        places = Places.of(given, self.name)
+        units, features = places.weight.shape
+        most = most_records(units, features)
+        records = given.rules.batch_size * given.rules.local_steps
+        if records > most:
+            raise UserError(
+                f"{records} records a client and round, and the gradient of a first layer of "
+                f"{units} units on {features} numbers has {most} dimensions: no more records can "
+                "be told apart",
+                where=f"attack '{self.name}'",
+                remedy=f"ask about batches of at most {most}, widen the layer, or leave it out",
+            )
 
     def rebuild(self, observation: Observation, given: Rebuilding) -> np.ndarray:
         """[n, F]."""
@@ -50,12 +78,54 @@ class Spear(ReconstructionAttack):
             layer.biases,
             given.records(observation),
             precision=observation.precision,
-            most_draws=self.most_draws,
-            rng=given.seed.generator("spear", observation.round),
+            most_draws=self.options.draws,
+            rng=self.seed.generator(observation.round),
         )
         if batch.why == "rebuilt":
             return batch.records
-        return FirstLayer().rebuild(observation, given)
+        return _by_single_units(layer, given.records(observation))
+
+
+def _by_single_units(layer: Layer, most: int) -> np.ndarray:
+    found = single_units(layer.weight_change, layer.bias_change, rounding=layer.rounding)
+    return found.first(most).records
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the first dense layer lies in a vector."""
+
+    weight: ParameterSlice
+    bias: ParameterSlice
+
+    @classmethod
+    def of(cls, given: Rebuilding, attack: str) -> Places:
+        """Of a model whose first layer with parameters is dense, has biases, and takes records.
+
+        Raises:
+            UserError: it is not.
+        """
+        name, module = next(
+            ((n, m) for n, m in given.engine.model.named_modules() if _has_parameters(m)),
+            ("", None),
+        )
+        weight, bias = (f"{name}.{part}" if name else part for part in ("weight", "bias"))
+        places = {piece.name: piece for piece in given.layout.slices}
+        if not isinstance(module, nn.Linear) or weight not in places or bias not in places:
+            what = type(module).__name__ if module is not None else "nothing"
+            raise UserError(
+                f"reads the first layer of a model, a dense one with biases; here it is {what}",
+                where=f"attack '{attack}'",
+                remedy="leave it out; it is for tables",
+            )
+        if module.in_features != given.own.inputs[0].numel():
+            raise UserError(
+                f"the first layer takes {module.in_features} numbers, a record has "
+                f"{given.own.inputs[0].numel()}",
+                where=f"attack '{attack}'",
+                remedy="leave it out; it is for models that take a record as it is",
+            )
+        return cls(places[weight], places[bias])
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,46 +148,21 @@ class Layer:
 
     @classmethod
     def of(cls, observation: Observation, given: Rebuilding, attack: str) -> Layer:
-        """Of a model whose first layer with parameters is dense, has biases, and takes records.
-
-        Raises:
-            UserError: it is not.
-        """
-        first = next(
-            ((n, m) for n, m in given.engine.model.named_modules() if _has_parameters(m)),
-            ("", None),
-        )
-        name, module = first
-        weight, bias = (f"{name}.{part}" if name else part for part in ("weight", "bias"))
-        places = {piece.name: piece for piece in given.engine.layout.slices}
-        if not isinstance(module, nn.Linear) or weight not in places or bias not in places:
-            what = type(module).__name__ if module is not None else "nothing"
-            raise UserError(
-                f"reads the first layer of a model, a dense one with biases; here it is {what}",
-                where=f"attack '{attack}'",
-                remedy="leave it out; it is for tables",
-            )
-        if module.in_features != given.own.inputs[0].numel():
-            raise UserError(
-                f"the first layer takes {module.in_features} numbers, a record has "
-                f"{given.own.inputs[0].numel()}",
-                where=f"attack '{attack}'",
-                remedy="leave it out; it is for models that take a record as it is",
-            )
+        """See :meth:`Places.of`, also for what is raised."""
+        places = Places.of(given, attack)
         off = observation.rounding
         signal = observation.signal * (observation.signal.abs() > off)
-
-        def part(vector: Tensor, piece: str) -> np.ndarray:
-            at = places[piece]
-            return vector[at.start : at.stop].double().numpy().reshape(at.shape)
-
         return cls(
-            part(observation.before, weight),
-            part(observation.before, bias),
-            part(signal, weight),
-            part(signal, bias),
-            part(off, bias),
+            _part(observation.before, places.weight),
+            _part(observation.before, places.bias),
+            _part(signal, places.weight),
+            _part(signal, places.bias),
+            _part(off, places.bias),
         )
+
+
+def _part(vector: Tensor, at: ParameterSlice) -> np.ndarray:
+    return vector[at.start : at.stop].double().numpy().reshape(at.shape)
 
 
 def _has_parameters(module: nn.Module) -> bool:

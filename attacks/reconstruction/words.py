@@ -20,6 +20,10 @@ class MovedWords(ReconstructionAttack):
     name = "moved-words"
     source = "L. Melis et al., IEEE S&P 2019, section IV-C"
 
+    def check(self, given: Rebuilding) -> None:
+        """The model begins with an embedding of the words."""
+        Table.of(given, self.name)
+
     def rebuild(self, observation: Observation, given: Rebuilding) -> np.ndarray:
         """[n] token ids, each once, in their order."""
         return np.flatnonzero(Table.of(given, self.name).moved(observation))

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from privaudit.attack.answers import scores_of
 from privaudit.attack.latest import LatestRound
 from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, Samples
@@ -130,9 +131,9 @@ class Adversary:
         """How the parameters lie in the vectors."""
         return self.engine.layout
 
-    def answers(self, rounds: int) -> int:
-        """How many scores an attack gives: one per round."""
-        return rounds
+    def checked(self, answer: object, rounds: int) -> list[float]:
+        """An attack's scores, one per round (:func:`.answers.scores_of`)."""
+        return scores_of(answer, rounds)
 
     def prepare(self, observation: Observation) -> None:
         """What the model computes of a round for every attack."""

@@ -39,7 +39,6 @@ from privaudit.attack.scoring import (
     Hearing,
     Scores,
     called,
-    checked,
     in_step,
 )
 from privaudit.attack.scratch import Scratch
@@ -223,7 +222,7 @@ def _scores(
         {
             w.name: Failure(**one[w.name])
             if isinstance(one[w.name], dict)
-            else checked(one[w.name], hearing.given.answers(count))
+            else hearing.given.checked(one[w.name], count)
             for w in hearing.attacks
         }
         for one, hearing, count in zip(found, hearings, rounds, strict=True)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from privaudit.attack.answers import scores_of
 from privaudit.attack.latest import LatestRound
 from privaudit.attack.protocol import GameAttack
 from privaudit.engine.engine import Engine, Samples
@@ -57,9 +58,9 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def answers(self, rounds: int) -> int:
-        """How many scores an attack gives: one per candidate."""
-        return len(self)
+    def checked(self, answer: object, rounds: int) -> list[float]:
+        """An attack's scores, one per candidate (:func:`.answers.scores_of`)."""
+        return scores_of(answer, len(self))
 
     def prepare(self, observation: Observation) -> None:
         """What the model computes of a round for every attack.

@@ -62,8 +62,8 @@ class GameAttack(ABC):
         """Take in one round, with what the game gives an adversary besides."""
 
     @abstractmethod
-    def answer(self) -> np.ndarray:
-        """Float64 scores, one per unit of the game, in order: higher = more likely."""
+    def answer(self) -> Any:
+        """What the game asks for: mostly float64 scores, one per unit, higher = more likely."""
 
 
 class Attack(GameAttack):

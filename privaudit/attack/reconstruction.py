@@ -6,13 +6,17 @@ own, the rules; and what it saw of the round.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
+from privaudit.attack.answers import records_of
+from privaudit.attack.protocol import GameAttack
 from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.layout import Layout
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
@@ -27,35 +31,86 @@ class Rebuilding:
         own: the adversary's own records.
         rules: of the federation.
         seed: the adversary's stream.
+        honest: clients whose deltas are summed in what is seen; None: all but the adversary.
     """
 
     engine: Engine
     own: Samples
     rules: Rules
     seed: Seed
+    honest: int | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """How the parameters lie in the vectors."""
+        return self.engine.layout
+
+    @property
+    def are_texts(self) -> bool:
+        """Whether records are token ids, of which an answer holds the words."""
+        return self.own.inputs.dtype in (torch.int32, torch.int64)
+
+    @property
+    def are_images(self) -> bool:
+        """Whether records are images, which models take as [C, H, W] in [0, 1]."""
+        return self.own.inputs.dtype == torch.uint8
 
     def records(self, observation: Observation) -> int:
         """How many records stand behind the signal of a round, by the rules."""
         return self.rules.batch_size * self.rules.local_steps * observation.contributors
 
+    def prepare(self, observation: Observation) -> None:
+        """Nothing that all attacks would share."""
 
-class ReconstructionAttack(ABC):
+    def checked(self, answer: object, rounds: int) -> list[list[list[float]]]:
+        """Rebuilt records of every round, as flat lists of numbers (:func:`.answers.records_of`).
+
+        Never more than stand behind what is seen: a longer answer would be a list of guesses.
+        """
+        if self.are_texts:
+            return records_of(answer, rounds, 1, self._words)
+        honest = self.rules.participants - 1 if self.honest is None else self.honest
+        most = self.rules.batch_size * self.rules.local_steps * honest
+        return records_of(answer, rounds, self.own.inputs[0].numel(), most)
+
+    @property
+    def _words(self) -> int:
+        modules = self.engine.model.modules()
+        sizes = [m.num_embeddings for m in modules if isinstance(m, torch.nn.Embedding)]
+        return max([*sizes, int(self.own.inputs.max()) + 1])
+
+
+class ReconstructionAttack(GameAttack):
     """Rebuilds records from what was seen of a round.
 
-    Attributes:
-        name: what it is called.
-        source: where the method was published.
+    A subclass sets the class attributes, takes ``seed`` and its options as keyword arguments, and
+    registers in the entry-point group ``privaudit.attacks``.
     """
 
-    name: ClassVar[str]
-    source: ClassVar[str]
+    game: ClassVar[str] = "reconstruction"
+
+    def __init__(self, *, seed: Seed, **options: Any) -> None:
+        super().__init__(seed=seed, **options)
+        self._rebuilt: list[np.ndarray] = []
+
+    def check(self, given: Rebuilding) -> None:
+        """What of the model or the rules this attack cannot work with, before anything is run.
+
+        Raises:
+            UserError: in one line.
+        """
 
     @abstractmethod
     def rebuild(self, observation: Observation, given: Rebuilding) -> np.ndarray:
         """The records of the round, the surest first: [n, ...], n at most ``given.records``.
 
         Of texts the words: [n] token ids, each once.
-
-        Raises:
-            UserError: the model has no layer of the kind that it reads.
         """
+
+    def listen(self, observation: Observation, given: Rebuilding) -> None:
+        """Rebuild one round. Must not change its arguments."""
+        self._rebuilt.append(self.rebuild(observation, given))
+
+    def answer(self) -> list[np.ndarray]:
+        """What was rebuilt of each round, in order."""
+        return self._rebuilt

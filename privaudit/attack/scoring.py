@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Protocol
 
-import numpy as np
-
 from privaudit.attack.protocol import GameAttack, make_attack
 from privaudit.attack.registry import load_attack
 from privaudit.engine.process import KeptMemory
@@ -34,8 +32,9 @@ class Failure:
     traceback: str = ""
 
 
-Scores = list[float] | Failure
-"""Finite numbers, one per unit of the game (a round, a candidate), or why there are none."""
+Scores = list[Any] | Failure
+"""What an attack answered: of most games finite numbers, one per unit (a round, a candidate), of
+reconstruction the records of each round (:mod:`.answers`). Or why there is no answer."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,12 @@ class Wanted:
 class Given(Protocol):
     """What a game gives an adversary besides observations: rules, own records, what is asked."""
 
-    def answers(self, rounds: int) -> int:
-        """How many scores an attack gives after so many rounds."""
+    def checked(self, answer: object, rounds: int) -> list[Any]:
+        """An answer as JSON takes it, in the form the game asks for.
+
+        Raises:
+            ValueError, TypeError: it is none.
+        """
 
     def prepare(self, observation: Observation) -> None:
         """Compute what the model says of a round, for all attacks: where it fails, all have."""
@@ -129,7 +132,7 @@ class _Listener:
         found: dict[str, Scores] = {}
         for name, attack in list(self.attacks.items()):
             with _Guard(self, name):
-                found[name] = checked(attack.answer(), self.hearing.given.answers(self.rounds))
+                found[name] = self.hearing.given.checked(attack.answer(), self.rounds)
         found |= self.failed
         return {wanted.name: found[wanted.name] for wanted in self.hearing.attacks}
 
@@ -167,21 +170,3 @@ def failure_of(name: str, error: BaseException) -> Failure:
 def called(name: str) -> str:
     """How a sentence begins about an attack, or about the model."""
     return f"attack '{name}'" if name != MODEL else "the model"
-
-
-def checked(scores: object, count: int) -> list[float]:
-    """Finite scores, as many as asked for; anything else is refused, never dropped.
-
-    Raises:
-        ValueError, TypeError: says what came instead.
-    """
-    found = np.asarray(scores)
-    if found.dtype.kind not in "fiub":
-        raise TypeError(f"score() gave {type(scores).__name__}, not {count} numbers")
-    found = found.astype(np.float64)
-    if found.shape != (count,) or not np.isfinite(found).all():
-        raise ValueError(
-            f"score() gave shape {found.shape}, {int((~np.isfinite(found)).sum())} not finite; "
-            f"expected ({count},) finite"
-        )
-    return [float(score) for score in found]

@@ -20,7 +20,7 @@ from privaudit.cli.options import (
     whole_numbers,
 )
 from privaudit.cli.scenarios import print_dry_runs
-from privaudit.cli.several import folder_of, refuse_unmeasured, tell, worker_processes
+from privaudit.cli.several import folder_of, refuse_unmeasured_dilution, tell, worker_processes
 from privaudit.cli.terminal import Bars
 
 
@@ -83,12 +83,12 @@ def dilution(
     from privaudit.experiment.each_value import with_each_value
     from privaudit.scenario.load import load_scenario
     from privaudit.studies.dilution import dilution_plans, measure_dilution
-    from privaudit.studies.dilution_curves import check_harmless_threshold, dilution_curves
+    from privaudit.studies.dilution_curves import check_harmless_threshold, read_dilution
     from privaudit.studies.dilution_report import (
-        answers,
-        conclusions,
+        all_answers,
+        all_notes,
+        all_tables,
         dilution_json,
-        dilution_table,
         write_dilution,
     )
 
@@ -121,12 +121,12 @@ def dilution(
             device=device,
             executor=executor,
         )
-    curves = dilution_curves(folder_path, threshold=threshold)
-    refuse_unmeasured(any(c.honest for c in curves), (f for c in curves for f in c.failures))
-    write_dilution(RunFolder(folder_path), curves, threshold=threshold)
+    found = read_dilution(folder_path, threshold=threshold)
+    refuse_unmeasured_dilution(found)
+    write_dilution(RunFolder(folder_path), found, threshold=threshold)
     page = folder_path / "report" / "index.html"
     if as_json:
-        typer.echo(json.dumps({"report": str(page), "curves": dilution_json(curves)}))
+        typer.echo(json.dumps({"report": str(page), "curves": dilution_json(found)}))
         return
-    notes = [*answers(curves, threshold), *conclusions(curves, threshold)]
-    tell(dilution_table(curves), notes, page, quiet=quiet)
+    notes = [*all_answers(found, threshold), *all_notes(found, threshold)]
+    tell(all_tables(found), notes, page, quiet=quiet)

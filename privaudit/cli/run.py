@@ -93,12 +93,11 @@ def run(
     privaudit run my.toml --set audit.rounds=40     your own scenario
     privaudit run table1 --dry-run                  what would it take?
     """
-    from privaudit.audit import run_audit
     from privaudit.custody.folder import RunFolder
     from privaudit.experiment.each_value import with_each_value
     from privaudit.experiment.executors.local import Local
     from privaudit.ledger.place import Place
-    from privaudit.report.content import read_content
+    from privaudit.machine import cores
     from privaudit.scenario.load import load_scenario
 
     if resume is not None:
@@ -130,8 +129,10 @@ def run(
             fewer_workers=f"{go_on} --workers 1",
             begun=(folder_path / "scenario.json").is_file,
         ),
-        Local() as executor,
+        Local(beforehand=min(workers or cores(), cores())) as executor,
     ):
+        from privaudit.audit import run_audit  # long, and workers are starting meanwhile
+
         folder = run_audit(
             resolved,
             folder_path,
@@ -144,6 +145,8 @@ def run(
             executor=executor,
             permute_all=permute_all,
         )
+    from privaudit.report.content import read_content
+
     content = read_content(folder)
     _print_result(folder, content, as_json, quiet)
     _refuse_unmeasured(folder, content)
@@ -162,8 +165,10 @@ def _refuse_unmeasured(folder: RunFolder, content: Content) -> None:
 
 def _print_result(folder: RunFolder, content: Content, as_json: bool, quiet: bool) -> None:
     from privaudit.custody.manifest import noted_head
+    from privaudit.report import rebuilt
     from privaudit.report.content import training_summary
-    from privaudit.report.tables import render
+    from privaudit.report.plain import content_tables
+    from privaudit.report.tables import as_text, render
 
     head = noted_head(folder)
     page = folder.file("report", "index.html")
@@ -175,15 +180,17 @@ def _print_result(folder: RunFolder, content: Content, as_json: bool, quiet: boo
             "head": head,
             "keep": KEEP * bool(head),
         }
-        typer.echo(json.dumps(found | {"cells": cells}))
+        rows = {"rebuilt": rebuilt.long_rows(content.rebuilt)} if content.rebuilt else {}
+        typer.echo(json.dumps(found | {"cells": cells} | rows))
         return
+    shown = "\n\n".join(as_text(frame) for frame in content_tables(content))
     if quiet:
-        typer.echo(render(content.cells, "github"))
+        typer.echo(shown)
         return
     summary = training_summary(content.training)
     if summary:
         typer.echo(summary + "\n")
-    typer.echo(render(content.cells, "github") + "\n")
+    typer.echo(shown + "\n")
     for note in content.notes:
         typer.echo(f"- {note}")
     typer.echo(f"\nrun:    {folder.path}\nreport: {page}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from privaudit.experiment.executors.protocol import Executor
+    from privaudit.studies.dilution_curves import Dilution
 
 
 def kind_of(path: Path) -> str:
@@ -72,17 +73,25 @@ def worker_processes(folder: Path) -> Iterator[Executor]:
         yield executor
 
 
-def tell(table: pd.DataFrame, notes: Iterable[str], page: Path, *, quiet: bool) -> None:
-    """The table and, unless ``quiet``, its notes and where the report lies."""
+def tell(tables: Sequence[pd.DataFrame], notes: Iterable[str], page: Path, *, quiet: bool) -> None:
+    """Tables and, unless ``quiet``, their notes and where the report lies."""
     from privaudit.report.tables import as_text
 
-    typer.echo(as_text(table))
+    typer.echo("\n\n".join(as_text(table) for table in tables))
     if quiet:
         return
     typer.echo()
     for note in notes:
         typer.echo(f"- {note}")
     typer.echo(f"\nreport: {page}")
+
+
+def refuse_unmeasured_dilution(found: Dilution) -> None:
+    """Exit code 1 where a measurement has neither scores nor answers."""
+    reasons = [f for c in found.curves for f in c.failures]
+    reasons += [f for c in found.rebuilt for f in c.failures]
+    scored = any(c.honest for c in found.curves) or any(c.runs for c in found.rebuilt)
+    refuse_unmeasured(scored, reasons)
 
 
 def refuse_unmeasured(scored: bool, failures: Iterable[str]) -> None:

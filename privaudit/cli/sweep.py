@@ -92,6 +92,6 @@ def sweep(
     if as_json:
         typer.echo(json.dumps({"report": str(page)} | sweep_json(found), allow_nan=False))
     else:
-        tell(sweep_table(found), sweep_notes(found), page, quiet=quiet)
+        tell([sweep_table(found)], sweep_notes(found), page, quiet=quiet)
     cells = [cell for point in found.points for cell in point.cells]
     refuse_unmeasured(any(cell.auc for cell in cells), (f for c in cells for f in c.failures))

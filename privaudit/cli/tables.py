@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from privaudit.cli.app import app
-from privaudit.cli.several import kind_of, refuse_unmeasured
+from privaudit.cli.several import kind_of, refuse_unmeasured_dilution
 from privaudit.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Found:
 
     title: str
     caption: str
-    frame: Callable[[], pd.DataFrame]
+    frames: Callable[[], Sequence[pd.DataFrame]]
     notes: Callable[[], Sequence[str]]
     csv: Callable[[], str]
     json: Callable[[], str]
@@ -63,23 +63,24 @@ def table(
 
     check_format(table_format)
     found = _found(run_path)
-    frame, notes = found.frame, found.notes
+    frames, notes = found.frames, found.notes
     if accuracy:
         if found.with_accuracy is None:
             raise UserError(
-                "only the table of a single run has accuracy",
+                "only the table of a single run with an AUC has accuracy",
                 where="--accuracy",
-                remedy="name one of the runs in the folder",
+                remedy="name one of the runs in the folder, or leave it out",
             )
         made, note = found.with_accuracy()
-        frame, notes = (lambda: made), (lambda: [note, *found.notes()])
+        frames, notes = (lambda: [made]), (lambda: [note, *found.notes()])
     if table_format in ("csv", "json"):
         typer.echo((found.csv if table_format == "csv" else found.json)().rstrip("\n"))
     elif table_format == "html":
-        page = table_page(found.title, frame(), notes(), caption=found.caption)
+        page = table_page(found.title, frames(), notes(), caption=found.caption)
         typer.echo(page.rstrip("\n"))
     else:
-        typer.echo(as_text(frame(), table_format).rstrip("\n"))
+        texts = (as_text(frame, table_format).rstrip("\n") for frame in frames())
+        typer.echo("\n\n".join(texts))
         if table_format in ("github", "markdown"):
             typer.echo()
             for note in notes():
@@ -103,7 +104,9 @@ def _found(path: Path) -> Found:
 
 def _run(path: Path) -> Found:
     from privaudit.custody.folder import RunFolder
+    from privaudit.report import rebuilt
     from privaudit.report.content import read_content
+    from privaudit.report.plain import content_tables
     from privaudit.report.tables import accuracy_note, render, wide_table
     from privaudit.report.words import units_of
     from privaudit.report.write import write_report
@@ -112,17 +115,31 @@ def _run(path: Path) -> Found:
     content = read_content(folder)
     return Found(
         title=content.title,
-        caption="AUC with 95 % interval, by share of the parameters",
-        frame=lambda: wide_table(content.cells),
+        caption="With 95 % interval, by share of the parameters",
+        frames=lambda: content_tables(content),
         notes=lambda: content.notes,
-        csv=lambda: render(content.cells, "csv"),
-        json=lambda: render(content.cells, "json"),
-        write=lambda: write_report(folder),
-        with_accuracy=lambda: (
-            wide_table(content.cells, accuracy=True),
-            accuracy_note(content.cells, units_of(content.scenario)),
+        csv=lambda: _both(
+            content.cells and render(content.cells, "csv"),
+            content.rebuilt and rebuilt.as_csv(content.rebuilt),
         ),
+        json=lambda: json.dumps(
+            (json.loads(render(content.cells, "json")) if content.cells else [])
+            + rebuilt.long_rows(content.rebuilt)
+        ),
+        write=lambda: write_report(folder),
+        with_accuracy=(
+            lambda: (
+                wide_table(content.cells, accuracy=True),
+                accuracy_note(content.cells, units_of(content.scenario)),
+            )
+        )
+        if content.cells
+        else None,
     )
+
+
+def _both(*texts: Any) -> str:
+    return "\n".join(text for text in texts if text)
 
 
 def _sweep(path: Path) -> Found:
@@ -134,7 +151,7 @@ def _sweep(path: Path) -> Found:
     return Found(
         title=found.scenario.title or found.scenario.name,
         caption=f"AUC with 95 % interval, by {found.key}",
-        frame=lambda: said.sweep_table(found),
+        frames=lambda: [said.sweep_table(found)],
         notes=lambda: [*said.sweep_answer(found), *said.sweep_notes(found)],
         csv=lambda: said.sweep_csv(found),
         json=lambda: json.dumps(said.sweep_json(found), allow_nan=False),
@@ -145,17 +162,17 @@ def _sweep(path: Path) -> Found:
 def _dilution(path: Path) -> Found:
     from privaudit.custody.folder import RunFolder
     from privaudit.studies import dilution_report as said
-    from privaudit.studies.dilution_curves import dilution_curves
+    from privaudit.studies.dilution_curves import read_dilution
 
     threshold = said.written_threshold(RunFolder(path))
-    curves = dilution_curves(path, threshold=threshold)
-    refuse_unmeasured(any(c.honest for c in curves), (f for c in curves for f in c.failures))
+    found = read_dilution(path, threshold=threshold)
+    refuse_unmeasured_dilution(found)
     return Found(
         title=said.TITLE,
         caption=said.CAPTION,
-        frame=lambda: said.dilution_table(curves),
-        notes=lambda: [*said.answers(curves, threshold), *said.conclusions(curves, threshold)],
-        csv=lambda: said.dilution_csv(curves),
-        json=lambda: json.dumps(said.dilution_json(curves), allow_nan=False),
-        write=lambda: said.write_dilution(RunFolder(path), curves, threshold=threshold),
+        frames=lambda: said.all_tables(found),
+        notes=lambda: [*said.all_answers(found, threshold), *said.all_notes(found, threshold)],
+        csv=lambda: said.dilution_csv(found),
+        json=lambda: json.dumps(said.dilution_json(found), allow_nan=False),
+        write=lambda: said.write_dilution(RunFolder(path), found, threshold=threshold),
     )

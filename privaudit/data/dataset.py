@@ -54,6 +54,7 @@ class Dataset:
         notes: sentences for the report, e.g. about unknown values or confounding.
         file: base name of the user's own file; empty for a data set by name.
         columns: what each column or array of that file became.
+        generated: whether no record is of anybody: a report may show them.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Dataset:
     notes: tuple[str, ...] = field(default=())
     file: str = ""
     columns: tuple[Column, ...] = ()
+    generated: bool = False
 
     def __post_init__(self) -> None:
         records = len(self.inputs)

@@ -120,6 +120,7 @@ def load(options: GlyphOptions, data_dir: Path, seed: Seed) -> Dataset:
         groups=typefaces if by_typeface else None,
         group_kind="typeface" if by_typeface else "",
         checksum=sha256_of_arrays(images, labels, typefaces),
+        generated=True,
     )
 
 

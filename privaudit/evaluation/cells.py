@@ -99,6 +99,8 @@ def table_cells(records: Sequence[Record]) -> list[TableCell]:
     """All cells of a run, in the order of the records, tests adjusted over the whole table."""
     groups: dict[Key, list[Record]] = {}
     for record in records:
+        if record.is_rebuilding:  # no AUC: it has a table of its own (:mod:`.rebuilt_cells`)
+            continue
         key = (
             record.property,
             record.rule,

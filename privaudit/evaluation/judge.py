@@ -10,6 +10,7 @@ import numpy as np
 
 from privaudit.custody.plan import Plan
 from privaudit.evaluation.metrics import METRICS, measure_all
+from privaudit.evaluation.rebuilding import Rebuilt
 from privaudit.evaluation.records import Metric, Record, targets_in
 from privaudit.scenario.grid import Cell, federation_of
 from privaudit.scenario.schema import PROPERTY
@@ -29,6 +30,7 @@ def judge(
     reason: str = "",
     holdings: Sequence[Holdings] = (),
     facts: Mapping[str, float] | None = None,
+    rebuilt: Rebuilt | None = None,
 ) -> Record:
     """The record of one attack on one cell; without scores it is a failed one with its reason.
 
@@ -42,6 +44,7 @@ def judge(
         reason: why there are no scores.
         holdings: what each target draws from; empty where nobody wrote it down.
         facts: what else a reader needs.
+        rebuilt: instead of scores and truth, where records were to be rebuilt.
     """
     scenario = plan.scenario
     identity: dict[str, Any] = {
@@ -69,6 +72,8 @@ def judge(
     by_round = cell.game == PROPERTY
     if by_round and schedule == "dataset":
         identity["pair"] = federation_of(schedule, cell.run)
+    if rebuilt is not None:
+        return Record(**identity, status="ok", scores=rebuilt.found, rebuilt=rebuilt)
     if scores is None or present is None:
         return Record(**identity, status="failed", reason=reason)
     targets = targets_in(scenario, cell.participants) if by_round else None

@@ -7,14 +7,22 @@ same machine; times are in ``timings.jsonl``.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from privaudit.errors import UserError, first_problem
+from privaudit.evaluation.rebuilding import Rebuilt
 from privaudit.federation.schedule import stretches, targets_of
-from privaudit.scenario.schema import colluding
+from privaudit.scenario.schema import RECONSTRUCTION, colluding
 from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores, complete_pairs
 
@@ -58,6 +66,7 @@ class Record(BaseModel):
         scores: [T], one per audited round; in the game membership one per candidate.
         present: [T], the ground truth.
         facts: what a reader needs beside the result, by name (``Game.facts``).
+        rebuilt: in the game reconstruction what was rebuilt; then ``scores`` are its diagonal.
         holdings: what the target drew from (where targets rotate, each of them); null in records
             of before it was written down.
         pair: the federation that this run is one of two states of; null where it is one by itself.
@@ -91,6 +100,19 @@ class Record(BaseModel):
     facts: dict[str, float] = {}
     holdings: Holdings | list[Holdings] | None = None
     pair: int | None = None
+    rebuilt: Rebuilt | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        table: dict[str, Any] = handler(self)
+        if table["rebuilt"] is None:
+            del table["rebuilt"]
+        return table
+
+    @cached_property
+    def is_rebuilding(self) -> bool:
+        """Whether it is of the game reconstruction, which has no AUC."""
+        return self.game == RECONSTRUCTION
 
     def run_scores(self) -> RunScores:
         """What statistics work on, of a record that is ``ok``."""

@@ -7,10 +7,18 @@ from collections.abc import Mapping
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.plan import Plan
 from privaudit.evaluation.judge import judge
+from privaudit.evaluation.rebuilt_runs import (
+    SHOWN,
+    AnswerJudge,
+    cells_to_show,
+    shown_records,
+)
 from privaudit.evaluation.records import Record
 from privaudit.experiment.holdings import Alikeness, Target, holdings_of
 from privaudit.experiment.tasks import facts_file, scores_file
+from privaudit.games.reconstruction import target_batches
 from privaudit.scenario.grid import Cell, cells_of
+from privaudit.scenario.schema import RECONSTRUCTION
 from privaudit.world import World
 
 
@@ -31,14 +39,20 @@ def judge_run(
         alike: what was measured of the targets' records.
     """
     held = holdings_of(world, alike)
-    records = []
+    shown = {(cell.run, cell.name) for cell in cells_to_show(world)}
+    records, judge_answers = [], AnswerJudge(world)
     for cell in cells_of(world.scenario):
         failed, attacks = failures[cell], world.scenario.attacks_of(cell.game)
+        rebuilding = cell.game == RECONSTRUCTION
         scores, present, facts = {}, None, {}
         if set(failed) != set(attacks):
             scores = folder.read_json(scores_file(cell))
-            present = [bool(p) for p in world.presence(cell)]
-            folder.write_json(f"truth/run-{cell.run}/{cell.name}.json", present)
+            truth = target_batches(world, cell) if rebuilding else _presence(world, cell)
+            present = None if rebuilding else _presence(world, cell)
+            folder.write_json(f"truth/run-{cell.run}/{cell.name}.json", truth)
+            if (cell.run, cell.name) in shown:
+                found = shown_records(world, cell, scores)
+                folder.write_json(f"{SHOWN}/{cell.property}.json", found)
             if folder.file(facts_file(cell)).is_file():
                 facts = folder.read_json(facts_file(cell))
         records += [
@@ -47,7 +61,10 @@ def judge_run(
                 cell,
                 attack,
                 checksum=world.dataset.checksum,
-                scores=None if attack in failed else scores[attack],
+                scores=None if attack in failed or rebuilding else scores[attack],
+                rebuilt=judge_answers(cell, scores[attack])
+                if rebuilding and attack not in failed
+                else None,
                 present=present,
                 reason=failed.get(attack, ""),
                 holdings=held.get((cell.run, cell.property, cell.participants), ()),
@@ -56,3 +73,7 @@ def judge_run(
             for attack in attacks
         ]
     return records
+
+
+def _presence(world: World, cell: Cell) -> list[bool]:
+    return [bool(p) for p in world.presence(cell)]

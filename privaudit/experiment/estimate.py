@@ -27,11 +27,11 @@ from privaudit.scenario.grid import (
     rounds_of,
 )
 from privaudit.scenario.load import refuse_sweep
-from privaudit.scenario.schema import PROPERTY, Scenario
+from privaudit.scenario.schema import PROPERTY, RECONSTRUCTION, Scenario
 from privaudit.world import World, check_world
 
-Size = tuple[str, int]
-"""Game and participants: what the cost of a cell depends on."""
+Size = tuple[str, int, str]
+"""Game, participants and size of batches: what the cost of a cell depends on."""
 
 MARGIN = 1.3
 """What the slowest of a few steps leaves out: loading, reports, the ledger, a busy machine."""
@@ -149,7 +149,8 @@ def _one_per_size(cells: list[Cell]) -> list[Cell]:
 
 
 def _size(cell: Cell) -> Size:
-    return cell.game, cell.participants
+    batches = cell.property if cell.game == RECONSTRUCTION else ""
+    return cell.game, cell.participants, batches
 
 
 def _group_seconds(world: World, costs: dict[Size, Costs], group: Sequence[Cell]) -> Range:
@@ -158,7 +159,7 @@ def _group_seconds(world: World, costs: dict[Size, Costs], group: Sequence[Cell]
     any_cost = costs[_size(group[0])]
     if group[0].game != PROPERTY:  # each a federation of its own
         steps = GAMES[group[0].game].given(world, group[:1])[group[0]].rules.local_steps
-        rounds = federation.rounds * np.sum(
+        rounds = rounds_of(world.scenario, group[0]) * np.sum(
             [
                 cell.participants * steps * any_cost.step
                 + any_cost.shadows

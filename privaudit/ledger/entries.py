@@ -12,8 +12,10 @@ from privaudit.chain.abi import Event
 from privaudit.chain.client import AuditEntry
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.plan import PLAN
-from privaudit.evaluation.cells import TableCell
-from privaudit.scenario.schema import Scenario
+from privaudit.evaluation.cells import TableCell, table_cells
+from privaudit.evaluation.rebuilt_cells import RebuiltCell, rebuilt_cells
+from privaudit.evaluation.records import Record
+from privaudit.scenario.schema import RECONSTRUCTION, Scenario
 
 AUDITS = "ledger/audits.jsonl"
 """The entries of the records as the ledger took them; what the report shows."""
@@ -42,7 +44,9 @@ def plan_hash(folder: RunFolder) -> bytes:
 
 
 def metric_codes(scenario: Scenario) -> dict[tuple[str, str], int]:
-    """(rule, attack) -> metric code, from 1: the AUC of that attack under that sharing rule.
+    """(rule, attack) -> metric code, from 1: the result of that attack under that sharing rule.
+
+    Its AUC; of attacks that rebuild records how much of the batch they do.
 
     The codes follow from the scenario alone, so the registered plan says what they mean.
     """
@@ -57,14 +61,16 @@ def property_id(name: str, salt: bytes = b"") -> bytes:
 
 
 def entries_of(
-    cells: Sequence[TableCell], scenario: Scenario, salt: bytes = b""
+    records: Sequence[Record], scenario: Scenario, salt: bytes = b""
 ) -> list[AuditEntry]:
-    """One entry per cell of the table, in its order; a failed cell is there as failed.
+    """One entry per cell of the tables, in their order; a failed cell is there as failed.
 
-    The AUC and its limits are in millionths. A cell that failed in every run has 0 runs and no
-    numbers; one that failed in some has the number of runs that did not.
+    The AUC and its limits are in millionths, or those of what was rebuilt (a share, or dB). A cell
+    that failed in every run has 0 runs and no numbers; one that failed in some has the number of
+    runs that did not.
     """
     codes = metric_codes(scenario)
+    cells: list[TableCell | RebuiltCell] = [*table_cells(records), *rebuilt_cells(records)]
     return [_entry(cell, codes[cell.rule, cell.attack], salt) for cell in cells]
 
 
@@ -98,17 +104,19 @@ def audit_rows(events: Sequence[Event], scenario: Scenario, salt: bytes) -> list
                 rows.append(identity | {"what": "manifest", "files": entry.value})
                 continue
             rule, attack = codes.get(entry.metric, ("?", "?"))
+            name = names.get(entry.property_id, entry.property_id.hex())
+            result = "rebuilt" if scenario.game_of(name) == RECONSTRUCTION else "auc"
             numbers = (entry.value, entry.low, entry.high)
             value, low, high = (n / MILLION if entry.runs else None for n in numbers)
             rows.append(
                 identity
                 | {
                     "what": "cell",
-                    "property": names.get(entry.property_id, entry.property_id.hex()),
+                    "property": name,
                     "fraction": entry.fraction / 10_000,
                     "rule": rule,
                     "attack": attack,
-                    "auc": value,
+                    result: value,
                     "low": low,
                     "high": high,
                     "participants": entry.participants,
@@ -124,17 +132,16 @@ def shown_audit(row: dict[str, Any]) -> dict[str, str]:
     if row["what"] == "manifest":
         text = f"{row['files']} files, manifest {row['sha256'][:16]}…"
         return start | {"property": "files of the run", "AUC": text}
-    auc = (
-        "failed"
-        if row["auc"] is None
-        else f"{row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    name = "rebuilt" if "rebuilt" in row else "auc"
+    result = (
+        "failed" if row[name] is None else f"{row[name]:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
     )
     return start | {
         "property": row["property"],
         "shared": f"{100 * row['fraction']:g} %",
         "rule": row["rule"],
         "attack": row["attack"],
-        "AUC": auc,
+        name.replace("auc", "AUC"): result,
         "K": str(row["participants"]),
         "runs": str(row["runs"]),
         "records": row["sha256"][:16] + "…",
@@ -154,9 +161,9 @@ def audit_facts(file: str, plan: str, rows: Sequence[dict[str, Any]]) -> list[tu
     ]
 
 
-def _entry(cell: TableCell, metric: int, salt: bytes) -> AuditEntry:
-    auc = cell.auc
-    value, low, high = (auc.value, auc.low, auc.high) if auc else (0.0, 0.0, 0.0)
+def _entry(cell: TableCell | RebuiltCell, metric: int, salt: bytes) -> AuditEntry:
+    result = cell.auc if isinstance(cell, TableCell) else cell.found
+    value, low, high = (result.value, result.low, result.high) if result else (0.0, 0.0, 0.0)
     return AuditEntry(
         property_id=property_id(cell.property, salt),
         fraction=round(FULL * cell.fraction),
@@ -165,5 +172,5 @@ def _entry(cell: TableCell, metric: int, salt: bytes) -> AuditEntry:
         low=round(MILLION * low),
         high=round(MILLION * high),
         participants=cell.participants,
-        runs=cell.runs if auc else 0,
+        runs=cell.runs if result else 0,
     )

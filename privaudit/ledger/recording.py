@@ -20,7 +20,6 @@ from privaudit.chain.opening import open_ledger
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import file_sha256, manifest_sha256, read_manifest
 from privaudit.errors import UserError
-from privaudit.evaluation.cells import table_cells
 from privaudit.evaluation.records import parse_records
 from privaudit.experiment.listener import Listener
 from privaudit.federation.rewards import round_budget
@@ -174,7 +173,7 @@ class RunLedger(Listener):
         records = folder.file("records.jsonl")
         rows = parse_records(folder.read_lines("records.jsonl"), where=str(records))
         salt = property_salt(scenario, self._secret)
-        entries = entries_of(table_cells(rows), scenario, salt)
+        entries = entries_of(rows, scenario, salt)
         digest = bytes.fromhex(file_sha256(records))
         receipts = client.record_audits(
             book[-1].number, plan_hash(folder), digest, entries, name="records"

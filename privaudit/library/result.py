@@ -16,7 +16,9 @@ from privaudit.evaluation.cells import TableCell
 from privaudit.report.content import Content, read_content
 from privaudit.report.drawings import drawings
 from privaudit.report.layers import layer_rows
-from privaudit.report.tables import as_text, long_table, wide_table
+from privaudit.report.plain import content_tables
+from privaudit.report.rebuilt import long_rows
+from privaudit.report.tables import as_text, long_table
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,14 @@ class Result:
         return list(self._content.cells)
 
     @property
+    def rebuilt(self) -> pd.DataFrame:
+        """One row per cell of the game reconstruction, unrounded: how much of batches was rebuilt.
+
+        Empty where no records were to be rebuilt.
+        """
+        return pd.DataFrame(long_rows(self._content.rebuilt))
+
+    @property
     def report(self) -> Path:
         """The page of the run."""
         return self.path / "report" / "index.html"
@@ -92,13 +102,16 @@ class Result:
         return {drawing.name: drawing.svg for drawing in drawings(self._content)}
 
     def __repr__(self) -> str:
-        return f"{as_text(wide_table(self._content.cells))}\n{self.report}"
+        tables = (as_text(frame) for frame in content_tables(self._content))
+        return "\n".join([*tables, str(self.report)])
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        figure = self._figures.get("auc_by_fraction", "")
+        names = ("auc_by_fraction", "rebuilt_by_fraction")
+        figure = next((self._figures[name] for name in names if name in self._figures), "")
         drawn = figure[figure.index("<svg") :] if figure else ""
-        return f"{as_text(wide_table(self._content.cells), 'html')}{drawn}<ul>{notes}</ul>"
+        tables = "".join(as_text(frame, "html") for frame in content_tables(self._content))
+        return f"{tables}{drawn}<ul>{notes}</ul>"
 
 
 def open_run(path: str | PathLike[str]) -> Result:
@@ -108,6 +121,6 @@ def open_run(path: str | PathLike[str]) -> Result:
         UserError: no run there, or it is not finished or cannot be read.
     """
     result = Result(Path(path))
-    if not result.cells:
+    if not result.cells and result.rebuilt.empty:
         raise UserError("the run has no records", where=str(path))
     return result

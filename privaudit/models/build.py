@@ -21,17 +21,17 @@ from privaudit.source import Source, source_of_package
 
 
 class Bundled(NamedTuple):
-    """A model of ours: the kind of data set it takes, its class, and the type of its options."""
+    """A model of ours: the kinds of data sets it takes, its class, and the type of its options."""
 
-    kind: str
+    kinds: tuple[str, ...]
     model: type[nn.Module]
     options: type[Options]
 
 
 MODELS = {
-    "cnn": Bundled("image", ImageCNN, ImageOptions),
-    "text-cnn": Bundled("text", TextCNN, TextOptions),
-    "mlp": Bundled("table", MLP, MLPOptions),
+    "cnn": Bundled(("image",), ImageCNN, ImageOptions),
+    "text-cnn": Bundled(("text",), TextCNN, TextOptions),
+    "mlp": Bundled(("table", "image"), MLP, MLPOptions),
 }
 """Bundled models by name."""
 
@@ -47,7 +47,7 @@ class InputShape:
         width: of an image, in pixels (0 otherwise).
         in_channels: of an image, 1 or 3 (0 otherwise).
         vocabulary_size: token ids of a text (0 otherwise).
-        features: columns of a table (0 otherwise).
+        features: numbers of one record of a table or image (0 otherwise).
     """
 
     kind: str
@@ -65,7 +65,8 @@ class InputShape:
         """From the kind of data and the shape of its inputs, records included."""
         if kind == "image":
             height, width, in_channels = (*inputs[1:], 1)[:3]
-            return cls(kind, num_classes, height, width, in_channels)
+            numbers = height * width * in_channels
+            return cls(kind, num_classes, height, width, in_channels, features=numbers)
         features = inputs[1] if kind == "table" else 0
         return cls(kind, num_classes, vocabulary_size=vocabulary_size, features=features)
 
@@ -90,11 +91,11 @@ def check_model(name: str, kind: str) -> None:
         return
     if name not in MODELS:
         raise unknown_name("model", name, [*MODELS, "package.module:Class"], where="model.name")
-    wanted = MODELS[name].kind
-    if wanted != kind:
-        fits = ", ".join(n for n, bundled in MODELS.items() if bundled.kind == kind)
+    wanted = MODELS[name].kinds
+    if kind not in wanted:
+        fits = ", ".join(n for n, bundled in MODELS.items() if kind in bundled.kinds)
         raise UserError(
-            f"model '{name}' takes {wanted} data, the data set holds {kind} data",
+            f"model '{name}' takes {' or '.join(wanted)} data, the data set holds {kind} data",
             where="model.name",
             remedy=f"use {fits} or your own package.module:Class",
         )

@@ -1,4 +1,4 @@
-"""A multi-layer perceptron for tables."""
+"""A multi-layer perceptron for tables, and for images taken as rows of numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MLP(nn.Module):
 
     Args:
         num_classes: width of the output.
-        features: width of the input.
+        features: numbers of one record.
         options: fields of :class:`MLPOptions`.
 
     Raises:
@@ -41,6 +41,6 @@ class MLP(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(previous, num_classes))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Logits [b, num_classes] of rows [b, features]."""
-        logits: Tensor = self.layers(rows)
+        """Logits [b, num_classes] of rows [b, features], or of images of as many numbers."""
+        logits: Tensor = self.layers(rows.flatten(1))
         return logits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from privaudit.report import rebuilt
 from privaudit.scenario.schema import Scenario
 
 
@@ -29,8 +30,9 @@ def assumptions(scenario: Scenario) -> list[tuple[str, str]]:
         ("Auxiliary data", auxiliary(scenario)),
         *(_audited(scenario) if audit.properties else []),
         *(_asked_for_members(scenario) if scenario.membership else []),
+        *rebuilt.assumed(scenario),
         ("Data", f"{_data_named(scenario)}, dealt by partition '{federation.partition}'"),
-        *([("Training", training)] if audit.properties else []),
+        *([("Training", training)] if audit.properties or scenario.reconstruction else []),
     ]
     return [*rows, ("Defences", defence)] if (defence := _defences(scenario)) else rows
 
@@ -152,7 +154,8 @@ def not_asked(scenario: Scenario) -> list[str]:
     members = [] if scenario.membership else ["membership of single records"]
     properties = [] if scenario.audit.properties else ["properties of records"]
     active = "active attackers" if scenario.audit.alpha is None else "other active attackers"
-    return [active, *members, *properties, "rebuilding records"]
+    records = [] if scenario.reconstruction else ["rebuilding records"]
+    return [active, *members, *properties, *records]
 
 
 def _defences(scenario: Scenario) -> str:

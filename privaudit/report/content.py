@@ -13,12 +13,15 @@ from privaudit.evaluation.appearing import Appearing, appearing
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.layers import read_layers
 from privaudit.evaluation.permuted import read_repetitions, with_repetitions
+from privaudit.evaluation.rebuilt_cells import RebuiltCell, rebuilt_cells
+from privaudit.evaluation.rebuilt_runs import SHOWN
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.data_sheet import DATA
 from privaudit.experiment.training import training_rows
 from privaudit.games.ending import read_endings
 from privaudit.ledger.book import Page, read_book
 from privaudit.ledger.entries import AUDITS, plan_file, plan_hash
+from privaudit.report import rebuilt
 from privaudit.report.layers import LayerCell, layer_cells
 from privaudit.report.notes import footnotes
 from privaudit.report.troubles import Troubles, nothing_measured, troubles_of
@@ -42,6 +45,7 @@ class Content:
         audits: entries of the records as the ledger took them; empty without a ledger.
         remarks: what a reader must know of the model; most have none.
         endings: how the audited rounds of every cell ended; empty where that was not kept.
+        shown: of each size of batch rebuilt and nearest own images, where they may be shown.
         data: counts of the data set and of what the roles hold
             (:func:`privaudit.experiment.data_sheet.describe_data`).
     """
@@ -59,6 +63,7 @@ class Content:
     remarks: Sequence[str] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     endings: Sequence[dict[str, Any]] = ()
+    shown: Sequence[dict[str, Any]] = ()
 
     @property
     def colluders(self) -> int:
@@ -71,25 +76,41 @@ class Content:
         return self.scenario.title or self.scenario.name
 
     @cached_property
+    def rebuilt(self) -> list[RebuiltCell]:
+        """Cells of the game reconstruction, which have no AUC."""
+        return rebuilt_cells(self.records)
+
+    @cached_property
+    def scored(self) -> list[Record]:
+        """Records of all other games."""
+        return [record for record in self.records if not record.is_rebuilding]
+
+    @cached_property
     def troubles(self) -> Troubles:
         """What keeps each property from being called leaked."""
-        names = dict.fromkeys([*self.scenario.audit.properties, *(c.property for c in self.cells)])
+        asked = [c.property for c in self.cells] + [c.property for c in self.rebuilt]
+        names = dict.fromkeys([*self.scenario.audit.properties, *asked])
         return troubles_of(names, self.cells, self.training, self.endings)
 
     @cached_property
     def appearing(self) -> list[Appearing]:
         """What attacks say about when properties appeared; empty where none appears on the way."""
-        return appearing(self.records)
+        return appearing(self.scored)
 
     @cached_property
     def nothing_measured(self) -> str:
         """Why no number of the run means anything; empty where some do."""
-        return nothing_measured(self.cells, self.training, self.endings)
+        answered = any(cell.runs for cell in self.rebuilt)
+        return nothing_measured(self.cells, self.training, self.endings, answered=answered)
 
     @cached_property
     def notes(self) -> list[str]:
         """What a reader must know to read the table."""
-        return footnotes(self.scenario, self.cells, self.remarks, self.troubles)
+        return [
+            *rebuilt.reading(self.scenario, self.rebuilt),
+            *rebuilt.by_clients(self.rebuilt),
+            *footnotes(self.scenario, self.cells, self.remarks, self.troubles),
+        ]
 
 
 def read_content(folder: RunFolder) -> Content:
@@ -115,7 +136,14 @@ def read_content(folder: RunFolder) -> Content:
         folder.read_json(REMARKS) if folder.file(REMARKS).is_file() else (),
         folder.read_json(DATA) if folder.file(DATA).is_file() else {},
         read_endings(folder, scenario),
+        [folder.read_json(name) for name in _shown(folder, scenario)],
     )
+
+
+def _shown(folder: RunFolder, scenario: Scenario) -> list[str]:
+    sizes = scenario.reconstruction.targets if scenario.reconstruction else []
+    names = [f"{SHOWN}/{size}.json" for size in sizes]
+    return [name for name in names if folder.file(name).is_file()]
 
 
 def training_summary(training: Sequence[dict[str, Any]]) -> str | None:

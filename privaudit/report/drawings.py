@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from privaudit.report import appearing, curves, figures
+from privaudit.report import appearing, curves, figures, rebuilt_figures
 from privaudit.report.content import Content
 from privaudit.report.layers import LayerCell, auc_by_layer
 
@@ -33,6 +33,23 @@ def drawings(content: Content) -> list[Drawing]:
     )
     drawn = [
         (
+            "rebuilt_by_fraction",
+            "What was rebuilt of the target's batch by the percentage of parameters shared",
+            "One panel per size of batch; bars are 95 % intervals over runs, dashed: a guess.",
+            rebuilt_figures.rebuilt_by_fraction(content.rebuilt),
+        ),
+        *(
+            (
+                f"rebuilt_{found['property']}",
+                f"Truth, rebuilt and nearest own: {found['property'].replace('-', ' of ')}",
+                f"K = {found['participants']}, {100 * found['fraction']:g} % shared; first round "
+                "of the first run. Below each image its PSNR; grey: nothing was rebuilt. The "
+                "nearest own image is what a guess gets at best.",
+                rebuilt_figures.rebuilt_images(found),
+            )
+            for found in content.shown
+        ),
+        (
             "auc_by_fraction",
             "AUC of each attack by the percentage of parameters shared",
             "One panel per property; bars are 95 % intervals over runs, dashed: a blind guess.",
@@ -45,14 +62,14 @@ def drawings(content: Content) -> list[Drawing]:
             "rate; bands: the range over runs; dashed: a blind guess. Below (of many properties: "
             "on the right) the same with both axes logarithmic: a false positive rate smaller than "
             "one round in a run has no point.",
-            curves.roc_curves(content.records, content.cells),
+            curves.roc_curves(content.scored, content.cells),
         ),
         (
             "auc_by_window",
             "AUC by window of the audited rounds: whether the leak grows or falls",
             f"{setting}. Each point is the AUC within one window, with its 95 % interval over "
             "runs; windows are small, so intervals are wide.",
-            curves.auc_by_window(content.records, content.cells),
+            curves.auc_by_window(content.scored, content.cells),
         ),
         (
             "scores_by_round",
@@ -61,7 +78,7 @@ def drawings(content: Content) -> list[Drawing]:
             "and one in which it never did. Below the scores: the stretch that was found, and the "
             "truth; dotted: the alarm of whoever listens along.",
             appearing.scores_by_round(
-                content.records,
+                content.scored,
                 appearing.headlines(content.scenario, content.appearing, content.cells),
             ),
         ),

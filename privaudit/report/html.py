@@ -40,14 +40,16 @@ def render_page(
     return page.render(title=title, kicker=kicker, style=style, sections=sections, **parts)
 
 
-def table_page(title: str, frame: pd.DataFrame, notes: Sequence[str], *, caption: str) -> str:
-    """A table of strings and its notes as a page; the first column heads the rows."""
+def table_page(
+    title: str, frames: Sequence[pd.DataFrame], notes: Sequence[str], *, caption: str
+) -> str:
+    """Tables of strings and their notes as a page; the first column heads the rows."""
     return render_page(
         "table.html.j2",
         title=title,
         kicker="privaudit table",
         sections=[],
-        table=frame_rows(frame),
+        tables=[frame_rows(frame) for frame in frames],
         caption=caption,
         notes=notes,
     )

@@ -78,7 +78,9 @@ def _tests(scenario: Scenario) -> str:
 
 def reading(scenario: Scenario) -> list[str]:
     """What the numbers of the table are."""
-    games = by_game(scenario)
+    games = [words for words in by_game(scenario) if words.scored]
+    if not games:
+        return []
     return [
         f"AUC of telling {'; or '.join(words.told for words in games)}, with its 95 % interval "
         "over federation runs of this data set, dealt anew; a blind guess has 0.50. "

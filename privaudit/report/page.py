@@ -9,7 +9,7 @@ from markupsafe import Markup
 from privaudit.evaluation.cells import TableCell
 from privaudit.ledger.entries import AUDITS_NOTE, audit_facts, audit_table
 from privaudit.ledger.tables import NOTE, client_table, rewards_summary
-from privaudit.report import appearing, notes, provenance, tables
+from privaudit.report import appearing, notes, provenance, rebuilt, tables
 from privaudit.report.assumptions import assumptions, limits
 from privaudit.report.content import Content, training_lines
 from privaudit.report.data import column_table, data_rows
@@ -26,6 +26,7 @@ SECTIONS = (
     ("assumed", "What was assumed"),
     ("data", "The data"),
     ("accuracy", "Inference accuracy"),
+    ("rebuilt", "Records rebuilt"),
     ("appears", "When it appears"),
     ("layers", "Which layer leaks"),
     ("figures", "Figures"),
@@ -40,6 +41,9 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
     """The report as HTML."""
     scenario, cells, layers = content.scenario, content.cells, content.layers
     absent = {
+        "accuracy": not cells,
+        "rebuilt": not content.rebuilt,
+        "statistics": not cells,
         "layers": not layers,
         "figures": not figures,
         "data": not content.data,
@@ -50,13 +54,23 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         title=content.title,
         kicker="privaudit report",
         sections=[(id_, name) for id_, name in SECTIONS if not absent.get(id_)],
-        verdicts=verdicts(scenario, cells, content.troubles),
+        verdicts=verdicts(scenario, cells, content.troubles, content.rebuilt),
         comparisons=comparisons(cells),
         basis=basis(scenario, cells),
         assumptions=assumptions(scenario),
         data=data_rows(content.data),
         columns=frame_rows(column_table(content.data)) if content.data.get("columns") else None,
-        table=wide_rows(cells),
+        table=wide_rows(cells) if cells else None,
+        rebuilt=frame_rows(rebuilt.wide_table(content.rebuilt), headers=len(rebuilt.HEADS))
+        if content.rebuilt
+        else None,
+        rebuilt_caption=rebuilt_caption(content),
+        rebuilt_reading=rebuilt.reading(scenario, content.rebuilt),
+        rebuilt_clients=rebuilt.by_clients(content.rebuilt),
+        rebuilt_beside={
+            title: frame_rows(frame, headers=len(rebuilt.HEADS))
+            for title, frame in rebuilt.beside_tables(content.rebuilt).items()
+        },
         reading=[*notes.reading(scenario), *notes.cost_notes(cells)],
         value_sentences=value_sentences(scenario, cells),
         value_tables={
@@ -83,12 +97,20 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         else [],
         audits_note=AUDITS_NOTE,
         statistics=notes.statistics(scenario, cells),
-        metrics=frame_rows(tables.metrics_table(cells), headers=1),
+        metrics=frame_rows(tables.metrics_table(cells), headers=1) if cells else None,
         command=provenance.command(scenario),
         facts=provenance.facts(content),
         limits=limits(scenario),
         files=provenance.files_beside(content),
     )
+
+
+def rebuilt_caption(content: Content) -> str:
+    """What the table of rebuilt records holds."""
+    measure = rebuilt.measure_of(content.rebuilt)
+    title = measure.title if measure else "records rebuilt"
+    unit = f", {measure.unit}," if measure and measure.unit else ""
+    return f"{title[0].upper()}{title[1:]}{unit} with 95 % interval (and a guess), by share"
 
 
 def _audits(content: Content) -> Rows | None:

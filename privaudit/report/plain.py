@@ -10,7 +10,7 @@ import pandas as pd
 
 from privaudit.ledger.entries import AUDITS_NOTE, audit_facts, audit_table
 from privaudit.ledger.tables import NOTE, client_rows, client_table, rewards_summary
-from privaudit.report import appearing, notes, provenance, tables
+from privaudit.report import appearing, notes, provenance, rebuilt, tables
 from privaudit.report.assumptions import assumptions, limits
 from privaudit.report.content import Content, training_lines
 from privaudit.report.data import column_table, data_rows
@@ -20,7 +20,7 @@ from privaudit.report.layers import layer_rows, layer_sentences, layer_table
 from privaudit.report.published import published_gaps
 from privaudit.report.tables import markdown_text, one_line
 from privaudit.report.values import value_groups, value_sentences, value_tables
-from privaudit.report.verdict import basis, comparisons, verdicts
+from privaudit.report.verdict import Verdict, basis, comparisons, verdicts
 
 
 def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
@@ -29,20 +29,13 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
     parts = [
         f"# {markdown_text(content.title)}",
         "## Verdict",
-        _bullets(f"{v.outcome}: {v.sentence}" for v in verdicts(scenario, cells, content.troubles)),
+        _bullets(f"{v.outcome}: {v.sentence}" for v in _verdicts(content)),
         *(markdown_text(line) for line in [*comparisons(cells), *basis(scenario, cells)]),
         "## What was assumed",
         _pairs(assumptions(scenario)),
         *_data(content),
-        "## Inference accuracy",
-        tables.render(cells, "markdown"),
-        _bullets(
-            [
-                *notes.reading(scenario),
-                *notes.cost_notes(cells),
-                *notes.published_notes(scenario, cells),
-            ]
-        ),
+        *_accuracy(content),
+        *_rebuilt(content),
         *_values(content),
         *_appearing(content),
         "## Figures",
@@ -52,9 +45,7 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
         "## Rewards",
         *_rewards(content),
         *_audits(content),
-        "## Statistics",
-        _bullets(notes.statistics(scenario, cells)),
-        _table(tables.metrics_table(cells)),
+        *_statistics(content),
         "## What this does not say",
         _bullets(limits(scenario)),
         "## How to make it again",
@@ -70,7 +61,7 @@ def table_markdown(content: Content) -> str:
     """The table and the notes below it."""
     parts = [
         f"# {markdown_text(content.title)}",
-        tables.render(content.cells, "markdown"),
+        *[_table(frame) for frame in content_tables(content)],
         _bullets(content.notes),
     ]
     return "\n\n".join(parts) + "\n"
@@ -80,7 +71,8 @@ def table_latex(content: Content) -> str:
     """The table for a LaTeX document that loads booktabs; its notes as comments above it."""
     lines = [content.title, *content.notes]
     comments = [f"% {one_line(line)}" for line in lines]
-    return "\n".join([*comments, tables.render(content.cells, "latex")]) + "\n"
+    made = [tables.as_text(frame, "latex") for frame in content_tables(content)]
+    return "\n".join([*comments, *made]) + "\n"
 
 
 def report_json(content: Content) -> str:
@@ -92,7 +84,7 @@ def report_json(content: Content) -> str:
         "title": content.title,
         "verdicts": [
             {"property": v.property, "outcome": v.outcome, "sentence": v.sentence}
-            for v in verdicts(scenario, cells, content.troubles)
+            for v in _verdicts(content)
         ],
         "comparisons": comparisons(cells),
         **({"value_groups": groups} if (groups := value_groups(scenario)) else {}),
@@ -100,6 +92,7 @@ def report_json(content: Content) -> str:
         "assumptions": dict(assumptions(scenario)),
         "data": dict(content.data) or None,
         "cells": json.loads(tables.render(cells, "json")),
+        **({"rebuilt": rebuilt.long_rows(content.rebuilt)} if content.rebuilt else {}),
         "published_source": scenario.report.published_source,
         "published_outside": published_gaps(scenario, cells),
         "notes": content.notes,
@@ -115,6 +108,51 @@ def report_json(content: Content) -> str:
         "provenance": dict(provenance.facts(content)),
     }
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _verdicts(content: Content) -> list[Verdict]:
+    return verdicts(content.scenario, content.cells, content.troubles, content.rebuilt)
+
+
+def content_tables(content: Content) -> list[pd.DataFrame]:
+    """The tables that a run is about: of AUCs, and of what was rebuilt."""
+    found = [tables.wide_table(content.cells)] if content.cells else []
+    return found + ([rebuilt.wide_table(content.rebuilt)] if content.rebuilt else [])
+
+
+def _accuracy(content: Content) -> list[str]:
+    scenario, cells = content.scenario, content.cells
+    if not cells:
+        return []
+    lines = [
+        *notes.reading(scenario),
+        *notes.cost_notes(cells),
+        *notes.published_notes(scenario, cells),
+    ]
+    return ["## Inference accuracy", tables.render(cells, "markdown"), _bullets(lines)]
+
+
+def _rebuilt(content: Content) -> list[str]:
+    found = content.rebuilt
+    if not found:
+        return []
+    parts = ["## Records rebuilt"]
+    if lines := rebuilt.by_clients(found):
+        parts.append(_bullets(lines))
+    parts += [_table(rebuilt.wide_table(found))]
+    parts.append(_bullets(rebuilt.reading(content.scenario, found)))
+    for title, frame in rebuilt.beside_tables(found).items():
+        parts += [f"{title[0].upper()}{title[1:]}:", _table(frame)]
+    if not content.cells and content.scenario.report.notes:
+        parts.append(_bullets(content.scenario.report.notes))
+    return parts
+
+
+def _statistics(content: Content) -> list[str]:
+    if not content.cells:
+        return []
+    lines = _bullets(notes.statistics(content.scenario, content.cells))
+    return ["## Statistics", lines, _table(tables.metrics_table(content.cells))]
 
 
 def _data(content: Content) -> list[str]:

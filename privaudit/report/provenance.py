@@ -38,12 +38,13 @@ FILES = (
 def files_beside(content: Content) -> list[tuple[str, str]]:
     """(path relative to the report, what it is)."""
     paid = [("rewards.csv", "payments by ledger round and client")] if content.book else []
+    rebuilt = [("rebuilt.csv", "what was rebuilt, unrounded")] if content.rebuilt else []
     kept = [
         (name, what)
         for name, what in FILES[6:]
         if name != f"../{PLAN}" or content.plan_file == PLAN
     ]
-    return [*FILES[:6], *paid, *kept]
+    return [*FILES[:6], *rebuilt, *paid, *kept]
 
 
 def command(scenario: Scenario) -> str:

@@ -45,14 +45,19 @@ def troubles_of(
     return found
 
 
-def nothing_measured(cells: Sequence[TableCell], training: Rows = (), endings: Rows = ()) -> str:
-    """Why no number of a run is one of the federation it is about; empty where some are."""
+def nothing_measured(
+    cells: Sequence[TableCell], training: Rows = (), endings: Rows = (), *, answered: bool = False
+) -> str:
+    """Why no number of a run is one of the federation it is about; empty where some are.
+
+    ``answered``: whether a game without scores has answers.
+    """
     scored = [cell for cell in cells if cell.auc]
     if endings and all(map(_dead, endings)):
         return "every federation diverged"
-    if not scored:
+    if not scored and not answered:
         return "no cell has scores"
-    if all(cell.silent == cell.runs for cell in scored):
+    if not answered and all(cell.silent == cell.runs for cell in scored):
         return "every score of every run is the same: nothing was heard"
     if endings and all(not row["heard"] for row in endings):
         return "nothing of another client was ever in the aggregate"

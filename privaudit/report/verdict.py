@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from privaudit.evaluation.cells import TableCell
+from privaudit.evaluation.rebuilt_cells import RebuiltCell
+from privaudit.report import rebuilt
 from privaudit.report.tables import clients_text, interval_text
 from privaudit.report.troubles import Troubles, troubles_of
 from privaudit.report.words import by_game, words_of
@@ -37,18 +39,41 @@ class Verdict:
 
 
 def verdicts(
-    scenario: Scenario, cells: Sequence[TableCell], troubles: Troubles | None = None
+    scenario: Scenario,
+    cells: Sequence[TableCell],
+    troubles: Troubles | None = None,
+    rebuilt_cells: Sequence[RebuiltCell] = (),
 ) -> list[Verdict]:
-    """One per property, in the order of the table.
+    """One per property or whatever else is asked about, in the order of the tables.
 
     ``troubles`` are what keeps a property from being called leaked; None = as far as cells say.
     """
-    names = dict.fromkeys([*scenario.targets, *(cell.property for cell in cells)])
-    wrong = troubles_of(names, cells) if troubles is None else troubles
+    sizes = list(dict.fromkeys(cell.property for cell in rebuilt_cells))
+    asked = [*scenario.targets, *(cell.property for cell in cells)]
+    names = dict.fromkeys(name for name in asked if name not in sizes)
+    wrong = troubles_of([*names, *sizes], cells) if troubles is None else troubles
     return [
         _verdict(scenario, n, [c for c in cells if c.property == n], wrong.get(n, ()))
         for n in names
+    ] + [
+        _rebuilt(scenario, n, [c for c in rebuilt_cells if c.property == n], wrong.get(n, ()))
+        for n in sizes
     ]
+
+
+def _rebuilt(
+    scenario: Scenario, name: str, cells: Sequence[RebuiltCell], wrong: Sequence[str]
+) -> Verdict:
+    """Of one size of batch in the game reconstruction."""
+    known = [cell for cell in cells if cell.measure is not None]
+    if not known:
+        reasons = [reason for cell in cells for reason in cell.failures]
+        why = "; ".join([*wrong, f"every cell failed ({reasons[0]})"])
+        return Verdict(name, UNKNOWN, f"Nothing can be said about '{name}': {why}.")
+    told, sentence = rebuilt.sentence(scenario, _who(scenario), known)
+    if wrong:
+        return Verdict(name, UNKNOWN, f"No leak of '{name}' is claimed: {'; '.join(wrong)}.")
+    return Verdict(name, LEAK if told else NONE, _capital(sentence))
 
 
 def headline(scenario: Scenario, cells: Sequence[TableCell]) -> TableCell | None:
@@ -98,11 +123,12 @@ def basis(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
     if audit.colluders:
         seen += ", has the records and deltas of its colluders"
     basis = " and of ".join(words.basis for words in by_game(scenario))
+    scored = any(words.scored for words in by_game(scenario))
+    blind = "An AUC of 0.50 is a blind guess, 1.00 is always right. " if scored else ""
     lines = [
         f"Measured on {_count(runs, 'independent federation run')} of {basis}, for an adversary "
-        f"that {seen} and follows the protocol. An AUC of 0.50 is a blind guess, 1.00 is always "
-        "right; brackets are 95 % intervals. It holds for these attacks, this data and these "
-        "clients; a stronger attack may find more."
+        f"that {seen} and follows the protocol. {blind}Brackets are 95 % intervals. It holds for "
+        "these attacks, this data and these clients; a stronger attack may find more."
     ]
     if runs == 1:
         lines.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from privaudit.scenario.schema import MEMBERSHIP, Scenario
+from privaudit.scenario.schema import MEMBERSHIP, RECONSTRUCTION, Scenario
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,14 @@ class Words:
         verdict: completes "... can tell ...", about one target.
         units: what an attack scores, in the plural.
         basis: completes "Measured on R independent federation runs of ...".
+        scored: whether its attacks give scores, of which there is an AUC.
     """
 
     told: str
     verdict: str
     units: str
     basis: str
+    scored: bool = True
 
 
 def words_of(scenario: Scenario, target: str) -> Words:
@@ -35,6 +37,15 @@ def words_of(scenario: Scenario, target: str) -> Words:
             units="candidates",
             basis=f"{count} candidates per cell, half of them trained on in each of {rounds} "
             f"round{'s' if rounds != 1 else ''}",
+        )
+    if scenario.reconstruction and scenario.game_of(target) == RECONSTRUCTION:
+        sizes = " or ".join(map(str, scenario.reconstruction.batch_sizes))
+        return Words(
+            told="",
+            verdict="which records the target trained on",
+            units="rounds",
+            basis=f"{scenario.reconstruction.rounds} rounds per cell with batches of {sizes}",
+            scored=False,
         )
     if scenario.audit.schedule == "dataset":
         return Words(
@@ -69,4 +80,5 @@ def by_game(scenario: Scenario) -> list[Words]:
 
 def units_of(scenario: Scenario) -> str:
     """What attacks score in a scenario, in the plural."""
-    return " or ".join(dict.fromkeys(words.units for words in by_game(scenario)))
+    found = (words.units for words in by_game(scenario) if words.scored)
+    return " or ".join(dict.fromkeys(found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privaudit.custody.folder import RunFolder
 from privaudit.ledger.tables import payments_csv
-from privaudit.report import plain, tables
+from privaudit.report import plain, rebuilt, tables
 from privaudit.report.content import Content, read_content, training_summary
 from privaudit.report.drawings import drawings
 from privaudit.report.html import STYLE_SHEET
@@ -40,6 +40,8 @@ def render_report(folder: RunFolder) -> dict[str, str]:
         "report/report.json": plain.report_json(content),
         "report/index.html": page(content, figures),
     }
+    if content.rebuilt:
+        files["report/rebuilt.csv"] = rebuilt.as_csv(content.rebuilt)
     if content.book:
         files["report/rewards.csv"] = payments_csv(content.book, content.colluders)
     return files

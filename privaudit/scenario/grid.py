@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise, product
 
-from privaudit.scenario.schema import PROPERTY, Scenario
+from privaudit.scenario.schema import PROPERTY, RECONSTRUCTION, Scenario
 
 
 def federation_of(schedule: str, run: int) -> int:
@@ -28,7 +28,8 @@ def federation_of(schedule: str, run: int) -> int:
 class Cell:
     """One table cell of one run, which is 0-based.
 
-    ``property`` is what is asked about; in a game other than ``property`` the game's own name.
+    ``property`` is what is asked about; in membership that name, in
+    reconstruction the size of a batch.
     """
 
     run: int
@@ -81,6 +82,8 @@ def attacked_cells(scenario: Scenario) -> list[tuple[Cell, str]]:
 
 def rounds_of(scenario: Scenario, cell: Cell) -> int:
     """Rounds of the federation of a cell."""
+    if cell.game == RECONSTRUCTION and scenario.reconstruction:
+        return scenario.reconstruction.rounds
     return scenario.audit.rounds if cell.game == PROPERTY else scenario.federation.rounds
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
+from privaudit.evaluation.rebuilt_cells import RebuiltCell, rebuilt_cells
 from privaudit.evaluation.records import Record, colluders_in, parse_records, with_scores
 from privaudit.randomness import Seed
-from privaudit.scenario.schema import PROPERTY
+from privaudit.scenario.schema import PROPERTY, Scenario
 from privaudit.statistics.dilution import DilutionFit, DilutionPoint, fit_dilution
 from privaudit.statistics.harmless import HarmlessAnswer, harmless_from
 from privaudit.statistics.intervals import Interval, auc_interval
@@ -27,7 +28,7 @@ from privaudit.statistics.told import (
     is_told,
     smallest_told,
 )
-from privaudit.studies.dilution import ALL_ROUNDS, FOLDERS, Attacker
+from privaudit.studies.dilution import ALL_ROUNDS, FOLDERS, Attacker, plans_of
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,43 @@ def check_harmless_threshold(threshold: float) -> None:
         )
 
 
-def dilution_curves(out: Path, *, threshold: float) -> list[Curve]:
+@dataclass(frozen=True)
+class Dilution:
+    """What a measurement found.
+
+    Attributes:
+        scenario: of the run that has every game in it.
+        curves: one per attack of games with an AUC.
+        rebuilt: cells of the game reconstruction.
+    """
+
+    scenario: Scenario
+    curves: Sequence[Curve]
+    rebuilt: Sequence[RebuiltCell]
+
+
+def read_dilution(out: Path, *, threshold: float) -> Dilution:
+    """A measurement, from its records alone.
+
+    Raises:
+        UserError: ``threshold`` outside (0.5, 1], or no records there.
+    """
+    cells = rebuilt_points(out)
+    curves = dilution_curves(out, threshold=threshold, needed=not cells)
+    return Dilution(plans_of(out)["single-round"], curves, cells)
+
+
+def rebuilt_points(out: Path) -> list[RebuiltCell]:
+    """Cells of the game reconstruction in a measurement; empty where it was not played."""
+    path = out / FOLDERS["single-round"]
+    if not (path / "records.jsonl").is_file():
+        return []
+    folder = RunFolder.open(path)
+    where = str(folder.file("records.jsonl"))
+    return rebuilt_cells(parse_records(folder.read_lines("records.jsonl"), where=where))
+
+
+def dilution_curves(out: Path, *, threshold: float, needed: bool = True) -> list[Curve]:
     """Every curve of a measurement, from its records alone.
 
     Raises:
@@ -160,8 +197,9 @@ def dilution_curves(out: Path, *, threshold: float) -> list[Curve]:
         folder = RunFolder.open(out / name)
         rows = folder.read_lines("records.jsonl")
         records = parse_records(rows, where=str(folder.file("records.jsonl")))
+        records = [record for record in records if not record.is_rebuilding]
         curves += _curves(records, attacker, threshold)
-    if not curves:
+    if not curves and needed:
         raise UserError("no dilution measurement here", where=str(out))
     return curves
 

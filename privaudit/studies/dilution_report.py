@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
+from privaudit.report import rebuilt
 from privaudit.report.assumptions import not_asked
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
@@ -23,10 +24,11 @@ from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import Scenario
 from privaudit.statistics.harmless import Finding
+from privaudit.studies import rebuilt_dilution
 from privaudit.studies.dilution import plans_of
-from privaudit.studies.dilution_curves import Curve, Order, orders
+from privaudit.studies.dilution_curves import Curve, Dilution, Order, orders
 from privaudit.studies.dilution_words import answer_in_words, clients, curve_json, order_json
-from privaudit.studies.findings import Findings, error_bars, write_findings
+from privaudit.studies.findings import Findings, Part, error_bars, write_findings
 
 MOST_NAMED = 4
 MISFIT = 0.05
@@ -48,25 +50,48 @@ EDGE = (
 )
 
 
-def write_dilution(folder: RunFolder, curves: Sequence[Curve], *, threshold: float) -> None:
-    """Write ``report/dilution.{md,csv,json,svg}`` and ``report/index.html``."""
-    figure = dilution_figure(curves, threshold)
-    scenario = plans_of(folder.path)["single-round"]
+def write_dilution(folder: RunFolder, measured: Dilution, *, threshold: float) -> None:
+    """Write ``report/dilution.{md,csv,json}``, figures and ``report/index.html``."""
+    scenario, curves, cells = measured.scenario, measured.curves, measured.rebuilt
+    parts = [] if not cells else [rebuilt_dilution.part(scenario, cells)]
+    if curves:
+        figure = dilution_figure(curves, threshold)
+        drawing = Drawing("dilution", FIGURE_TITLE, FIGURE_TEXT, figure)
+        table, notes = dilution_table(curves), conclusions(curves, threshold)
+        parts = [Part(table, len(HEADS), CAPTION, notes, drawing), *parts]
     found = Findings(
         kind="dilution",
         title=f"{TITLE}: {scenario.title or scenario.name}",
-        answer=answers(curves, threshold),
-        table=dilution_table(curves),
-        heads=len(HEADS),
-        caption=CAPTION,
-        notes=conclusions(curves, threshold),
-        drawing=Drawing("dilution", FIGURE_TITLE, FIGURE_TEXT, figure),
+        answer=all_answers(measured, threshold),
+        parts=parts,
         limits=limits(scenario, curves),
         command=command(folder.path, threshold),
         runs=list(plans_of(folder.path)),
     )
-    document = json.dumps(dilution_json(curves), indent=1, allow_nan=False)
-    write_findings(folder, found, document=document, rows=dilution_csv(curves))
+    document = json.dumps(dilution_json(measured), indent=1, allow_nan=False)
+    write_findings(folder, found, document=document, rows=dilution_csv(measured))
+
+
+def all_answers(measured: Dilution, threshold: float) -> list[str]:
+    """What was found, in a sentence for each attacker and each size of batch."""
+    return [
+        *answers(measured.curves, threshold),
+        *rebuilt_dilution.answers(measured.rebuilt),
+    ]
+
+
+def all_notes(measured: Dilution, threshold: float) -> list[str]:
+    """How to read the tables."""
+    notes = conclusions(measured.curves, threshold) if measured.curves else []
+    if not measured.rebuilt:
+        return notes
+    return [*notes, *rebuilt_dilution.part(measured.scenario, measured.rebuilt).notes]
+
+
+def all_tables(measured: Dilution) -> list[pd.DataFrame]:
+    """Of AUCs and of rebuilt records, those there are."""
+    found = [dilution_table(measured.curves)] if measured.curves else []
+    return found + ([rebuilt_dilution.table(measured.rebuilt)] if measured.rebuilt else [])
 
 
 def written_threshold(folder: RunFolder) -> float:
@@ -78,9 +103,9 @@ def written_threshold(folder: RunFolder) -> float:
         return HARMLESS
     document = folder.read_json("report/dilution.json")
     try:
-        found = [curve["answer"]["threshold"] for curve in document if curve["answer"]]
+        found = [curve["answer"]["threshold"] for curve in document if curve.get("answer")]
         return float(found[0]) if found else HARMLESS
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         where = str(folder.file("report", "dilution.json"))
         remedy = "remove it; it is written again"
         raise UserError("not a dilution report", where=where, remedy=remedy) from error
@@ -340,8 +365,12 @@ def _legend(panels: Iterable[Axes]) -> tuple[list[Any], list[str]]:
     return list(found.values()), list(found)
 
 
-def dilution_json(curves: Sequence[Curve]) -> list[dict[str, Any]]:
-    """For machines: the curves, each with how its attack compares with the others there."""
+def dilution_json(measured: Dilution) -> list[dict[str, Any]]:
+    """For machines: the curves, each with how its attack compares with the others there.
+
+    And what was rebuilt, a row for each cell.
+    """
+    curves = measured.curves
     compared = orders(curves)
     return [
         curve_json(curve)
@@ -355,12 +384,15 @@ def dilution_json(curves: Sequence[Curve]) -> list[dict[str, Any]]:
             ]
         }
         for curve in curves
-    ]
+    ] + rebuilt.long_rows(measured.rebuilt)
 
 
-def dilution_csv(curves: Sequence[Curve]) -> str:
-    """One row per curve and number of honest clients, unrounded."""
-    rows = []
+def dilution_csv(measured: Dilution) -> str:
+    """One row per curve and number of honest clients, unrounded; then what was rebuilt."""
+    curves = measured.curves
+    if not curves:
+        return rebuilt.as_csv(measured.rebuilt)
+    rows: list[dict[str, Any]] = []
     for curve in curves:
         points = zip(curve.honest, curve.participants, curve.aucs, curve.tests, strict=True)
         for honest, participants, interval, test in points:
@@ -384,6 +416,7 @@ def dilution_csv(curves: Sequence[Curve]) -> str:
                     "runs": len(curve.scores[honest]),
                 }
             )
+    rows += rebuilt.long_rows(measured.rebuilt)
     return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 

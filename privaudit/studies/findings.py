@@ -26,6 +26,25 @@ SECTIONS = (
 
 
 @dataclass(frozen=True)
+class Part:
+    """A table and its figure.
+
+    Attributes:
+        table: as text.
+        heads: how many of its columns head a row.
+        caption: what the table holds.
+        notes: how to read it.
+        drawing: the figure.
+    """
+
+    table: pd.DataFrame
+    heads: int
+    caption: str
+    notes: Sequence[str]
+    drawing: Drawing
+
+
+@dataclass(frozen=True)
 class Findings:
     """What a sweep or a dilution measurement has to say.
 
@@ -33,11 +52,7 @@ class Findings:
         kind: ``sweep`` or ``dilution``; also the name of its files.
         title: of the page.
         answer: what was found, in sentences.
-        table: as text.
-        heads: how many of its columns head a row.
-        caption: what the table holds.
-        notes: how to read it.
-        drawing: the figure.
+        parts: tables with their figures, at least one.
         limits: what it does not say.
         command: makes it again.
         runs: names of its run folders.
@@ -46,18 +61,14 @@ class Findings:
     kind: str
     title: str
     answer: Sequence[str]
-    table: pd.DataFrame
-    heads: int
-    caption: str
-    notes: Sequence[str]
-    drawing: Drawing
+    parts: Sequence[Part]
     limits: Sequence[str]
     command: str
     runs: Sequence[str]
 
 
 def write_findings(folder: RunFolder, found: Findings, *, document: str, rows: str) -> None:
-    """Write ``report/KIND.{md,csv,json,svg}`` and ``report/index.html``.
+    """Write ``report/KIND.{md,csv,json}``, a figure for each part, and ``report/index.html``.
 
     Args:
         folder: of the sweep or dilution measurement.
@@ -68,7 +79,8 @@ def write_findings(folder: RunFolder, found: Findings, *, document: str, rows: s
     name = f"report/{found.kind}"
     folder.write_text(f"{name}.json", document + "\n")
     folder.write_text(f"{name}.csv", rows)
-    folder.write_text(f"{name}.svg", found.drawing.svg)
+    for part in found.parts:
+        folder.write_text(f"report/{part.drawing.name}.svg", part.drawing.svg)
     folder.write_text(f"{name}.md", _markdown(found))
     folder.write_text("report/index.html", _page(folder, found))
 
@@ -83,9 +95,13 @@ def error_bars(intervals: Sequence[Interval]) -> list[list[float]]:
 
 def _markdown(found: Findings) -> str:
     """The figure lies beside the file."""
-    lines = [f"# {found.title}", "", *_list(found.answer), "", as_text(found.table), ""]
-    lines += [*_list(found.notes), *_list(found.limits), "", f"    {found.command}", ""]
-    return "\n".join([*lines, f"![{found.drawing.title}]({found.drawing.name}.svg)", ""])
+    lines = [f"# {found.title}", "", *_list(found.answer), ""]
+    for part in found.parts:
+        lines += [as_text(part.table), "", *_list(part.notes), ""]
+    lines += [*_list(found.limits), "", f"    {found.command}", ""]
+    for part in found.parts:
+        lines += [f"![{part.drawing.title}]({part.drawing.name}.svg)", ""]
+    return "\n".join(lines)
 
 
 def _list(lines: Iterable[str]) -> list[str]:
@@ -100,11 +116,14 @@ def _page(folder: RunFolder, found: Findings) -> str:
         kicker=f"privaudit {found.kind}",
         sections=SECTIONS,
         answer=found.answer,
-        table=frame_rows(found.table, headers=found.heads),
-        caption=found.caption,
-        notes=found.notes,
-        drawing=found.drawing,
-        svg=Markup(inline(found.drawing)),
+        parts=[
+            (
+                part,
+                frame_rows(part.table, headers=part.heads),
+                Markup(inline(part.drawing)),
+            )
+            for part in found.parts
+        ],
         limits=found.limits,
         command=found.command,
         facts=record_facts(_records(folder, found.runs)),

@@ -29,7 +29,7 @@ from privaudit.report.tables import (
 )
 from privaudit.report.words import units_of
 from privaudit.statistics.intervals import Interval
-from privaudit.studies.findings import Findings, error_bars, write_findings
+from privaudit.studies.findings import Findings, Part, error_bars, write_findings
 from privaudit.studies.sweep import Sweep
 
 AUC = METRICS["auc"]
@@ -64,11 +64,15 @@ def write_sweep(folder: RunFolder, sweep: Sweep) -> None:
         kind="sweep",
         title=f"{sweep.scenario.title or sweep.scenario.name}, by {sweep.key}",
         answer=sweep_answer(sweep),
-        table=sweep_table(sweep),
-        heads=4 if _metric(sweep) is AUC else 5,
-        caption=f"{_titles(sweep)} with 95 % interval, by {sweep.key}",
-        notes=sweep_notes(sweep),
-        drawing=Drawing("sweep", f"AUC by {sweep.key}", FIGURE_TEXT, sweep_figure(sweep)),
+        parts=[
+            Part(
+                table=sweep_table(sweep),
+                heads=4 if _metric(sweep) is AUC else 5,
+                caption=f"{_titles(sweep)} with 95 % interval, by {sweep.key}",
+                notes=sweep_notes(sweep),
+                drawing=Drawing("sweep", f"AUC by {sweep.key}", FIGURE_TEXT, sweep_figure(sweep)),
+            )
+        ],
         limits=limits(sweep.points[0].scenario),
         command=f"privaudit sweep RUN/{SCENARIO}",
         runs=[point.folder for point in sweep.points],

@@ -28,7 +28,6 @@ from privaudit.custody.manifest import (
 from privaudit.custody.plan import Plan, fingerprint, own_source, read_plan, versions
 from privaudit.data.files import default_data_dir
 from privaudit.errors import UserError
-from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.federation.partition import ADVERSARY, TARGET, coalition
 from privaudit.ledger.anchor_note import read_note
@@ -106,11 +105,6 @@ class Subject:
     def is_scored(self, cell: Cell) -> bool:
         """Whether the attacks have scores for it."""
         return self.folder.file("scores", *place_of(cell)).is_file()
-
-    @cached_property
-    def cells(self) -> list[TableCell]:
-        """The table, computed again from the records."""
-        return table_cells(self.records)
 
     @cached_property
     def book(self) -> list[Page]:

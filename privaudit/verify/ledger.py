@@ -249,7 +249,7 @@ def check_results(subject: LedgerSubject) -> list[str]:
     expected = {
         RECORDS: (
             hashlib.sha256(run.folder.file(RECORDS).read_bytes()).digest(),
-            entries_of(run.cells, scenario, property_salt(scenario, subject.secret)),
+            entries_of(run.records, scenario, property_salt(scenario, subject.secret)),
         ),
         "manifest.json": (
             manifest_sha256(run.folder),

@@ -15,13 +15,16 @@ from privaudit.custody.manifest import SEAL, all_files, is_sealed, read_seal
 from privaudit.custody.plan import PLAN
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.layers import LAYERS, LayerScores, read_layers, sizes_of
+from privaudit.evaluation.rebuilding import Rebuilt
+from privaudit.evaluation.rebuilt_runs import AnswerJudge
 from privaudit.evaluation.records import Record
 from privaudit.experiment.tasks import facts_file, scores_file
 from privaudit.observation.trace import Trace
 from privaudit.scenario.grid import Cell, attacked_cells, cells_for_layers, cells_of
 from privaudit.scenario.load import check_scenario
-from privaudit.scenario.schema import PROPERTY
+from privaudit.scenario.schema import PROPERTY, RECONSTRUCTION
 from privaudit.verify.files import RECORDS, Subject, place_of
+from privaudit.verify.rebuilt import check_shown, is_truth, judged_again
 
 TOML = "scenario.toml"
 
@@ -61,9 +64,14 @@ def check_truth(subject: Subject) -> list[str]:
     cells = [cell for cell in cells_of(subject.scenario) if subject.is_scored(cell)]
     for cell in cells:
         name = "/".join(("truth", *place_of(cell)))
-        if subject.folder.read_json(name) != subject.presence(cell):
+        found = subject.folder.read_json(name)
+        if cell.game == RECONSTRUCTION:
+            right = is_truth(subject, cell, found)
+        else:
+            right = found == subject.presence(cell)
+        if not right:
             wrong.append(f"{name}: not the ground truth that scenario and data give")
-    return wrong + list(_strangers(subject, "truth", cells))
+    return [*wrong, *_strangers(subject, "truth", cells), *check_shown(subject)]
 
 
 def check_records(subject: Subject) -> list[str]:
@@ -75,8 +83,9 @@ def check_records(subject: Subject) -> list[str]:
     grid = attacked_cells(subject.scenario)
     if len(subject.records) != len(grid):
         wrong.append(f"{RECORDS}: {len(subject.records)} lines, the scenario gives {len(grid)}")
+    judge_answers = None if subject.world is None else AnswerJudge(subject.world)
     for number, (record, (cell, attack)) in enumerate(zip(subject.records, grid, strict=False), 1):
-        again = _judged(subject, cell, attack, record)
+        again = _judged(subject, judge_answers, cell, attack, record)
         differing = [name for name in Record.model_fields if _differ(subject, name, record, again)]
         if differing:
             wrong.append(
@@ -86,15 +95,28 @@ def check_records(subject: Subject) -> list[str]:
     return wrong
 
 
-def _judged(subject: Subject, cell: Cell, attack: str, record: Record) -> Record:
+def _judged(
+    subject: Subject,
+    judge_answers: AnswerJudge | None,
+    cell: Cell,
+    attack: str,
+    record: Record,
+) -> Record:
     """The record computed again.
 
     What it says for itself is the reason of a failed one, and what its target held: that follows
     from the data, which files alone do not have.
     """
     scores: list[float] | None = None
+    rebuilt: Rebuilt | None = None
     facts = facts_file(cell)
-    if subject.is_scored(cell):
+    if cell.game == RECONSTRUCTION:
+        rebuilt = (
+            judged_again(subject, judge_answers, cell, attack, record)
+            if subject.is_scored(cell)
+            else None
+        )
+    elif subject.is_scored(cell):
         scores = subject.folder.read_json(scores_file(cell)).get(attack)
     return judge(
         subject.plan,
@@ -102,8 +124,9 @@ def _judged(subject: Subject, cell: Cell, attack: str, record: Record) -> Record
         attack,
         checksum=subject.checksum,
         scores=scores,
-        present=subject.presence(cell),
-        reason="" if scores is not None else record.reason,
+        present=None if cell.game == RECONSTRUCTION else subject.presence(cell),
+        rebuilt=rebuilt,
+        reason="" if scores is not None or rebuilt is not None else record.reason,
         holdings=record.held(),
         facts=subject.folder.read_json(facts) if subject.folder.file(facts).is_file() else {},
     )
@@ -119,6 +142,8 @@ def alike(one: Any, other: Any) -> bool:
     """Equal, metrics up to the rounding of another machine."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(alike, one, other))
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9)
     if hasattr(one, "model_dump") and hasattr(other, "model_dump"):

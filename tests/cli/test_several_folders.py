@@ -79,11 +79,11 @@ def test_the_threshold_of_a_report_is_kept(
     folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     from privaudit.custody.folder import RunFolder
-    from privaudit.studies.dilution_curves import dilution_curves
+    from privaudit.studies.dilution_curves import read_dilution
     from privaudit.studies.dilution_report import write_dilution
 
     out = folders["dilution"]
-    write_dilution(RunFolder(out), dilution_curves(out, threshold=0.7), threshold=0.7)
+    write_dilution(RunFolder(out), read_dilution(out, threshold=0.7), threshold=0.7)
     assert "Harmless for 0.7:" in said(capsys, "table", str(out))
     page = (out / "report" / "index.html").read_text()
     assert "--threshold 0.7 --whole-runs 6 --whole-rounds 12" in page

@@ -17,7 +17,7 @@ from privaudit.evaluation.records import Record
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import Scenario
 from privaudit.studies.dilution import measure_dilution
-from privaudit.studies.dilution_curves import Curve, dilution_curves, orders
+from privaudit.studies.dilution_curves import Curve, dilution_curves, orders, read_dilution
 from privaudit.studies.dilution_report import (
     HEADS,
     answers,
@@ -125,7 +125,7 @@ def test_nothing_is_said_beyond_what_was_measured(tmp_path: Path) -> None:
     curves = measured(tmp_path, inverse_root(3.0, [2, 3, 5, 9]))
     text = " ".join([*answers(curves, 0.6), *conclusions(curves, 0.6), *map(str, curves)])
     assert "xtrapolat" not in text
-    assert "fitted_low" not in json.dumps(dilution_json(curves))
+    assert "fitted_low" not in json.dumps(dilution_json(read_dilution(tmp_path, threshold=0.6)))
 
 
 def test_what_never_leaked_has_no_exponent(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_report_is_the_same_bytes_and_valid_json(tmp_path: Path) -> None:
     curves = measured(tmp_path, inverse_root(2.0, [2, 5, 9]))
     written = []
     for _ in range(2):
-        write_dilution(RunFolder(tmp_path), curves, threshold=0.6)
+        write_dilution(RunFolder(tmp_path), read_dilution(tmp_path, threshold=0.6), threshold=0.6)
         files = sorted((tmp_path / "report").iterdir())
         written.append({file.name: file.read_bytes() for file in files})
     assert written[0] == written[1]

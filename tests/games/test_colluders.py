@@ -27,7 +27,7 @@ from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import Scenario
 from privaudit.studies.dilution import dilution_plans
-from privaudit.studies.dilution_curves import dilution_curves, orders
+from privaudit.studies.dilution_curves import dilution_curves, orders, read_dilution
 from privaudit.studies.dilution_report import dilution_csv
 from privaudit.world import World, load_world
 
@@ -149,7 +149,7 @@ def test_dilution_counts_honest_clients(tmp_path: Path) -> None:
     (curve,) = dilution_curves(tmp_path, threshold=0.6)
     assert curve.participants == (5, 9, 17)
     assert curve.honest == (3, 6, 12) == tuple(curve.scores)
-    assert dilution_csv([curve]).count("\n") == 4
+    assert dilution_csv(read_dilution(tmp_path, threshold=0.6)).count("\n") == 4
     assert not orders([curve, curve])[0].told
 
 

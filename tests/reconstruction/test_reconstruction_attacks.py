@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from privaudit.attack.protocol import make_attack
 from privaudit.attack.reconstruction import Rebuilding
+from privaudit.attack.registry import load_attack, registered
+from privaudit.data.registry import load_dataset
 from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.samples import prepare
 from privaudit.errors import UserError
-from privaudit.evaluation.rebuilding import rebuilt, words
+from privaudit.evaluation.rebuilding import likeness, rebuilt, words
+from privaudit.models.image_cnn import ImageCNN
 from privaudit.models.mlp import MLP
 from privaudit.models.text_cnn import TextCNN
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
+from privaudit_attacks.reconstruction.images import GradientMatching
 from privaudit_attacks.reconstruction.tables import FirstLayer, Spear
 from privaudit_attacks.reconstruction.words import MovedWords
 
 LR, FEATURES, VOCABULARY, LENGTH = 0.1, 20, 300, 12
+SEED = Seed(4)
+NAMES = [name for name in registered() if load_attack(name).game == "reconstruction"]
 
 
 def engine_of(model: type[nn.Module], *arguments: int, **options: object) -> Engine:
@@ -59,7 +69,7 @@ def table(batch: int, clients: int, seed: int, *, half: bool = False) -> tuple[n
         engine_of(MLP, 4, FEATURES, hidden=[128, 32]), samples, batch, clients, half=half
     )
     truth = inputs[batch : 2 * batch]
-    answers = FirstLayer().rebuild(seen, given), Spear(20_000).rebuild(seen, given)
+    answers = FirstLayer(seed=SEED).rebuild(seen, given), Spear(seed=SEED).rebuild(seen, given)
     assert max(map(len, answers)) <= given.records(seen)
     return truth, *answers
 
@@ -90,7 +100,7 @@ def test_words_of_the_others_and_not_ones_own() -> None:
     engine = engine_of(TextCNN, 2, VOCABULARY, embedding=8, filters=64)
     seen, given = play(engine, samples, 4, 2)
     recall, precision = words(
-        np.unique(inputs[4:][inputs[4:] > 0]), MovedWords().rebuild(seen, given)
+        np.unique(inputs[4:][inputs[4:] > 0]), MovedWords(seed=SEED).rebuild(seen, given)
     )
     assert precision == 1.0
     assert recall >= 0.95
@@ -101,8 +111,72 @@ def test_models_of_other_kinds_are_refused() -> None:
     texts = Samples.of(rng.integers(1, 30, (4, LENGTH)).astype(np.int32), np.arange(4) % 2)
     seen, given = play(engine_of(TextCNN, 2, 30, embedding=8, filters=8), texts, 2, 2)
     with pytest.raises(UserError, match="dense one with biases; here it is Embedding"):
-        FirstLayer().rebuild(seen, given)
+        FirstLayer(seed=SEED).rebuild(seen, given)
     rows = Samples.of(rng.standard_normal((4, FEATURES)).astype(np.float32), np.arange(4) % 2)
     seen, given = play(engine_of(MLP, 2, FEATURES), rows, 2, 2)
     with pytest.raises(UserError, match="no embedding"):
-        MovedWords().rebuild(seen, given)
+        MovedWords(seed=SEED).rebuild(seen, given)
+
+
+def test_images_are_matched_at_the_parameters_of_the_round() -> None:
+    data = load_dataset("glyphs", {"records": 400}, None, Seed(1))
+    samples = Samples.of(data.inputs, data.labels)
+    engine = engine_of(ImageCNN, 36, channels=[8, 16], hidden=32)
+    seen, given = play(engine, samples, 1, 2)
+    truth = prepare(samples.inputs[1:2]).numpy()
+    found = GradientMatching(seed=SEED, restarts=1, steps=200).rebuild(seen, given)
+    own = prepare(samples.inputs[2:200]).numpy()
+    assert likeness(truth, found) > likeness(truth, own)
+    few = GradientMatching(seed=SEED, most=1).rebuild(*play(engine, samples, 4, 2))
+    assert few.shape == (0, 1, 28, 28), "more records than it is told to try"
+
+
+def any_world(name: str) -> tuple[Observation, Rebuilding]:
+    """A round that the attack can work on."""
+    rng = np.random.default_rng(5)
+    if name == "moved-words":
+        texts = Samples.of(rng.integers(1, 30, (4, LENGTH)).astype(np.int32), np.arange(4) % 2)
+        return play(engine_of(TextCNN, 2, 30, embedding=8, filters=8), texts, 2, 2)
+    pixels = rng.integers(0, 256, (4, 8, 8)).astype(np.uint8)
+    images = Samples.of(pixels, np.arange(4) % 2)
+    return play(engine_of(MLP, 2, 64, hidden=[32]), images, 2, 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_seed_same_answer_and_inputs_untouched(name: str) -> None:
+    seen, given = any_world(name)
+    before = {n: v.clone() for n, v in vars(seen).items() if isinstance(v, Tensor)}
+    options = {"steps": 20} if name == "gradient-matching" else {}
+    answers = []
+    for _ in range(2):
+        attack = make_attack(load_attack(name), options, SEED)
+        attack.check(given)
+        attack.listen(seen, given)
+        answers.append(given.checked(attack.answer(), 1))
+    assert answers[0] == answers[1]
+    assert all(getattr(seen, n).equal(v) for n, v in before.items())
+    if name != "moved-words":
+        assert len(answers[0][0]) <= given.records(seen)
+
+
+def test_answers_that_are_none_are_refused() -> None:
+    _, given = any_world("first-layer")
+    record = np.zeros((1, 64))
+    assert given.checked([record, record[:0]], 2) == [[[0.0] * 64], []]
+    for answer, said in [
+        ([record], "list of 2 arrays"),
+        (record, "list of 2 arrays"),
+        ([record, np.full((1, 64), np.nan)], "round 1, 64 not finite"),
+        ([record, np.zeros((1, 63))], r"shape \(1, 63\)"),
+        ([record, np.zeros((3, 64))], "at most 2 records"),
+        ([record, ["text"]], "not records of 64 numbers"),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=said):
+            given.checked(answer, 2)
+
+
+def test_a_batch_above_the_rank_is_refused_with_the_bound() -> None:
+    _, given = any_world("spear")
+    wide = replace(given, rules=given.rules.model_copy(update={"batch_size": 33}))
+    with pytest.raises(UserError, match="32 units on 64 numbers has 32 dimensions"):
+        Spear(seed=SEED).check(wide)

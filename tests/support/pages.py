@@ -16,7 +16,7 @@ from privaudit.report.layers import layer_cells
 from privaudit.report.notes import footnotes
 from privaudit.report.page import page
 from privaudit.report.tables import wide_table
-from privaudit.studies.dilution_curves import dilution_curves
+from privaudit.studies.dilution_curves import read_dilution
 from privaudit.studies.dilution_report import write_dilution
 from privaudit.studies.sweep_report import write_sweep
 
@@ -42,10 +42,10 @@ def every_page(folder: Path) -> dict[str, str]:
     )
     sweep = sweep_folder(folder / "sweep", title=LONG_TITLE)
     write_sweep(RunFolder(folder / "sweep"), sweep)
-    curves = dilution_curves(dilution_folder(folder / "dilution", title=LONG_TITLE), threshold=0.6)
-    write_dilution(RunFolder(folder / "dilution"), curves, threshold=0.6)
+    found = read_dilution(dilution_folder(folder / "dilution", title=LONG_TITLE), threshold=0.6)
+    write_dilution(RunFolder(folder / "dilution"), found, threshold=0.6)
     table = table_page(
-        LONG_TITLE, wide_table(whole.cells), footnotes(made, whole.cells), caption="AUC"
+        LONG_TITLE, [wide_table(whole.cells)], footnotes(made, whole.cells), caption="AUC"
     )
     written = {
         kind: (folder / kind / "report" / "index.html").read_text(encoding="utf-8")

@@ -38,16 +38,19 @@ LOOK = 0.5
 class Local:
     """Worker processes that stay until the block ends: a world is loaded once in each.
 
-    They are started when there is work for them. A process that ends in the middle of a task is
+    They are started when there is work for them, or so many of them beforehand, which import what
+    tasks need meanwhile. A process that ends in the middle of a task is
     replaced; its task's result is :class:`Vanished`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, beforehand: int = 0) -> None:
+        self._beforehand = beforehand
         self._idle: list[_Worker] = []
         self._busy: dict[_Worker, Any] = {}
         self._answers: queue.SimpleQueue[tuple[_Worker, str, Any]] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
+        self._idle += [_Worker(self._answers) for _ in range(self._beforehand)]
         return self
 
     def __exit__(

@@ -6,6 +6,7 @@ the parent, which may hold keys, reads numbers and texts.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pickle
@@ -22,6 +23,7 @@ from privaudit.engine.process import die_with
 from privaudit.errors import MachineError, UserError
 
 LENGTH = struct.Struct("<Q")
+TASKS = "privaudit.experiment.tasks"
 
 
 def main(parent: int) -> None:
@@ -30,6 +32,7 @@ def main(parent: int) -> None:
     requests, answers = _take_pipes()
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests, tasks), daemon=True).start()
+    importlib.import_module(TASKS)  # while the parent is still busy with the first one
     while True:
         data = json.dumps(_carry_out(tasks.get())).encode()
         answers.write(LENGTH.pack(len(data)) + data)

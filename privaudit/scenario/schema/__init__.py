@@ -1,7 +1,8 @@
 """What a scenario may say: one type per table, its fields with default, range and description.
 
 The tables follow the main path: ``[data]`` -> ``[model]`` -> ``[federation]`` (ordinary training)
--> ``[audit]`` (the rounds the adversary listens to) -> ``[membership]`` (another question) ->
+-> ``[audit]`` (the rounds the adversary listens to) -> ``[membership]`` and
+``[reconstruction]`` (other questions) ->
 ``[ledger]`` -> ``[report]``. A scenario with ``[sweep]`` is several, one per value of one key
 (:func:`privaudit.scenario.load.variants`). What the fields mean is their ``description``:
 ``privaudit new`` writes it above each, docs/settings.md lists them all.
@@ -14,24 +15,28 @@ from .data import DataSection, ModelSection
 from .federation import FederationSection
 from .ledger import LedgerSection
 from .membership import MembershipSection
+from .reconstruction import ReconstructionSection, batch_of
 from .report import ReportSection
-from .scenario import MEMBERSHIP, PROPERTY, Scenario
+from .scenario import MEMBERSHIP, PROPERTY, RECONSTRUCTION, Scenario
 from .sweep import SweepSection
 from .values import Section, table_type
 
 __all__ = [
     "MEMBERSHIP",
     "PROPERTY",
+    "RECONSTRUCTION",
     "AuditSection",
     "DataSection",
     "FederationSection",
     "LedgerSection",
     "MembershipSection",
     "ModelSection",
+    "ReconstructionSection",
     "ReportSection",
     "Scenario",
     "Section",
     "SweepSection",
+    "batch_of",
     "colluding",
     "table_type",
 ]

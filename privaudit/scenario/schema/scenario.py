@@ -20,16 +20,17 @@ from .data import DataSection, ModelSection
 from .federation import FederationSection
 from .ledger import LedgerSection
 from .membership import MembershipSection
+from .reconstruction import ReconstructionSection
 from .report import ReportSection
 from .sweep import SweepSection
 from .values import MOST_CELLS, Runs, Section, without_nulls
 
-PROPERTY, MEMBERSHIP = "property", "membership"
+PROPERTY, MEMBERSHIP, RECONSTRUCTION = "property", "membership", "reconstruction"
 """Names of the games."""
 
 
 class Scenario(Section):
-    """A whole scenario; one without ``membership`` or ``sweep`` is written without the key."""
+    """A whole scenario; one without a game or ``sweep`` is written without the key."""
 
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9-]{0,40}$", description="short name, also of the run folder"
@@ -57,6 +58,13 @@ class Scenario(Section):
         "adversary listens to ordinary training, by the settings of [federation] from the initial "
         "weights on, once for every shared fraction, rule and number of participants of [audit]",
     )
+    reconstruction: ReconstructionSection | None = Field(
+        None,
+        description="Another game: which records did the target train on in a round? A federation "
+        "for every batch size, shared fraction, rule and number of participants, from the "
+        "parameters that [federation] trained, by the settings of [audit]; everybody takes part in "
+        "every round",
+    )
     attack_options: Annotated[dict[str, dict[str, Any]], BeforeValidator(without_nulls)] = Field(
         {}, description="Options of the attacks, a table for each"
     )
@@ -75,15 +83,16 @@ class Scenario(Section):
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         table: dict[str, Any] = handler(self)
-        for name in ("sweep", "membership"):
+        for name in ("sweep", "membership", "reconstruction"):
             if table[name] is None:
                 del table[name]
         return table
 
     @property
     def targets(self) -> list[str]:
-        """Names of what is asked: the properties, and any other game by its own name."""
-        return [*self.audit.properties, *([MEMBERSHIP] if self.membership else [])]
+        """Names of what is asked: properties, membership by its own name, sizes of batches."""
+        batches = self.reconstruction.targets if self.reconstruction else []
+        return [*self.audit.properties, *([MEMBERSHIP] if self.membership else []), *batches]
 
     @property
     def attacks(self) -> list[str]:
@@ -93,28 +102,36 @@ class Scenario(Section):
     @property
     def games(self) -> list[str]:
         """Names of those played."""
-        played = [(PROPERTY, bool(self.audit.properties)), (MEMBERSHIP, bool(self.membership))]
+        played = [
+            (PROPERTY, bool(self.audit.properties)),
+            (MEMBERSHIP, bool(self.membership)),
+            (RECONSTRUCTION, bool(self.reconstruction)),
+        ]
         return [name for name, is_played in played if is_played]
 
     def game_of(self, target: str) -> str:
         """The game that one of :attr:`targets` belongs to."""
+        if self.reconstruction and target in self.reconstruction.targets:
+            return RECONSTRUCTION
         return MEMBERSHIP if self.membership and target == MEMBERSHIP else PROPERTY
 
     def attacks_of(self, game: str) -> list[str]:
         """Attacks on one game."""
-        if game == MEMBERSHIP:
-            return self.membership.attacks if self.membership else []
+        other = {MEMBERSHIP: self.membership, RECONSTRUCTION: self.reconstruction}.get(game)
+        if other is not None:
+            return other.attacks
         return self.audit.attacks
 
     def about_properties(self) -> Scenario:
         """The same without any other game."""
         options = {n: o for n, o in self.attack_options.items() if n in self.audit.attacks}
-        return self.model_copy(update={"membership": None, "attack_options": options})
+        others = {"membership": None, "reconstruction": None}
+        return self.model_copy(update=others | {"attack_options": options})
 
     @property
     def training_rounds(self) -> int:
-        """Rounds of ordinary training before audited ones; none where no rounds are audited."""
-        return self.federation.rounds if self.audit.properties else 0
+        """Rounds of ordinary training before others; none where only membership is asked."""
+        return self.federation.rounds if self.audit.properties or self.reconstruction else 0
 
     @property
     def participants(self) -> list[int]:
@@ -228,6 +245,20 @@ class Scenario(Section):
             raise ValueError("nothing is asked: name audit.properties, or give [membership]")
         if self.membership and MEMBERSHIP in self.audit.properties:
             raise ValueError(f"a property named '{MEMBERSHIP}' cannot be told from the game")
+        taken = sorted(set(self.reconstruction.targets if self.reconstruction else ()))
+        both = [name for name in taken if name in self.audit.properties]
+        if both:
+            raise ValueError(f"a property named '{both[0]}' cannot be told from a batch size")
+        if self.reconstruction and self.federation.cohort is not None:
+            raise ValueError(
+                "[reconstruction] is about rounds in which everybody takes part: leave "
+                "federation.cohort out"
+            )
+        if self.reconstruction and self.audit.schedule == "dataset":
+            raise ValueError(
+                "[reconstruction] has no federation in two states (audit.schedule = 'dataset'): "
+                "ask it in a scenario of its own"
+            )
         if self.membership and self.audit.schedule == "dataset":
             raise ValueError("membership is asked of every run: schedule must be 'single-batch'")
         if self.membership and not self.federation.rounds:

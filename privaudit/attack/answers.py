@@ -1,0 +1,69 @@
+"""What an attack answered, checked: whoever wrote it, it has the form that was asked for."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+DIGITS = 4
+"""Of the largest number of a rebuilt record; all others have as many decimals. What is off by less
+than 1 % counts as rebuilt."""
+
+
+def scores_of(answer: object, count: int) -> list[float]:
+    """Finite scores, as many as asked for; anything else is refused, never dropped.
+
+    Raises:
+        ValueError, TypeError: says what came instead.
+    """
+    found = _numbers(answer, "score()", f"{count} numbers")
+    if found.shape != (count,) or not np.isfinite(found).all():
+        raise ValueError(
+            f"score() gave shape {found.shape}, {int((~np.isfinite(found)).sum())} not finite; "
+            f"expected ({count},) finite"
+        )
+    return [float(score) for score in found]
+
+
+def records_of(answer: object, rounds: int, width: int, most: int) -> list[list[list[float]]]:
+    """Rebuilt records: of each round at most ``most``, each of ``width`` finite numbers.
+
+    Words are records of one number, and stay as they are.
+
+    Raises:
+        ValueError, TypeError: says what came instead.
+    """
+    if not isinstance(answer, list) or len(answer) != rounds:
+        raise ValueError(f"gave no list of {rounds} arrays, one for each round")
+    return [_rebuilt(one, number, width, most) for number, one in enumerate(answer)]
+
+
+def _rebuilt(answer: object, number: int, width: int, most: int) -> list[list[float]]:
+    found = _numbers(answer, "rebuild()", f"records of {width} numbers")
+    if not found.size:
+        return []
+    found = found.reshape(len(found), -1)
+    if found.shape[1] != width or len(found) > most or not np.isfinite(found).all():
+        raise ValueError(
+            f"rebuild() gave shape {found.shape} for round {number}, "
+            f"{int((~np.isfinite(found)).sum())} not finite; expected at most {most} records of "
+            f"{width} finite numbers"
+        )
+    return [_rounded(record) if width > 1 else [float(record[0])] for record in found]
+
+
+def _rounded(record: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
+    largest = float(np.abs(record).max())
+    if largest == 0:
+        return [0.0] * len(record)
+    decimals = DIGITS - math.ceil(math.log10(largest))
+    return [float(value) for value in np.round(record, decimals) + 0.0]
+
+
+def _numbers(answer: object, of: str, what: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    found = np.asarray(answer)
+    if found.dtype.kind not in "fiub":
+        raise TypeError(f"{of} gave {type(answer).__name__}, not {what}")
+    return found.astype(np.float64)

@@ -1,0 +1,143 @@
+"""The game ``reconstruction``: which records did the target train on in this round?
+
+Every client trains on a batch of its own records, drawn anew for each round without putting back;
+the federation starts from the trained parameters and moves by what is sent. A participant sees the
+sum of all honest deltas and cannot say whose record is whose: what counts is how much of the
+target's batch its answer holds. To a server the target's delta is there by itself.
+
+Batches of a client are the same in all cells of one size, whatever is shared and whoever else takes
+part: curves over clients and shares are about the same records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import numpy as np
+
+from privaudit.attack.protocol import make_attack
+from privaudit.attack.reconstruction import Rebuilding, ReconstructionAttack
+from privaudit.attack.registry import load_attack
+from privaudit.custody.evidence import EvidenceCollector
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.models import trained_parameters
+from privaudit.errors import UserError
+from privaudit.federation.partition import TARGET
+from privaudit.federation.rounds import ClientWork, run_rounds
+from privaudit.games.ending import Endings, keep_ending, last_model
+from privaudit.games.listening import chosen_samples, evidence_of, tap_on
+from privaudit.games.protocol import Game
+from privaudit.randomness import Seed
+from privaudit.scenario.grid import Cell, cells_of
+from privaudit.scenario.schema import RECONSTRUCTION
+from privaudit.world import World, attacked_phase
+
+
+class Reconstruction(Game):
+    """See the module."""
+
+    name = RECONSTRUCTION
+
+    def check(self, world: World) -> None:
+        """Everybody must hold a round's records, and every attack be able to work on the model."""
+        cells = [cell for cell in cells_of(world.scenario) if cell.game == self.name]
+        for cell in cells:
+            needed = _records(world, cell)
+            for client, held in enumerate(world.deal(cell.run).audited(cell.participants).clients):
+                if len(held) < needed:
+                    raise UserError(
+                        f"a round of '{cell.property}' takes {needed} records of every client, and "
+                        f"client {client} of {cell.participants} holds {len(held)} in run "
+                        f"{cell.run}",
+                        where="reconstruction.batch_sizes",
+                        remedy="ask about smaller batches, fewer local steps or fewer "
+                        "participants, or use more data",
+                    )
+        fewest = min(cell.participants for cell in cells)
+        given = self.given(world, [c for c in cells if c.run == 0 and c.participants == fewest])
+        for name in world.scenario.attacks_of(self.name):
+            options = world.scenario.attack_options.get(name, {})
+            attack = make_attack(load_attack(name), options, world.attacker_seed(0))
+            assert isinstance(attack, ReconstructionAttack)
+            for one in given.values():
+                attack.check(one)
+
+    def observe(
+        self, world: World, folder: RunFolder, cells: Sequence[Cell]
+    ) -> dict[Cell, EvidenceCollector]:
+        """Each cell is a federation of its own."""
+        kept = {}
+        for cell in cells:
+            engine, phase = world.engine(cell.run), attacked_phase(world.scenario, cell)
+            last = start = trained_parameters(folder, cell.run)
+            ending, evidence = Endings(world.coalition(cell.participants)), evidence_of(world)
+            with ExitStack() as stack:
+                tap = tap_on(world, folder, cell, engine, start, world.rules(cell), stack)
+                for outcome in run_rounds(
+                    engine,
+                    world.samples,
+                    start,
+                    lambda number, cell=cell: _work(world, cell, number),  # type: ignore[misc]
+                    phase.training,
+                    rounds=phase.rounds,
+                    seed=_seed(world, cell).child("federation"),
+                    observers=[tap, ending, *([] if evidence is None else [evidence])],
+                ):
+                    last = outcome.after
+            keep_ending(folder, cell, ending, last_model(world, engine, cell.run, last))
+            if evidence is not None:
+                kept[cell] = evidence
+        return kept
+
+    def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Rebuilding]:
+        """The records of the adversary and its colluders, and the rules."""
+        server = world.scenario.audit.threat_model == "server"
+        return {
+            cell: Rebuilding(
+                engine=world.engine(cell.run),
+                own=chosen_samples(world, world.pooled(cell.run, cell.participants)),
+                rules=world.rules(cell),
+                seed=world.attacker_seed(cell.run).child(RECONSTRUCTION, cell.property),
+                honest=1 if server else honest_clients(world, cell),
+            )
+            for cell in cells
+        }
+
+
+def honest_clients(world: World, cell: Cell) -> int:
+    """All but the adversary and who colludes with it."""
+    return cell.participants - len(world.coalition(cell.participants))
+
+
+def target_batches(world: World, cell: Cell) -> list[list[int]]:
+    """The ground truth: of each round the indices of the records the target trains on."""
+    rounds = range(attacked_phase(world.scenario, cell).rounds)
+    return [
+        [int(record) for record in np.concatenate(list(_drawn(world, cell, TARGET, number)))]
+        for number in rounds
+    ]
+
+
+def _work(world: World, cell: Cell, number: int) -> list[ClientWork]:
+    return [
+        ClientWork(client, list(_drawn(world, cell, client, number)))
+        for client in range(cell.participants)
+    ]
+
+
+def _drawn(world: World, cell: Cell, client: int, number: int) -> np.ndarray:
+    """[steps, batch] the records of a client in a round."""
+    phase = attacked_phase(world.scenario, cell)
+    held = world.deal(cell.run).audited(cell.participants).clients[client]
+    rng = _seed(world, cell).generator("batches", client, number)
+    return rng.choice(held, (phase.local_steps, phase.batch_size), replace=False)
+
+
+def _records(world: World, cell: Cell) -> int:
+    phase = attacked_phase(world.scenario, cell)
+    return phase.local_steps * phase.batch_size
+
+
+def _seed(world: World, cell: Cell) -> Seed:
+    return world.audit_seed(cell.run).child(RECONSTRUCTION, cell.property)

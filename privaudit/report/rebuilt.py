@@ -1,0 +1,319 @@
+"""Rebuilt records in words and tables: how much of the target's batches answers hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from privaudit.evaluation.rebuilding import MEASURES, MOST_DB, Measure
+from privaudit.evaluation.rebuilt_cells import RebuiltCell
+from privaudit.report.tables import clients_text
+from privaudit.scenario.schema import Scenario
+from privaudit.statistics.intervals import Interval
+
+HEADS = ("batch", "attack", "K", "rule")
+"""What heads a row of the wide table."""
+
+COUNTED = {
+    "records": "share of the records of the target's batch that stand in the answer, no number off "
+    "by more than 1 % of the record's largest",
+    "images": "mean PSNR in dB of the images of the target's batch, each beside the one of the "
+    f"answer that is assigned to it (at most {MOST_DB:.0f}; one without an answer counts as grey)",
+    "words": "share of the words of the target's batch that stand in the answer (recall)",
+}
+GUESSED = {
+    "records": "how many of them are among the adversary's own records",
+    "images": "the same with the nearest of the adversary's own images in place of an answer, "
+    "chosen by the judge",
+    "words": "as many of the adversary's own texts as stand behind what it sees",
+}
+
+
+def amount(measure: Measure, found: Interval | None, *, limits: bool = True) -> str:
+    """``0.82 [0.77, 0.86]``, or ``43.4 dB [40.1, 46.7]``."""
+    if found is None:
+        return "–"
+    digits = 1 if measure.unit else 2
+    unit = f" {measure.unit}" if measure.unit else ""
+    value = f"{found.value:.{digits}f}{unit}"
+    return f"{value} [{found.low:.{digits}f}, {found.high:.{digits}f}]" if limits else value
+
+
+def cell_text(cell: RebuiltCell | None) -> str:
+    """``0.82 [0.77, 0.86] (0.01)*``, the guess in round brackets; or why there is no number."""
+    if cell is None:
+        return "–"
+    if cell.measure is None:
+        return f"failed: {cell.failures[0]}" if cell.failures else "failed"
+    if not cell.answered:
+        return "no answer"
+    lost = f" ({len(cell.failures)} failed)" if cell.failures else ""
+    star = "*" if cell.told else ""
+    digits = 1 if cell.measure.unit else 2
+    return f"{_with_guess(cell.found, cell.guess, digits)}{star}{lost}"
+
+
+def _with_guess(found: Interval | None, guess: Interval | None, digits: int) -> str:
+    if found is None or guess is None:
+        return "–"
+    value, low, high = (f"{number:.{digits}f}" for number in (found.value, found.low, found.high))
+    return f"{value} [{low}, {high}] ({guess.value:.{digits}f})"
+
+
+def wide_table(cells: Sequence[RebuiltCell]) -> pd.DataFrame:
+    """One row per batch size, rule, K and attack; what was rebuilt by shared fraction."""
+    return _wide(cells, cell_text)
+
+
+def beside_tables(cells: Sequence[RebuiltCell]) -> dict[str, pd.DataFrame]:
+    """Title -> the same of what else was measured."""
+    measure = measure_of(cells)
+    if measure is None:
+        return {}
+
+    def text(name: str, cell: RebuiltCell | None) -> str:
+        if cell is None or name not in cell.beside:
+            return "–"
+        if not cell.answered:
+            return "no answer"
+        found, guess = cell.beside[name], cell.beside[f"guess_{name}"]
+        return _with_guess(found, guess, 2)
+
+    return {
+        title: _wide(cells, lambda cell, name=name: text(name, cell))
+        for name, title in measure.beside.items()
+    }
+
+
+def _wide(cells: Sequence[RebuiltCell], text: Any) -> pd.DataFrame:
+    fractions = sorted({cell.fraction for cell in cells})
+    rules = sorted({c.rule for c in cells if c.rule != "all"}) or ["all"]
+    by_key = {(c.batch, c.rule, c.participants, c.attack, c.fraction): c for c in cells}
+    keys = dict.fromkeys(
+        (c.batch, c.participants, rule, c.attack)
+        for c in sorted(cells, key=lambda c: (c.batch, c.participants))
+        for rule in (rules if c.rule == "all" else [c.rule])
+    )
+    colluding = {c.participants: c.colluders for c in cells}
+    rows = []
+    for batch, participants, rule, attack in keys:
+        head = (str(batch), attack, clients_text(participants, colluding[participants]), rule)
+        row = dict(zip(HEADS, head, strict=True))
+        for fraction in fractions:
+            of = "all" if fraction == 1.0 else rule
+            row[f"{100 * fraction:g} %"] = text(
+                by_key.get((batch, of, participants, attack, fraction))
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def long_rows(cells: Sequence[RebuiltCell]) -> list[dict[str, Any]]:
+    """One row per cell, unrounded; None for what is not there."""
+    return [
+        {
+            "asked": cell.property,
+            "batch": cell.batch,
+            "shared_fraction": cell.fraction,
+            "rule": cell.rule,
+            "participants": cell.participants,
+            "honest": cell.honest,
+            "attack": cell.attack,
+            "measure": cell.measure.name if cell.measure else None,
+            **_limits("found", cell.found),
+            "guess": cell.guess.value if cell.guess else None,
+            **_limits("gain", cell.gain),
+            "answered": cell.answered,
+            **{name: found.value for name, found in cell.beside.items()},
+            "runs": cell.runs,
+            "rounds": cell.rounds,
+            "failed_runs": len(cell.failures),
+            "p_value": cell.p_value,
+            "q_value": cell.q_value,
+            "told": cell.told,
+        }
+        for cell in cells
+    ]
+
+
+def as_csv(cells: Sequence[RebuiltCell]) -> str:
+    """The same as CSV."""
+    return str(pd.DataFrame(long_rows(cells)).to_csv(index=False, lineterminator="\n"))
+
+
+def _limits(name: str, found: Interval | None) -> dict[str, float | None]:
+    if found is None:
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
+def measure_of(cells: Sequence[RebuiltCell]) -> Measure | None:
+    """What is counted in a table; None where nothing was."""
+    return next((cell.measure for cell in cells if cell.measure is not None), None)
+
+
+def reading(scenario: Scenario, cells: Sequence[RebuiltCell]) -> list[str]:
+    """What the numbers of the table are."""
+    measure = measure_of(cells)
+    if measure is None or scenario.reconstruction is None:
+        return []
+    rounds = scenario.reconstruction.rounds
+    return [
+        f"Number: {COUNTED[measure.name]}; mean over {rounds} rounds and {scenario.runs} "
+        "runs, with its 95 % interval over runs. In round brackets a guess: "
+        f"{GUESSED[measure.name]}.",
+        "* = the answers are about the batch they are for (dealt to the other rounds of their run "
+        "they would hold less of it; false discovery rate of 5 % over the table, permutation test, "
+        "Benjamini-Hochberg), and hold more of it than the guess (95 % interval of the difference "
+        "above 0).",
+    ]
+
+
+def by_clients(cells: Sequence[RebuiltCell]) -> list[str]:
+    """For each size and attack, everything shared, what is rebuilt by number of honest clients."""
+    most = max((cell.fraction for cell in cells), default=1.0)
+    found = []
+    keys = dict.fromkeys((c.batch, c.attack) for c in cells if c.fraction == most)
+    for batch, attack in keys:
+        line = sorted(
+            (
+                c
+                for c in cells
+                if (c.batch, c.attack, c.fraction) == (batch, attack, most)
+                and c.measure is not None
+                and c.answered
+            ),
+            key=lambda c: c.honest,
+        )
+        if len({c.honest for c in line}) > 1:
+            found.append(_line(line))
+    return found
+
+
+def _line(line: Sequence[RebuiltCell]) -> str:
+    first = line[0]
+    assert first.measure is not None
+    start = (
+        f"Batches of {first.batch}, {first.attack}, {100 * first.fraction:g} % shared"
+        f"{'' if first.rule == 'all' else f' ({first.rule})'}: "
+    )
+    if first.measure.name == "words":
+        parts = [
+            f"{100 * c.found.value:.1f} % of the words with a precision of "
+            f"{c.beside['precision'].value:.2f} at {c.honest}"
+            for c in line
+            if c.found is not None
+        ]
+        return f"{start}by number of honest clients {', '.join(parts)}."
+    counts = [_exactly(c) for c in line]
+    if first.measure.name == "images" and not any(counts):
+        parts = [f"{amount(first.measure, c.found, limits=False)} at {c.honest}" for c in line]
+        guess = amount(first.measure, first.guess, limits=False)
+        return (
+            f"{start}none within 1 %; PSNR by number of honest clients {', '.join(parts)} (a guess "
+            f"{guess})."
+        )
+    parts = [f"{count} at {c.honest}" for count, c in zip(counts, line, strict=True)]
+    return (
+        f"{start}of {first.rounds * first.batch} records rebuilt within 1 %, by number of honest "
+        f"clients: {', '.join(parts)}."
+    )
+
+
+def _exactly(cell: RebuiltCell) -> int:
+    share = cell.beside.get("exact", cell.found)
+    return round(share.value * cell.rounds * cell.batch) if share else 0
+
+
+def headline(scenario: Scenario, cells: Sequence[RebuiltCell]) -> RebuiltCell | None:
+    """The cell fixed beforehand: most shared, fewest participants, what is named first."""
+    attacks, rules = scenario.attacks, scenario.audit.rules
+    return min(
+        cells,
+        key=lambda c: (
+            -c.fraction,
+            c.participants,
+            rules.index(c.rule) if c.rule in rules else len(rules),
+            attacks.index(c.attack),
+        ),
+        default=None,
+    )
+
+
+def best(cells: Sequence[RebuiltCell]) -> RebuiltCell | None:
+    """The cell with the largest gain; one that is told goes before all that are not."""
+    known = [cell for cell in cells if cell.gain is not None]
+    return max(known, key=lambda c: (c.told, c.gain.value if c.gain else 0.0), default=None)
+
+
+def sentence(scenario: Scenario, who: str, cells: Sequence[RebuiltCell]) -> tuple[bool, str]:
+    """Whether batches of one size were rebuilt, and what to say of it; cells with an answer."""
+    first, most = headline(scenario, cells), best(cells)
+    assert first is not None
+    assert most is not None
+    one_step = scenario.audit.local_steps == 1
+    what = f"records of the target's batch of {first.batch}" + (
+        "" if one_step else f" ({scenario.audit.local_steps} local steps)"
+    )
+    if not any(cell.told for cell in cells):
+        return False, (
+            f"no {what} were rebuilt better than by a guess in any of {_cells(cells)}: the most "
+            f"was {_said(most)}."
+        )
+    told = f"{who} rebuilds {what} from one round: {_said(first)}; the cell fixed beforehand: most "
+    told += "shared, fewest participants, first attack."
+    if first is most:
+        return True, f"{told} It is the most of {_cells(cells)}."
+    if not first.told:
+        told = f"{who} rebuilds {what} from one round. The cell fixed beforehand: {_said(first)}."
+    return True, f"{told} The most of {_cells(cells)}, chosen afterwards: {_said(most)}."
+
+
+def _said(cell: RebuiltCell) -> str:
+    if cell.measure is None or cell.guess is None:
+        return f"failed ({_setting(cell)})"
+    exact = cell.beside.get("exact")
+    within = f"{100 * exact.value:.0f} % of them within 1 %, " if exact else ""
+    title = {"records": "a share of", "images": "PSNR", "words": "of its words a share of"}
+    precision = cell.beside.get("precision")
+    sure = f" with a precision of {precision.value:.2f}" if precision else ""
+    return (
+        f"{within}{title[cell.measure.name]} {amount(cell.measure, cell.found)}{sure}, a guess "
+        f"{amount(cell.measure, cell.guess, limits=False)} ({_setting(cell)})"
+    )
+
+
+def _setting(cell: RebuiltCell) -> str:
+    rule = "" if cell.rule == "all" else f", rule {cell.rule}"
+    return (
+        f"{cell.attack}, K = {clients_text(cell.participants, cell.colluders)}, "
+        f"{100 * cell.fraction:g} % shared{rule}, n = {cell.runs} "
+        f"run{'' if cell.runs == 1 else 's'}, {cell.rounds} rounds"
+    )
+
+
+def _cells(cells: Sequence[RebuiltCell]) -> str:
+    return f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
+
+
+def assumed(scenario: Scenario) -> list[tuple[str, str]]:
+    """(what, how) of the game, for the list of assumptions."""
+    wanted, audit = scenario.reconstruction, scenario.audit
+    if wanted is None:
+        return []
+    sizes = ", ".join(map(str, wanted.batch_sizes))
+    steps = "one step" if audit.local_steps == 1 else f"{audit.local_steps} local steps"
+    lr = scenario.federation.lr if audit.lr is None else audit.lr
+    return [
+        (
+            "Reconstruction",
+            f"batches of {sizes} records, drawn from what each client holds without putting back; "
+            f"{wanted.rounds} rounds per cell and run, {steps} a client, learning rate {lr:g}; a "
+            "federation for each cell; everybody knows the size of a batch",
+        )
+    ]
+
+
+assert COUNTED.keys() == GUESSED.keys() == MEASURES.keys()

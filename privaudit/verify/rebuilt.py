@@ -1,0 +1,62 @@
+"""Checks of the game reconstruction: its truth is records, which only who has the data can name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from privaudit.evaluation.rebuilding import Rebuilt
+from privaudit.evaluation.rebuilt_runs import SHOWN, AnswerJudge, cells_to_show, shown_records
+from privaudit.evaluation.records import Record
+from privaudit.experiment.tasks import scores_file
+from privaudit.games.reconstruction import target_batches
+from privaudit.scenario.grid import Cell
+from privaudit.verify.files import Subject
+from privaudit.world import attacked_phase
+
+
+def is_truth(subject: Subject, cell: Cell, found: Any) -> bool:
+    """Whether these are the records of the target's batches; without the data, as many as those."""
+    if subject.world is not None:
+        return bool(found == target_batches(subject.world, cell))
+    phase = attacked_phase(subject.scenario, cell)
+    wanted = phase.batch_size * phase.local_steps
+    return (
+        isinstance(found, list)
+        and len(found) == phase.rounds
+        and all(isinstance(batch, list) and len(set(batch)) == wanted for batch in found)
+    )
+
+
+def judged_again(
+    subject: Subject, judge: AnswerJudge | None, cell: Cell, attack: str, record: Record
+) -> Rebuilt | None:
+    """What was rebuilt, computed again where the data are at hand; else as the record has it."""
+    if judge is None:
+        return record.rebuilt
+    answers = subject.folder.read_json(scores_file(cell)).get(attack)
+    if answers is None:
+        return None
+    # As it lies on disk: numbers are the same after a turn through JSON.
+    again = judge(cell, answers)
+    return Rebuilt.model_validate_json(again.model_dump_json())
+
+
+def check_shown(subject: Subject) -> list[str]:
+    """What the page shows of records is what data and answers give; of real ones nothing is."""
+    place, world = subject.folder.file(SHOWN), subject.world
+    present = {file.name for file in place.iterdir()} if place.is_dir() else set()
+    sizes = subject.scenario.reconstruction
+    strangers = present - {f"{size}.json" for size in (sizes.targets if sizes else ())}
+    wrong = [f"{SHOWN}/{name}: of no batch size that was asked about" for name in sorted(strangers)]
+    if world is None:
+        return wrong
+    for cell in cells_to_show(world):
+        name = f"{cell.property}.json"
+        if not subject.is_scored(cell):
+            continue
+        answers = subject.folder.read_json(scores_file(cell))
+        again = json.loads(json.dumps(shown_records(world, cell, answers)))
+        if name not in present or subject.folder.read_json(f"{SHOWN}/{name}") != again:
+            wrong.append(f"{SHOWN}/{name}: not what data and answers give")
+    return wrong
