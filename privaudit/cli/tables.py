@@ -67,7 +67,7 @@ def table(
     if accuracy:
         if found.with_accuracy is None:
             raise UserError(
-                "only the table of a single run with an AUC has accuracy",
+                "only the table of a single run has accuracy, where it has an AUC",
                 where="--accuracy",
                 remedy="name one of the runs in the folder, or leave it out",
             )

@@ -247,9 +247,10 @@ def _notes(run: Subject, kind: str) -> list[str]:
             "report, holdings and rules were not computed again. That version verifies them, too."
         )
     elif run.without_data:
+        rebuilt = ", and what was rebuilt is as the run says" * bool(run.scenario.reconstruction)
         notes.append(
             f"The data are not at hand ({run.without_data}): what targets held was compared with "
-            "the scenario and data.json alone. With the data, say where: --data-dir."
+            f"the scenario and data.json alone{rebuilt}. With the data, say where: --data-dir."
         )
     if run.plan.dirty:
         notes.append("The code it was made with had changes that are in no commit.")

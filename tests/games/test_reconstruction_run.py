@@ -206,7 +206,7 @@ def test_dilution_says_up_to_how_many_clients(finished: RunFolder, tmp_path: Pat
     ("settings", "said"),
     [
         (("reconstruction.batch_sizes=[600]",), "takes 600 records of every client"),
-        (("reconstruction.rounds=1",), "reconstruction.rounds must be at least 3"),
+        (("reconstruction.rounds=1",), "greater than or equal to 3"),
         (("federation.cohort=2",), "leave federation.cohort out"),
         (('audit.schedule="dataset"', "runs=4"), "no federation in two states"),
         (('reconstruction.attacks=["linear"]',), "the game 'property'"),
