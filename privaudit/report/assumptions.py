@@ -11,7 +11,7 @@ from privaudit.scenario.schema import Scenario
 def assumptions(scenario: Scenario) -> list[tuple[str, str]]:
     """(what, how) for every assumption of the run, in the order a reader asks."""
     audit, federation = scenario.audit, scenario.federation
-    honest = "honest but curious" if audit.alpha is None else "curious, and not honest"
+    honest = "curious, and not honest" if is_active(scenario) else "honest but curious"
     sees = (
         "sees each client's delta; it is honest but curious"
         if audit.threat_model == "server"
@@ -47,6 +47,11 @@ def _colluders(scenario: Scenario) -> str:
     )
 
 
+def is_active(scenario: Scenario) -> bool:
+    """Whether the adversary sends anything else than an ordinary client."""
+    return bool(scenario.audit.alpha) or scenario.audit.boost != 1
+
+
 def _crafted(scenario: Scenario) -> str:
     audit = scenario.audit
     boosted = f", times {audit.boost:g}" if audit.boost != 1 else ""
@@ -62,7 +67,7 @@ def _crafted(scenario: Scenario) -> str:
 def with_crafting(scenario: Scenario) -> str:
     """To add to the threat model; empty where the adversary only listens."""
     audit = scenario.audit
-    if audit.alpha is None:
+    if not is_active(scenario):
         return ""
     boosted = f", boost = {audit.boost:g}" if audit.boost != 1 else ""
     return f", who sends crafted deltas (alpha = {audit.alpha:g}{boosted})"
@@ -153,7 +158,7 @@ def not_asked(scenario: Scenario) -> list[str]:
     """What a reader might take to be answered, and is not."""
     members = [] if scenario.membership else ["membership of single records"]
     properties = [] if scenario.audit.properties else ["properties of records"]
-    active = "active attackers" if scenario.audit.alpha is None else "other active attackers"
+    active = "other active attackers" if is_active(scenario) else "active attackers"
     records = [] if scenario.reconstruction else ["rebuilding records"]
     return [active, *members, *properties, *records]
 

@@ -73,7 +73,7 @@ def write_sweep(folder: RunFolder, sweep: Sweep) -> None:
                 drawing=Drawing("sweep", f"AUC by {sweep.key}", FIGURE_TEXT, sweep_figure(sweep)),
             )
         ],
-        limits=limits(sweep.points[0].scenario),
+        limits=limits(sweep.points[-1].scenario),
         command=f"privaudit sweep RUN/{SCENARIO}",
         runs=[point.folder for point in sweep.points],
     )

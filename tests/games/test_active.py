@@ -33,6 +33,7 @@ from privaudit.models.last_layer import last_dense_layer, with_layer
 from privaudit.models.mlp import MLP
 from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
+from privaudit.report.assumptions import not_asked
 from privaudit.report.content import read_content
 from privaudit.report.plain import report_markdown
 from privaudit.scenario.grid import cells_of
@@ -280,6 +281,7 @@ def test_a_scenario_without_it_says_nothing_of_it() -> None:
     assert not {"alpha", "boost"} & set(scenario().model_dump()["audit"])
     active = scenario("audit.alpha=0.0")
     assert active.model_dump()["audit"]["alpha"] == 0
+    assert not_asked(active)[0] == not_asked(scenario())[0] == "active attackers"
     assert Scenario.model_validate_json(active.model_dump_json()) == active
 
 
