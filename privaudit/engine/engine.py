@@ -214,23 +214,26 @@ class Engine:
         return loss / len(samples), correct / len(samples)
 
     @torch.no_grad()
+    def outputs(self, parameters: Tensor, samples: Samples, batch_size: int = 512) -> Tensor:
+        """[N, ...] float32 on the CPU: what the model gives for each record, in evaluation mode."""
+        self._stepper.load(parameters)
+        self._buffers.restore()
+        evaluation_mode(self.model)
+        parts = np.array_split(np.arange(len(samples)), -(-len(samples) // batch_size))
+        found = [self._stepper.logits(samples.batch(part, self.device)[0]) for part in parts]
+        return torch.cat(found).cpu()
+
+    @torch.no_grad()
     def log_odds(self, parameters: Tensor, samples: Samples, batch_size: int = 512) -> Tensor:
         """[N] float64 log(p / (1 - p)) of each record's own label, in evaluation mode.
 
         The logit scaling of N. Carlini et al., "Membership Inference Attacks From First
         Principles", IEEE S&P 2022, section IV-C: about normal, where the loss is skewed.
         """
-        self._stepper.load(parameters)
-        self._buffers.restore()
-        evaluation_mode(self.model)
-        found = []
-        for part in np.array_split(np.arange(len(samples)), -(-len(samples) // batch_size)):
-            inputs, labels = samples.batch(part, self.device)
-            logits = self._stepper.logits(inputs).double().cpu()
-            own = logits.gather(1, labels.cpu()[:, None])
-            logits.scatter_(1, labels.cpu()[:, None], -torch.inf)
-            found.append(own.squeeze(1) - logits.logsumexp(1))
-        return torch.cat(found)
+        logits = self.outputs(parameters, samples, batch_size).double()
+        own = logits.gather(1, samples.labels[:, None])
+        logits.scatter_(1, samples.labels[:, None], -torch.inf)
+        return own.squeeze(1) - logits.logsumexp(1)
 
     @contextlib.contextmanager
     def _training(

@@ -173,12 +173,16 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         design=design,
         holdings=next((held for r in good for held in r.held()), None),
         game=first.game,
-        facts={n: float(np.mean([r.facts[n] for r in good])) for n in good[0].facts}
-        if good
-        else {},
+        facts=_mean_facts([r.facts for r in good]),
         colluders=colluders_in(first.configuration, participants),
         fewest=_fewest([held for r in good for held in r.held()]),
     )
+
+
+def _mean_facts(facts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of what is known of every run."""
+    known = [n for n in facts[0] if all(n in one for one in facts)] if facts else []
+    return {n: float(np.mean([one[n] for one in facts])) for n in known}
 
 
 def _fewest(holdings: Sequence[Holdings]) -> tuple[int, int] | None:

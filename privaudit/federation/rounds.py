@@ -9,8 +9,8 @@ once for all of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -93,6 +93,20 @@ class RoundObserver(Protocol):
         """The round is over."""
 
 
+class Active(Protocol):
+    """A client that sends something else than what ordinary training gives."""
+
+    def send(self, number: int, before: Tensor, work: ClientWork, honest: LocalUpdate) -> Tensor:
+        """The [P] delta of a round, before the defences that everybody applies.
+
+        Args:
+            number: of the round.
+            before: [P] the global parameters.
+            work: its batches of the round.
+            honest: what it would send as an ordinary client; it is not to be changed.
+        """
+
+
 @dataclass(frozen=True)
 class Sending:
     """Who sends what was trained, in which way, and who watches it.
@@ -101,11 +115,13 @@ class Sending:
         work: one entry per client of the cohort.
         training: what clients do to a delta (``transforms``) and what the server refuses.
         observers: told of the opening, each submission and the end, in that order.
+        active: client -> who decides what it sends; all others send what they trained.
     """
 
     work: Sequence[ClientWork]
     training: LocalTraining
     observers: Sequence[RoundObserver] = ()
+    active: Mapping[int, Active] = field(default_factory=dict)
 
 
 def run_round(
@@ -166,7 +182,7 @@ def run_sendings(
     updates = engine.train_clients(before, samples, batches, lr=lr, momentum=momentum, seeds=seeds)
     for item, own, update in zip(jobs, seeds, updates, strict=True):
         for server in receivers[item]:
-            server.receive(item.client, update, own)
+            server.receive(item, update, own)
     return [server.close(time.perf_counter() - started, step) for server in servers]
 
 
@@ -183,6 +199,7 @@ class _Server:
         self.cohort = sorted(sending.work, key=lambda item: item.client)
         self._before, self._layout, self._round = before, engine.layout, round_number
         self._training, self._observers = sending.training, sending.observers
+        self._active = sending.active
         self._aggregator = Aggregator(engine.layout.size, sending.training.norm_bound)
         self._bytes_up = 0
         self._losses: list[float] = []
@@ -190,10 +207,12 @@ class _Server:
         for observer in self._observers:
             observer.begin(round_number, before, [item.client for item in self.cohort])
 
-    def receive(self, client: int, update: LocalUpdate, seed: Seed) -> None:
+    def receive(self, work: ClientWork, update: LocalUpdate, seed: Seed) -> None:
         """The client sends its delta as this way of sending has it; the server verifies it."""
-        transforms = self._training.transforms
-        sent = transforms.apply(update.delta, self._layout, seed)
+        transforms, client, delta = self._training.transforms, work.client, update.delta
+        if client in self._active:
+            delta = self._active[client].send(self._round, self._before, work, update)
+        sent = transforms.apply(delta, self._layout, seed)
         submission = Submission(client, sent, update.samples)
         verdict = self._aggregator.add(submission)
         for observer in self._observers:

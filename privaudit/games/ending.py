@@ -10,15 +10,21 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from privaudit.custody.folder import RunFolder
 from privaudit.engine.engine import Engine, Samples
 from privaudit.errors import UserError, first_problem
+from privaudit.federation.aggregation import Submission, Verdict
 from privaudit.federation.rounds import RoundOutcome
 from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.schema import Scenario
 from privaudit.world import World
+
+LOSS, ACCURACY = "loss_after", "accuracy_after"
+REFUSED, ABOVE_95, ABOVE_99 = "own_refused", "own_above_95", "own_above_99"
+"""Facts of a cell with an active participant (:func:`costs_of`)."""
 
 MOST_RECORDS = 1000
 """Held-out records the model is tried on at the end."""
@@ -33,6 +39,10 @@ class Ending(BaseModel):
         own: those with the adversary's own delta in it.
         not_finite: those in which a client's delta was not finite.
         test_loss: mean loss of the last model on held-out records; None: not finite.
+        test_accuracy: its accuracy on them; kept where the adversary is active, as what follows.
+        above_95: rounds in which the adversary's delta was longer than 95 % of those that honest
+            clients sent in all rounds.
+        above_99: than 99 % of them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -42,6 +52,9 @@ class Ending(BaseModel):
     own: NonNegativeInt
     not_finite: NonNegativeInt
     test_loss: float | None
+    test_accuracy: float | None = None
+    above_95: NonNegativeInt | None = None
+    above_99: NonNegativeInt | None = None
 
 
 class Endings:
@@ -53,12 +66,21 @@ class Endings:
     def __init__(self, coalition: Sequence[int]) -> None:
         self._coalition = coalition
         self.rounds = self.heard = self.own = self.not_finite = 0
+        self._norms: dict[bool, list[float]] = {True: [], False: []}
 
     def begin(self, *_: Any) -> None:
         """Nothing to do."""
 
-    def submitted(self, *_: Any) -> None:
-        """Nothing to do."""
+    def submitted(self, submission: Submission, verdict: Verdict) -> None:
+        """Remember how long a delta is, if it has a length."""
+        own = submission.client == self._coalition[0]
+        if math.isfinite(verdict.norm) and (own or submission.client not in self._coalition):
+            self._norms[own].append(verdict.norm)
+
+    def above(self, share: float) -> int:
+        """Rounds in which the adversary's delta was longer than such a share of honest ones."""
+        own, honest = self._norms[True], self._norms[False]
+        return int(np.sum(np.array(own) > np.quantile(honest, share))) if honest else 0
 
     def end(self, outcome: RoundOutcome) -> None:
         """Count a round."""
@@ -68,8 +90,19 @@ class Endings:
         self.not_finite += any(verdict.reason == "not finite" for verdict in outcome.verdicts)
 
 
-def keep_ending(folder: RunFolder, cell: Cell, found: Endings, loss: float) -> None:
-    """Write what a report needs; ``loss`` is the model's, on held-out records, after the rounds."""
+def keep_ending(
+    folder: RunFolder, cell: Cell, found: Endings, last: tuple[float, float], active: bool = False
+) -> None:
+    """Write what a report needs.
+
+    Args:
+        folder: of the run.
+        cell: whose rounds these were.
+        found: in them.
+        last: :func:`last_model`.
+        active: whether the adversary sent deltas of its own making.
+    """
+    loss, accuracy = last
     row = Ending(
         rounds=found.rounds,
         heard=found.heard,
@@ -77,14 +110,34 @@ def keep_ending(folder: RunFolder, cell: Cell, found: Endings, loss: float) -> N
         not_finite=found.not_finite,
         test_loss=loss if math.isfinite(loss) else None,
     )
-    folder.write_json(_file(cell), row.model_dump())
+    if active:
+        above = {"above_95": found.above(0.95), "above_99": found.above(0.99)}
+        row = row.model_copy(update={"test_accuracy": accuracy} | above)
+    folder.write_json(_file(cell), row.model_dump(exclude_unset=True))
 
 
-def last_loss(world: World, engine: Engine, run: int, parameters: Any) -> float:
-    """Mean loss on (some of) the held-out records of a run."""
+def last_model(world: World, engine: Engine, run: int, parameters: Any) -> tuple[float, float]:
+    """Mean loss and accuracy on (some of) the held-out records of a run, after the rounds."""
     test = world.deal(run).training.test[:MOST_RECORDS]
     samples = Samples(world.samples.inputs[test], world.samples.labels[test])
-    return engine.evaluate(parameters, samples)[0]
+    return engine.evaluate(parameters, samples)
+
+
+def costs_of(folder: RunFolder, cell: Cell) -> dict[str, float]:
+    """What an active participant's deltas did besides, by name; a loss only where it is finite.
+
+    Shares are of the audited rounds.
+    """
+    ending = _read(folder, _file(cell))
+    if ending.test_accuracy is None or ending.above_95 is None or ending.above_99 is None:
+        return {}
+    found = {
+        ACCURACY: ending.test_accuracy,
+        REFUSED: 1 - ending.own / ending.rounds,
+        ABOVE_95: ending.above_95 / ending.rounds,
+        ABOVE_99: ending.above_99 / ending.rounds,
+    }
+    return found if ending.test_loss is None else found | {LOSS: ending.test_loss}
 
 
 def read_endings(folder: RunFolder, scenario: Scenario) -> Sequence[dict[str, Any]]:

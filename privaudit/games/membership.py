@@ -27,7 +27,7 @@ from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.errors import UserError
 from privaudit.federation.partition import TARGET, Partition
 from privaudit.federation.phases import train
-from privaudit.games.ending import Endings, keep_ending, last_loss
+from privaudit.games.ending import Endings, keep_ending, last_model
 from privaudit.games.listening import chosen_samples, evidence_of, tap_on
 from privaudit.games.protocol import Game
 from privaudit.observation.trace import Trace
@@ -88,7 +88,7 @@ class Membership(Game):
                     observers=[tap, ending, *([] if evidence is None else [evidence])],
                 ):
                     last = outcome.after
-            keep_ending(folder, cell, ending, last_loss(world, engine, cell.run, last))
+            keep_ending(folder, cell, ending, last_model(world, engine, cell.run, last))
             if evidence is not None:
                 kept[cell] = evidence
         return kept

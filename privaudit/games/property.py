@@ -6,7 +6,7 @@ the target's holds the property or not (:mod:`privaudit.federation.schedule`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -18,9 +18,10 @@ from privaudit.custody.evidence import EvidenceCollector
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.models import trained_parameters
 from privaudit.engine.engine import Engine
-from privaudit.federation.partition import TARGET
+from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.federation.phases import AuditedPhase, audited_work, natural_work
 from privaudit.federation.rounds import (
+    Active,
     ClientWork,
     LocalTraining,
     RoundObserver,
@@ -32,12 +33,13 @@ from privaudit.federation.schedule import (
     PropertyPools,
     property_pools,
 )
-from privaudit.games.ending import Endings, keep_ending, last_loss
+from privaudit.games.active import ActiveParticipant
+from privaudit.games.ending import Endings, costs_of, keep_ending, last_model
 from privaudit.games.listening import chosen_samples, evidence_of, tap_on
 from privaudit.games.protocol import Game
 from privaudit.observation.tap import Tap
 from privaudit.randomness import Seed
-from privaudit.scenario.grid import Cell
+from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.schema import PROPERTY
 from privaudit.world import World
 
@@ -47,11 +49,20 @@ class Property(Game):
 
     name = PROPERTY
 
+    def check(self, world: World) -> None:
+        """An active participant needs a model with a last shared representation."""
+        if world.scenario.audit.alpha is not None:
+            active_in(world, next(c for c in cells_of(world.scenario) if c.game == PROPERTY))
+
     def observe(
         self, world: World, folder: RunFolder, cells: Sequence[Cell]
     ) -> dict[Cell, EvidenceCollector]:
         """See :func:`observe_cells`."""
         return observe_cells(world, folder, cells)
+
+    def facts(self, world: World, folder: RunFolder, cell: Cell) -> dict[str, float]:
+        """What an active participant's deltas did to the main task, and how they stood out."""
+        return costs_of(folder, cell) if world.scenario.audit.alpha is not None else {}
 
     def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Adversary]:
         """Cells whose adversary owns the same records share its work on the shadows of a round."""
@@ -118,10 +129,10 @@ def _observe(
                 )
             ]
             before = outcomes[0].after
-    loss = last_loss(world, engine, run, before)
+    last, active = last_model(world, engine, run, before), world.scenario.audit.alpha is not None
     for federation in federations:
         for cell, ending in federation.endings.items():
-            keep_ending(folder, cell, ending, loss)
+            keep_ending(folder, cell, ending, last, active)
     return {
         cell: evidence
         for federation in federations
@@ -138,7 +149,7 @@ class _Federation:
         seed: of all federations of a property; what everybody but the target draws from.
         own_seed: of this number of participants.
         present: [rounds] bool, the ground truth.
-        ways: what is done to a delta before it is sent, and who watches.
+        ways: what is done to a delta before it is sent, who watches, and who sends others.
         cells: with the evidence kept of each, or None.
         endings: how the rounds of each went.
     """
@@ -148,7 +159,7 @@ class _Federation:
     seed: Seed
     own_seed: Seed
     present: np.ndarray
-    ways: list[tuple[LocalTraining, Sequence[RoundObserver]]]
+    ways: list[tuple[LocalTraining, Sequence[RoundObserver], Mapping[int, Active]]]
     cells: dict[Cell, EvidenceCollector | None]
     endings: dict[Cell, Endings]
 
@@ -163,7 +174,7 @@ class _Federation:
             target_seed=self.own_seed,
             known=known,
         )
-        return [Sending(work, training, observers) for training, observers in self.ways]
+        return [Sending(work, *way) for way in self.ways]
 
 
 def _sendings(federations: Sequence[_Federation], number: int) -> dict[Seed, list[Sending]]:
@@ -194,7 +205,8 @@ def _federations(world: World, taps: dict[Cell, Tap]) -> list[_Federation]:
         evidence = evidence_of(world)
         ending = found[key].endings[cell] = Endings(world.coalition(cell.participants))
         observers: list[RoundObserver] = [tap, ending, *([evidence] if evidence else [])]
-        found[key].ways.append((phase.training, observers))
+        active = {} if audit.alpha is None else {ADVERSARY: active_in(world, cell)}
+        found[key].ways.append((phase.training, observers, active))
         found[key].cells[cell] = evidence
     return list(found.values())
 
@@ -223,6 +235,26 @@ class _UsualRounds:
         ).delta
 
 
+def active_in(world: World, cell: Cell) -> ActiveParticipant:
+    """The adversary of a cell that does not only listen; it shares nothing with other cells.
+
+    Raises:
+        UserError: the model has no last shared representation.
+    """
+    audit = world.scenario.audit
+    assert audit.alpha is not None
+    own = _auxiliary_records(world, cell)
+    return ActiveParticipant(
+        world.engine(cell.run),
+        _auxiliary(world, cell, own),
+        own,
+        world.audited_phase(cell.rule, cell.fraction, cell.participants).training,
+        alpha=audit.alpha,
+        boost=audit.boost,
+        seed=world.attacker_seed(cell.run).child("active", cell.property),
+    )
+
+
 def adversary_of(world: World, cell: Cell) -> Adversary:
     """What the adversary of a cell owns: its records with their property, and the rules.
 
@@ -230,20 +262,22 @@ def adversary_of(world: World, cell: Cell) -> Adversary:
     in which it owns the same records.
     """
     scenario = world.scenario
-    own = _auxiliary_records(world, cell)
-    samples = chosen_samples(world, own)
-    groups = world.dataset.groups
-    auxiliary = AuxiliaryData(
-        samples,
-        world.dataset.properties[cell.property][own],
-        None if groups is None else groups[own],
-    )
     return Adversary(
         engine=world.engine(cell.run),
-        auxiliary=auxiliary,
+        auxiliary=_auxiliary(world, cell, _auxiliary_records(world, cell)),
         rules=world.rules(cell),
         shadows=scenario.audit.shadows,
         seed=world.attacker_seed(cell.run).child("shadows", cell.property),
+    )
+
+
+def _auxiliary(world: World, cell: Cell, own: np.ndarray) -> AuxiliaryData:
+    """Records with their property, and whose they are where that is known."""
+    groups = world.dataset.groups
+    return AuxiliaryData(
+        chosen_samples(world, own),
+        world.dataset.properties[cell.property][own],
+        None if groups is None else groups[own],
     )
 
 

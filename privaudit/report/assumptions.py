@@ -11,10 +11,11 @@ from privaudit.scenario.schema import Scenario
 def assumptions(scenario: Scenario) -> list[tuple[str, str]]:
     """(what, how) for every assumption of the run, in the order a reader asks."""
     audit, federation = scenario.audit, scenario.federation
+    honest = "honest but curious" if audit.alpha is None else "curious, and not honest"
     sees = (
         "sees each client's delta; it is honest but curious"
         if audit.threat_model == "server"
-        else "is client 0 of K, honest but curious; it sees the global model before and after each "
+        else f"is client 0 of K, {honest}; it sees the global model before and after each "
         "round, its own delta and K"
     )
     training = (
@@ -24,6 +25,7 @@ def assumptions(scenario: Scenario) -> list[tuple[str, str]]:
     )
     rows = [
         ("Threat model", f"{audit.threat_model}: the adversary {sees}"),
+        *([("What it sends", _crafted(scenario))] if audit.alpha is not None else []),
         *([("Colluders", _colluders(scenario))] if audit.colluders else []),
         ("Auxiliary data", auxiliary(scenario)),
         *(_audited(scenario) if audit.properties else []),
@@ -43,6 +45,27 @@ def _colluders(scenario: Scenario) -> str:
         "like everybody else and pool with it their records and what they send, which it takes off "
         "the aggregate"
     )
+
+
+def _crafted(scenario: Scenario) -> str:
+    audit = scenario.audit
+    boosted = f", times {audit.boost:g}" if audit.boost != 1 else ""
+    if not audit.alpha:
+        return f"what an ordinary client sends (alpha = 0){boosted}"
+    return (
+        f"deltas that lower {1 - audit.alpha:g} times the loss of the main task plus "
+        f"{audit.alpha:g} times that of telling the property from the model's last shared "
+        f"representation{boosted}; everybody else trains as usual"
+    )
+
+
+def with_crafting(scenario: Scenario) -> str:
+    """To add to the threat model; empty where the adversary only listens."""
+    audit = scenario.audit
+    if audit.alpha is None:
+        return ""
+    boosted = f", boost = {audit.boost:g}" if audit.boost != 1 else ""
+    return f", who sends crafted deltas (alpha = {audit.alpha:g}{boosted})"
 
 
 def with_colluders(scenario: Scenario) -> str:
@@ -131,7 +154,8 @@ def not_asked(scenario: Scenario) -> list[str]:
     members = [] if scenario.membership else ["membership of single records"]
     properties = [] if scenario.audit.properties else ["properties of records"]
     records = [] if scenario.reconstruction else ["rebuilding records"]
-    return ["active attackers", *members, *properties, *records]
+    active = "active attackers" if scenario.audit.alpha is None else "other active attackers"
+    return [active, *members, *properties, *records]
 
 
 def _defences(scenario: Scenario) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from privaudit.evaluation.cells import TableCell
+from privaudit.games.ending import ABOVE_95, ABOVE_99, ACCURACY, LOSS, REFUSED
 from privaudit.games.membership import LEFT_OUT, TRAINED_ON
-from privaudit.report.assumptions import auxiliary, others, with_colluders
+from privaudit.report.assumptions import auxiliary, others, with_colluders, with_crafting
 from privaudit.report.published import published_gaps
 from privaudit.report.tables import accuracy_note, precision_note
 from privaudit.report.troubles import Troubles, troubles_of
@@ -42,10 +43,11 @@ def footnotes(
         troubles = troubles_of(audit.properties, cells)
     notes = [
         *reading(scenario),
-        f"Threat model: {audit.threat_model}. K participants include the adversary and the target"
-        f"{with_colluders(scenario)}{rounds}.",
+        f"Threat model: {audit.threat_model}{with_crafting(scenario)}. K participants include the "
+        f"adversary and the target{with_colluders(scenario)}{rounds}.",
         f"Auxiliary data of the adversary: {auxiliary(scenario)}.",
         *room_notes(cells),
+        *cost_notes(cells),
         *power_note(cells),
         *pool_notes(scenario, cells),
         *repetition_notes(cells),
@@ -106,6 +108,30 @@ def room_notes(cells: Sequence[TableCell]) -> list[str]:
         "Room: accuracy of the last global model on candidates that were trained on and on those "
         "left out (the smaller the gap, the less there is to tell them by). "
         f"{'; '.join(each.values())}."
+    ]
+
+
+def cost_notes(cells: Sequence[TableCell]) -> list[str]:
+    """What an active participant's deltas did besides, and whether a server could have noticed."""
+    known = {
+        (cell.property, cell.participants, cell.rule, cell.fraction): cell.facts
+        for cell in cells
+        if ACCURACY in cell.facts
+    }
+    if not known:
+        return []
+    each = [
+        f"'{name}', K = {participants}, {100 * fraction:g} % shared: loss "
+        f"{f'{facts[LOSS]:.2f}' if LOSS in facts else 'not finite'}, accuracy "
+        f"{facts[ACCURACY]:.2f}; refused {100 * facts[REFUSED]:.0f} %, above 95 % "
+        f"{100 * facts[ABOVE_95]:.0f} %, above 99 % {100 * facts[ABOVE_99]:.0f} %"
+        for (name, participants, _, fraction), facts in known.items()
+    ]
+    return [
+        "An active participant: test loss and accuracy of the global model after the audited "
+        "rounds; in how many of these the server refused its delta, and in how many that was "
+        "longer than 95 % and than 99 % of the honest clients' (of an ordinary client it is in "
+        f"about 5 % and 1 %). Means over runs. {'. '.join(each)}."
     ]
 
 

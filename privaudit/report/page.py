@@ -71,7 +71,7 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
             title: frame_rows(frame, headers=len(rebuilt.HEADS))
             for title, frame in rebuilt.beside_tables(content.rebuilt).items()
         },
-        reading=notes.reading(scenario),
+        reading=[*notes.reading(scenario), *notes.cost_notes(cells)],
         value_sentences=value_sentences(scenario, cells),
         value_tables={
             name: frame_rows(frame, headers=4)

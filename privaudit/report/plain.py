@@ -124,7 +124,11 @@ def _accuracy(content: Content) -> list[str]:
     scenario, cells = content.scenario, content.cells
     if not cells:
         return []
-    lines = [*notes.reading(scenario), *notes.published_notes(scenario, cells)]
+    lines = [
+        *notes.reading(scenario),
+        *notes.cost_notes(cells),
+        *notes.published_notes(scenario, cells),
+    ]
     return ["## Inference accuracy", tables.render(cells, "markdown"), _bullets(lines)]
 
 

@@ -18,7 +18,7 @@ from privaudit.evaluation.metrics import METRICS, Measure
 from privaudit.report.assumptions import limits
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
-from privaudit.report.notes import footnotes, room_notes
+from privaudit.report.notes import cost_notes, footnotes, room_notes
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import (
     accuracy_note,
@@ -358,10 +358,11 @@ def _follows(by_point: Sequence[set[Any]]) -> bool:
 def _footnotes(sweep: Sweep) -> list[str]:
     """The notes of a run; one that depends on the swept value is given for each value."""
     cells = [cell for point in sweep.points for cell in point.cells]
-    mixed = room_notes(cells)
+    mixed = room_notes(cells) + cost_notes(cells)
     by_point = [
         [note for note in footnotes(point.scenario, cells) if note not in mixed]
         + room_notes(point.cells)
+        + cost_notes(point.cells)
         for point in sweep.points
     ]
     notes = []

@@ -78,7 +78,8 @@ def check_records(subject: Subject) -> list[str]:
     """Every record, every metric of it, follows from plan, scores and ground truth."""
     cells = cells_of(subject.scenario)
     wrong = list(_strangers(subject, "scores", cells))
-    wrong += _strangers(subject, "facts", [cell for cell in cells if cell.game != PROPERTY])
+    active = subject.scenario.audit.alpha is not None
+    wrong += _strangers(subject, "facts", [c for c in cells if c.game != PROPERTY or active])
     grid = attacked_cells(subject.scenario)
     if len(subject.records) != len(grid):
         wrong.append(f"{RECORDS}: {len(subject.records)} lines, the scenario gives {len(grid)}")

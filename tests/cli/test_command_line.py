@@ -260,6 +260,7 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
     sweeps = ["by-dropout", "by-epoch", "by-share", "by-vocabulary"]
     of_members = ["membership-by-batch", "membership-by-vocabulary"]
     assert names["scenarios"] == [
+        "active",
         *sweeps,
         "episodes",
         "glyphs",

@@ -24,6 +24,7 @@ from privaudit.scenario.load import (
 from privaudit.scenario.schema import Scenario
 
 SWEEPS = {
+    "active": "audit.alpha",
     "by-dropout": "model.dropout",
     "by-epoch": "federation.rounds",
     "by-share": "audit.property_share",

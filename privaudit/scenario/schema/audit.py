@@ -62,7 +62,7 @@ def colluding(colluders: int | str, participants: int) -> int:
 class AuditSection(Section):
     """``[audit]``: the rounds the adversary listens to, for every cell of the grid.
 
-    ``episode`` and ``colluders`` are not written where there are none.
+    ``episode``, ``colluders``, ``alpha`` and ``boost`` are not written where there are none.
     """
 
     properties: Annotated[list[str], Field(max_length=MOST_VALUES), AfterValidator(distinct)] = (
@@ -146,6 +146,20 @@ class AuditSection(Section):
         description="participant, or server (sees single deltas; to compare); with colluders "
         "others pool with a participant what they own and see",
     )
+    alpha: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="an active participant: weight of the property in the loss that the adversary "
+        "trains on, in [0, 1) (Melis et al., IV-E); 0 sends what an ordinary client sends; needs "
+        "trajectory own; unset = it only listens",
+        examples=[0.7],
+    )
+    boost: float = Field(
+        1.0,
+        ge=1,
+        le=MOST_PARTICIPANTS,
+        description="what an active participant's delta is multiplied by, at least 1: K makes up "
+        "for the average over K clients, where no norm bound refuses it",
+    )
     shadows: int = Field(
         8,
         ge=2,
@@ -167,6 +181,10 @@ class AuditSection(Section):
             del table["episode"]
         if not self.colluders:
             del table["colluders"]
+        if self.alpha is None:
+            del table["alpha"]
+        if self.boost == 1:
+            del table["boost"]
         return table
 
     def colluding(self, participants: int) -> int:
@@ -188,6 +206,21 @@ class AuditSection(Section):
             raise ValueError(
                 f"an episode is at most half of the {self.rounds} rounds, got {self.episode}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _active(self) -> AuditSection:
+        if self.alpha is None:
+            if self.boost != 1:
+                raise ValueError("boost goes with an active participant: set alpha")
+            return self
+        for wrong, remedy in (
+            (self.trajectory != "own", "set trajectory = 'own', as what it sends moves the model"),
+            (not self.properties, "name properties, as it is for them that it crafts its deltas"),
+            (self.threat_model == "server", "set threat_model = 'participant'"),
+        ):
+            if wrong:
+                raise ValueError(f"alpha is that of an active participant: {remedy}")
         return self
 
     @model_validator(mode="after")
