@@ -25,7 +25,7 @@ from privaudit.custody.models import trained_parameters
 from privaudit.errors import UserError
 from privaudit.federation.partition import TARGET
 from privaudit.federation.rounds import ClientWork, run_rounds
-from privaudit.games.ending import Endings, keep_ending, last_loss
+from privaudit.games.ending import Endings, keep_ending, last_model
 from privaudit.games.listening import chosen_samples, evidence_of, tap_on
 from privaudit.games.protocol import Game
 from privaudit.randomness import Seed
@@ -85,7 +85,7 @@ class Reconstruction(Game):
                     observers=[tap, ending, *([] if evidence is None else [evidence])],
                 ):
                     last = outcome.after
-            keep_ending(folder, cell, ending, last_loss(world, engine, cell.run, last))
+            keep_ending(folder, cell, ending, last_model(world, engine, cell.run, last))
             if evidence is not None:
                 kept[cell] = evidence
         return kept
