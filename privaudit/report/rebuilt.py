@@ -264,7 +264,8 @@ def sentence(scenario: Scenario, who: str, cells: Sequence[RebuiltCell]) -> tupl
         )
     told = f"{who} rebuilds {what} from one round: {_said(first)}; the cell fixed beforehand: most "
     told += "shared, fewest participants, first attack."
-    if first is most:
+    assert most.gain is not None
+    if first.gain is not None and first.told and first.gain.value >= most.gain.value:
         return True, f"{told} It is the most of {_cells(cells)}."
     if not first.told:
         told = f"{who} rebuilds {what} from one round. The cell fixed beforehand: {_said(first)}."

@@ -206,7 +206,9 @@ def limits(scenario: Scenario, curves: Sequence[Curve]) -> list[str]:
         "Nothing about other models, data, batch sizes or rounds, nor about more clients than were "
         "measured.",
         "An AUC without a star is not a proof of privacy: only 'harmless' is a claim of its own, "
-        "and it is about these attacks; a stronger one may exist.",
+        "and it is about these attacks; a stronger one may exist."
+        if curves
+        else "A number without a star is not a proof of privacy: a stronger attack may exist.",
     ]
     if "whole-run" not in attackers and scenario.audit.properties:
         lines.append(

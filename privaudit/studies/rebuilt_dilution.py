@@ -112,7 +112,8 @@ def figure(cells: Sequence[RebuiltCell]) -> str:
     measure = cells[0].measure
     assert measure is not None
     drawn.supylabel(f"{measure.title}{f', {measure.unit}' if measure.unit else ''}")
-    drawn.supxlabel("honest clients")
+    for axes in panels[-1]:
+        axes.set_xlabel("honest clients")
     handles, labels = panels[0][0].get_legend_handles_labels()
     drawn.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
     return as_svg(drawn)

@@ -158,8 +158,18 @@ def value_text(value: Any) -> str:
 
 
 def sweep_plans(scenario: Scenario) -> dict[str, Scenario]:
-    """Folder name -> what is run there, one per value."""
+    """Folder name -> what is run there, one per value.
+
+    Raises:
+        UserError: it asks about rebuilt records, of which there is no AUC to compare.
+    """
     assert scenario.sweep is not None, "a sweep is over something"
+    if scenario.reconstruction:
+        raise UserError(
+            "a sweep compares scores, and [reconstruction] has none",
+            where="sweep",
+            remedy="use privaudit dilution, several batch_sizes in one run, or a run per value",
+        )
     key, values = scenario.sweep.key, scenario.sweep.values
     plans = {}
     for number, (value, variant) in enumerate(zip(values, variants(scenario), strict=True)):

@@ -39,6 +39,8 @@ NOT_RUN = {
     "privaudit run membership-text": "needs real data",
     "privaudit run membership-income": "needs real data",
     "privaudit run income": "needs real data",
+    "privaudit run reconstruction": "tests/games runs it",
+    "privaudit dilution reconstruction": "tests/games runs it",
     "privaudit sweep by-epoch": "needs real data",
     "privaudit run quickstart --rpc": "needs a node; tests/audit_ledger runs it",
     "privaudit verify runs/NAME --rpc": "needs a node; tests/audit_ledger runs it",

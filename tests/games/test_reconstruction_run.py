@@ -156,7 +156,9 @@ def test_verify_judges_the_answers_again(finished: RunFolder, tmp_path: Path) ->
     batches = json.loads(truth.read_text())
     truth.write_text(json.dumps(batches[::-1]))
     shown = forged / "shown" / "batch-1.json"
-    shown.write_text(shown.read_text().replace('"psnr": [60.0]', '"psnr": [20.0]'))
+    images = json.loads(shown.read_text())
+    images["own"]["psnr"] = [60.0]
+    shown.write_text(json.dumps(images))
     assert [line.split(":")[0] for line in check_truth(subject)] == [
         f"truth/run-{cell.run}/{cell.name}.json",
         "shown/batch-1.json",
@@ -228,3 +230,8 @@ def test_what_was_drawn_for_others_is_no_part_of_the_answer() -> None:
     cell = Cell(0, "batch-4", "all", 1.0, 3, "reconstruction")
     others = np.concatenate([_drawn(world, cell, client, 0).ravel() for client in (0, 2)])
     assert not set(others.tolist()) & set(target_batches(world, cell)[0])
+
+
+def test_a_sweep_of_it_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("sweep", "reconstruction", "--over", "federation.lr=0.1,0.2") == 2
+    assert "a sweep compares scores, and [reconstruction] has none" in capsys.readouterr().err

@@ -106,7 +106,7 @@ def test_options_override_facts() -> None:
     [
         ("cnm", {}, IMAGE, "unknown model 'cnm'; did you mean 'cnn'"),
         ("cnn", {}, TABLE, "takes image data, the data set holds table data; use mlp"),
-        ("mlp", {}, IMAGE, "takes table data.*use cnn"),
+        ("mlp", {}, TEXT, "takes table or image data.*use text-cnn"),
         ("cnn", {"chanels": [1]}, IMAGE, "model 'cnn': unknown option 'chanels'; did you mean"),
         ("cnn", {"channels": "many"}, IMAGE, "'channels' = 'many': input should be a valid"),
         ("cnn", {"channels": [2, 0]}, IMAGE, "'channels.1' = 0: .*; allowed: a list of"),

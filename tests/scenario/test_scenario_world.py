@@ -43,7 +43,7 @@ def test_a_sound_scenario_passes() -> None:
             "option 'dimensions' = 0: input should",
         ),
         (["model.name=cnm"], "unknown model 'cnm'; did you mean 'cnn'"),
-        (["model.name=mlp"], "model 'mlp' takes table data, the data set holds image data"),
+        (["model.name=text-cnn"], "model 'text-cnn' takes text data, the data set holds image"),
         (["model.hiden=3"], "unknown option 'hiden'; did you mean 'hidden'"),
         (["model.channels=[2, 2, 2, 2, 2]"], "5 poolings leave nothing of the image"),
         (["model.num_classes=3"], "cannot be trained on 'glyphs'"),
