@@ -64,9 +64,7 @@ class GradientMatching(ReconstructionAttack):
         shape = tuple(int(side) for side in prepare(given.own.inputs[:1]).shape[1:])
         if records > self.options.most:
             return np.empty((0, *shape))
-        model = _at(given, observation.before)
-        signal = observation.signal * (observation.signal.abs() > observation.rounding)
-        gradient = -signal / given.rules.lr
+        model, gradient = _at(given, observation.before), _gradient(observation, given)
         shared = gradient != 0 if given.rules.shared_fraction < 1 else None
         labels = _labels(model, gradient, given, records, self.name)
         return match_gradient(
@@ -79,6 +77,22 @@ class GradientMatching(ReconstructionAttack):
             restarts=self.options.restarts,
             steps=self.options.steps,
         ).images
+
+
+def labels_of(observation: Observation, given: Rebuilding) -> np.ndarray:
+    """[n] how the last layer's biases count the labels behind a round, in the order of classes.
+
+    Raises:
+        UserError: the model does not end in a dense layer with biases.
+    """
+    model, gradient = _at(given, observation.before), _gradient(observation, given)
+    return _labels(model, gradient, given, given.records(observation), "label-counts")
+
+
+def _gradient(observation: Observation, given: Rebuilding) -> Tensor:
+    """[P] of everybody's mean losses, summed; 0 where rounding alone may have left something."""
+    signal = observation.signal * (observation.signal.abs() > observation.rounding)
+    return -signal / given.rules.lr
 
 
 def _at(given: Rebuilding, parameters: Tensor) -> nn.Module:
