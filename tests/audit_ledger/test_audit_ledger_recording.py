@@ -21,6 +21,7 @@ from privaudit.chain.opening import open_ledger, view_ledger
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import all_files, read_seal, write_seal
 from privaudit.errors import UserError
+from privaudit.evaluation.cells import table_cells
 from privaudit.experiment import tasks
 from privaudit.games import GAMES
 from privaudit.ledger.book import read_book
@@ -318,8 +319,8 @@ def test_a_cell_that_succeeds_on_resume_is_added_unless_results_are_recorded(
 
 def test_entries_say_what_the_table_says(finished: Path) -> None:
     subject = Subject(RunFolder(finished))
-    entries = entries_of(subject.cells, subject.scenario)
-    for cell, entry in zip(subject.cells, entries, strict=True):
+    entries = entries_of(subject.records, subject.scenario)
+    for cell, entry in zip(table_cells(subject.records), entries, strict=True):
         assert cell.auc is not None
         assert entry.property_id == property_id("bold")
         assert entry.fraction == 10_000 * cell.fraction
@@ -333,9 +334,7 @@ def test_a_failed_cell_is_recorded_as_failed(finished: Path) -> None:
     subject = Subject(RunFolder(finished))
     good = subject.records[0]
     bad = good.model_copy(update={"status": "failed", "reason": "?", "scores": [], "metrics": {}})
-    from privaudit.evaluation.cells import table_cells
-
-    entry = entries_of(table_cells([bad, subject.records[1]]), subject.scenario)[0]
+    entry = entries_of([bad, subject.records[1]], subject.scenario)[0]
     assert (entry.runs, entry.value, entry.low, entry.high) == (0, 0, 0, 0)
 
 

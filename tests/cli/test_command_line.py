@@ -271,6 +271,7 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "membership-text",
         "membership",
         "quickstart",
+        *(f"reconstruction{of}" for of in ("-images", "-income", "-text", "")),
         "table1",
         "writers",
     ]

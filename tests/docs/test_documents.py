@@ -39,6 +39,7 @@ NOT_RUN = {
     "privaudit run membership-text": "needs real data",
     "privaudit run membership-income": "needs real data",
     "privaudit run income": "needs real data",
+    "privaudit sweep active": "minutes; tests/games plays it",
     "privaudit run reconstruction": "tests/games runs it",
     "privaudit dilution reconstruction": "tests/games runs it",
     "privaudit sweep by-epoch": "needs real data",

@@ -85,8 +85,11 @@ def test_own_class_gets_the_facts_it_names_and_its_options() -> None:
 @pytest.mark.parametrize(
     ("inputs", "facts"),
     [
-        ((9, 28, 20), {"height": 28, "width": 20, "in_channels": 1}),
-        ((9, 12, 12, 3), {"height": 12, "width": 12, "in_channels": 3, "side": 12}),
+        ((9, 28, 20), {"height": 28, "width": 20, "in_channels": 1, "features": 560}),
+        (
+            (9, 12, 12, 3),
+            {"height": 12, "width": 12, "in_channels": 3, "side": 12, "features": 432},
+        ),
     ],
 )
 def test_an_image_has_a_side_only_if_it_is_square(
