@@ -44,7 +44,8 @@ def files_beside(content: Content) -> list[tuple[str, str]]:
         for name, what in FILES[6:]
         if name != f"../{PLAN}" or content.plan_file == PLAN
     ]
-    return [*FILES[:6], *rebuilt, *paid, *kept]
+    first = [row for row in FILES[:6] if content.cells or row[0] != "table.csv"]
+    return [*first, *rebuilt, *paid, *kept]
 
 
 def command(scenario: Scenario) -> str:

@@ -33,13 +33,14 @@ def render_report(folder: RunFolder) -> dict[str, str]:
     content = read_content(folder)
     figures = drawings(content)
     files = {f"report/figures/{drawing.name}.svg": drawing.svg for drawing in figures} | {
-        "report/table.csv": tables.render(content.cells, "csv"),
         "report/table.md": plain.table_markdown(content),
         "report/table.tex": plain.table_latex(content),
         "report/report.md": plain.report_markdown(content, figures),
         "report/report.json": plain.report_json(content),
         "report/index.html": page(content, figures),
     }
+    if content.cells or not content.rebuilt:
+        files["report/table.csv"] = tables.render(content.cells, "csv")
     if content.rebuilt:
         files["report/rebuilt.csv"] = rebuilt.as_csv(content.rebuilt)
     if content.book:
