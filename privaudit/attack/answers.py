@@ -12,6 +12,10 @@ DIGITS = 4
 than 1 % counts as rebuilt."""
 
 
+LEAST, MOST = 1e-30, 1e30
+"""A rebuilt record of smaller numbers is 0; one with larger ones is no answer."""
+
+
 def scores_of(answer: object, count: int) -> list[float]:
     """Finite scores, as many as asked for; anything else is refused, never dropped.
 
@@ -45,6 +49,8 @@ def _rebuilt(answer: object, number: int, width: int, most: int) -> list[list[fl
     if not found.size:
         return []
     found = found.reshape(len(found), -1)
+    if float(np.abs(np.nan_to_num(found)).max()) > MOST:
+        raise ValueError(f"rebuild() gave numbers above {MOST:g} for round {number}")
     if found.shape[1] != width or len(found) > most or not np.isfinite(found).all():
         raise ValueError(
             f"rebuild() gave shape {found.shape} for round {number}, "
@@ -56,7 +62,7 @@ def _rebuilt(answer: object, number: int, width: int, most: int) -> list[list[fl
 
 def _rounded(record: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
     largest = float(np.abs(record).max())
-    if largest == 0:
+    if largest < LEAST:
         return [0.0] * len(record)
     decimals = DIGITS - math.ceil(math.log10(largest))
     return [float(value) for value in np.round(record, decimals) + 0.0]

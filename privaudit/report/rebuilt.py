@@ -175,13 +175,13 @@ def by_clients(cells: Sequence[RebuiltCell]) -> list[str]:
     """For each size and attack, everything shared, what is rebuilt by number of honest clients."""
     most = max((cell.fraction for cell in cells), default=1.0)
     found = []
-    keys = dict.fromkeys((c.batch, c.attack) for c in cells if c.fraction == most)
-    for batch, attack in keys:
+    keys = dict.fromkeys((c.batch, c.attack, c.rule) for c in cells if c.fraction == most)
+    for batch, attack, rule in keys:
         line = sorted(
             (
                 c
                 for c in cells
-                if (c.batch, c.attack, c.fraction) == (batch, attack, most)
+                if (c.batch, c.attack, c.rule, c.fraction) == (batch, attack, rule, most)
                 and c.measure is not None
                 and c.answered
             ),

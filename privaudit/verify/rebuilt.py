@@ -9,6 +9,7 @@ from privaudit.evaluation.rebuilding import Rebuilt
 from privaudit.evaluation.rebuilt_runs import SHOWN, AnswerJudge, cells_to_show, shown_records
 from privaudit.evaluation.records import Record
 from privaudit.experiment.tasks import scores_file
+from privaudit.games import GAMES
 from privaudit.games.reconstruction import target_batches
 from privaudit.scenario.grid import Cell
 from privaudit.verify.files import Subject
@@ -35,26 +36,37 @@ def judged_again(
     if judge is None:
         return record.rebuilt
     answers = subject.folder.read_json(scores_file(cell)).get(attack)
-    if answers is None:
+    if answers is None or not _is_answer(subject, cell, answers):
         return None
     # As it lies on disk: numbers are the same after a turn through JSON.
     again = judge(cell, answers)
     return Rebuilt.model_validate_json(again.model_dump_json())
 
 
+def _is_answer(subject: Subject, cell: Cell, answers: Any) -> bool:
+    """Whether an attack could have answered this: never more than stands behind what is seen."""
+    world = subject.world
+    assert world is not None
+    given = GAMES[cell.game].given(world, [cell])[cell]
+    try:
+        return bool(given.checked(answers, attacked_phase(world.scenario, cell).rounds) == answers)
+    except (TypeError, ValueError):
+        return False
+
+
 def check_shown(subject: Subject) -> list[str]:
     """What the page shows of records is what data and answers give; of real ones nothing is."""
     place, world = subject.folder.file(SHOWN), subject.world
     present = {file.name for file in place.iterdir()} if place.is_dir() else set()
-    sizes = subject.scenario.reconstruction
-    strangers = present - {f"{size}.json" for size in (sizes.targets if sizes else ())}
-    wrong = [f"{SHOWN}/{name}: of no batch size that was asked about" for name in sorted(strangers)]
     if world is None:
-        return wrong
-    for cell in cells_to_show(world):
+        sizes = subject.scenario.reconstruction
+        known = {f"{size}.json" for size in (sizes.targets if sizes else ())}
+        return [f"{SHOWN}/{name}: of no size asked about" for name in sorted(present - known)]
+    cells = [cell for cell in cells_to_show(world) if subject.is_scored(cell)]
+    strangers = present - {f"{cell.property}.json" for cell in cells}
+    wrong = [f"{SHOWN}/{name}: nothing of it may be shown" for name in sorted(strangers)]
+    for cell in cells:
         name = f"{cell.property}.json"
-        if not subject.is_scored(cell):
-            continue
         answers = subject.folder.read_json(scores_file(cell))
         again = json.loads(json.dumps(shown_records(world, cell, answers)))
         if name not in present or subject.folder.read_json(f"{SHOWN}/{name}") != again:

@@ -163,12 +163,19 @@ def test_verify_judges_the_answers_again(finished: RunFolder, tmp_path: Path) ->
         f"truth/run-{cell.run}/{cell.name}.json",
         "shown/batch-1.json",
     ]
+    (forged / "shown" / "batch-9.json").write_text("{}")
+    assert "shown/batch-9.json: nothing of it may be shown" in check_truth(subject)
     lines = [json.loads(line) for line in (forged / "records.jsonl").read_text().splitlines()]
     number = next(n for n, row in enumerate(lines) if row["game"] == "reconstruction")
     lines[number]["rebuilt"]["guess"][0] += 1.0
     (forged / "records.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
     (wrong,) = check_records(Subject(RunFolder.open(forged)))
     assert f"line {number + 1}: rebuilt not as" in wrong
+    scores = forged / "scores" / f"run-{cell.run}" / f"{cell.name}.json"
+    answers = json.loads(scores.read_text())
+    answers["spear"] = [answer * 100 for answer in answers["spear"]]
+    scores.write_text(json.dumps(answers))
+    assert any(cell.name in line for line in check_records(Subject(RunFolder.open(forged))))
     assert not check_data(subject)
 
 

@@ -163,12 +163,14 @@ def test_answers_that_are_none_are_refused() -> None:
     _, given = any_world("first-layer")
     record = np.zeros((1, 64))
     assert given.checked([record, record[:0]], 2) == [[[0.0] * 64], []]
+    assert given.checked([record + 1e-310, record], 2) == [[[0.0] * 64]] * 2
     for answer, said in [
         ([record], "list of 2 arrays"),
         (record, "list of 2 arrays"),
         ([record, np.full((1, 64), np.nan)], "round 1, 64 not finite"),
         ([record, np.zeros((1, 63))], r"shape \(1, 63\)"),
         ([record, np.zeros((3, 64))], "at most 2 records"),
+        ([record, np.full((1, 64), 1e300)], "numbers above 1e"),
         ([record, ["text"]], "not records of 64 numbers"),
     ]:
         with pytest.raises((TypeError, ValueError), match=said):
