@@ -18,6 +18,8 @@ from privaudit.report.tables import clients_text, interval_text
 from privaudit.report.troubles import Troubles, troubles_of
 from privaudit.report.words import by_game, words_of
 from privaudit.scenario.schema import Scenario
+from privaudit.statistics.rebuilt import least_p
+from privaudit.statistics.told import SIGNIFICANT
 
 HARMLESS = 0.6
 """An AUC is near chance if its whole interval lies below this and above 1 minus this."""
@@ -71,6 +73,10 @@ def _rebuilt(
         why = "; ".join([*wrong, f"every cell failed ({reasons[0]})"])
         return Verdict(name, UNKNOWN, f"Nothing can be said about '{name}': {why}.")
     told, sentence = rebuilt.sentence(scenario, _who(scenario), known)
+    least = min(least_p(cell.runs, cell.rounds // cell.runs) for cell in known)
+    if not told and least > SIGNIFICANT:
+        few = f"{known[0].rounds} rounds are too few to tell answers from those to other rounds"
+        return Verdict(name, UNKNOWN, f"Nothing can be said about '{name}': {few}.")
     if wrong:
         return Verdict(name, UNKNOWN, f"No leak of '{name}' is claimed: {'; '.join(wrong)}.")
     return Verdict(name, LEAK if told else NONE, _capital(sentence))

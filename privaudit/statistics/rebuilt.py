@@ -8,6 +8,7 @@ nothing about them could be about the batch of any other round of their run as w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import factorial
 
 import numpy as np
 from scipy.stats import beta
@@ -93,6 +94,16 @@ def of_other_rounds_p(matrices: Sequence[np.ndarray], rng: np.random.Generator) 
     # Sums in another order may differ in the last place.
     as_good = int((dealt >= own - 1e-9).sum())
     return (1 + as_good) / (1 + PERMUTATIONS)
+
+
+def least_p(runs: int, rounds: int) -> float:
+    """The smallest p-value that :func:`of_other_rounds_p` can give: of so many deals one is theirs.
+
+    Args:
+        runs: federation runs.
+        rounds: of each.
+    """
+    return max(1 / (1 + PERMUTATIONS), 1 / factorial(min(rounds, 12)) ** runs)
 
 
 def _student(means: Sequence[float] | np.ndarray, level: float) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from privaudit.statistics.rebuilt import gain_over_runs, mean_over_runs, of_other_rounds_p
+from privaudit.statistics.rebuilt import gain_over_runs, least_p, mean_over_runs, of_other_rounds_p
 
 LEVEL = 0.95
 
@@ -53,6 +53,9 @@ def test_answers_about_nothing_are_told_as_rarely_as_is_said() -> None:
 
 def test_answers_about_their_batch_are_told() -> None:
     rng = np.random.default_rng(13)
+    assert least_p(1, 3) == pytest.approx(1 / 6), "three rounds of one run tell nothing"
+    assert of_other_rounds_p([np.eye(3)], rng) == pytest.approx(least_p(1, 3), abs=0.02)
+    assert least_p(2, 5) == 1e-4
     assert of_other_rounds_p([np.eye(5)] * 2, rng) <= 0.001
     assert of_other_rounds_p([np.ones((5, 5))], rng) == 1.0, "all words of the vocabulary"
     assert of_other_rounds_p([1.0 - np.eye(5)], rng) == 1.0
