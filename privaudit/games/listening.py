@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 
 import numpy as np
@@ -13,11 +13,45 @@ from privaudit.custody.evidence import EvidenceCollector
 from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.engine.engine import Engine, Samples
 from privaudit.federation.partition import ADVERSARY, TARGET
+from privaudit.federation.rounds import RoundOutcome
+from privaudit.games.ending import Endings, keep_ending, last_model
 from privaudit.observation.rules import Rules
 from privaudit.observation.tap import Tap
 from privaudit.observation.trace import TraceWriter
 from privaudit.scenario.grid import Cell
 from privaudit.world import World
+
+
+def listen_to(
+    world: World,
+    folder: RunFolder,
+    cell: Cell,
+    engine: Engine,
+    start: Tensor,
+    federation: Callable[..., Iterable[RoundOutcome]],
+) -> EvidenceCollector | None:
+    """Run the federation of one cell under the tap; leave its trace, and how it ended.
+
+    Args:
+        world: the scenario with its data.
+        folder: of the run.
+        cell: whose federation it is.
+        engine: with its model.
+        start: [P] the parameters it starts from.
+        federation: runs its rounds when called with ``observers``.
+
+    Returns:
+        The evidence for the ledger, where there is one.
+    """
+    last, evidence = start, evidence_of(world)
+    ending = Endings(world.coalition(cell.participants))
+    with ExitStack() as stack:
+        tap = tap_on(world, folder, cell, engine, start, world.rules(cell), stack)
+        observers = [tap, ending, *([] if evidence is None else [evidence])]
+        for outcome in federation(observers=observers):
+            last = outcome.after
+    keep_ending(folder, cell, ending, last_model(world, engine, cell.run, last))
+    return evidence
 
 
 def tap_on(

@@ -16,8 +16,8 @@ permutation test is exact whatever the records are like.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -27,8 +27,7 @@ from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.errors import UserError
 from privaudit.federation.partition import TARGET, Partition
 from privaudit.federation.phases import train
-from privaudit.games.ending import Endings, keep_ending, last_model
-from privaudit.games.listening import chosen_samples, evidence_of, tap_on
+from privaudit.games.listening import chosen_samples, listen_to
 from privaudit.games.protocol import Game
 from privaudit.observation.trace import Trace
 from privaudit.scenario.grid import Cell
@@ -73,22 +72,16 @@ class Membership(Game):
         kept = {}
         for cell in cells:
             engine = world.engine(cell.run)
-            evidence = evidence_of(world)
-            with ExitStack() as stack:
-                rules = world.rules(cell)
-                tap = tap_on(world, folder, cell, engine, engine.initial, rules, stack)
-                ending, last = Endings(world.coalition(cell.participants)), engine.initial
-                for outcome in train(
-                    engine,
-                    world.samples,
-                    _dealt(world, cell),
-                    listened_phase(world.scenario, cell),
-                    start=engine.initial,
-                    seed=world.audit_seed(cell.run).child(MEMBERSHIP),
-                    observers=[tap, ending, *([] if evidence is None else [evidence])],
-                ):
-                    last = outcome.after
-            keep_ending(folder, cell, ending, last_model(world, engine, cell.run, last))
+            federation = partial(
+                train,
+                engine,
+                world.samples,
+                _dealt(world, cell),
+                listened_phase(world.scenario, cell),
+                start=engine.initial,
+                seed=world.audit_seed(cell.run).child(MEMBERSHIP),
+            )
+            evidence = listen_to(world, folder, cell, engine, engine.initial, federation)
             if evidence is not None:
                 kept[cell] = evidence
         return kept

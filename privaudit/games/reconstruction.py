@@ -12,7 +12,7 @@ part: curves over clients and shares are about the same records.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 
@@ -25,8 +25,7 @@ from privaudit.custody.models import trained_parameters
 from privaudit.errors import UserError
 from privaudit.federation.partition import TARGET
 from privaudit.federation.rounds import ClientWork, run_rounds
-from privaudit.games.ending import Endings, keep_ending, last_model
-from privaudit.games.listening import chosen_samples, evidence_of, tap_on
+from privaudit.games.listening import chosen_samples, listen_to
 from privaudit.games.protocol import Game
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import Cell, cells_of
@@ -70,22 +69,18 @@ class Reconstruction(Game):
         kept = {}
         for cell in cells:
             engine, phase = world.engine(cell.run), attacked_phase(world.scenario, cell)
-            last = start = trained_parameters(folder, cell.run)
-            ending, evidence = Endings(world.coalition(cell.participants)), evidence_of(world)
-            with ExitStack() as stack:
-                tap = tap_on(world, folder, cell, engine, start, world.rules(cell), stack)
-                for outcome in run_rounds(
-                    engine,
-                    world.samples,
-                    start,
-                    lambda number, cell=cell: _work(world, cell, number),  # type: ignore[misc]
-                    phase.training,
-                    rounds=phase.rounds,
-                    seed=_seed(world, cell).child("federation"),
-                    observers=[tap, ending, *([] if evidence is None else [evidence])],
-                ):
-                    last = outcome.after
-            keep_ending(folder, cell, ending, last_model(world, engine, cell.run, last))
+            start = trained_parameters(folder, cell.run)
+            federation = partial(
+                run_rounds,
+                engine,
+                world.samples,
+                start,
+                partial(_work, world, cell),
+                phase.training,
+                rounds=phase.rounds,
+                seed=_seed(world, cell).child("federation"),
+            )
+            evidence = listen_to(world, folder, cell, engine, start, federation)
             if evidence is not None:
                 kept[cell] = evidence
         return kept

@@ -64,7 +64,7 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         rebuilt=frame_rows(rebuilt.wide_table(content.rebuilt), headers=len(rebuilt.HEADS))
         if content.rebuilt
         else None,
-        rebuilt_caption=rebuilt_caption(content),
+        rebuilt_caption=rebuilt.caption(content.rebuilt, "share"),
         rebuilt_reading=rebuilt.reading(scenario, content.rebuilt),
         rebuilt_clients=rebuilt.by_clients(content.rebuilt),
         rebuilt_beside={
@@ -103,14 +103,6 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         limits=limits(scenario),
         files=provenance.files_beside(content),
     )
-
-
-def rebuilt_caption(content: Content) -> str:
-    """What the table of rebuilt records holds."""
-    measure = rebuilt.measure_of(content.rebuilt)
-    title = measure.title if measure else "records rebuilt"
-    unit = f", {measure.unit}," if measure and measure.unit else ""
-    return f"{title[0].upper()}{title[1:]}{unit} with 95 % interval (and a guess), by share"
 
 
 def _audits(content: Content) -> Rows | None:

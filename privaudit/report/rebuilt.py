@@ -154,6 +154,14 @@ def measure_of(cells: Sequence[RebuiltCell]) -> Measure | None:
     return next((cell.measure for cell in cells if cell.measure is not None), None)
 
 
+def caption(cells: Sequence[RebuiltCell], by: str) -> str:
+    """What a table of rebuilt records holds."""
+    measure = measure_of(cells)
+    title = measure.title if measure else "records rebuilt"
+    unit = f", {measure.unit}," if measure and measure.unit else ""
+    return f"{title[0].upper()}{title[1:]}{unit} with 95 % interval (and a guess), by {by}"
+
+
 def reading(scenario: Scenario, cells: Sequence[RebuiltCell]) -> list[str]:
     """What the numbers of the table are."""
     measure = measure_of(cells)

@@ -24,7 +24,6 @@ def part(scenario: Scenario, cells: Sequence[RebuiltCell]) -> Part:
     """What the page says of rebuilt records."""
     measure = rebuilt.measure_of(cells)
     title = measure.title if measure else "records rebuilt"
-    unit = f", {measure.unit}," if measure and measure.unit else ""
     text = (
         "Points with 95 % intervals; a row of panels per size of batch, a column per share of the "
         "parameters; dashed: a guess."
@@ -32,8 +31,7 @@ def part(scenario: Scenario, cells: Sequence[RebuiltCell]) -> Part:
     return Part(
         table=table(cells),
         heads=len(HEADS),
-        caption=f"{title[0].upper()}{title[1:]}{unit} with 95 % interval (and a guess), by number "
-        "of honest clients",
+        caption=rebuilt.caption(cells, "number of honest clients"),
         notes=[*rebuilt.by_clients(cells), *rebuilt.reading(scenario, cells)],
         drawing=Drawing("rebuilt", f"{title} by number of honest clients", text, figure(cells)),
     )
