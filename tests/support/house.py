@@ -17,7 +17,7 @@ FOLDERS = {"privaudit": "privaudit", "privaudit_attacks": "attacks"}
 FLOORS = [
     ["errors", "machine", "progress", "randomness", "source"],
     ["options"],
-    ["chain", "data", "engine", "statistics"],
+    ["accounting", "chain", "data", "engine", "statistics"],
     ["defences", "models"],
     ["federation"],
     ["observation"],
