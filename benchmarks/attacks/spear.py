@@ -17,7 +17,7 @@ from torch import nn
 
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.process import tune_process
-from privaudit.evaluation.rebuilding import rebuilt
+from privaudit.evaluation.rebuilding import ranges, rebuilt
 from privaudit.models.mlp import MLP
 from privaudit.randomness import Seed
 from privaudit_attacks.reconstruction.spear import AT_ONCE, spear
@@ -67,7 +67,10 @@ def main() -> None:
                     if found.why == "rebuilt" or rest < AT_ONCE:
                         break
                     allowed = int(rest)
-                right = len(found.records) > 0 and rebuilt(records, found.records) == 1.0
+                right = (
+                    len(found.records) > 0
+                    and rebuilt(records, found.records, ranges(records)) == 1.0
+                )
                 wrong += found.why == "rebuilt" and not right
                 if right:
                     done += 1

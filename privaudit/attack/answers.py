@@ -34,14 +34,36 @@ def scores_of(answer: object, count: int) -> list[float]:
 def records_of(answer: object, rounds: int, width: int, most: int) -> list[list[list[float]]]:
     """Rebuilt records: of each round at most ``most``, each of ``width`` finite numbers.
 
-    Words are records of one number, and stay as they are.
+    Raises:
+        ValueError, TypeError: says what came instead.
+    """
+    found = _of_rounds(answer, rounds)
+    return [_rebuilt(one, number, width, most) for number, one in enumerate(found)]
+
+
+def words_of(answer: object, rounds: int, size: int) -> list[list[list[float]]]:
+    """Words of every round, as records of one number: whole, from 0 to ``size`` - 1, each once.
 
     Raises:
         ValueError, TypeError: says what came instead.
     """
+    found = []
+    for number, one in enumerate(_of_rounds(answer, rounds)):
+        words = _numbers(one, "rebuild()", "token ids").ravel()
+        known = np.isfinite(words) & (words >= 0) & (words < size) & (words == np.floor(words))
+        if not known.all() or len(np.unique(words)) < len(words):
+            raise ValueError(
+                f"rebuild() gave {int((~known).sum())} numbers for round {number} that are no "
+                f"token ids from 0 to {size - 1}, {len(words) - len(np.unique(words))} twice"
+            )
+        found.append([[float(word)] for word in words])
+    return found
+
+
+def _of_rounds(answer: object, rounds: int) -> list[object]:
     if not isinstance(answer, list) or len(answer) != rounds:
         raise ValueError(f"gave no list of {rounds} arrays, one for each round")
-    return [_rebuilt(one, number, width, most) for number, one in enumerate(answer)]
+    return answer
 
 
 def _rebuilt(answer: object, number: int, width: int, most: int) -> list[list[float]]:
@@ -57,7 +79,7 @@ def _rebuilt(answer: object, number: int, width: int, most: int) -> list[list[fl
             f"{int((~np.isfinite(found)).sum())} not finite; expected at most {most} records of "
             f"{width} finite numbers"
         )
-    return [_rounded(record) if width > 1 else [float(record[0])] for record in found]
+    return [_rounded(record) for record in found]
 
 
 def _rounded(record: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
@@ -69,7 +91,10 @@ def _rounded(record: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
 
 
 def _numbers(answer: object, of: str, what: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    found = np.asarray(answer)
+    try:
+        found = np.asarray(answer)
+    except ValueError:
+        raise TypeError(f"{of} gave lists of different lengths, not {what}") from None
     if found.dtype.kind not in "fiub":
         raise TypeError(f"{of} gave {type(answer).__name__}, not {what}")
     return found.astype(np.float64)

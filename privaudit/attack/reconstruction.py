@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from privaudit.attack.answers import records_of
+from privaudit.attack.answers import records_of, words_of
 from privaudit.attack.protocol import GameAttack
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.layout import Layout
@@ -65,10 +65,11 @@ class Rebuilding:
     def checked(self, answer: object, rounds: int) -> list[list[list[float]]]:
         """Rebuilt records of every round, as flat lists of numbers (:func:`.answers.records_of`).
 
-        Never more than stand behind what is seen: a longer answer would be a list of guesses.
+        Never more than stand behind what is seen: a longer answer would be a list of guesses. Of
+        texts any number of words, as too many of them cost precision (:func:`.answers.words_of`).
         """
         if self.are_texts:
-            return records_of(answer, rounds, 1, self._words)
+            return words_of(answer, rounds, self._words)
         honest = self.rules.participants - 1 if self.honest is None else self.honest
         most = self.rules.batch_size * self.rules.local_steps * honest
         return records_of(answer, rounds, self.own.inputs[0].numel(), most)

@@ -13,7 +13,7 @@ from privaudit.cli.options import Json
 from privaudit.cli.properties import ask_for_properties
 from privaudit.errors import UserError, unknown_name
 
-MEMBERSHIP = "membership"
+MEMBERSHIP, RECONSTRUCTION = "membership", "reconstruction"
 GAMES = {"property": "magnitude-stack", MEMBERSHIP: "membership-stack"}
 """Game -> the attack that is run unless the user says."""
 
@@ -119,6 +119,12 @@ def attack(
     p-values. Of each candidate the score says whether it looks trained on. See docs/trace.md for
     the files.
     """
+    if game == RECONSTRUCTION:
+        raise UserError(
+            "is not asked of a trace of one's own",
+            where=f"--game {game}",
+            remedy="use it in a scenario (privaudit run reconstruction), where the truth is known",
+        )
     if game not in GAMES:
         raise unknown_name("game", game, GAMES, where="--game")
     chosen = list(dict.fromkeys(attacks or [GAMES[game]]))

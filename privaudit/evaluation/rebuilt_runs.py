@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,13 @@ from privaudit.evaluation.rebuilding import (
     guessed,
     measured,
     psnr,
+    ranges,
 )
-from privaudit.games.reconstruction import honest_clients, target_batches
+from privaudit.games.reconstruction import target_batches
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.schema import RECONSTRUCTION
-from privaudit.world import World, attacked_phase
+from privaudit.world import World
 
 SHOWN = "shown"
 """Folder of what a page shows of each size of batch."""
@@ -50,19 +52,25 @@ class AnswerJudge:
         key = cell.run, cell.property, cell.participants
         if key not in self._guesses:
             self._guesses[key] = self._guess(cell, truth)
-        return measured(kind, truth, answers, self._guesses[key])
+        return measured(kind, truth, answers, self._guesses[key], self._scale)
+
+    @cached_property
+    def _scale(self) -> np.ndarray:
+        """Of the columns of a table, over the whole data set."""
+        if self._world.dataset.kind != "table":
+            return np.ones(1)
+        return ranges(_inputs(self._world, np.arange(len(self._world.samples.inputs))))
 
     def _guess(self, cell: Cell, truth: Sequence[np.ndarray]) -> dict[str, list[float]]:
         world = self._world
-        scenario, phase = world.scenario, attacked_phase(world.scenario, cell)
-        server = scenario.audit.threat_model == "server"
-        honest = 1 if server else honest_clients(world, cell)
         return guessed(
             world.dataset.kind,
             truth,
             _inputs(world, world.pooled(cell.run, cell.participants)),
-            phase.batch_size * phase.local_steps * honest,
-            Seed(scenario.seed).generator("guess", cell.run, cell.property, cell.participants),
+            self._scale,
+            Seed(world.scenario.seed).generator(
+                "guess", cell.run, cell.property, cell.participants
+            ),
         )
 
 

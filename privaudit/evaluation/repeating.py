@@ -34,7 +34,8 @@ def check_repetitions(world: World, job: Job, count: int | None) -> None:
         raise UserError(
             "there is no property to permute",
             where=OPTION,
-            remedy="leave it out: where the challenger draws who is in, the test is exact",
+            remedy="leave it out: in games without properties who or what is in was drawn, and the "
+            "test is exact",
         )
     check_permutations(world.dataset, world.scenario.audit.properties, count)
     for number in range(1, count + 1):

@@ -94,13 +94,13 @@ class Reconstruction(Game):
                 own=chosen_samples(world, world.pooled(cell.run, cell.participants)),
                 rules=world.rules(cell),
                 seed=world.attacker_seed(cell.run).child(RECONSTRUCTION, cell.property),
-                honest=1 if server else honest_clients(world, cell),
+                honest=1 if server else _honest_clients(world, cell),
             )
             for cell in cells
         }
 
 
-def honest_clients(world: World, cell: Cell) -> int:
+def _honest_clients(world: World, cell: Cell) -> int:
     """All but the adversary and who colludes with it."""
     return cell.participants - len(world.coalition(cell.participants))
 

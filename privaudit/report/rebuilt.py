@@ -16,27 +16,36 @@ from privaudit.statistics.intervals import Interval
 HEADS = ("batch", "attack", "K", "rule")
 """What heads a row of the wide table."""
 
+SHARE = MEASURES["records"]
+"""What stands beside a number is a share, and written like one."""
+
 COUNTED = {
     "records": "share of the records of the target's batch that stand in the answer, no number off "
-    "by more than 1 % of the record's largest",
+    "by more than 1 % of the range of its column",
     "images": "mean PSNR in dB of the images of the target's batch, each beside the one of the "
-    f"answer that is assigned to it (at most {MOST_DB:.0f}; one without an answer counts as grey)",
-    "words": "share of the words of the target's batch that stand in the answer (recall)",
+    f"answer that is assigned to it (at most {MOST_DB:.0f}; one without an answer, or with one "
+    "worse than grey, counts as grey)",
+    "words": "F1 of the words in the answer: the harmonic mean of recall (share of the words of "
+    "the target's batch that stand in the answer) and precision (share of the answer's words that "
+    "stand in the batch)",
 }
 GUESSED = {
     "records": "how many of them are among the adversary's own records",
     "images": "the same with the nearest of the adversary's own images in place of an answer, "
     "chosen by the judge",
-    "words": "as many of the adversary's own texts as stand behind what it sees",
+    "words": "the words that most of the adversary's own texts hold, as many as do best on batches "
+    "of its own",
 }
 
 
 def amount(measure: Measure, found: Interval | None, *, limits: bool = True) -> str:
-    """``0.82 [0.77, 0.86]``, or ``43.4 dB [40.1, 46.7]``."""
+    """``0.82 [0.77, 0.86]``, or ``43.4 dB [40.1, 46.7]``; ``≥ 60.0 dB`` is all that is measured."""
     if found is None:
         return "–"
     digits = 1 if measure.unit else 2
     unit = f" {measure.unit}" if measure.unit else ""
+    if measure.unit and found.low >= measure.top:
+        return f"≥ {measure.top:.{digits}f}{unit}"
     value = f"{found.value:.{digits}f}{unit}"
     return f"{value} [{found.low:.{digits}f}, {found.high:.{digits}f}]" if limits else value
 
@@ -51,15 +60,13 @@ def cell_text(cell: RebuiltCell | None) -> str:
         return "no answer"
     lost = f" ({len(cell.failures)} failed)" if cell.failures else ""
     star = "*" if cell.told else ""
-    digits = 1 if cell.measure.unit else 2
-    return f"{_with_guess(cell.found, cell.guess, digits)}{star}{lost}"
+    unit = f" {cell.measure.unit}" if cell.measure.unit else ""
+    text = _with_guess(cell.measure, cell.found, cell.guess)
+    return f"{text.replace(unit, '') if unit else text}{star}{lost}"
 
 
-def _with_guess(found: Interval | None, guess: Interval | None, digits: int) -> str:
-    if found is None or guess is None:
-        return "–"
-    value, low, high = (f"{number:.{digits}f}" for number in (found.value, found.low, found.high))
-    return f"{value} [{low}, {high}] ({guess.value:.{digits}f})"
+def _with_guess(measure: Measure, found: Interval | None, guess: Interval | None) -> str:
+    return f"{amount(measure, found)} ({amount(measure, guess, limits=False)})"
 
 
 def wide_table(cells: Sequence[RebuiltCell]) -> pd.DataFrame:
@@ -78,8 +85,7 @@ def beside_tables(cells: Sequence[RebuiltCell]) -> dict[str, pd.DataFrame]:
             return "–"
         if not cell.answered:
             return "no answer"
-        found, guess = cell.beside[name], cell.beside[f"guess_{name}"]
-        return _with_guess(found, guess, 2)
+        return _with_guess(SHARE, cell.beside[name], cell.beside[f"guess_{name}"])
 
     return {
         title: _wide(cells, lambda cell, name=name: text(name, cell))
@@ -209,7 +215,7 @@ def _line(line: Sequence[RebuiltCell]) -> str:
     )
     if first.measure.name == "words":
         parts = [
-            f"{100 * c.found.value:.1f} % of the words with a precision of "
+            f"{100 * c.beside['recall'].value:.1f} % of the words with a precision of "
             f"{c.beside['precision'].value:.2f} at {c.honest}"
             for c in line
             if c.found is not None
@@ -285,11 +291,11 @@ def _said(cell: RebuiltCell) -> str:
         return f"failed ({_setting(cell)})"
     exact = cell.beside.get("exact")
     within = f"{100 * exact.value:.0f} % of them within 1 %, " if exact else ""
-    title = {"records": "a share of", "images": "PSNR", "words": "of its words a share of"}
-    precision = cell.beside.get("precision")
-    sure = f" with a precision of {precision.value:.2f}" if precision else ""
+    title = {"records": "a share of", "images": "PSNR", "words": "words with F1"}
+    parts = [f"{n} {cell.beside[n].value:.2f}" for n in ("recall", "precision") if n in cell.beside]
+    of = f" ({', '.join(parts)})" if parts else ""
     return (
-        f"{within}{title[cell.measure.name]} {amount(cell.measure, cell.found)}{sure}, a guess "
+        f"{within}{title[cell.measure.name]} {amount(cell.measure, cell.found)}{of}, a guess "
         f"{amount(cell.measure, cell.guess, limits=False)} ({_setting(cell)})"
     )
 

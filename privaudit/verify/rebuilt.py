@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
+
 from privaudit.evaluation.rebuilding import Rebuilt
 from privaudit.evaluation.rebuilt_runs import SHOWN, AnswerJudge, cells_to_show, shown_records
 from privaudit.evaluation.records import Record
@@ -32,10 +34,16 @@ def is_truth(subject: Subject, cell: Cell, found: Any) -> bool:
 def judged_again(
     subject: Subject, judge: AnswerJudge | None, cell: Cell, attack: str, record: Record
 ) -> Rebuilt | None:
-    """What was rebuilt, computed again where the data are at hand; else as the record has it."""
-    if judge is None:
-        return record.rebuilt
+    """What was rebuilt, computed again where the data are at hand.
+
+    Else as the record has it, as far as that can be: of as many rounds, with as many answers as
+    stand in the scores. What they hold of the batches only who has the data can say.
+    """
     answers = subject.folder.read_json(scores_file(cell)).get(attack)
+    if judge is None:
+        counts = _answered(answers, attacked_phase(subject.scenario, cell).rounds)
+        own = record.rebuilt
+        return own if own is not None and counts == own.answered else None
     if answers is None or not _is_answer(subject, cell, answers):
         return None
     # As it lies on disk: numbers are the same after a turn through JSON.
@@ -52,6 +60,17 @@ def _is_answer(subject: Subject, cell: Cell, answers: Any) -> bool:
         return bool(given.checked(answers, attacked_phase(world.scenario, cell).rounds) == answers)
     except (TypeError, ValueError):
         return False
+
+
+def _answered(answers: Any, rounds: int) -> list[int] | None:
+    """[T] how many records each answer holds; None of what is no answer to so many rounds."""
+    try:
+        shapes = [np.array(answer, dtype=np.float64).shape for answer in answers]
+    except (TypeError, ValueError):
+        return None
+    if len(shapes) != rounds or any(len(shape) != 2 for shape in shapes if shape != (0,)):
+        return None
+    return [shape[0] for shape in shapes]
 
 
 def check_shown(subject: Subject) -> list[str]:

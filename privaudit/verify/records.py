@@ -78,6 +78,7 @@ def check_records(subject: Subject) -> list[str]:
     """Every record, every metric of it, follows from plan, scores and ground truth."""
     cells = cells_of(subject.scenario)
     wrong = list(_strangers(subject, "scores", cells))
+    wrong += _unknown_attacks(subject, cells)
     active = subject.scenario.audit.alpha is not None
     wrong += _strangers(subject, "facts", [c for c in cells if c.game != PROPERTY or active])
     grid = attacked_cells(subject.scenario)
@@ -158,6 +159,14 @@ def _strangers(subject: Subject, below: str, cells: list[Cell]) -> Iterator[str]
     for name in all_files(place) if place.is_dir() else ():
         if name not in known:
             yield f"{below}/{name}: of no cell that was scored"
+
+
+def _unknown_attacks(subject: Subject, cells: list[Cell]) -> Iterator[str]:
+    """Files of scores that hold those of an attack which was not in the scenario."""
+    for cell in (cell for cell in cells if subject.is_scored(cell)):
+        known = subject.scenario.attacks_of(cell.game)
+        for name in sorted(subject.folder.read_json(scores_file(cell)).keys() - set(known)):
+            yield f"{scores_file(cell)}: '{name}' is no attack of the scenario"
 
 
 def check_layers(subject: Subject) -> list[str]:

@@ -106,7 +106,7 @@ def test_a_record_is_rebuilt_and_said_to_be(content: Content) -> None:
     }
     assert list(said) == ["bold", "batch-1", "batch-4"]
     assert said["batch-1"].outcome == "leak"
-    assert "100 % of them within 1 %, PSNR 60.0 dB" in said["batch-1"].sentence
+    assert "100 % of them within 1 %, PSNR ≥ 60.0 dB" in said["batch-1"].sentence
     lines = " ".join(content.notes)
     assert "of 8 records rebuilt within 1 %, by number of honest clients: 8 at 1, 8 at 2" in lines
 
@@ -171,12 +171,28 @@ def test_verify_judges_the_answers_again(finished: RunFolder, tmp_path: Path) ->
     (forged / "records.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
     (wrong,) = check_records(Subject(RunFolder.open(forged)))
     assert f"line {number + 1}: rebuilt not as" in wrong
+    lines[number]["rebuilt"]["answered"][0] += 1
+    (forged / "records.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    (wrong,) = check_records(without_data(forged))
+    assert f"line {number + 1}: status, scores, rebuilt not as" in wrong
     scores = forged / "scores" / f"run-{cell.run}" / f"{cell.name}.json"
     answers = json.loads(scores.read_text())
-    answers["spear"] = [answer * 100 for answer in answers["spear"]]
-    scores.write_text(json.dumps(answers))
-    assert any(cell.name in line for line in check_records(Subject(RunFolder.open(forged))))
+    good = answers["spear"]
+    # More than stand behind what is seen; lists of other lengths; no numbers; one round less.
+    for answers["spear"] in ([a * 100 for a in good], [[[1.0], []]] * len(good), "x", good[1:]):
+        scores.write_text(json.dumps(answers | {"oracle": good}))
+        for subject in (Subject(RunFolder.open(forged)), without_data(forged)):
+            wrong = check_records(subject)
+            assert any(cell.name in line and line.startswith("records") for line in wrong)
+            assert any("'oracle' is no attack of the scenario" in line for line in wrong)
     assert not check_data(subject)
+
+
+def without_data(path: Path) -> Subject:
+    """As one sees the folder who has it and nothing else."""
+    subject = Subject(RunFolder.open(path))
+    vars(subject)["world"] = None
+    return subject
 
 
 def test_noise_takes_it_away(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ from privaudit_attacks.reconstruction.words import MovedWords
 
 LR, FEATURES, VOCABULARY, LENGTH = 0.1, 20, 300, 12
 SEED = Seed(4)
+SCALE = 4.0
+"""Range of a column of normal numbers, about."""
 NAMES = [name for name in registered() if load_attack(name).game == "reconstruction"]
 
 
@@ -75,21 +77,21 @@ def table(batch: int, clients: int, seed: int, *, half: bool = False) -> tuple[n
 
 
 def test_batches_of_one_are_rebuilt_and_of_four_mostly() -> None:
-    assert np.mean([rebuilt(*table(1, 2, seed)[:2]) for seed in range(10)]) >= 0.95
-    assert np.mean([rebuilt(*table(4, 2, seed)[:2]) for seed in range(10)]) >= 0.6
+    assert np.mean([rebuilt(*table(1, 2, seed)[:2], SCALE) for seed in range(10)]) >= 0.95
+    assert np.mean([rebuilt(*table(4, 2, seed)[:2], SCALE) for seed in range(10)]) >= 0.6
 
 
 def test_spear_rebuilds_what_single_units_do_not() -> None:
     found = [table(6, 2, seed) for seed in range(5)]
-    assert np.mean([rebuilt(truth, answer) for truth, _, answer in found]) >= 0.95
-    assert np.mean([rebuilt(truth, single) for truth, single, _ in found]) < 0.6
+    assert np.mean([rebuilt(truth, answer, SCALE) for truth, _, answer in found]) >= 0.95
+    assert np.mean([rebuilt(truth, single, SCALE) for truth, single, _ in found]) < 0.6
 
 
 def test_half_precision_rebuilds_less_and_nothing_that_rounding_left() -> None:
     for seed in range(3):
         truth, single, _ = table(1, 2, seed, half=True)
         assert len(single) <= 1
-        assert rebuilt(truth, single) == len(single)
+        assert rebuilt(truth, single, SCALE) == len(single)
 
 
 def test_words_of_the_others_and_not_ones_own() -> None:
