@@ -16,6 +16,7 @@ VERBS = (
     "dilution",
     "sweep",
     "attack",
+    "check",
     "tables",
     "ledger",
     "keys",

@@ -9,7 +9,7 @@ import typer
 
 from privaudit.cli.app import app
 from privaudit.cli.members import ask_for_members
-from privaudit.cli.options import Json
+from privaudit.cli.options import Json, key_values
 from privaudit.cli.properties import ask_for_properties
 from privaudit.errors import UserError, unknown_name
 
@@ -101,6 +101,12 @@ def attack(
         int, typer.Option("--shadows", help="Shadow batches of each kind per round.")
     ] = 8,
     seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 1,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Score also where the rules do not explain what the adversary sent."
+        ),
+    ] = False,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="One row per property, attack and round.")
     ] = False,
@@ -117,7 +123,8 @@ def attack(
     No ground truth is needed. Of a property that comes and goes (persistent=false) the scores say
     where it looks present; one that stays (persistent=true) gets yes, no or "cannot say" with
     p-values. Of each candidate the score says whether it looks trained on. See docs/trace.md for
-    the files.
+    the files. It is refused where the rules do not explain what the adversary sent itself
+    (privaudit check).
     """
     if game == RECONSTRUCTION:
         raise UserError(
@@ -131,9 +138,10 @@ def attack(
     given: dict[str, Any] = {
         "form": "json" if as_json else "csv" if as_csv else "text",
         "model": model,
-        "model_options": _pairs(options, "--option"),
-        "rules": _pairs(rules, "--set"),
+        "model_options": key_values(options, "--option"),
+        "rules": key_values(rules, "--set"),
         "seed": seed,
+        "force": force,
         "options": _of_attacks(attack_options, chosen),
     }
     if game == MEMBERSHIP:
@@ -166,7 +174,7 @@ def _asked_about(candidates: Path | None, properties: list[str] | None) -> Path:
 def _of_attacks(options: list[str] | None, attacks: list[str]) -> dict[str, dict[str, Any]]:
     """Attack -> its options."""
     found: dict[str, dict[str, Any]] = {}
-    for key, value in _pairs(options, "--attack-option").items():
+    for key, value in key_values(options, "--attack-option").items():
         attack, dot, name = key.partition(".")
         if not dot:
             raise UserError(f"'{key}' is not attack.option", where="--attack-option")
@@ -174,15 +182,3 @@ def _of_attacks(options: list[str] | None, attacks: list[str]) -> dict[str, dict
             raise unknown_name("attack", attack, attacks, where="--attack-option")
         found.setdefault(attack, {})[name] = value
     return found
-
-
-def _pairs(assignments: list[str] | None, flag: str) -> dict[str, Any]:
-    from privaudit.scenario.load import parse_value
-
-    pairs = {}
-    for assignment in assignments or []:
-        key, equals, value = assignment.partition("=")
-        if not equals or not key.strip():
-            raise UserError(f"'{assignment}' is not key=value", where=flag)
-        pairs[key.strip()] = parse_value(value)
-    return pairs

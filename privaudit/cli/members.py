@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import typer
 
-from privaudit.cli.own_trace import attack_options_of, settings_lines
+from privaudit.cli.own_trace import attack_options_of, refuse_unless_explained, settings_lines
 
 if TYPE_CHECKING:
     from privaudit import Evaluation
@@ -30,6 +30,7 @@ def ask_for_members(
     attacks: Sequence[str],
     *,
     form: Literal["text", "csv", "json"],
+    force: bool,
     **given: Any,
 ) -> None:
     """Print the scores of every candidate, and how good they are where the file says who was in.
@@ -39,6 +40,7 @@ def ask_for_members(
     from privaudit.attack.asked import open_asked
 
     case = open_asked(trace, auxiliary, candidates, **given)
+    refuse_unless_explained(case, force=force)
     found = case.scores(attacks)
     if form == "csv":
         typer.echo(_csv(case, found), nl=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,6 +50,23 @@ Confirmations = Annotated[
     int,
     typer.Option("--confirmations", min=1, max=10_000, help="Blocks until something is final."),
 ]
+
+
+def key_values(assignments: list[str] | None, flag: str) -> dict[str, Any]:
+    """``KEY=VALUE`` of an option that may be given several times, values as in a scenario.
+
+    Raises:
+        UserError: one of them is no such pair.
+    """
+    from privaudit.scenario.load import parse_value
+
+    pairs = {}
+    for assignment in assignments or []:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"'{assignment}' is not key=value", where=flag)
+        pairs[key.strip()] = parse_value(value)
+    return pairs
 
 
 def scenario_names(incomplete: str) -> list[str]:

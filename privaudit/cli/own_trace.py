@@ -5,8 +5,35 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
+from privaudit.errors import UserError
+
 if TYPE_CHECKING:
     from privaudit.attack.own_trace import OwnTrace
+
+
+def refuse_unless_explained(case: OwnTrace, *, force: bool) -> None:
+    """Scores of a trace whose rules are not those of the federation mean nothing.
+
+    Nothing is checked of a server's trace, or where the adversary sent too little.
+
+    Raises:
+        UserError: the rules do not explain what the adversary sent itself.
+    """
+    from privaudit.attack.explaining import explain, rounds_sent
+    from privaudit.engine.process import tune_process
+
+    if force or len(rounds_sent(case)) < 2:
+        return
+    tune_process()
+    found = explain(case)
+    if not found.explained:
+        first = found.changes[0]
+        raise UserError(
+            f"the rules do not explain what the adversary sent itself: {first.what}",
+            where=str(case.trace.path),
+            remedy=f"{first.remedy}; privaudit check says more, and with --force it is scored all "
+            "the same",
+        )
 
 
 def attack_options_of(case: OwnTrace, attacks: Iterable[str]) -> dict[str, Any]:

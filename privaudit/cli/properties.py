@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from privaudit.cli.own_trace import attack_options_of, settings_lines
+from privaudit.cli.own_trace import attack_options_of, refuse_unless_explained, settings_lines
 from privaudit.cli.terminal import Bars
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def ask_for_properties(
     *,
     form: Literal["text", "csv", "json"],
     references: int,
+    force: bool,
     **given: Any,
 ) -> None:
     """Print a score per round, and where the property stays whether it is there.
@@ -40,6 +41,7 @@ def ask_for_properties(
     from privaudit.attack.standalone import open_case
 
     case = open_case(trace, auxiliary, references=references, **given)
+    refuse_unless_explained(case, force=force)
     names = list(case.records.properties)
     found: Found = {}
     standings: dict[str, dict[str, Standing]] = {}

@@ -1,0 +1,643 @@
+"""Do the rules explain what the adversary sent itself?
+
+Whoever writes a trace by hand, or with a tap, may state a rule that is not the federation's: the
+wrong sign, a client that trains with Adam, a sum in place of the mean. Every score is then void,
+and nothing shows. But the adversary knows one client: itself. Its own deltas must look like those
+that its own records give under the stated rules.
+
+For each round, *replicas* are made: deltas of batches of its own records. Statistics over all
+rounds are taken of the own deltas and, round by round, of the first replicas, the second ones and
+so on: under the right rules these are exchangeable, so that Student's t over replicas says how far
+off the own ones are. What is usual is learned from further replicas, alike for all. What is off
+beyond chance and by an amount that matters is named, with the setting that would explain it; the
+explanation is applied and everything looked at again, as one fault hides another.
+
+What others sent is not known; of the aggregate only what no other data explain is called off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import t as student_t
+from torch import Tensor
+
+from privaudit.attack.auxiliary import GROUPS, INPUTS, LABELS, OwnRecords, read_own_records
+from privaudit.attack.own_trace import OwnTrace, engine_of, open_trace
+from privaudit.data.archive import array_names
+from privaudit.data.user_checks import user_file
+from privaudit.defences.transforms import Transforms
+from privaudit.errors import UserError
+from privaudit.observation.rules import Rules
+from privaudit.observation.views import Observation
+from privaudit.randomness import Seed
+
+MOST_ROUNDS = 16
+"""That are looked at, evenly spaced."""
+
+REPLICAS = 32
+"""Of each round, that the own deltas are set beside."""
+
+LEARNED = 96
+"""Of each round, more of them, that say what is usual: mean, and directions with their spread."""
+
+MOST_NUMBERS = 200_000_000
+"""In the replicas of a round; fewer are made of a large model."""
+
+LEAST_REPLICAS = 8
+
+SURE = 1e-5
+"""Two-sided p-value below which something is off beyond chance."""
+
+FACTOR = 1.25
+"""By less than this factor off is as good as right."""
+
+LEAST_PULL = 0.05
+"""Of a step: a smaller part that shrinks the parameters changes no score."""
+
+MOST_STEPS = 4
+"""Explanations that are tried one on the other."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is known of a round: vectors in the adversary's own terms.
+
+    Attributes:
+        number: of the round.
+        own: [P] what it sent.
+        rest: [P] what is left of the aggregate, for one of its clients; None where nothing is.
+        honest: clients in ``rest``.
+        before: [P] parameters.
+        replicas: [n, P] what it would have sent.
+        learned: [m, P] more of them.
+    """
+
+    number: int
+    own: Tensor
+    rest: Tensor | None
+    honest: int
+    before: Tensor
+    replicas: Tensor
+    learned: Tensor
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One number of the own deltas beside that of replicas.
+
+    Attributes:
+        name: what it is.
+        own: of the own deltas.
+        expected: mean over replicas.
+        p: two-sided p-value of "as the replicas".
+    """
+
+    name: str
+    own: float
+    expected: float
+    p: float
+
+    @property
+    def sure(self) -> bool:
+        """Off beyond chance."""
+        return self.p < SURE
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the own deltas are made up, beside replicas; each beyond chance or not.
+
+    Attributes:
+        scale: coefficient on the mean replica: 1.
+        pull: coefficient on the parameters: 0; weight decay makes it negative.
+        reach: norm of the parameters, in norms of a replica.
+        spread: what neither explains, every direction in its own deviations, as a share of what it
+            is of replicas: 1.
+        size: ratio of norms: 1.
+        trend: by what factor the size changes from round to round: 1.
+        flatness: ratio of mean absolute value to root mean square, as a share of that of replicas.
+        support: share of the coordinates that are not zero; of replicas.
+        rest: size of what is left of the aggregate, for one client, beside that of replicas.
+        rest_flatness: as ``flatness``, of it.
+    """
+
+    scale: Statistic
+    pull: Statistic
+    reach: float
+    spread: Statistic
+    size: Statistic
+    trend: Statistic
+    flatness: Statistic
+    support: Statistic
+    rest: Statistic | None
+    rest_flatness: Statistic | None
+
+    def all(self) -> list[Statistic]:
+        """Those that are there."""
+        return [found for found in vars(self).values() if isinstance(found, Statistic)]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What would make the deltas look like those of other rules.
+
+    Attributes:
+        what: is off, and by how much, in a sentence.
+        remedy: what to do.
+        rules: fields of :class:`Rules` that explain it.
+        sign: own deltas are negated.
+        trend: own deltas shrink by this factor from round to round.
+        decay: weight decay of the client's optimiser.
+        explains: whether the rest can be looked at after it.
+    """
+
+    what: str
+    remedy: str
+    rules: dict[str, float | int] = field(default_factory=dict)
+    sign: bool = False
+    trend: float = 1.0
+    decay: float = 0.0
+    explains: bool = True
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What was found.
+
+    Attributes:
+        rounds: that were looked at.
+        replicas: of each.
+        reading: under the stated rules.
+        changes: what is off, the first thing first; empty where the rules explain the deltas.
+        left: whether something stays off after all changes.
+    """
+
+    rounds: int
+    replicas: int
+    reading: Reading
+    changes: tuple[Change, ...]
+    left: bool
+
+    @property
+    def explained(self) -> bool:
+        """Whether the stated rules explain what was sent."""
+        return not self.changes
+
+
+def explain(case: OwnTrace) -> Explanation:
+    """Hold the adversary's own deltas against the rules.
+
+    Args:
+        case: a trace of a participant with its records, model and rules.
+
+    Raises:
+        UserError: it is a server's trace, or the adversary took part in fewer than 2 rounds.
+    """
+    seen = _rounds(case)
+    found = []
+    # What the adversary drew is not stated: records of either kind, or those without a property.
+    for records in _pools(case.records).values():
+        found.append(_explain(case, seen, records))
+        if found[-1].explained:
+            break
+    return min(found, key=lambda one: (len(one.changes), one.left, _off(one.reading)))
+
+
+def rounds_sent(case: OwnTrace) -> list[int]:
+    """Numbers of the rounds in which the adversary sent something; none of a server."""
+    return [o.round for o in case.trace if o.own_weight > 0 and bool(o.own_delta.any())]
+
+
+def _rounds(case: OwnTrace) -> list[int]:
+    """Numbers of the rounds to look at."""
+    if case.trace.manifest.target is not None:
+        raise UserError(
+            "a server sends nothing that could be held against the rules",
+            where=str(case.trace.path),
+            remedy="check a participant's trace of the same federation",
+        )
+    sent = rounds_sent(case)
+    if len(sent) < 2:
+        raise UserError(
+            f"the adversary took part in {len(sent)} rounds: there is nothing to hold against "
+            "the rules",
+            where=str(case.trace.path),
+            remedy="write own_delta and own_weight of the rounds that it took part in",
+        )
+    at = np.unique(np.linspace(0, len(sent) - 1, min(MOST_ROUNDS, len(sent))).round().astype(int))
+    return [sent[number] for number in at]
+
+
+def _pools(records: OwnRecords) -> dict[str, np.ndarray]:
+    """What the adversary may have drawn from: all of its records, or those without a property."""
+    pools = {"all": np.arange(len(records.samples))}
+    for name, present in records.properties.items():
+        without = np.flatnonzero(present == 0)
+        if 0 < len(without) < len(present):
+            pools[name] = without
+    return pools
+
+
+def _explain(case: OwnTrace, numbers: Sequence[int], records: np.ndarray) -> Explanation:
+    most = max(1.0, case.engine.layout.size * (REPLICAS + LEARNED) / MOST_NUMBERS)
+    count = max(LEAST_REPLICAS, int(REPLICAS / most))
+    rules, changes = case.rules, list[Change]()
+    first = reading = _read(_rows(case, numbers, records, rules, count), rules, changes)
+    while len(changes) < MOST_STEPS:
+        change = _what_is_off(reading, rules)
+        if change is None:
+            return Explanation(len(numbers), count, first, tuple(changes), left=False)
+        changes.append(change)
+        if not change.explains:
+            break
+        rules = rules.model_copy(update=change.rules)
+        reading = _read(_rows(case, numbers, records, rules, count), rules, changes)
+    left = _what_is_off(reading, rules) is not None
+    return Explanation(len(numbers), count, first, tuple(changes), left)
+
+
+def _off(reading: Reading) -> int:
+    return sum(one.sure for one in reading.all())
+
+
+# ------------------------------------------------------------------------------------ the replicas
+
+
+def _rows(
+    case: OwnTrace, numbers: Sequence[int], records: np.ndarray, rules: Rules, count: int
+) -> Iterator[Rows]:
+    wanted, seed = set(numbers), case.seed.child("explain")
+    for seen in case.trace:
+        if seen.round not in wanted:
+            continue
+        made = _sent(case, seen, records, rules, count * (REPLICAS + LEARNED) // REPLICAS, seed)
+        honest = seen.contributors
+        yield Rows(
+            seen.round,
+            seen.own_delta,
+            seen.signal / honest if honest > 0 else None,
+            honest,
+            seen.before,
+            made[:count],
+            made[count:],
+        )
+
+
+def _sent(
+    case: OwnTrace, seen: Observation, records: np.ndarray, rules: Rules, count: int, seed: Seed
+) -> Tensor:
+    """[count, P] what a client would have sent that draws from these records."""
+    seed = seed.child(seen.round)
+    rng, samples, engine = seed.generator("draw"), case.records.samples, case.engine
+    clients = [_batches(records, rules, rng) for _ in range(count)]
+    if all(len(batches) == 1 for batches in clients):  # faster, and the same
+        only = [batches[0] for batches in clients]
+        deltas = engine.gradients(seen.before, samples, only, seed).mul_(-rules.lr)
+    else:
+        updates = engine.train_clients(
+            seen.before,
+            samples,
+            clients,
+            lr=rules.lr,
+            momentum=rules.momentum,
+            seeds=[seed.child("train", number) for number in range(count)],
+        )
+        deltas = torch.stack([update.delta for update in updates])
+    if rules.transforms == Transforms():
+        return deltas
+    sent = [
+        rules.transforms.apply(delta, engine.layout, seed.child("sent", number))
+        for number, delta in enumerate(deltas)
+    ]
+    return torch.stack(sent)
+
+
+def _batches(records: np.ndarray, rules: Rules, rng: np.random.Generator) -> list[np.ndarray]:
+    """What a client trains on in a round."""
+    size = rules.batch_size
+    if rules.local_epochs is not None:
+        passes = [rng.permutation(records) for _ in range(rules.local_epochs)]
+        return [one[i : i + size] for one in passes for i in range(0, len(one), size)]
+    drawn = rng.choice(records, size * rules.local_steps, replace=_again(records, rules))
+    return list(drawn.reshape(rules.local_steps, size))
+
+
+def _again(records: np.ndarray, rules: Rules) -> bool:
+    return rules.batch_size * rules.local_steps > len(records)
+
+
+# ---------------------------------------------------------------------------------- the statistics
+
+
+def _read(rows: Iterator[Rows], rules: Rules, changes: Sequence[Change]) -> Reading:
+    """Statistics over all rounds: column 0 of the own deltas, the others of replicas."""
+    sums, spreads, by_round = np.zeros(1), np.zeros(1), list[np.ndarray]()
+    numbers, rests, rest_flat = list[int](), list[np.ndarray](), list[np.ndarray]()
+    for row in rows:
+        every = torch.cat([_undone(row.own, row, rules, changes)[None], row.replicas]).double()
+        mean, before = row.learned.double().mean(0), row.before.double()
+        sums = sums + _products(every, mean, before)
+        at = _directions(row.learned.double() - mean)
+        spreads = spreads + _products(every @ at, mean @ at, before @ at)
+        by_round.append(_alone(every))
+        numbers.append(row.number)
+        if row.rest is not None:
+            rest = _undone(row.rest, row, rules, changes)
+            both = torch.cat([rest[None], _stand_ins(row)]).double()
+            rests.append(torch.linalg.vector_norm(both, dim=1).numpy())
+            rest_flat.append(_flatness(both))
+    scale, pull = _explained(sums)
+    mm, mw, ww, xm, xw, xx = spreads
+    left = xx + scale**2 * mm + pull**2 * ww - 2 * (scale * xm + pull * xw - scale * pull * mw)
+    size, flat, support = np.moveaxis(np.stack(by_round), 2, 0)
+    logs = _log(size)
+    logs = logs - logs[:, 1:].mean(axis=1, keepdims=True)
+    when = np.array(numbers, dtype=float) - np.mean(numbers)
+    return Reading(
+        scale=_statistic("scale", scale),
+        pull=_statistic("pull", pull),
+        reach=float(np.sqrt(sums[2, 0] / max(1e-300, float(sums[5, 1:].mean())))),
+        spread=_ratio("spread", _log(left)),
+        size=_ratio("size", logs.mean(axis=0)),
+        trend=_ratio("trend", when @ logs / max(1e-300, float(when @ when))),
+        flatness=_ratio("flatness", _log(flat).mean(axis=0)),
+        support=_statistic("support", support.mean(axis=0)),
+        rest=_ratio("rest", _log(rests).mean(axis=0)) if rests else None,
+        rest_flatness=_ratio("rest flatness", _log(rest_flat).mean(axis=0)) if rests else None,
+    )
+
+
+def _undone(delta: Tensor, row: Rows, rules: Rules, changes: Sequence[Change]) -> Tensor:
+    """[P] a delta as it would be without what was found already."""
+    for change in changes:
+        if change.sign:
+            delta = -delta
+        delta = delta / change.trend**row.number + rules.lr * change.decay * row.before
+    return delta
+
+
+def _explained(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[1 + n] coefficients on mean replica and parameters, by least squares over all rounds."""
+    (mm, mw, ww), (xm, xw, _) = sums[:3, 0], sums[3:]
+    across = mm * ww - mw**2
+    if across <= 1e-12 * mm * ww:  # one of them is zero, or they are parallel
+        return xm / max(mm, 1e-300), np.zeros_like(xm)
+    return (xm * ww - xw * mw) / across, (xw * mm - xm * mw) / across
+
+
+def _products(every: Tensor, mean: Tensor, before: Tensor) -> np.ndarray:
+    """[6, 1 + n] mean·mean, mean·before, before·before, and of each x·mean, x·before, x·x."""
+    alone = [float(a @ b) for a, b in ((mean, mean), (mean, before), (before, before))]
+    of_each = [(every @ mean).numpy(), (every @ before).numpy(), (every**2).sum(1).numpy()]
+    return np.stack([np.full(len(every), one) for one in alone] + of_each)
+
+
+def _directions(centred: Tensor) -> Tensor:
+    """[P, d] directions in which replicas differ, by their deviations: half of those there are."""
+    values, vectors = torch.linalg.eigh(centred @ centred.T)
+    count = max(1, len(centred) // 2)
+    values, vectors = values[-count:], vectors[:, -count:]
+    used = values > 1e-9 * values[-1].clamp(min=1e-300)
+    # Projections on unit vectors (centred.T @ vector / root of value), in deviations.
+    return centred.T @ (vectors[:, used] / values[used]) * np.sqrt(len(centred) - 1)
+
+
+def _alone(every: Tensor) -> np.ndarray:
+    """[1 + n, 3] norm, flatness and share of coordinates that are not zero."""
+    norm = torch.linalg.vector_norm(every, dim=1).numpy()
+    used = (every != 0).double().mean(dim=1).numpy()
+    return np.stack([norm, _flatness(every), used], axis=1)
+
+
+def _log(values: Any) -> np.ndarray:
+    return np.asarray(np.log(np.maximum(values, 1e-300)))
+
+
+def _flatness(rows: Tensor) -> np.ndarray:
+    """[n] mean absolute value by root mean square, of what is not zero: 1 where all are alike."""
+    used = (rows != 0).double().sum(dim=1).clamp(min=1)
+    norm = torch.linalg.vector_norm(rows, dim=1).clamp(min=1e-300)
+    return np.asarray((rows.abs().sum(dim=1) / used.sqrt() / norm).numpy())
+
+
+def _stand_ins(row: Rows) -> Tensor:
+    """[n, P] means of as many replicas as clients are in what is left: of each other ones."""
+    count = len(row.replicas)
+    steps = range(min(row.honest, count))
+    return torch.stack([torch.roll(row.replicas, step, 0) for step in steps]).mean(0)
+
+
+def _statistic(name: str, values: np.ndarray) -> Statistic:
+    own, made = float(values[0]), values[1:]
+    count, spread = len(made), float(np.std(made, ddof=1))
+    t = (own - float(np.mean(made))) / max(spread * float(np.sqrt(1 + 1 / count)), 1e-12)
+    return Statistic(name, own, float(np.mean(made)), float(2 * student_t.sf(abs(t), count - 1)))
+
+
+def _ratio(name: str, logs: np.ndarray) -> Statistic:
+    """The same on a logarithmic scale: own and expected as ratios to the expected one."""
+    found = _statistic(name, logs)
+    ratio = float(np.exp(np.clip(found.own - found.expected, -700, 700)))
+    return replace(found, own=ratio, expected=1.0)
+
+
+# ------------------------------------------------------------------------------------ what is off
+
+
+def _what_is_off(found: Reading, rules: Rules) -> Change | None:
+    """The first thing that is off, or None."""
+    for look in (_support, _astray, _sign, _pull, _flat, _trend, _factor, _direction, _aggregate):
+        change = look(found, rules)
+        if change is not None:
+            return change
+    return None
+
+
+def _support(found: Reading, rules: Rules) -> Change | None:
+    own, made = found.support.own, found.support.expected
+    if not found.support.sure or abs(own - made) < 0.05:
+        return None
+    return Change(
+        f"{100 * own:.0f} % of the coordinates of the own deltas are not zero, by the rules "
+        f"{100 * made:.0f} %: another share is sent, or another rule of sharing",
+        f"state sharing_rule and shared_fraction (here {rules.sharing_rule}, "
+        f"{rules.shared_fraction:g}) as they were",
+        explains=False,
+    )
+
+
+def _astray(found: Reading, rules: Rules) -> Change | None:
+    """Hardly any of the own deltas is what the rules give, and much is not."""
+    spread, scale = found.spread, found.scale
+    if spread.sure and spread.own > 4 and scale.sure and scale.own < 0.5 and not _is_flat(found):
+        return _elsewhere(found)
+    return None
+
+
+def _sign(found: Reading, rules: Rules) -> Change | None:
+    if not found.scale.sure or found.scale.own >= 0:
+        return None
+    return Change(
+        f"own deltas are {found.scale.own:.2f} times what the rules give: the sign is the other "
+        "way round",
+        "write what was added to the parameters, w_local - w_global, of all deltas",
+        sign=True,
+    )
+
+
+def _is_flat(found: Reading) -> bool:
+    return found.flatness.sure and found.flatness.own > 1.15
+
+
+def _flat(found: Reading, rules: Rules) -> Change | None:
+    if not _is_flat(found):
+        return None
+    return Change(
+        f"the coordinates of the own deltas are more alike in size than those of SGD "
+        f"({found.flatness.own:.2f} times by mean absolute value over root mean square): an "
+        "optimiser that scales each of them, like Adam, or a quantised delta",
+        "there is no rule for it yet: scores take what the client's optimiser did for the data",
+        explains=False,
+    )
+
+
+def _pull(found: Reading, rules: Rules) -> Change | None:
+    decay = -found.pull.own / rules.lr
+    if not found.pull.sure or -found.pull.own * found.reach < LEAST_PULL:
+        return None
+    return Change(
+        f"the own deltas also shrink the parameters, by {-found.pull.own:.2g} of themselves a "
+        f"round: weight decay of about {decay:.2g}",
+        "there is no rule for it yet: subtract it from all deltas, delta + lr * decay * before",
+        decay=decay,
+    )
+
+
+def _trend(found: Reading, rules: Rules) -> Change | None:
+    if not found.trend.sure or abs(np.log(found.trend.own)) < 0.002:
+        return None
+    return Change(
+        f"own deltas change by a factor of {found.trend.own:.3g} from round to round: a schedule "
+        "of the learning rate",
+        f"divide the deltas of round r by {found.trend.own:.4g}^r when writing the trace",
+        trend=found.trend.own,
+    )
+
+
+def _factor(found: Reading, rules: Rules) -> Change | None:
+    """Size and spread tell the learning rate, the batch and the number of steps apart."""
+    size, spread, scale = found.size, found.spread, found.scale
+    off = [s for s in (size, spread) if s.sure and not 1 / FACTOR < s.own < FACTOR]
+    if not off:
+        return None
+    # lr times k: all k, the spread k^2. Batch times k: the spread 1/k alone. Steps times k: both k.
+    ways = {
+        "lr": (abs(np.log(spread.own) - 2 * np.log(_positive(scale.own))), scale.own),
+        "batch_size": (abs(np.log(_positive(scale.own))), 1 / spread.own),
+        "local_steps": (abs(np.log(spread.own) - np.log(_positive(scale.own))), scale.own),
+    }
+    if not scale.sure and not 1 / FACTOR < size.own < FACTOR:
+        # Where gradients have no mean to speak of, a factor of the size is all there is.
+        ways = {"lr": (0.0, size.own)}
+    name, (gap, factor) = min(ways.items(), key=lambda way: way[1][0])
+    if gap > np.log(FACTOR) or factor <= 0 or not 1e-4 < factor < 1e4:
+        return None
+    stated = getattr(rules, name)
+    proposed = stated * factor if name == "lr" else max(1, round(stated * factor))
+    if proposed == stated:
+        return None
+    said = f"{proposed:.3g}" if name == "lr" else str(proposed)
+    return Change(
+        f"own deltas are {scale.own:.2f} times what the rules give, their spread "
+        f"{np.sqrt(spread.own):.2f} times: {name} is not {stated:g} but about {said}",
+        f"say --set {name}={said}, or the exact value",
+        rules={name: float(said) if name == "lr" else proposed},
+    )
+
+
+def _direction(found: Reading, rules: Rules) -> Change | None:
+    spread, scale = found.spread, found.scale
+    wide = spread.sure and not 1 / FACTOR**2 < spread.own < FACTOR**2
+    short = scale.sure and not 1 / FACTOR < scale.own < FACTOR
+    if not wide and not short:
+        return None
+    return _elsewhere(found)
+
+
+def _elsewhere(found: Reading) -> Change:
+    return Change(
+        f"own deltas go elsewhere: {found.scale.own:.2f} times what the rules give, and "
+        f"{np.sqrt(found.spread.own):.2f} times as far off it as they should be: another model "
+        "(its frozen part, its base weights), other data or preparation, or another loss",
+        "give the model and the records as they were trained",
+        explains=False,
+    )
+
+
+def _aggregate(found: Reading, rules: Rules) -> Change | None:
+    """Others hold other data: only a factor that no data explain is called off."""
+    rest, flat, count = found.rest, found.rest_flatness, rules.participants
+    if rest is not None and rest.sure and max(2.0, count / 2) < rest.own < 3 * count:
+        return Change(
+            f"what is left of the aggregate is {rest.own:.1f} times what a client's delta is: the "
+            f"sum of {count} deltas was written for their mean",
+            f"divide global_delta by {count}, or state own_weight as it was",
+            explains=False,
+        )
+    if flat is not None and flat.sure and flat.own > 1.15:
+        return Change(
+            "the coordinates of the aggregate are more alike in size than those of any mean of "
+            f"deltas ({flat.own:.2f} times): the step of a server optimiser was written for it",
+            "write the mean of the deltas as global_delta, and the server's step as step",
+            explains=False,
+        )
+    if rest is not None and rest.sure and not 1 / 3 < rest.own < 3:
+        return Change(
+            f"what is left of the aggregate is {rest.own:.2f} times what a client's delta is: a "
+            "server learning rate or optimiser, or another weight of one's own",
+            "write the mean of the deltas as global_delta, the server's step as step, and "
+            "own_weight as it was",
+            explains=False,
+        )
+    return None
+
+
+def _positive(value: float) -> float:
+    return max(value, 1e-9)
+
+
+def open_own(
+    trace_path: Path,
+    auxiliary: Path,
+    *,
+    model: str | None = None,
+    model_options: Mapping[str, Any] | None = None,
+    rules: Mapping[str, Any] | None = None,
+    seed: int = 1,
+) -> OwnTrace:
+    """Read a trace and the adversary's records, of which no property need be known.
+
+    Args:
+        trace_path: folder of the trace (docs/trace.md).
+        auxiliary: .npz file (:func:`.auxiliary.read_own_records`).
+        model: as in :func:`.standalone.open_case`, and so the others.
+        model_options: arguments of its constructor.
+        rules: of the federation.
+        seed: of everything that is drawn.
+
+    Raises:
+        UserError: as there.
+    """
+    trace, resolved, stated = open_trace(trace_path, rules or {}, model, model_options or {}, seed)
+    path = user_file(str(auxiliary))
+    more = set(array_names(path)) - {INPUTS, LABELS, GROUPS}
+    records = read_own_records(path, needs_property=bool(more))
+    return OwnTrace(
+        trace, records, engine_of(records, resolved, trace), resolved, stated, Seed(seed)
+    )
