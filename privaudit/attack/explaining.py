@@ -57,6 +57,12 @@ SURE = 1e-5
 FACTOR = 1.25
 """By less than this factor off is as good as right."""
 
+MOST_UNLIKELY = 16.0
+"""Chi-squared of one degree beyond which a rule does not explain scale and spread."""
+
+AS_LIKELY = 4.0
+"""By so much less likely, another rule may be the one."""
+
 LEAST_PULL = 0.05
 """Of a step: a smaller part that shrinks the parameters changes no score."""
 
@@ -95,12 +101,14 @@ class Statistic:
         name: what it is.
         own: of the own deltas.
         expected: mean over replicas.
+        deviation: of a replica; of a ratio, of its logarithm.
         p: two-sided p-value of "as the replicas".
     """
 
     name: str
     own: float
     expected: float
+    deviation: float
     p: float
 
     @property
@@ -352,15 +360,17 @@ def _read(rows: Iterator[Rows], rules: Rules, changes: Sequence[Change]) -> Read
             both = torch.cat([rest[None], _stand_ins(row)]).double()
             rests.append(torch.linalg.vector_norm(both, dim=1).numpy())
             rest_flat.append(_flatness(both))
-    scale, pull = _explained(sums)
+    pull = _pulled(sums)
     mm, mw, ww, xm, xw, xx = spreads
+    # In directions by their deviations: what varies much among replicas counts little.
+    scale = (xm - pull * mw) / np.maximum(mm, 1e-300)
     left = xx + scale**2 * mm + pull**2 * ww - 2 * (scale * xm + pull * xw - scale * pull * mw)
     size, flat, support = np.moveaxis(np.stack(by_round), 2, 0)
     logs = _log(size)
     logs = logs - logs[:, 1:].mean(axis=1, keepdims=True)
     when = np.array(numbers, dtype=float) - np.mean(numbers)
     return Reading(
-        scale=_statistic("scale", scale),
+        scale=_statistic("scale", scale / np.mean(scale[1:])),
         pull=_statistic("pull", pull),
         reach=float(np.sqrt(sums[2, 0] / max(1e-300, float(sums[5, 1:].mean())))),
         spread=_ratio("spread", _log(left)),
@@ -382,13 +392,13 @@ def _undone(delta: Tensor, row: Rows, rules: Rules, changes: Sequence[Change]) -
     return delta
 
 
-def _explained(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[1 + n] coefficients on mean replica and parameters, by least squares over all rounds."""
+def _pulled(sums: np.ndarray) -> np.ndarray:
+    """[1 + n] coefficients on the parameters beside the mean replica, by least squares."""
     (mm, mw, ww), (xm, xw, _) = sums[:3, 0], sums[3:]
     across = mm * ww - mw**2
     if across <= 1e-12 * mm * ww:  # one of them is zero, or they are parallel
-        return xm / max(mm, 1e-300), np.zeros_like(xm)
-    return (xm * ww - xw * mw) / across, (xw * mm - xm * mw) / across
+        return np.zeros_like(xm)
+    return np.asarray((xw * mm - xm * mw) / across)
 
 
 def _products(every: Tensor, mean: Tensor, before: Tensor) -> np.ndarray:
@@ -437,7 +447,8 @@ def _statistic(name: str, values: np.ndarray) -> Statistic:
     own, made = float(values[0]), values[1:]
     count, spread = len(made), float(np.std(made, ddof=1))
     t = (own - float(np.mean(made))) / max(spread * float(np.sqrt(1 + 1 / count)), 1e-12)
-    return Statistic(name, own, float(np.mean(made)), float(2 * student_t.sf(abs(t), count - 1)))
+    p = float(2 * student_t.sf(abs(t), count - 1))
+    return Statistic(name, own, float(np.mean(made)), spread, p)
 
 
 def _ratio(name: str, logs: np.ndarray) -> Statistic:
@@ -531,34 +542,47 @@ def _trend(found: Reading, rules: Rules) -> Change | None:
 
 
 def _factor(found: Reading, rules: Rules) -> Change | None:
-    """Size and spread tell the learning rate, the batch and the number of steps apart."""
-    size, spread, scale = found.size, found.spread, found.scale
-    off = [s for s in (size, spread) if s.sure and not 1 / FACTOR < s.own < FACTOR]
-    if not off:
+    """Scale and spread tell the learning rate, the batch and the number of steps apart."""
+    off = [s for s in (found.size, found.spread) if s.sure and not 1 / FACTOR < s.own < FACTOR]
+    ways = _ways(found)
+    likeliest = min(unlikely for _, unlikely, _ in ways)
+    if not off or likeliest > MOST_UNLIKELY:
         return None
-    # lr times k: all k, the spread k^2. Batch times k: the spread 1/k alone. Steps times k: both k.
-    ways = {
-        "lr": (abs(np.log(spread.own) - 2 * np.log(_positive(scale.own))), scale.own),
-        "batch_size": (abs(np.log(_positive(scale.own))), 1 / spread.own),
-        "local_steps": (abs(np.log(spread.own) - np.log(_positive(scale.own))), scale.own),
-    }
-    if not scale.sure and not 1 / FACTOR < size.own < FACTOR:
-        # Where gradients have no mean to speak of, a factor of the size is all there is.
-        ways = {"lr": (0.0, size.own)}
-    name, (gap, factor) = min(ways.items(), key=lambda way: way[1][0])
-    if gap > np.log(FACTOR) or factor <= 0 or not 1e-4 < factor < 1e4:
+    said = dict[str, float | int]()
+    for name, unlikely, factor in ways:
+        stated = getattr(rules, name)
+        proposed = float(f"{stated * factor:.3g}") if name == "lr" else round(stated * factor)
+        if unlikely < likeliest + AS_LIKELY and proposed > 0 and proposed != stated:
+            said[name] = proposed
+    if not said:
         return None
-    stated = getattr(rules, name)
-    proposed = stated * factor if name == "lr" else max(1, round(stated * factor))
-    if proposed == stated:
-        return None
-    said = f"{proposed:.3g}" if name == "lr" else str(proposed)
+    (name, proposed), *others = said.items()
+    instead = "".join(f", or {other} about {value:g}" for other, value in others)
     return Change(
-        f"own deltas are {scale.own:.2f} times what the rules give, their spread "
-        f"{np.sqrt(spread.own):.2f} times: {name} is not {stated:g} but about {said}",
-        f"say --set {name}={said}, or the exact value",
-        rules={name: float(said) if name == "lr" else proposed},
+        f"own deltas are {found.scale.own:.2f} times what the rules give, their spread "
+        f"{np.sqrt(found.spread.own):.2f} times: {name} is not {getattr(rules, name):g} but about "
+        f"{proposed:g}{instead}",
+        f"say --set {name}={proposed:g}, or the exact value",
+        rules={name: proposed},
     )
+
+
+def _ways(found: Reading) -> list[tuple[str, float, float]]:
+    """Rule, how unlikely (chi-squared), by what factor: each has its own effect on both.
+
+    A learning rate k times as large: scale k and spread k^2. A batch: scale 1, spread 1/k. Steps:
+    both k. The more usual mistake first.
+    """
+    scale = max(found.scale.own, 0.05)
+    a, q = np.log(scale), np.log(found.spread.own)
+    va, vq = (found.scale.deviation / scale) ** 2 + 1e-4, found.spread.deviation**2 + 1e-4
+    ways = []
+    for name, on_scale, on_spread in (("lr", 1, 2), ("batch_size", 0, -1), ("local_steps", 1, 1)):
+        weight = on_scale**2 / va + on_spread**2 / vq
+        log = (on_scale * a / va + on_spread * q / vq) / weight
+        unlikely = (a - on_scale * log) ** 2 / va + (q - on_spread * log) ** 2 / vq
+        ways.append((name, float(unlikely), float(np.exp(log))))
+    return ways
 
 
 def _direction(found: Reading, rules: Rules) -> Change | None:
@@ -583,18 +607,19 @@ def _elsewhere(found: Reading) -> Change:
 def _aggregate(found: Reading, rules: Rules) -> Change | None:
     """Others hold other data: only a factor that no data explain is called off."""
     rest, flat, count = found.rest, found.rest_flatness, rules.participants
-    if rest is not None and rest.sure and max(2.0, count / 2) < rest.own < 3 * count:
-        return Change(
-            f"what is left of the aggregate is {rest.own:.1f} times what a client's delta is: the "
-            f"sum of {count} deltas was written for their mean",
-            f"divide global_delta by {count}, or state own_weight as it was",
-            explains=False,
-        )
     if flat is not None and flat.sure and flat.own > 1.15:
         return Change(
             "the coordinates of the aggregate are more alike in size than those of any mean of "
             f"deltas ({flat.own:.2f} times): the step of a server optimiser was written for it",
             "write the mean of the deltas as global_delta, and the server's step as step",
+            explains=False,
+        )
+    if rest is not None and rest.sure and max(2.0, count / 2) < rest.own < 3 * count:
+        return Change(
+            f"what is left of the aggregate is {rest.own:.1f} times what a client's delta is: the "
+            f"sum of {count} deltas was written for their mean, or the step of a server optimiser",
+            f"divide global_delta by {count}; of a server optimiser write the mean as global_delta "
+            "and its step as step",
             explains=False,
         )
     if rest is not None and rest.sure and not 1 / 3 < rest.own < 3:
@@ -606,10 +631,6 @@ def _aggregate(found: Reading, rules: Rules) -> Change | None:
             explains=False,
         )
     return None
-
-
-def _positive(value: float) -> float:
-    return max(value, 1e-9)
 
 
 def open_own(
