@@ -16,7 +16,7 @@ from privaudit.data.registry import load_dataset
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.samples import prepare
 from privaudit.errors import UserError
-from privaudit.evaluation.rebuilding import likeness, rebuilt, words
+from privaudit.evaluation.rebuilding import f1, likeness, rebuilt, words
 from privaudit.models.image_cnn import ImageCNN
 from privaudit.models.mlp import MLP
 from privaudit.models.text_cnn import TextCNN
@@ -106,6 +106,22 @@ def test_words_of_the_others_and_not_ones_own() -> None:
     )
     assert precision == 1.0
     assert recall >= 0.95
+
+
+def test_of_several_clients_words_those_that_are_frequent_are_answered() -> None:
+    gains = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        inputs = (rng.zipf(1.4, (320, LENGTH)) % (VOCABULARY - 1) + 1).astype(np.int32)
+        samples = Samples.of(inputs, rng.integers(0, 2, len(inputs)))
+        engine = engine_of(TextCNN, 2, VOCABULARY, embedding=8, filters=64)
+        seen, given = play(engine, samples, 8, 5)
+        own = Samples(samples.inputs[40:], samples.labels[40:])
+        answer = MovedWords(seed=SEED).rebuild(seen, replace(given, own=own))
+        truth = inputs[8:16]
+        gains.append(f1(*words(truth, answer)) - f1(*words(truth, inputs[8:40])))
+        assert len(np.unique(answer)) == len(answer)
+    assert np.mean(gains) > 0.05
 
 
 def test_models_of_other_kinds_are_refused() -> None:
