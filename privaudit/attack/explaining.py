@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import f as f_distribution
 from scipy.stats import t as student_t
 from torch import Tensor
 
@@ -38,12 +39,12 @@ from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
 MOST_ROUNDS = 16
-"""That are looked at, evenly spaced."""
+"""That are looked at, evenly spaced; half of them before an attack."""
 
 REPLICAS = 32
 """Of each round, that the own deltas are set beside."""
 
-LEARNED = 96
+LEARNED = 64
 """Of each round, more of them, that say what is usual: mean, and directions with their spread."""
 
 MOST_NUMBERS = 200_000_000
@@ -60,7 +61,7 @@ FACTOR = 1.25
 MOST_UNLIKELY = 16.0
 """Chi-squared of one degree beyond which a rule does not explain scale and spread."""
 
-AS_LIKELY = 4.0
+AS_LIKELY = 6.0
 """By so much less likely, another rule may be the one."""
 
 LEAST_PULL = 0.05
@@ -127,6 +128,7 @@ class Reading:
         reach: norm of the parameters, in norms of a replica.
         spread: what neither explains, every direction in its own deviations, as a share of what it
             is of replicas: 1.
+        together: p-value of scale and spread being as of replicas, both at once.
         size: ratio of norms: 1.
         trend: by what factor the size changes from round to round: 1.
         flatness: ratio of mean absolute value to root mean square, as a share of that of replicas.
@@ -139,6 +141,7 @@ class Reading:
     pull: Statistic
     reach: float
     spread: Statistic
+    together: float
     size: Statistic
     trend: Statistic
     flatness: Statistic
@@ -198,16 +201,17 @@ class Explanation:
         return not self.changes
 
 
-def explain(case: OwnTrace) -> Explanation:
+def explain(case: OwnTrace, *, rounds: int = MOST_ROUNDS) -> Explanation:
     """Hold the adversary's own deltas against the rules.
 
     Args:
         case: a trace of a participant with its records, model and rules.
+        rounds: to look at, at most; fewer are faster, and less is seen.
 
     Raises:
         UserError: it is a server's trace, or the adversary took part in fewer than 2 rounds.
     """
-    seen = _rounds(case)
+    seen = _rounds(case, rounds)
     found = []
     # What the adversary drew is not stated: records of either kind, or those without a property.
     for records in _pools(case.records).values():
@@ -222,7 +226,7 @@ def rounds_sent(case: OwnTrace) -> list[int]:
     return [o.round for o in case.trace if o.own_weight > 0 and bool(o.own_delta.any())]
 
 
-def _rounds(case: OwnTrace) -> list[int]:
+def _rounds(case: OwnTrace, most: int) -> list[int]:
     """Numbers of the rounds to look at."""
     if case.trace.manifest.target is not None:
         raise UserError(
@@ -238,7 +242,7 @@ def _rounds(case: OwnTrace) -> list[int]:
             where=str(case.trace.path),
             remedy="write own_delta and own_weight of the rounds that it took part in",
         )
-    at = np.unique(np.linspace(0, len(sent) - 1, min(MOST_ROUNDS, len(sent))).round().astype(int))
+    at = np.unique(np.linspace(0, len(sent) - 1, min(most, len(sent))).round().astype(int))
     return [sent[number] for number in at]
 
 
@@ -374,6 +378,7 @@ def _read(rows: Iterator[Rows], rules: Rules, changes: Sequence[Change]) -> Read
         pull=_statistic("pull", pull),
         reach=float(np.sqrt(sums[2, 0] / max(1e-300, float(sums[5, 1:].mean())))),
         spread=_ratio("spread", _log(left)),
+        together=_together(np.stack([scale / np.mean(scale[1:]), _log(left)])),
         size=_ratio("size", logs.mean(axis=0)),
         trend=_ratio("trend", when @ logs / max(1e-300, float(when @ when))),
         flatness=_ratio("flatness", _log(flat).mean(axis=0)),
@@ -441,6 +446,15 @@ def _stand_ins(row: Rows) -> Tensor:
     count = len(row.replicas)
     steps = range(min(row.honest, count))
     return torch.stack([torch.roll(row.replicas, step, 0) for step in steps]).mean(0)
+
+
+def _together(rows: np.ndarray) -> float:
+    """P-value of column 0 of [2, 1 + n] beside the others: Hotelling's T-squared."""
+    own, made = rows[:, 0], rows[:, 1:]
+    count = made.shape[1]
+    gap = own - made.mean(axis=1)
+    t2 = float(gap @ np.linalg.pinv(np.cov(made)) @ gap) * count / (count + 1)
+    return float(f_distribution.sf(t2 * (count - 2) / (2 * (count - 1)), 2, count - 2))
 
 
 def _statistic(name: str, values: np.ndarray) -> Statistic:
@@ -543,16 +557,16 @@ def _trend(found: Reading, rules: Rules) -> Change | None:
 
 def _factor(found: Reading, rules: Rules) -> Change | None:
     """Scale and spread tell the learning rate, the batch and the number of steps apart."""
-    off = [s for s in (found.size, found.spread) if s.sure and not 1 / FACTOR < s.own < FACTOR]
     ways = _ways(found)
     likeliest = min(unlikely for _, unlikely, _ in ways)
-    if not off or likeliest > MOST_UNLIKELY:
+    if found.together > SURE or likeliest > MOST_UNLIKELY:
         return None
     said = dict[str, float | int]()
     for name, unlikely, factor in ways:
         stated = getattr(rules, name)
         proposed = float(f"{stated * factor:.3g}") if name == "lr" else round(stated * factor)
-        if unlikely < likeliest + AS_LIKELY and proposed > 0 and proposed != stated:
+        near = 1 / FACTOR < factor < FACTOR
+        if unlikely < likeliest + AS_LIKELY and proposed > 0 and proposed != stated and not near:
             said[name] = proposed
     if not said:
         return None
