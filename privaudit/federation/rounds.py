@@ -52,7 +52,10 @@ class ClientWork:
 
 @dataclass(frozen=True)
 class RoundMetrics:
-    """Of one round: means over the cohort, wall seconds, bytes of payload in both directions."""
+    """Of one round: means over the cohort, wall seconds, bytes of payload in both directions.
+
+    Means are 0 where nobody took part, as may happen where each client takes part by itself.
+    """
 
     round: int
     clients: int
@@ -267,8 +270,8 @@ class _Server:
             round=self._round,
             clients=clients,
             accepted=sum(v.accepted for v in self._aggregator.verdicts),
-            train_loss=float(np.mean(self._losses)),
-            train_accuracy=float(np.mean(self._accuracies)),
+            train_loss=_mean(self._losses),
+            train_accuracy=_mean(self._accuracies),
             seconds=seconds,
             bytes_up=self._bytes_up,
             bytes_down=4 * self._layout.size * clients,
@@ -289,6 +292,10 @@ class _Server:
 
     def _remembered(self, who: str) -> dict[str, Any] | None:
         return None if self._memory is None else self._memory.setdefault(who, {})
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else 0.0
 
 
 def run_rounds(
