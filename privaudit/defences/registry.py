@@ -68,4 +68,4 @@ def bare(kind: str) -> Kinds | None:
     known = KINDS.get(kind)
     if known is None or any(f.is_required() for f in known.model_fields.values()):
         return None
-    return known()
+    return known.model_validate({"kind": kind})
