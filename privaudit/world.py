@@ -30,7 +30,8 @@ from privaudit.models.build import InputShape, build_model, check_model, model_a
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import view_named
 from privaudit.randomness import Seed
-from privaudit.scenario.grid import Cell, federation_of, rounds_of
+from privaudit.scenario.claims import claim_of, training_claim
+from privaudit.scenario.grid import Cell, cells_of, federation_of, rounds_of
 from privaudit.scenario.schema import PROPERTY, RECONSTRUCTION, Scenario, batch_of
 from privaudit.scenario.truth import presence
 
@@ -129,12 +130,14 @@ class World:
     @property
     def training_phase(self) -> TrainingPhase:
         """The ordinary training of the scenario."""
-        phase = training_phase(self.scenario, self.scenario.federation.transforms)
+        phase = training_phase(self.scenario, self.scenario.training_transforms)
         return replace(phase, rounds=self.scenario.training_rounds)
 
-    def audited_phase(self, rule: str, fraction: float, participants: int) -> AuditedPhase:
+    def audited_phase(
+        self, rule: str, fraction: float, participants: int, defence: str = ""
+    ) -> AuditedPhase:
         """The audited rounds of one cell."""
-        return audited_phase(self.scenario, rule, fraction, participants)
+        return audited_phase(self.scenario, rule, fraction, participants, defence)
 
 
 def training_phase(scenario: Scenario, transforms: Transforms) -> TrainingPhase:
@@ -146,24 +149,27 @@ def training_phase(scenario: Scenario, transforms: Transforms) -> TrainingPhase:
         cohort=f.cohort,
         local_epochs=f.local_epochs,
         batch_size=f.batch_size,
-        training=LocalTraining(f.lr, f.momentum, transforms, f.norm_bound),
+        training=LocalTraining(f.lr, f.momentum, transforms, f.norm_bound, expected=f.cohort),
+        sampler=f.sampler,
     )
 
 
 def listened_phase(scenario: Scenario, cell: Cell) -> TrainingPhase:
     """The training that a cell of another game than ``property`` listens to."""
     f = scenario.federation
-    transforms = Transforms(f.clip_norm, f.noise, Sharing(cell.rule, cell.fraction))
-    cohort = f.cohort if cell.participants == f.participants else None
-    return replace(training_phase(scenario, transforms), cohort=cohort)
+    transforms = scenario.transforms(Sharing(cell.rule, cell.fraction), cell.defence)
+    phase = training_phase(scenario, transforms)
+    if cell.participants == f.participants:
+        return phase
+    return replace(phase, cohort=None, training=replace(phase.training, expected=None))
 
 
 def audited_phase(
-    scenario: Scenario, rule: str, fraction: float, participants: int
+    scenario: Scenario, rule: str, fraction: float, participants: int, defence: str = ""
 ) -> AuditedPhase:
     """The audited rounds of one cell."""
     f, a = scenario.federation, scenario.audit
-    transforms = Transforms(f.clip_norm, f.noise, Sharing(rule, fraction))
+    transforms = scenario.transforms(Sharing(rule, fraction), defence)
     return AuditedPhase(
         participants=participants,
         cohort=f.cohort if participants == f.participants else None,
@@ -179,7 +185,7 @@ def audited_phase(
 
 def attacked_phase(scenario: Scenario, cell: Cell) -> AuditedPhase:
     """The rounds of a cell of the game ``reconstruction``: audited ones, of its batch size."""
-    phase = audited_phase(scenario, cell.rule, cell.fraction, cell.participants)
+    phase = audited_phase(scenario, cell.rule, cell.fraction, cell.participants, cell.defence)
     return replace(
         phase, rounds=rounds_of(scenario, cell), batch_size=batch_of(cell.property), rotate=False
     )
@@ -193,7 +199,7 @@ def rules_of(scenario: Scenario, cell: Cell, model_options: dict[str, Any]) -> R
         cell: one of its cells.
         model_options: all arguments of the model, those that follow from the data among them.
     """
-    audited = audited_phase(scenario, cell.rule, cell.fraction, cell.participants)
+    audited = audited_phase(scenario, cell.rule, cell.fraction, cell.participants, cell.defence)
     if cell.game == PROPERTY:
         phase: AuditedPhase | TrainingPhase = audited
         of_the_game: dict[str, Any] = {
@@ -221,6 +227,7 @@ def rules_of(scenario: Scenario, cell: Cell, model_options: dict[str, Any]) -> R
         shared_fraction=sent.sharing.fraction,
         clip_norm=sent.clip_norm,
         noise=sent.noise,
+        defences=list(scenario.defence(cell.defence)),
         norm_bound=phase.training.norm_bound,
         **of_the_game,
     )
@@ -259,9 +266,9 @@ def check_world(world: World) -> tuple[str, ...]:
         What a reader of the results must know of the model; most have nothing.
 
     Raises:
-        UserError: unknown property, attack or model; an attack that needs to see more than the
-            threat model gives; too few records for the roles; options that the model or an
-            attack does not take.
+        UserError: unknown property, attack or model; a promise that needs an extra to be accounted;
+            an attack that needs to see more than the threat model gives; too few records for the
+            roles; options that the model or an attack does not take.
     """
     audit = world.scenario.audit
     for name in audit.properties:
@@ -288,6 +295,9 @@ def check_world(world: World) -> tuple[str, ...]:
                 remedy=f"set audit.threat_model={needed.name} or choose another attack",
             )
         make_attack(attack, world.scenario.attack_options.get(name, {}), Seed(0))
+    for cell in cells_of(world.scenario):
+        claim_of(world.scenario, cell)
+    training_claim(world.scenario)
     for run in range(world.scenario.runs):
         world.deal(run)
     most = max(world.scenario.report.devices, default=0)

@@ -276,17 +276,33 @@ def _federation(
     rng = seed.generator("others")
     size = len(target)
     held = [target if c == 1 else rng.choice(others, size) for c in range(clients)]
-    before = start
+    before, memory = start, dict[str, dict[str, Any]]()
     for number in range(rounds):
-        deltas = {}
+        deltas, notes = {}, dict[str, list[float]]()
+        told = rules.transforms.tells(memory.get("server", {}))
         for client, records in enumerate(held):
             at = seed.child("client", client, number)
             batches = _batches(records, given, at.generator("batches"))
             update = given.engine.train(
                 before, given.own, batches, lr=rules.lr, momentum=rules.momentum, seed=at
             )
-            deltas[client] = rules.transforms.apply(update.delta, given.layout, at.child("sent"))
-        mean = torch.stack(list(deltas.values())).mean(0)
+            deltas[client] = rules.transforms.apply(
+                update.delta,
+                given.layout,
+                at.child("sent"),
+                told=told,
+                memory=memory.setdefault(str(client), {}),
+                notes=notes,
+            )
+        mean = rules.transforms.aggregate(
+            torch.stack(list(deltas.values())).mean(0),
+            given.layout,
+            seed.child("server", number),
+            clients=clients,
+            told=told,
+            memory=memory.setdefault("server", {}),
+            notes=notes,
+        )
         yield Observation(
             round=number,
             before=before,
@@ -297,6 +313,7 @@ def _federation(
             client_deltas=deltas if server else {c: deltas[c] for c in known},
             client_weights=dict.fromkeys(known, 1 / clients),
             target=1 if server else None,
+            told=told,
         )
         before = before + mean
 

@@ -124,7 +124,7 @@ class Adversary:
     rules: Rules
     shadows: int
     seed: Seed
-    _work: LatestRound[tuple[str, Transforms]] = field(default_factory=LatestRound, repr=False)
+    _work: LatestRound[tuple[str, Transforms, int]] = field(default_factory=LatestRound, repr=False)
 
     @property
     def layout(self) -> Layout:
@@ -159,20 +159,35 @@ class Adversary:
         )
 
     def _sent(self, observation: Observation, kind: str, share: float | None) -> Tensor:
-        """[n, P] shadow deltas of one kind as a client would have sent them."""
+        """[n, P] shadow deltas of one kind as a client would have sent them.
+
+        With their part of what the server does to the sum that is observed; it does nothing to a
+        single delta that it looks at itself.
+        """
         known, transforms = self._work.at(observation), self.rules.transforms
-        if (kind, transforms) in known:
-            return known[kind, transforms]
+        summed = 0 if observation.target is not None else observation.contributors
+        if not any(step.at_server for step in transforms.steps):
+            summed = 0
+        way = (kind, transforms, summed)
+        if way in known:
+            return known[way]
         seed = self.seed.child("shadow", kind, observation.round)
-        if (kind, Transforms()) not in known:
-            known[kind, Transforms()] = self._deltas(observation, share, seed)
+        plain = (kind, Transforms(), 0)
+        if plain not in known:
+            known[plain] = self._deltas(observation, share, seed)
         if transforms != Transforms():
-            sent = [
-                transforms.apply(delta, self.layout, seed.child("sent", i))
-                for i, delta in enumerate(known[kind, Transforms()])
-            ]
-            known[kind, transforms] = torch.stack(sent)
-        return known[kind, transforms]
+            told, sent = observation.told, []
+            for i, delta in enumerate(known[plain]):
+                at = seed.child("sent", i)
+                one = transforms.apply(delta, self.layout, at, told=told)
+                if summed:
+                    part = at.child("sum", summed)
+                    one = transforms.stand_in(
+                        one, self.layout, part, contributors=summed, told=told
+                    )
+                sent.append(one)
+            known[way] = torch.stack(sent)
+        return known[way]
 
     def _deltas(self, observation: Observation, share: float | None, seed: Seed) -> Tensor:
         """[n, P] shadow deltas before clipping, noise and sharing; ``share`` None: any records."""
@@ -224,7 +239,7 @@ class Adversary:
 def _trained_by(rules: Rules) -> dict[str, Any]:
     """The rules that shadows depend on before anything is sent."""
     sent = {"participants", "cohort", "weights", "sharing_rule", "shared_fraction"}
-    return rules.model_dump(exclude=sent | {"clip_norm", "noise", "norm_bound"})
+    return rules.model_dump(exclude=sent | {"clip_norm", "noise", "norm_bound", "defences"})
 
 
 def split_units(units: np.ndarray, present: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -234,6 +234,13 @@ def _rounds(case: OwnTrace, most: int) -> list[int]:
             where=str(case.trace.path),
             remedy="check a participant's trace of the same federation",
         )
+    if case.rules.transforms.has_memory:
+        raise UserError(
+            "what a defence kept from earlier rounds is in what the adversary sent: it cannot be "
+            "held against the rules",
+            where=str(case.trace.path),
+            remedy="check a federation without that step",
+        )
     sent = rounds_sent(case)
     if len(sent) < 2:
         raise UserError(
@@ -285,6 +292,7 @@ def _rows(
     case: OwnTrace, numbers: Sequence[int], records: np.ndarray, rules: Rules, count: int
 ) -> Iterator[Rows]:
     wanted, seed = set(numbers), case.seed.child("explain")
+    told_apart = not any(step.at_server for step in rules.transforms.steps)
     for seen in case.trace:
         if seen.round not in wanted:
             continue
@@ -293,7 +301,7 @@ def _rows(
         yield Rows(
             seen.round,
             seen.own_delta,
-            seen.signal / honest if honest > 0 else None,
+            seen.signal / honest if honest > 0 and told_apart else None,
             honest,
             seen.before,
             made[:count],
@@ -324,7 +332,7 @@ def _sent(
     if rules.transforms == Transforms():
         return deltas
     sent = [
-        rules.transforms.apply(delta, engine.layout, seed.child("sent", number))
+        rules.transforms.apply(delta, engine.layout, seed.child("sent", number), told=seen.told)
         for number, delta in enumerate(deltas)
     ]
     return torch.stack(sent)

@@ -247,7 +247,12 @@ class Honest:
             momentum=rules.momentum,
             seed=seed,
         ).delta
-        return rules.transforms.apply(delta, self.engine.layout, seed.child("sent"))
+        sent, layout, told = seed.child("sent"), self.engine.layout, observation.told
+        delta = rules.transforms.apply(delta, layout, sent, told=told)
+        if observation.target is not None:
+            return delta
+        parts = observation.contributors
+        return rules.transforms.stand_in(delta, layout, sent, contributors=parts, told=told)
 
 
 @dataclass(frozen=True, eq=False)

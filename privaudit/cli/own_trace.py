@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def refuse_unless_explained(case: OwnTrace, *, force: bool) -> None:
     """Scores of a trace whose rules are not those of the federation mean nothing.
 
-    Nothing is checked of a server's trace, or where the adversary sent too little.
+    Nothing is checked of a server's trace, where the adversary sent too little, or where a defence
+    keeps something from round to round.
 
     Raises:
         UserError: the rules do not explain what the adversary sent itself.
@@ -22,7 +23,7 @@ def refuse_unless_explained(case: OwnTrace, *, force: bool) -> None:
     from privaudit.attack.explaining import MOST_ROUNDS, explain, rounds_sent
     from privaudit.engine.process import tune_process
 
-    if force or len(rounds_sent(case)) < 2:
+    if force or case.rules.transforms.has_memory or len(rounds_sent(case)) < 2:
         return
     tune_process()
     found = explain(case, rounds=MOST_ROUNDS // 2)

@@ -1,1 +1,1 @@
-"""What a client does to its delta before it leaves."""
+"""What is done to deltas on their way into the average, to protect who sent them."""

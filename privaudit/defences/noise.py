@@ -1,26 +1,34 @@
-"""Gaussian noise on every coordinate.
+"""Gaussian noise that clients add to every coordinate.
 
-A defence to measure, not a differential-privacy guarantee: no accounting is done.
+What it promises depends on what came before it (:mod:`privaudit.defences.mechanism`): without a
+bound on how long a delta is, nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
-import torch
+from pydantic import Field
 from torch import Tensor
 
-from privaudit.engine.layout import Layout
-from privaudit.randomness import Seed
+from privaudit.defences.protocol import At, Defence, Place, normal
 
 
-@dataclass(frozen=True)
-class GaussianNoise:
+class GaussianNoise(Defence):
     """Add independent normal numbers of this ``deviation``."""
 
-    deviation: float
+    kind: Literal["noise"] = "noise"
+    deviation: float = Field(gt=0, le=1e12, description="of each coordinate's noise, above 0")
 
-    def apply(self, delta: Tensor, layout: Layout, seed: Seed) -> Tensor:
+    @property
+    def words(self) -> str:
         """As :class:`.protocol.Defence`."""
-        drawn = torch.randn(len(delta), generator=seed.torch_generator("noise"))
-        return delta + self.deviation * drawn
+        return f"Gaussian noise of deviation {self.deviation:g} on each coordinate, by clients"
+
+    def client(self, delta: Tensor, at: At) -> Tensor:
+        """As :class:`.protocol.Defence`."""
+        return normal(delta, self.deviation, at)
+
+    def noise(self, longest: float | None) -> tuple[Place, float] | None:
+        """As :class:`.protocol.Defence`."""
+        return "delta", 0.0 if longest is None else self.deviation / longest

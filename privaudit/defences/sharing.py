@@ -17,11 +17,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal, Self
 
 import numpy as np
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor
 
+from privaudit.defences.protocol import At, Defence
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError, unknown_name
 from privaudit.randomness import Seed
@@ -85,6 +88,47 @@ class Sharing:
         # All bits or none of them: on an irregular mask this is three times as fast as a choice.
         bits = _bits(delta)
         return torch.from_numpy(bits & -mask.numpy().astype(bits.dtype)).view(delta.dtype)
+
+
+class Share(Defence):
+    """A sharing rule as a step among others, to set it beside them.
+
+    Gradient pruning (Y. Zhu et al., Deep Leakage from Gradients, NeurIPS 2019, section 5.2) is rule
+    ``largest``.
+    """
+
+    kind: Literal["share"] = "share"
+    rule: str = Field(
+        "largest", description="largest, largest-per-layer or random: which values are sent"
+    )
+    fraction: float = Field(gt=0, le=1, description="how many of them, in (0, 1]")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        _ = self.sharing
+        return self
+
+    @property
+    def sharing(self) -> Sharing:
+        """The rule with its fraction."""
+        return Sharing(self.rule, self.fraction)
+
+    @property
+    def words(self) -> str:
+        """As :class:`.protocol.Defence`."""
+        return f"{100 * self.fraction:g} % of the values sent ({self.rule})"
+
+    def client(self, delta: Tensor, at: At) -> Tensor:
+        """As :class:`.protocol.Defence`."""
+        return self.sharing.apply(delta, at.layout, at.seed)
+
+    def payload(self, sent: Tensor) -> int | None:
+        """As :class:`.protocol.Defence`: a value and its place."""
+        return None if self.fraction == 1 else 8 * int(sent.count_nonzero())
+
+    def longest(self, before: float | None) -> float | None:
+        """As :class:`.protocol.Defence`: no value grows."""
+        return before
 
 
 def shared_count(fraction: float, size: int) -> int:

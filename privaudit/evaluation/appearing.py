@@ -15,6 +15,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from privaudit.evaluation.records import Record, possible_in
+from privaudit.scenario.grid import how_sent
 from privaudit.scenario.schema import PROPERTY
 from privaudit.statistics.appearing import Appearance, appearance
 
@@ -71,7 +72,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Appearing:
-    """One attack on one (property, rule, fraction, K), over all runs with scores."""
+    """One attack on one (property, rule, fraction, K, defence), over all runs with scores."""
 
     property: str
     rule: str
@@ -79,6 +80,12 @@ class Appearing:
     participants: int
     attack: str
     runs: tuple[Judged, ...]
+    defence: str = ""
+
+    @cached_property
+    def sent(self) -> str:
+        """The sharing rule, with the defence where there is one."""
+        return how_sent(self.rule, self.defence)
 
     @cached_property
     def appeared(self) -> list[Judged]:
@@ -123,13 +130,13 @@ class Appearing:
 
 def appearing(records: Sequence[Record]) -> list[Appearing]:
     """Of every cell of a run with episodes, in the order of the records; else none."""
-    groups: dict[tuple[str, str, float, int, str], list[Judged]] = {}
+    groups: dict[tuple[str, str, float, int, str, str], list[Judged]] = {}
     for r in records:
         if r.game != PROPERTY or r.status != "ok" or possible_in(r.configuration) is None:
             continue
-        key = (r.property, r.rule, r.fraction, r.participants, r.attack)
+        key = (r.property, r.rule, r.fraction, r.participants, r.attack, r.defence)
         groups.setdefault(key, []).append(_judged(r))
-    return [Appearing(*key, tuple(runs)) for key, runs in groups.items()]
+    return [Appearing(*key[:5], tuple(runs), key[5]) for key, runs in groups.items()]
 
 
 def _judged(record: Record) -> Judged:

@@ -9,9 +9,11 @@ from functools import cached_property
 
 import numpy as np
 
+from privaudit.accounting.claims import Ceiling, Claim
 from privaudit.evaluation.metrics import METRICS, measure_all
 from privaudit.evaluation.records import Record, colluders_in, with_scores
 from privaudit.randomness import Seed
+from privaudit.scenario.grid import how_sent
 from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.pools import Holdings
 from privaudit.statistics.told import (
@@ -27,7 +29,7 @@ from privaudit.statistics.told import (
 
 @dataclass(frozen=True)
 class TableCell:
-    """One attack on one (property, rule, fraction, K), over all runs.
+    """One attack on one (property, rule, fraction, K, defence), over all runs.
 
     Attributes:
         rounds: scores over all runs; in the game membership of candidates.
@@ -51,6 +53,9 @@ class TableCell:
         fewest: records with and without the property of the target that holds fewest of each;
             None likewise.
         published: the published AUC, where the scenario reproduces one.
+        defence: its name; empty where there is none.
+        claim: what it promises; None where it is no matter of promises.
+        ceiling: what no attack exceeds while that is true; None where nothing is known.
         colluders: of the participants, those who pool with the adversary what they own and see.
     """
 
@@ -80,6 +85,14 @@ class TableCell:
     facts: Mapping[str, float] = field(default_factory=dict)
     fewest: tuple[int, int] | None = None
     colluders: int = 0
+    defence: str = ""
+    claim: Claim | None = None
+    ceiling: Ceiling | None = None
+
+    @cached_property
+    def sent(self) -> str:
+        """The sharing rule, with the defence where there is one."""
+        return how_sent(self.rule, self.defence)
 
     @cached_property
     def auc(self) -> Interval | None:
@@ -91,8 +104,14 @@ class TableCell:
         """Whether the attack told the property from chance: what a star says."""
         return is_told(self.q_value)
 
+    @cached_property
+    def above_ceiling(self) -> bool:
+        """Whether more was measured than the mechanism claimed allows: so it was another one."""
+        found, ceiling = self.auc, self.ceiling
+        return found is not None and ceiling is not None and found.low > ceiling.auc
 
-Key = tuple[str, str, float, int, str]
+
+Key = tuple[str, str, float, int, str, str]
 
 
 def table_cells(records: Sequence[Record]) -> list[TableCell]:
@@ -107,6 +126,7 @@ def table_cells(records: Sequence[Record]) -> list[TableCell]:
             record.fraction,
             record.participants,
             record.attack,
+            record.defence,
         )
         groups.setdefault(key, []).append(record)
     among = Counter(
@@ -132,7 +152,7 @@ def one_family(cells: Iterable[TableCell]) -> list[TableCell]:
 
 
 def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
-    name, rule, fraction, participants, attack = key
+    name, rule, fraction, participants, attack, defence = key
     # Sums and random permutations go through the runs in turn: in their own order, whatever order
     # the records came in.
     records = sorted(records, key=lambda record: record.run)
@@ -142,7 +162,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
     runs = [record.run_scores() for record in good]
     first = records[0]
     published = first.configuration["report"]["published"].get(name, {})
-    rng = Seed(first.seed).generator("permutation", *(str(part) for part in key))
+    rng = Seed(first.seed).generator("permutation", *(str(p) for p in key if p != ""))
     design = design_of(runs, [r.held() for r in good]) if runs else None
     test = against_chance(runs, design, rng) if design else None
     pools = design.pools if design else {}
@@ -175,6 +195,9 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         game=first.game,
         facts=_mean_facts([r.facts for r in good]),
         colluders=colluders_in(first.configuration, participants),
+        defence=defence,
+        claim=first.claim,
+        ceiling=first.ceiling,
         fewest=_fewest([held for r in good for held in r.held()]),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from privaudit.accounting.claims import Ceiling, Claim
 from privaudit.custody.plan import Plan
 from privaudit.evaluation.metrics import METRICS, measure_all
 from privaudit.evaluation.rebuilding import Rebuilt
@@ -31,6 +32,8 @@ def judge(
     holdings: Sequence[Holdings] = (),
     facts: Mapping[str, float] | None = None,
     rebuilt: Rebuilt | None = None,
+    claim: Claim | None = None,
+    ceiling: Ceiling | None = None,
 ) -> Record:
     """The record of one attack on one cell; without scores it is a failed one with its reason.
 
@@ -44,6 +47,8 @@ def judge(
         reason: why there are no scores.
         holdings: what each target draws from; empty where nobody wrote it down.
         facts: what else a reader needs.
+        claim: what the defence of the cell promises.
+        ceiling: what no attack exceeds if that is true.
         rebuilt: instead of scores and truth, where records were to be rebuilt.
     """
     scenario = plan.scenario
@@ -67,6 +72,9 @@ def judge(
         "view": scenario["audit"]["threat_model"],
         "holdings": _as_written(holdings),
         "facts": dict(facts or {}),
+        "defence": cell.defence,
+        "claim": claim,
+        "ceiling": ceiling,
     }
     schedule = scenario["audit"]["schedule"]
     by_round = cell.game == PROPERTY

@@ -34,7 +34,7 @@ class Found(BaseModel):
     """What an attack found in one cell of a repetition.
 
     Attributes:
-        property, rule, fraction, participants, attack: as in a record.
+        property, rule, fraction, participants, attack, defence: as in a record.
         auc: as in the table; null where the attack failed in every run.
     """
 
@@ -46,6 +46,7 @@ class Found(BaseModel):
     participants: int
     attack: str
     auc: float | None = Field(ge=0, le=1)
+    defence: str = ""
 
 
 def repetition_file(number: int) -> str:
@@ -80,6 +81,7 @@ def found_in(folder: RunFolder, world: World) -> list[Found]:
             participants=cell.participants,
             attack=attack,
             auc=_auc(made),
+            defence=cell.defence,
         )
         for (cell, attack), made in runs.items()
     ]
@@ -124,14 +126,28 @@ def with_repetitions(
     cells: Sequence[TableCell], repetitions: Sequence[Sequence[Found]]
 ) -> list[TableCell]:
     """The same cells with the p-value of the repetitions; without any as they are."""
-    aucs: dict[tuple[str, str, float, int, str], list[float]] = {}
+    aucs: dict[tuple[str, str, float, int, str, str], list[float]] = {}
     for row in (row for rows in repetitions for row in rows):
         if row.auc is not None:
-            key = (row.property, row.rule, row.fraction, row.participants, row.attack)
+            key = (
+                row.property,
+                row.rule,
+                row.fraction,
+                row.participants,
+                row.attack,
+                row.defence,
+            )
             aucs.setdefault(key, []).append(row.auc)
     made = []
     for cell in cells:
-        key = (cell.property, cell.rule, cell.fraction, cell.participants, cell.attack)
+        key = (
+            cell.property,
+            cell.rule,
+            cell.fraction,
+            cell.participants,
+            cell.attack,
+            cell.defence,
+        )
         others = aucs.get(key, [])
         if cell.auc is None or not others:
             made.append(cell)

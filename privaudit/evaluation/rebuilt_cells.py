@@ -12,6 +12,7 @@ import numpy as np
 from privaudit.evaluation.rebuilding import MEASURES, Measure, Rebuilt
 from privaudit.evaluation.records import Record, colluders_in
 from privaudit.randomness import Seed
+from privaudit.scenario.grid import how_sent
 from privaudit.statistics.intervals import Interval
 from privaudit.statistics.rebuilt import gain_over_runs, mean_over_runs, of_other_rounds_p
 from privaudit.statistics.told import adjusted, is_told
@@ -56,7 +57,13 @@ class RebuiltCell:
     p_value: float | None
     q_value: float | None
     colluders: int = 0
+    defence: str = ""
     answered: float = 0.0
+
+    @cached_property
+    def sent(self) -> str:
+        """The sharing rule, with the defence where there is one."""
+        return how_sent(self.rule, self.defence)
 
     @cached_property
     def told(self) -> bool:
@@ -69,21 +76,22 @@ class RebuiltCell:
         return self.participants - 1 - self.colluders
 
 
-Key = tuple[str, str, float, int, str]
+Key = tuple[str, str, float, int, str, str]
 
 
 def rebuilt_cells(records: Sequence[Record]) -> list[RebuiltCell]:
     """All cells of that game, in the order of the records, tests adjusted over all of them."""
     groups: dict[Key, list[Record]] = {}
     for r in (r for r in records if r.is_rebuilding):
-        groups.setdefault((r.property, r.rule, r.fraction, r.participants, r.attack), []).append(r)
+        key = (r.property, r.rule, r.fraction, r.participants, r.attack, r.defence)
+        groups.setdefault(key, []).append(r)
     cells = [_cell(key, group) for key, group in groups.items()]
     q_values = adjusted([cell.p_value for cell in cells])
     return [replace(cell, q_value=q) for cell, q in zip(cells, q_values, strict=True)]
 
 
 def _cell(key: Key, records: Sequence[Record]) -> RebuiltCell:
-    name, rule, fraction, participants, attack = key
+    name, rule, fraction, participants, attack, defence = key
     records = sorted(records, key=lambda record: record.run)
     runs = [r.rebuilt for r in records if r.rebuilt is not None]
     first = records[0]
@@ -108,10 +116,11 @@ def _cell(key: Key, records: Sequence[Record]) -> RebuiltCell:
         p_value=None,
         q_value=None,
         colluders=colluders_in(first.configuration, participants),
+        defence=defence,
     )
     if not runs:
         return cell
-    rng = Seed(first.seed).generator("permutation", *(str(part) for part in key))
+    rng = Seed(first.seed).generator("permutation", *(str(p) for p in key if p != ""))
     return replace(cell, **_measured(runs, rng))
 
 

@@ -19,6 +19,7 @@ from pydantic import (
     model_serializer,
 )
 
+from privaudit.accounting.claims import Ceiling, Claim
 from privaudit.errors import UserError, first_problem
 from privaudit.evaluation.rebuilding import Rebuilt
 from privaudit.federation.schedule import stretches, targets_of
@@ -66,6 +67,9 @@ class Record(BaseModel):
         scores: [T], one per audited round; in the game membership one per candidate.
         present: [T], the ground truth.
         facts: what a reader needs beside the result, by name (``Game.facts``).
+        defence: name of the defence, empty where there was none.
+        claim: what it promises; null where it is no matter of promises.
+        ceiling: what no attack can exceed while the claim is true; null where nothing is known.
         rebuilt: in the game reconstruction what was rebuilt; then ``scores`` are its diagonal.
         holdings: what the target drew from (where targets rotate, each of them); null in records
             of before it was written down.
@@ -101,12 +105,16 @@ class Record(BaseModel):
     holdings: Holdings | list[Holdings] | None = None
     pair: int | None = None
     rebuilt: Rebuilt | None = None
+    defence: str = ""
+    claim: Claim | None = None
+    ceiling: Ceiling | None = None
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         table: dict[str, Any] = handler(self)
-        if table["rebuilt"] is None:
-            del table["rebuilt"]
+        for name in ("rebuilt", "defence", "claim", "ceiling"):
+            if not table[name]:
+                del table[name]
         return table
 
     @cached_property

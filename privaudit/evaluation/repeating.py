@@ -79,6 +79,8 @@ def repeat(folder: RunFolder, job: Job, executor: Executor, workers: int, show: 
         groups = groups_of(world.scenario, workers)
         deque(tasks.audit(executor, again, groups, workers=workers), 0)
         rows = found_in(RunFolder(places[name]), world)
-        folder.write_json(name, [row.model_dump(mode="json") for row in rows])
+        folder.write_json(
+            name, [row.model_dump(mode="json", exclude_defaults=True) for row in rows]
+        )
     for place in places.values():
         shutil.rmtree(place, ignore_errors=True)

@@ -17,6 +17,7 @@ from privaudit.evaluation.records import Record
 from privaudit.experiment.holdings import Alikeness, Target, holdings_of
 from privaudit.experiment.tasks import facts_file, scores_file
 from privaudit.games.reconstruction import target_batches
+from privaudit.scenario.claims import ceiling_of, claim_of
 from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.schema import RECONSTRUCTION
 from privaudit.world import World
@@ -69,6 +70,8 @@ def judge_run(
                 reason=failed.get(attack, ""),
                 holdings=held.get((cell.run, cell.property, cell.participants), ()),
                 facts=facts,
+                claim=claim_of(world.scenario, cell),
+                ceiling=ceiling_of(world.scenario, cell),
             )
             for attack in attacks
         ]

@@ -20,7 +20,7 @@ from privaudit.engine.process import tune_process
 from privaudit.errors import MachineError, UserError
 from privaudit.experiment.attacking import attack_cells
 from privaudit.experiment.executors.protocol import Executor, Vanished
-from privaudit.experiment.training import time_rounds, train_run
+from privaudit.experiment.training import price_run, time_rounds, train_run
 from privaudit.games import GAMES
 from privaudit.games.listening import keep_evidence
 from privaudit.scenario.grid import Cell, cells_for_layers
@@ -124,6 +124,7 @@ def training_task(job: Job, run: int) -> list[Outcome]:
     try:
         with _memory_errors():
             train_run(job.world(), folder, run)
+            price_run(job.world(), folder, run)
     except (UserError, KeyboardInterrupt, *OF_THE_MACHINE):
         raise
     except BaseException as error:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from privaudit.custody.evidence import EvidenceCollector
 from privaudit.custody.folder import RunFolder
-from privaudit.custody.models import parameters_file
+from privaudit.custody.models import parameters_file, trained_parameters
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.files import write_tensors, write_whole
-from privaudit.federation.phases import train
-from privaudit.federation.rounds import ClientWork, RoundOutcome, run_round
+from privaudit.federation.phases import natural_work, train
+from privaudit.federation.rounds import ClientWork, RoundOutcome, run_round, run_rounds
 from privaudit.federation.schedule import as_batches
+from privaudit.games.ending import has_defences, prices_file
+from privaudit.scenario.schema import NO_DEFENCE
 from privaudit.world import World
 
 
@@ -50,6 +53,39 @@ def train_run(world: World, folder: RunFolder, run: int) -> None:
         parameters_file(folder, run),
         lambda partial: write_tensors(partial, {"parameters": parameters}),
     )
+
+
+def price_run(world: World, folder: RunFolder, run: int) -> None:
+    """What each defence of the audited rounds costs the main task; nothing if already there.
+
+    From the trained parameters on, as many rounds as are audited, in which everybody draws any of
+    their records: once for every defence and number of participants, all values shared.
+    """
+    scenario, name = world.scenario, prices_file(run)
+    if not (scenario.audit.properties and has_defences(scenario)) or folder.file(name).is_file():
+        return
+    engine, start = world.engine(run), trained_parameters(folder, run)
+    held_out = world.deal(run).training.test
+    test = Samples(world.samples.inputs[held_out], world.samples.labels[held_out])
+    seed, rows = world.audit_seed(run).child("price"), []
+    for participants in scenario.participants:
+        partition = world.deal(run).audited(participants)
+        for defence in scenario.audit.defences:
+            named = "" if defence == NO_DEFENCE else defence
+            phase = world.audited_phase("all", 1.0, participants, named)
+            *_, last = run_rounds(
+                engine,
+                world.samples,
+                start,
+                partial(natural_work, partition, phase, seed=seed),
+                phase.training,
+                rounds=phase.rounds,
+                seed=seed,
+            )
+            _, accuracy = engine.evaluate(last.after, test)
+            row = {"participants": participants, "defence": named, "test_accuracy": accuracy}
+            rows.append(row)
+    folder.write_json(name, rows)
 
 
 def training_rows(folder: RunFolder, runs: int) -> list[dict[str, Any]]:

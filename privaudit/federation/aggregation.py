@@ -50,13 +50,19 @@ def verify(submission: Submission, size: int, norm_bound: float | None) -> Verdi
 class Aggregator:
     """Equation (2) of the seed paper: the mean of the accepted deltas with weights c_n / c.
 
+    With ``fixed`` all weights are one over that number instead, whoever was refused or stayed away:
+    then no client changes what another counts.
+
     Deltas are added up as they arrive, so memory does not grow with the number of clients. They
     arrive in client order: the result is the same bytes every time.
     """
 
-    def __init__(self, size: int, norm_bound: float | None = None) -> None:
+    def __init__(
+        self, size: int, norm_bound: float | None = None, fixed: int | None = None
+    ) -> None:
         self._sum = torch.zeros(size)
         self._norm_bound = norm_bound
+        self._fixed = fixed
         self.verdicts: list[Verdict] = []
 
     def add(self, submission: Submission) -> Verdict:
@@ -64,16 +70,23 @@ class Aggregator:
         verdict = verify(submission, len(self._sum), self._norm_bound)
         self.verdicts.append(verdict)
         if verdict.accepted:
-            self._sum.add_(submission.delta, alpha=float(submission.samples))
+            self._sum.add_(
+                submission.delta, alpha=1.0 if self._fixed else float(submission.samples)
+            )
         return verdict
 
     def weights(self) -> dict[int, float]:
-        """c_n / c of each accepted client; they sum to one, or there are none."""
+        """c_n / c of each accepted client; they sum to one, or there are none.
+
+        Under ``fixed`` they are equal, and sum to less where fewer clients were accepted.
+        """
         accepted = [v for v in self.verdicts if v.accepted]
+        if self._fixed:
+            return {v.client: 1 / self._fixed for v in accepted}
         total = sum(v.samples for v in accepted)
         return {v.client: v.samples / total for v in accepted}
 
     def delta(self) -> Tensor:
         """The [P] weighted mean; zero when nothing was accepted."""
-        total = sum(v.samples for v in self.verdicts if v.accepted)
+        total = self._fixed or sum(v.samples for v in self.verdicts if v.accepted)
         return self._sum / total if total else self._sum.clone()

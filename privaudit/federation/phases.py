@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
@@ -23,6 +24,7 @@ from privaudit.federation.rounds import (
     RoundOutcome,
     cohort_of,
     epochs,
+    poisson_cohort,
     run_rounds,
 )
 from privaudit.federation.schedule import (
@@ -40,8 +42,9 @@ from privaudit.randomness import Seed
 class TrainingPhase:
     """Ordinary FedAvg or FedSGD on everybody's records.
 
-    ``cohort`` None means all clients; ``local_epochs`` is ignored by ``fedsgd``, where each client
-    takes one step on one batch drawn from its records.
+    ``cohort`` None means all clients; with the sampler ``poisson`` each takes part by itself, as
+    many on average. ``local_epochs`` is ignored by ``fedsgd``, where each client takes one step on
+    one batch drawn from its records.
     """
 
     protocol: str
@@ -50,6 +53,7 @@ class TrainingPhase:
     local_epochs: int
     batch_size: int
     training: LocalTraining
+    sampler: Literal["fixed", "poisson"] = "fixed"
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,9 @@ def train(
     """The rounds of ordinary training, from the parameters ``start`` [P]."""
 
     def plan(number: int) -> list[ClientWork]:
-        chosen = cohort_of(len(partition.clients), phase.cohort, seed.generator("cohort", number))
+        rng = seed.generator("cohort", number)
+        draw_cohort = poisson_cohort if phase.sampler == "poisson" else cohort_of
+        chosen = draw_cohort(len(partition.clients), phase.cohort, rng)
         return [ClientWork(client, batches(client, number)) for client in chosen]
 
     def batches(client: int, number: int) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -26,12 +26,17 @@ ProtocolName = Literal["fedavg", "fedsgd"]
 
 @dataclass(frozen=True)
 class LocalTraining:
-    """How a client turns its batches of a round into a delta."""
+    """How a client turns its batches of a round into a delta, and what becomes of deltas.
+
+    ``expected``: clients that an average is over where it is over a number fixed beforehand
+    (:attr:`.Transforms.averages_equally`); None = those of the round.
+    """
 
     lr: float
     momentum: float = 0.0
     transforms: Transforms = Transforms()
     norm_bound: float | None = None
+    expected: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +52,10 @@ class ClientWork:
 
 @dataclass(frozen=True)
 class RoundMetrics:
-    """Of one round: means over the cohort, wall seconds, bytes of payload in both directions."""
+    """Of one round: means over the cohort, wall seconds, bytes of payload in both directions.
+
+    Means are 0 where nobody took part, as may happen where each client takes part by itself.
+    """
 
     round: int
     clients: int
@@ -64,6 +72,7 @@ class RoundOutcome:
     """What the server knows after a round; ``weights`` and ``verdicts`` by client.
 
     ``step`` [P] is what the global model moves by; None = by ``delta``, the averaged delta.
+    ``told`` is what the server told everybody when the round began, besides the parameters.
     """
 
     round: int
@@ -73,6 +82,7 @@ class RoundOutcome:
     verdicts: tuple[Verdict, ...]
     metrics: RoundMetrics
     step: Tensor | None = None
+    told: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def after(self) -> Tensor:
@@ -116,12 +126,15 @@ class Sending:
         training: what clients do to a delta (``transforms``) and what the server refuses.
         observers: told of the opening, each submission and the end, in that order.
         active: client -> who decides what it sends; all others send what they trained.
+        memory: what clients and server keep from round to round, for defences that need it; None
+            where rounds do not follow each other.
     """
 
     work: Sequence[ClientWork]
     training: LocalTraining
     observers: Sequence[RoundObserver] = ()
     active: Mapping[int, Active] = field(default_factory=dict)
+    memory: dict[str, dict[str, Any]] | None = None
 
 
 def run_round(
@@ -134,6 +147,7 @@ def run_round(
     round_number: int,
     seed: Seed,
     observers: Sequence[RoundObserver] = (),
+    memory: dict[str, dict[str, Any]] | None = None,
 ) -> RoundOutcome:
     """Run one round from the global parameters ``before`` [P].
 
@@ -141,8 +155,9 @@ def run_round(
         work: one entry per client of the cohort.
         seed: the stream of this federation; each client and round draws from its own child.
         observers: told of the opening, each submission and the end, in that order.
+        memory: of clients and server (:attr:`Sending.memory`).
     """
-    sendings = [Sending(work, training, observers)]
+    sendings = [Sending(work, training, observers, memory=memory)]
     (outcome,) = run_sendings(
         engine, samples, before, sendings, round_number=round_number, seed=seed
     )
@@ -169,7 +184,8 @@ def run_sendings(
         step: [P] what the global model moves by, whatever is sent; None = by what was sent.
     """
     started = time.perf_counter()
-    servers = [_Server(engine, before, sending, round_number) for sending in sendings]
+    at_server = seed.child("server", "round", round_number)
+    servers = [_Server(engine, before, sending, round_number, at_server) for sending in sendings]
     receivers: dict[ClientWork, list[_Server]] = {}
     for server in servers:
         for item in server.cohort:
@@ -195,12 +211,22 @@ class _Server:
         before: Tensor,
         sending: Sending,
         round_number: int,
+        seed: Seed,
     ) -> None:
         self.cohort = sorted(sending.work, key=lambda item: item.client)
         self._before, self._layout, self._round = before, engine.layout, round_number
         self._training, self._observers = sending.training, sending.observers
         self._active = sending.active
-        self._aggregator = Aggregator(engine.layout.size, sending.training.norm_bound)
+        self._seed, self._memory = seed, sending.memory
+        training, transforms = sending.training, sending.training.transforms
+        self._clients = training.expected or len(self.cohort)
+        self._aggregator = Aggregator(
+            engine.layout.size,
+            training.norm_bound,
+            self._clients if transforms.averages_equally else None,
+        )
+        self._told = transforms.tells(self._remembered("server") or {})
+        self._notes: dict[str, list[float]] = {}
         self._bytes_up = 0
         self._losses: list[float] = []
         self._accuracies: list[float] = []
@@ -212,24 +238,40 @@ class _Server:
         transforms, client, delta = self._training.transforms, work.client, update.delta
         if client in self._active:
             delta = self._active[client].send(self._round, self._before, work, update)
-        sent = transforms.apply(delta, self._layout, seed)
+        sent = transforms.apply(
+            delta,
+            self._layout,
+            seed,
+            told=self._told,
+            memory=self._remembered(str(client)),
+            notes=self._notes,
+        )
         submission = Submission(client, sent, update.samples)
         verdict = self._aggregator.add(submission)
         for observer in self._observers:
             observer.submitted(submission, verdict)
-        self._bytes_up += payload_bytes(sent, transforms.sharing.fraction)
+        self._bytes_up += transforms.payload(sent)
         self._losses.append(update.loss)
         self._accuracies.append(update.accuracy)
 
     def close(self, seconds: float, step: Tensor | None) -> RoundOutcome:
         """Average what arrived."""
         clients = len(self._aggregator.verdicts)
+        delta = self._training.transforms.aggregate(
+            self._aggregator.delta(),
+            self._layout,
+            self._seed,
+            clients=self._clients,
+            told=self._told,
+            memory=self._remembered("server"),
+            notes=self._notes,
+        )
         metrics = RoundMetrics(
             round=self._round,
             clients=clients,
             accepted=sum(v.accepted for v in self._aggregator.verdicts),
-            train_loss=float(np.mean(self._losses)),
-            train_accuracy=float(np.mean(self._accuracies)),
+            train_loss=_mean(self._losses),
+            train_accuracy=_mean(self._accuracies),
             seconds=seconds,
             bytes_up=self._bytes_up,
             bytes_down=4 * self._layout.size * clients,
@@ -237,15 +279,23 @@ class _Server:
         outcome = RoundOutcome(
             self._round,
             self._before,
-            self._aggregator.delta(),
+            delta,
             self._aggregator.weights(),
             tuple(self._aggregator.verdicts),
             metrics,
             step,
+            self._told,
         )
         for observer in self._observers:
             observer.end(outcome)
         return outcome
+
+    def _remembered(self, who: str) -> dict[str, Any] | None:
+        return None if self._memory is None else self._memory.setdefault(who, {})
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else 0.0
 
 
 def run_rounds(
@@ -260,7 +310,7 @@ def run_rounds(
     observers: Sequence[RoundObserver] = (),
 ) -> Iterator[RoundOutcome]:
     """A federation: ``rounds`` rounds in a row, each planned by ``plan(round)``."""
-    parameters = start
+    parameters, memory = start, dict[str, dict[str, Any]]()
     for number in range(rounds):
         outcome = run_round(
             engine,
@@ -271,14 +321,10 @@ def run_rounds(
             round_number=number,
             seed=seed,
             observers=observers,
+            memory=memory,
         )
         yield outcome
         parameters = outcome.after
-
-
-def payload_bytes(sent: Tensor, fraction: float) -> int:
-    """4 bytes a value; a partly shared delta also carries a 4-byte index per value."""
-    return 4 * len(sent) if fraction == 1.0 else 8 * int(sent.count_nonzero())
 
 
 def epochs(
@@ -297,3 +343,9 @@ def cohort_of(participants: int, cohort: int | None, rng: np.random.Generator) -
     if cohort is None or cohort >= participants:
         return list(range(participants))
     return sorted(int(c) for c in rng.choice(participants, cohort, replace=False))
+
+
+def poisson_cohort(participants: int, cohort: int | None, rng: np.random.Generator) -> list[int]:
+    """Each client by itself, ``cohort`` of them on average; there may be none at all."""
+    share = 1.0 if cohort is None else min(1.0, cohort / participants)
+    return [int(client) for client in np.flatnonzero(rng.random(participants) < share)]

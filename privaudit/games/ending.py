@@ -19,12 +19,15 @@ from privaudit.errors import UserError, first_problem
 from privaudit.federation.aggregation import Submission, Verdict
 from privaudit.federation.rounds import RoundOutcome
 from privaudit.scenario.grid import Cell, cells_of
-from privaudit.scenario.schema import Scenario
+from privaudit.scenario.schema import NO_DEFENCE, PROPERTY, Scenario
 from privaudit.world import World
 
 LOSS, ACCURACY = "loss_after", "accuracy_after"
 REFUSED, ABOVE_95, ABOVE_99 = "own_refused", "own_above_95", "own_above_99"
 """Facts of a cell with an active participant (:func:`costs_of`)."""
+
+DEFENDED, BYTES_UP = "accuracy_defended", "bytes_up"
+"""Facts of a cell of a scenario with defences (:func:`price_of`)."""
 
 MOST_RECORDS = 1000
 """Held-out records the model is tried on at the end."""
@@ -39,10 +42,12 @@ class Ending(BaseModel):
         own: those with the adversary's own delta in it.
         not_finite: those in which a client's delta was not finite.
         test_loss: mean loss of the last model on held-out records; None: not finite.
-        test_accuracy: its accuracy on them; kept where the adversary is active, as what follows.
+        test_accuracy: its accuracy on them; kept where the adversary is active, as what follows,
+            or where the scenario names defences.
         above_95: rounds in which the adversary's delta was longer than 95 % of those that honest
             clients sent in all rounds.
         above_99: than 99 % of them.
+        bytes_up: that a client sent in a round, on average; kept where there are defences.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -55,6 +60,7 @@ class Ending(BaseModel):
     test_accuracy: float | None = None
     above_95: NonNegativeInt | None = None
     above_99: NonNegativeInt | None = None
+    bytes_up: float | None = None
 
 
 class Endings:
@@ -66,6 +72,7 @@ class Endings:
     def __init__(self, coalition: Sequence[int]) -> None:
         self._coalition = coalition
         self.rounds = self.heard = self.own = self.not_finite = 0
+        self.bytes_up = self.sent = 0
         self._norms: dict[bool, list[float]] = {True: [], False: []}
 
     def begin(self, *_: Any) -> None:
@@ -85,17 +92,25 @@ class Endings:
     def end(self, outcome: RoundOutcome) -> None:
         """Count a round."""
         self.rounds += 1
+        self.bytes_up += outcome.metrics.bytes_up
+        self.sent += outcome.metrics.clients
         self.own += self._coalition[0] in outcome.weights
         self.heard += any(client not in self._coalition for client in outcome.weights)
         self.not_finite += any(verdict.reason == "not finite" for verdict in outcome.verdicts)
 
 
 def keep_ending(
-    folder: RunFolder, cell: Cell, found: Endings, last: tuple[float, float], active: bool = False
+    world: World,
+    folder: RunFolder,
+    cell: Cell,
+    found: Endings,
+    last: tuple[float, float],
+    active: bool = False,
 ) -> None:
     """Write what a report needs.
 
     Args:
+        world: the scenario.
         folder: of the run.
         cell: whose rounds these were.
         found: in them.
@@ -113,6 +128,9 @@ def keep_ending(
     if active:
         above = {"above_95": found.above(0.95), "above_99": found.above(0.99)}
         row = row.model_copy(update={"test_accuracy": accuracy} | above)
+    if has_defences(world.scenario):
+        sent = {"bytes_up": found.bytes_up / max(1, found.sent)}
+        row = row.model_copy(update={"test_accuracy": accuracy} | sent)
     folder.write_json(_file(cell), row.model_dump(exclude_unset=True))
 
 
@@ -138,6 +156,36 @@ def costs_of(folder: RunFolder, cell: Cell) -> dict[str, float]:
         ABOVE_99: ending.above_99 / ending.rounds,
     }
     return found if ending.test_loss is None else found | {LOSS: ending.test_loss}
+
+
+def price_of(world: World, folder: RunFolder, cell: Cell) -> dict[str, float]:
+    """What the defence of a cell costs, by name; empty where the scenario names none.
+
+    Of audited rounds it is the accuracy of a federation that trained as many ordinary rounds under
+    it (:func:`privaudit.experiment.training.price_run`), else that of the one that was listened to.
+    """
+    if not has_defences(world.scenario):
+        return {}
+    ending, trained = _read(folder, _file(cell)), folder.file(prices_file(cell.run))
+    found = {} if ending.bytes_up is None else {BYTES_UP: ending.bytes_up}
+    accuracy = ending.test_accuracy
+    if cell.game == PROPERTY and trained.is_file():
+        key = (cell.participants, cell.defence)
+        rows = folder.read_json(prices_file(cell.run))
+        accuracy = next(
+            row["test_accuracy"] for row in rows if (row["participants"], row["defence"]) == key
+        )
+    return found if accuracy is None else found | {DEFENDED: accuracy}
+
+
+def has_defences(scenario: Scenario) -> bool:
+    """Whether audited rounds of a scenario are defended by something that has a name."""
+    return scenario.audit.defences != [NO_DEFENCE]
+
+
+def prices_file(run: int) -> str:
+    """Where it lies what the defences of a run cost."""
+    return f"training/run-{run}.defences.json"
 
 
 def read_endings(folder: RunFolder, scenario: Scenario) -> Sequence[dict[str, Any]]:

@@ -50,7 +50,7 @@ def listen_to(
         observers = [tap, ending, *([] if evidence is None else [evidence])]
         for outcome in federation(observers=observers):
             last = outcome.after
-    keep_ending(folder, cell, ending, last_model(world, engine, cell.run, last))
+    keep_ending(world, folder, cell, ending, last_model(world, engine, cell.run, last))
     return evidence
 
 

@@ -27,6 +27,7 @@ from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.errors import UserError
 from privaudit.federation.partition import TARGET, Partition
 from privaudit.federation.phases import train
+from privaudit.games.ending import price_of
 from privaudit.games.listening import chosen_samples, listen_to
 from privaudit.games.protocol import Game
 from privaudit.observation.trace import Trace
@@ -91,10 +92,11 @@ class Membership(Game):
         *_, last = Trace.open(trace_folder(folder, cell))
         engine, asked = world.engine(cell.run), candidates_of(world, cell.run)
         present = world.presence(cell)
-        return {
+        room = {
             name: engine.evaluate(last.after, chosen_samples(world, asked[chosen]))[1]
             for name, chosen in ((TRAINED_ON, present), (LEFT_OUT, ~present))
         }
+        return room | price_of(world, folder, cell)
 
     def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Candidates]:
         """Candidates, the records of the adversary and its colluders, and the rules."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -34,7 +35,7 @@ from privaudit.federation.schedule import (
     property_pools,
 )
 from privaudit.games.active import ActiveParticipant
-from privaudit.games.ending import Endings, costs_of, keep_ending, last_model
+from privaudit.games.ending import Endings, costs_of, keep_ending, last_model, price_of
 from privaudit.games.listening import chosen_samples, evidence_of, tap_on
 from privaudit.games.protocol import Game
 from privaudit.observation.tap import Tap
@@ -61,8 +62,12 @@ class Property(Game):
         return observe_cells(world, folder, cells)
 
     def facts(self, world: World, folder: RunFolder, cell: Cell) -> dict[str, float]:
-        """What an active participant's deltas did to the main task, and how they stood out."""
-        return costs_of(folder, cell) if world.scenario.audit.alpha is not None else {}
+        """What an active participant's deltas did to the main task, and how they stood out.
+
+        What a defence costs, where the scenario names some.
+        """
+        active = world.scenario.audit.alpha is not None
+        return (costs_of(folder, cell) if active else {}) | price_of(world, folder, cell)
 
     def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Adversary]:
         """Cells whose adversary owns the same records share its work on the shadows of a round."""
@@ -132,13 +137,16 @@ def _observe(
     last, active = last_model(world, engine, run, before), world.scenario.audit.alpha is not None
     for federation in federations:
         for cell, ending in federation.endings.items():
-            keep_ending(folder, cell, ending, last, active)
+            keep_ending(world, folder, cell, ending, last, active)
     return {
         cell: evidence
         for federation in federations
         for cell, evidence in federation.cells.items()
         if evidence is not None
     }
+
+
+Memory = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +157,8 @@ class _Federation:
         seed: of all federations of a property; what everybody but the target draws from.
         own_seed: of this number of participants.
         present: [rounds] bool, the ground truth.
-        ways: what is done to a delta before it is sent, who watches, and who sends others.
+        ways: what is done to a delta before it is sent, who watches, who sends others, and what
+            clients and server remember; None where rounds do not follow each other.
         cells: with the evidence kept of each, or None.
         endings: how the rounds of each went.
     """
@@ -159,7 +168,7 @@ class _Federation:
     seed: Seed
     own_seed: Seed
     present: np.ndarray
-    ways: list[tuple[LocalTraining, Sequence[RoundObserver], Mapping[int, Active]]]
+    ways: list[tuple[LocalTraining, Sequence[RoundObserver], Mapping[int, Active], Memory | None]]
     cells: dict[Cell, EvidenceCollector | None]
     endings: dict[Cell, Endings]
 
@@ -191,7 +200,7 @@ def _federations(world: World, taps: dict[Cell, Tap]) -> list[_Federation]:
     audit = world.scenario.audit
     found: dict[tuple[str, int], _Federation] = {}
     for cell, tap in taps.items():
-        phase = world.audited_phase(cell.rule, cell.fraction, cell.participants)
+        phase = world.audited_phase(cell.rule, cell.fraction, cell.participants, cell.defence)
         key = (cell.property, cell.participants)
         if key not in found:
             partition = world.deal(cell.run).audited(cell.participants)
@@ -206,7 +215,8 @@ def _federations(world: World, taps: dict[Cell, Tap]) -> list[_Federation]:
         ending = found[key].endings[cell] = Endings(world.coalition(cell.participants))
         observers: list[RoundObserver] = [tap, ending, *([evidence] if evidence else [])]
         active = {} if audit.alpha is None else {ADVERSARY: active_in(world, cell)}
-        found[key].ways.append((phase.training, observers, active))
+        memory: Memory | None = None if audit.trajectory == "common" else {}
+        found[key].ways.append((phase.training, observers, active, memory))
         found[key].cells[cell] = evidence
     return list(found.values())
 
@@ -248,7 +258,7 @@ def active_in(world: World, cell: Cell) -> ActiveParticipant:
         world.engine(cell.run),
         _auxiliary(world, cell, own),
         own,
-        world.audited_phase(cell.rule, cell.fraction, cell.participants).training,
+        world.audited_phase(cell.rule, cell.fraction, cell.participants, cell.defence).training,
         alpha=audit.alpha,
         boost=audit.boost,
         seed=world.attacker_seed(cell.run).child("active", cell.property),

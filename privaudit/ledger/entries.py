@@ -15,7 +15,8 @@ from privaudit.custody.plan import PLAN
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.rebuilt_cells import RebuiltCell, rebuilt_cells
 from privaudit.evaluation.records import Record
-from privaudit.scenario.schema import RECONSTRUCTION, Scenario
+from privaudit.scenario.grid import how_sent
+from privaudit.scenario.schema import NO_DEFENCE, RECONSTRUCTION, Scenario
 
 AUDITS = "ledger/audits.jsonl"
 """The entries of the records as the ledger took them; what the report shows."""
@@ -44,14 +45,16 @@ def plan_hash(folder: RunFolder) -> bytes:
 
 
 def metric_codes(scenario: Scenario) -> dict[tuple[str, str], int]:
-    """(rule, attack) -> metric code, from 1: the result of that attack under that sharing rule.
+    """(rule with defence, attack) -> metric code, from 1: the result of that attack under both.
 
     Its AUC; of attacks that rebuild records how much of the batch they do.
 
     The codes follow from the scenario alone, so the registered plan says what they mean.
     """
     rules = ["all", *(rule for rule in scenario.audit.rules if rule != "all")]
-    pairs = [(rule, attack) for rule in rules for attack in scenario.attacks]
+    named = [name.replace(NO_DEFENCE, "") for name in scenario.audit.defences]
+    sent = [how_sent(rule, defence) for rule in rules for defence in named]
+    pairs = [(way, attack) for way in sent for attack in scenario.attacks]
     return {pair: code for code, pair in enumerate(pairs, start=1)}
 
 
@@ -71,7 +74,7 @@ def entries_of(
     """
     codes = metric_codes(scenario)
     cells: list[TableCell | RebuiltCell] = [*table_cells(records), *rebuilt_cells(records)]
-    return [_entry(cell, codes[cell.rule, cell.attack], salt) for cell in cells]
+    return [_entry(cell, codes[cell.sent, cell.attack], salt) for cell in cells]
 
 
 def files_entry(count: int, scenario: Scenario) -> AuditEntry:

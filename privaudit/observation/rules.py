@@ -9,8 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
+from privaudit.defences.registry import Step
 from privaudit.defences.sharing import SHARING_RULES, Sharing
 from privaudit.defences.transforms import Transforms
 from privaudit.errors import UserError
@@ -21,7 +28,10 @@ MOST_RECORDS = 10**7
 
 
 class Rules(Options):
-    """The rules of a federation, ``property_share`` and ``others`` as far as known or assumed."""
+    """The rules of a federation, ``property_share`` and ``others`` as far as known or assumed.
+
+    ``defences`` are not written where there are none.
+    """
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -63,6 +73,11 @@ class Rules(Options):
         allow_inf_nan=False,
         description="deviation of the Gaussian noise clients add to each coordinate",
     )
+    defences: list[Step] = Field(
+        [],
+        description="what else is done to deltas, before it is chosen what is shared: a list of "
+        "steps (docs/defences.md)",
+    )
     norm_bound: float | None = Field(
         None, gt=0, description="L2 norm above which the server refuses a delta"
     )
@@ -82,6 +97,13 @@ class Rules(Options):
         "false where it comes and goes by the round",
     )
 
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        table: dict[str, Any] = handler(self)
+        if not self.defences:
+            table.pop("defences", None)
+        return table
+
     @model_validator(mode="after")
     def _known_sharing(self) -> Self:
         Sharing(self.sharing_rule, self.shared_fraction)
@@ -96,7 +118,7 @@ class Rules(Options):
     def transforms(self) -> Transforms:
         """What a client does to its delta before sending it."""
         sharing = Sharing(self.sharing_rule, self.shared_fraction)
-        return Transforms(self.clip_norm, self.noise, sharing)
+        return Transforms(self.clip_norm, self.noise, sharing, tuple(self.defences))
 
 
 Speaker = Literal["trace", "option", "default"]

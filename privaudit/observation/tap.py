@@ -56,6 +56,7 @@ class Tap:
             own_weight=outcome.weights.get(self._adversary, 0.0),
             participants=max(1, outcome.metrics.accepted),
             step=outcome.step,
+            told=outcome.told,
             client_deltas=self._clients,
             client_weights=outcome.weights
             if self._server

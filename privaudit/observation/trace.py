@@ -90,10 +90,12 @@ class TraceWriter:
         step: Tensor | None = None,
         client_deltas: dict[int, Tensor] | None = None,
         client_weights: dict[int, float] | None = None,
+        told: Mapping[str, float] | None = None,
     ) -> None:
         """Add the next round (vectors [P]); it is on disk when this returns.
 
-        ``step`` is what the global model moved by, where that is not ``global_delta``.
+        ``step`` is what the global model moved by, where that is not ``global_delta``; ``told`` are
+        numbers that the server told everybody when the round began.
         """
         precision = self._manifest.precision
         if precision == "half" and step is None:
@@ -107,7 +109,7 @@ class TraceWriter:
             "own_weight": float(own_weight),
             "participants": participants,
             "client_weights": {str(c): w for c, w in (client_weights or {}).items()},
-        }
+        } | ({"told": dict(told)} if told else {})
         self._save(round_file(self._rounds), tensors, facts)
         self._rounds += 1
 
@@ -249,6 +251,7 @@ class Trace:
                 },
                 target=self.manifest.target,
                 precision=torch.finfo(PRECISIONS[self.manifest.precision]).eps,
+                told={str(n): float(v) for n, v in facts.get("told", {}).items()},
             )
         except (
             LookupError,

@@ -7,7 +7,7 @@ server sees everything a participant sees, so :class:`ServerView` is a :class:`P
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
@@ -38,6 +38,7 @@ class Observation:
         client_weights: of these clients c_n / c.
         target: under :class:`ServerView` the client of interest.
         precision: relative rounding of the deltas as they were stored.
+        told: numbers that the server told everybody when the round began, by name.
     """
 
     round: int
@@ -51,6 +52,7 @@ class Observation:
     client_weights: dict[int, float] = field(default_factory=dict)
     target: int | None = None
     precision: float = torch.finfo(torch.float32).eps
+    told: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def after(self) -> Tensor:

@@ -43,7 +43,7 @@ def headlines(
 
 
 def _same(one: Appearing, cell: TableCell) -> bool:
-    keys = ("property", "rule", "fraction", "participants", "attack")
+    keys = ("property", "rule", "fraction", "participants", "attack", "defence")
     return all(getattr(one, key) == getattr(cell, key) for key in keys)
 
 
@@ -91,7 +91,7 @@ def table(found: Sequence[Appearing]) -> pd.DataFrame:
                 "property": one.property,
                 "attack": one.attack,
                 "K": str(one.participants),
-                "rule": one.rule,
+                "rule": one.sent,
                 "shared": f"{100 * one.fraction:g} %",
                 "found where it appeared": f"{one.found.count} of {one.found.of}",
                 "beginning off by": _rounds(one.errors) if one.errors else "–",
@@ -111,7 +111,7 @@ def as_rows(found: Sequence[Appearing]) -> list[dict[str, Any]]:
     return [
         {
             "property": one.property,
-            "rule": one.rule,
+            "rule": one.sent,
             "shared_fraction": one.fraction,
             "participants": one.participants,
             "attack": one.attack,
@@ -169,7 +169,7 @@ def _some_runs(one: Appearing) -> list[Judged]:
 
 
 def _scores(records: Sequence[Record], one: Appearing, run: Judged) -> list[float]:
-    keys = ("property", "rule", "fraction", "participants", "attack")
+    keys = ("property", "rule", "fraction", "participants", "attack", "defence")
     return next(
         r.scores
         for r in records

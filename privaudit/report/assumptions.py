@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from privaudit.report import rebuilt
-from privaudit.scenario.schema import Scenario
+from privaudit.scenario.schema import NO_DEFENCE, Scenario
 
 
 def assumptions(scenario: Scenario) -> list[tuple[str, str]]:
@@ -164,9 +164,11 @@ def not_asked(scenario: Scenario) -> list[str]:
 
 
 def _defences(scenario: Scenario) -> str:
-    """What clients do to their deltas besides sharing a fraction of them."""
-    federation = scenario.federation
+    """What is done to deltas besides sharing a fraction of them."""
+    federation, audited = scenario.federation, scenario.audit.defences
     parts = [
+        f"while training '{federation.defence}'" if federation.defence else "",
+        f"in audited rounds {', '.join(audited)}" if audited != [NO_DEFENCE] else "",
         f"deltas clipped to L2 norm {federation.clip_norm:g}" if federation.clip_norm else "",
         f"Gaussian noise of deviation {federation.noise:g}" if federation.noise else "",
     ]

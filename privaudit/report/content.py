@@ -21,7 +21,7 @@ from privaudit.experiment.training import training_rows
 from privaudit.games.ending import read_endings
 from privaudit.ledger.book import Page, read_book
 from privaudit.ledger.entries import AUDITS, plan_file, plan_hash
-from privaudit.report import rebuilt
+from privaudit.report import defences, rebuilt
 from privaudit.report.layers import LayerCell, layer_cells
 from privaudit.report.notes import footnotes
 from privaudit.report.troubles import Troubles, nothing_measured, troubles_of
@@ -102,6 +102,21 @@ class Content:
         """Why no number of the run means anything; empty where some do."""
         answered = any(cell.runs for cell in self.rebuilt)
         return nothing_measured(self.cells, self.training, self.endings, answered=answered)
+
+    @cached_property
+    def defence_lines(self) -> list[str]:
+        """What the defences promise and cost; empty where there are none."""
+        found = defences.lines(self.scenario, self.cells)
+        return found + defences.clients_line(self.scenario, self.cells, self.parameters)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Of the model, as far as layers or traffic say it; else 0."""
+        if self.layers:
+            names = {layer.layer: layer.parameters for layer in self.layers}
+            return sum(names.values())
+        rows = [row for row in self.training if row.get("clients")]
+        return rows[0]["bytes_down"] // (4 * rows[0]["clients"]) if rows else 0
 
     @cached_property
     def notes(self) -> list[str]:

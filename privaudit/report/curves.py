@@ -43,8 +43,8 @@ def shown_cells(cells: Sequence[TableCell]) -> list[TableCell]:
     clients = min(cell.participants for cell in good)
     good = [cell for cell in good if cell.participants == clients]
     share = max(cell.fraction for cell in good)
-    rule = next(cell.rule for cell in good if cell.fraction == share)
-    good = [cell for cell in good if (cell.fraction, cell.rule) == (share, rule)]
+    sent = next(cell.sent for cell in good if cell.fraction == share)
+    good = [cell for cell in good if (cell.fraction, cell.sent) == (share, sent)]
     attacks = _highest(good, "attack", MOST_ATTACKS)
     good = [cell for cell in good if cell.attack in attacks]
     names = _highest(good, "property", MOST_PROPERTIES)
@@ -127,10 +127,8 @@ def auc_by_window(records: Sequence[Record], cells: Sequence[TableCell]) -> str 
 
 def scores_of(records: Sequence[Record], cell: TableCell) -> list[RunScores]:
     """Scores and labels of a cell, by run."""
-    key = (cell.property, cell.rule, cell.fraction, cell.participants, cell.attack)
-    found = (
-        r for r in records if (r.property, r.rule, r.fraction, r.participants, r.attack) == key
-    )
+    names = ("property", "rule", "fraction", "participants", "attack", "defence")
+    found = (r for r in records if all(getattr(r, n) == getattr(cell, n) for n in names))
     return [record.run_scores() for record in with_scores(found)]
 
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from privaudit.evaluation.cells import TableCell
+from privaudit.scenario.schema import NO_DEFENCE
 
 INK = "#1a1b1c"
 """Colour of text and axes, and of nothing else: a page may replace it by its own."""
@@ -115,13 +116,15 @@ def _fraction_panel(axes: Axes, cells: Sequence[TableCell], title: str) -> None:
     rules = sorted({c.rule for c in cells if c.rule != "all"}) or ["all"]
     attacks = list(dict.fromkeys(c.attack for c in cells))
     numbers = sorted({c.participants for c in cells})
-    series = [(a, r, k) for a in attacks for r in rules for k in numbers]
-    for position, (attack, rule, participants) in enumerate(series):
+    defences = list(dict.fromkeys(c.defence for c in cells))
+    series = [(a, r, k, d) for a in attacks for r in rules for k in numbers for d in defences]
+    for position, (attack, rule, participants, defence) in enumerate(series):
         line = sorted(
             (
                 c
                 for c in cells
-                if c.attack == attack and c.participants == participants and c.rule in (rule, "all")
+                if (c.attack, c.participants, c.defence) == (attack, participants, defence)
+                and c.rule in (rule, "all")
             ),
             key=lambda c: c.fraction,
         )
@@ -136,6 +139,7 @@ def _fraction_panel(axes: Axes, cells: Sequence[TableCell], title: str) -> None:
         extra = (f", {rule}" if len(rules) > 1 else "") + (
             f", K={participants}" if len(numbers) > 1 else ""
         )
+        extra += f", {defence or NO_DEFENCE}" if len(defences) > 1 else ""
         marker = MARKERS[position % len(MARKERS)]
         axes.errorbar(x, y, yerr=error, marker=marker, capsize=3, label=attack + extra)
     axes.set_xlabel("parameters shared (%)")

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from privaudit.evaluation.cells import TableCell
 from privaudit.games.ending import ABOVE_95, ABOVE_99, ACCURACY, LOSS, REFUSED
 from privaudit.games.membership import LEFT_OUT, TRAINED_ON
+from privaudit.report import defences
 from privaudit.report.assumptions import auxiliary, others, with_colluders, with_crafting
 from privaudit.report.published import published_gaps
 from privaudit.report.tables import accuracy_note, precision_note
 from privaudit.report.troubles import Troubles, troubles_of
 from privaudit.report.words import by_game, units_of
-from privaudit.scenario.schema import PROPERTY, Scenario
+from privaudit.scenario.schema import NO_DEFENCE, PROPERTY, Scenario
 from privaudit.statistics.pools import chance_auc
 from privaudit.statistics.runs import Unit
 from privaudit.statistics.told import SPREAD
@@ -48,6 +49,8 @@ def footnotes(
         f"Auxiliary data of the adversary: {auxiliary(scenario)}.",
         *room_notes(cells),
         *cost_notes(cells),
+        *defences.above_ceilings(cells),
+        *defences.lines(scenario, cells),
         *power_note(cells),
         *pool_notes(scenario, cells),
         *repetition_notes(cells),
@@ -98,8 +101,9 @@ def room_notes(cells: Sequence[TableCell]) -> list[str]:
     if not known:
         return []
     each = {
-        (cell.participants, cell.rule, cell.fraction): (
-            f"K = {cell.participants}, {100 * cell.fraction:g} % shared: "
+        (cell.participants, cell.sent, cell.fraction): (
+            f"K = {cell.participants}, {100 * cell.fraction:g} % shared"
+            f"{f', defence {cell.defence}' if cell.defence else ''}: "
             f"{cell.facts[TRAINED_ON]:.2f} and {cell.facts[LEFT_OUT]:.2f}"
         )
         for cell in known
@@ -114,7 +118,7 @@ def room_notes(cells: Sequence[TableCell]) -> list[str]:
 def cost_notes(cells: Sequence[TableCell]) -> list[str]:
     """What an active participant's deltas did besides, and whether a server could have noticed."""
     known = {
-        (cell.property, cell.participants, cell.rule, cell.fraction): cell.facts
+        (cell.property, cell.participants, cell.sent, cell.fraction): cell.facts
         for cell in cells
         if ACCURACY in cell.facts
     }
@@ -248,7 +252,10 @@ def _taking(scenario: Scenario) -> str:
     parts = [
         (federation.partition == "dirichlet", "clients as alike, which here they are not"),
         (audit.local_steps > 1, "several local steps as one of a larger batch"),
-        (bool(federation.noise or federation.clip_norm), "deltas without clipping and noise"),
+        (
+            bool(federation.noise or federation.clip_norm) or audit.defences != [NO_DEFENCE],
+            "deltas without clipping and noise",
+        ),
     ]
     taken = [what for applies, what in parts if applies]
     return f", taking {' and '.join(taken)}" if taken else ""

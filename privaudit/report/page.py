@@ -9,7 +9,7 @@ from markupsafe import Markup
 from privaudit.evaluation.cells import TableCell
 from privaudit.ledger.entries import AUDITS_NOTE, audit_facts, audit_table
 from privaudit.ledger.tables import NOTE, client_table, rewards_summary
-from privaudit.report import appearing, notes, provenance, rebuilt, tables
+from privaudit.report import appearing, defences, notes, provenance, rebuilt, tables
 from privaudit.report.assumptions import assumptions, limits
 from privaudit.report.content import Content, training_lines
 from privaudit.report.data import column_table, data_rows
@@ -26,6 +26,7 @@ SECTIONS = (
     ("assumed", "What was assumed"),
     ("data", "The data"),
     ("accuracy", "Inference accuracy"),
+    ("defences", "Defences"),
     ("rebuilt", "Records rebuilt"),
     ("appears", "When it appears"),
     ("layers", "Which layer leaks"),
@@ -43,6 +44,7 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
     absent = {
         "accuracy": not cells,
         "rebuilt": not content.rebuilt,
+        "defences": not defences.has_defences(cells),
         "statistics": not cells,
         "layers": not layers,
         "figures": not figures,
@@ -61,6 +63,10 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         data=data_rows(content.data),
         columns=frame_rows(column_table(content.data)) if content.data.get("columns") else None,
         table=wide_rows(cells) if cells else None,
+        defences=frame_rows(defences.table(cells), headers=3)
+        if defences.has_defences(cells)
+        else None,
+        defence_lines=content.defence_lines,
         rebuilt=frame_rows(rebuilt.wide_table(content.rebuilt), headers=len(rebuilt.HEADS))
         if content.rebuilt
         else None,

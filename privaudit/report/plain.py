@@ -10,7 +10,7 @@ import pandas as pd
 
 from privaudit.ledger.entries import AUDITS_NOTE, audit_facts, audit_table
 from privaudit.ledger.tables import NOTE, client_rows, client_table, rewards_summary
-from privaudit.report import appearing, notes, provenance, rebuilt, tables
+from privaudit.report import appearing, defences, notes, provenance, rebuilt, tables
 from privaudit.report.assumptions import assumptions, limits
 from privaudit.report.content import Content, training_lines
 from privaudit.report.data import column_table, data_rows
@@ -35,6 +35,7 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
         _pairs(assumptions(scenario)),
         *_data(content),
         *_accuracy(content),
+        *_defences(content),
         *_rebuilt(content),
         *_values(content),
         *_appearing(content),
@@ -93,6 +94,7 @@ def report_json(content: Content) -> str:
         "data": dict(content.data) or None,
         "cells": json.loads(tables.render(cells, "json")),
         **({"rebuilt": rebuilt.long_rows(content.rebuilt)} if content.rebuilt else {}),
+        **({"defences": content.defence_lines} if content.defence_lines else {}),
         "published_source": scenario.report.published_source,
         "published_outside": published_gaps(scenario, cells),
         "notes": content.notes,
@@ -130,6 +132,12 @@ def _accuracy(content: Content) -> list[str]:
         *notes.published_notes(scenario, cells),
     ]
     return ["## Inference accuracy", tables.render(cells, "markdown"), _bullets(lines)]
+
+
+def _defences(content: Content) -> list[str]:
+    if not content.defence_lines:
+        return []
+    return ["## Defences", _table(defences.table(content.cells)), _bullets(content.defence_lines)]
 
 
 def _rebuilt(content: Content) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from privaudit.evaluation.cells import TableCell
-from privaudit.report.tables import interval_text
+from privaudit.report.tables import interval_text, with_rule
 from privaudit.scenario.schema import Scenario
 
 
@@ -30,11 +30,11 @@ def gap_sentence(cell: TableCell) -> str | None:
         return None
     side = "above" if published > auc.high else "below"
     runs = "1 run" if cell.runs == 1 else f"{cell.runs} runs"
-    rule = "" if cell.rule == "all" else f", rule {cell.rule}"
     return (
-        f"'{cell.property}', {100 * cell.fraction:g} % shared{rule}, K = {cell.participants}, "
-        f"{cell.attack}: published {published:.2f}, ours {interval_text(auc)} "
-        f"(n = {runs}, {cell.rounds} rounds): the published value lies {side} our interval."
+        f"'{cell.property}', {100 * cell.fraction:g} % shared{with_rule(cell)}, "
+        f"K = {cell.participants}, {cell.attack}: published {published:.2f}, ours "
+        f"{interval_text(auc)} (n = {runs}, {cell.rounds} rounds): the published value "
+        f"lies {side} our interval."
     )
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from privaudit.evaluation.rebuilding import MEASURES, MOST_DB, Measure
 from privaudit.evaluation.rebuilt_cells import RebuiltCell
-from privaudit.report.tables import clients_text
+from privaudit.report.tables import clients_text, with_rule
+from privaudit.scenario.grid import how_sent
 from privaudit.scenario.schema import Scenario
 from privaudit.statistics.intervals import Interval
 
@@ -96,21 +97,22 @@ def beside_tables(cells: Sequence[RebuiltCell]) -> dict[str, pd.DataFrame]:
 def _wide(cells: Sequence[RebuiltCell], text: Any) -> pd.DataFrame:
     fractions = sorted({cell.fraction for cell in cells})
     rules = sorted({c.rule for c in cells if c.rule != "all"}) or ["all"]
-    by_key = {(c.batch, c.rule, c.participants, c.attack, c.fraction): c for c in cells}
+    by_key = {(c.batch, c.rule, c.defence, c.participants, c.attack, c.fraction): c for c in cells}
     keys = dict.fromkeys(
-        (c.batch, c.participants, rule, c.attack)
+        (c.batch, c.participants, rule, c.defence, c.attack)
         for c in sorted(cells, key=lambda c: (c.batch, c.participants))
         for rule in (rules if c.rule == "all" else [c.rule])
     )
     colluding = {c.participants: c.colluders for c in cells}
     rows = []
-    for batch, participants, rule, attack in keys:
-        head = (str(batch), attack, clients_text(participants, colluding[participants]), rule)
+    for batch, participants, rule, defence, attack in keys:
+        clients = clients_text(participants, colluding[participants])
+        head = (str(batch), attack, clients, how_sent(rule, defence))
         row = dict(zip(HEADS, head, strict=True))
         for fraction in fractions:
             of = "all" if fraction == 1.0 else rule
             row[f"{100 * fraction:g} %"] = text(
-                by_key.get((batch, of, participants, attack, fraction))
+                by_key.get((batch, of, defence, participants, attack, fraction))
             )
         rows.append(row)
     return pd.DataFrame(rows)
@@ -123,7 +125,7 @@ def long_rows(cells: Sequence[RebuiltCell]) -> list[dict[str, Any]]:
             "asked": cell.property,
             "batch": cell.batch,
             "shared_fraction": cell.fraction,
-            "rule": cell.rule,
+            "rule": cell.sent,
             "participants": cell.participants,
             "honest": cell.honest,
             "attack": cell.attack,
@@ -189,13 +191,13 @@ def by_clients(cells: Sequence[RebuiltCell]) -> list[str]:
     """For each size and attack, everything shared, what is rebuilt by number of honest clients."""
     most = max((cell.fraction for cell in cells), default=1.0)
     found = []
-    keys = dict.fromkeys((c.batch, c.attack, c.rule) for c in cells if c.fraction == most)
-    for batch, attack, rule in keys:
+    keys = dict.fromkeys((c.batch, c.attack, c.sent) for c in cells if c.fraction == most)
+    for batch, attack, sent in keys:
         line = sorted(
             (
                 c
                 for c in cells
-                if (c.batch, c.attack, c.rule, c.fraction) == (batch, attack, rule, most)
+                if (c.batch, c.attack, c.sent, c.fraction) == (batch, attack, sent, most)
                 and c.measure is not None
                 and c.answered
             ),
@@ -211,7 +213,7 @@ def _line(line: Sequence[RebuiltCell]) -> str:
     assert first.measure is not None
     start = (
         f"Batches of {first.batch}, {first.attack}, {100 * first.fraction:g} % shared"
-        f"{'' if first.rule == 'all' else f' ({first.rule})'}: "
+        f"{'' if first.sent == 'all' else f' ({first.sent})'}: "
     )
     if first.measure.name == "words":
         parts = [
@@ -301,10 +303,9 @@ def _said(cell: RebuiltCell) -> str:
 
 
 def _setting(cell: RebuiltCell) -> str:
-    rule = "" if cell.rule == "all" else f", rule {cell.rule}"
     return (
         f"{cell.attack}, K = {clients_text(cell.participants, cell.colluders)}, "
-        f"{100 * cell.fraction:g} % shared{rule}, n = {cell.runs} "
+        f"{100 * cell.fraction:g} % shared{with_rule(cell)}, n = {cell.runs} "
         f"run{'' if cell.runs == 1 else 's'}, {cell.rounds} rounds"
     )
 

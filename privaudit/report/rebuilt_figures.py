@@ -38,15 +38,17 @@ def _panel(axes: Axes, cells: Sequence[RebuiltCell]) -> None:
     attacks = list(dict.fromkeys(cell.attack for cell in cells))
     numbers = sorted({cell.participants for cell in cells})
     rules = sorted({cell.rule for cell in cells if cell.rule != "all"}) or ["all"]
-    lines = [(a, r, k) for a in attacks for r in rules for k in numbers]
+    defences = list(dict.fromkeys(cell.defence for cell in cells))
+    lines = [(a, r, k, d) for a in attacks for r in rules for k in numbers for d in defences]
     guesses = [cell.guess.value for cell in cells if cell.guess is not None]
     axes.axhline(float(np.mean(guesses)), color="grey", linewidth=1, linestyle="--")
-    for position, (attack, rule, participants) in enumerate(lines):
+    for position, (attack, rule, participants, defence) in enumerate(lines):
         line = sorted(
             (
                 c
                 for c in cells
-                if (c.attack, c.participants) == (attack, participants) and c.rule in (rule, "all")
+                if (c.attack, c.participants, c.defence) == (attack, participants, defence)
+                and c.rule in (rule, "all")
             ),
             key=lambda c: c.fraction,
         )
@@ -54,6 +56,7 @@ def _panel(axes: Axes, cells: Sequence[RebuiltCell]) -> None:
         x = [100 * f + 0.8 * (position - (len(lines) - 1) / 2) for f, _ in points]
         error = [[p.value - p.low for _, p in points], [p.high - p.value for _, p in points]]
         name = attack + (f", {rule}" if len(rules) > 1 else "") + f", K={participants}"
+        name += f", {defence or 'none'}" if len(defences) > 1 else ""
         marker = MARKERS[position % len(MARKERS)]
         axes.errorbar(x, [p.value for _, p in points], error, marker=marker, capsize=3, label=name)
     axes.set_xlabel("parameters shared (%)")

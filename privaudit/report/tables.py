@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 from tabulate import tabulate
@@ -12,6 +13,9 @@ from tabulate import tabulate
 from privaudit.errors import unknown_name
 from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.metrics import METRICS
+from privaudit.evaluation.rebuilt_cells import RebuiltCell
+from privaudit.games.ending import BYTES_UP, DEFENDED
+from privaudit.scenario.grid import how_sent
 from privaudit.statistics.intervals import Interval
 
 FORMATS = {
@@ -56,6 +60,8 @@ def long_table(cells: Sequence[TableCell]) -> pd.DataFrame:
             "pool_tau": cell.design.tau if cell.design else None,
             "pool_overlap": cell.design.overlap if cell.design else None,
         }
+        if any(c.defence or c.claim for c in cells):
+            row |= _defence_columns(cell)
         if any(c.colluders for c in cells):
             row["colluders"] = cell.colluders
         if any(c.repeated for c in cells):
@@ -71,6 +77,23 @@ def long_table(cells: Sequence[TableCell]) -> pd.DataFrame:
                 row[f"{name}_rough"] = interval.rough if interval else None
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _defence_columns(cell: TableCell) -> dict[str, Any]:
+    claim, ceiling = cell.claim, cell.ceiling
+    return {
+        "defence": cell.defence or "none",
+        "epsilon": claim.epsilon if claim else None,
+        "delta": claim.delta if claim else None,
+        "unit": claim.unit if claim and not claim.none else None,
+        "neighbours": claim.neighbours if claim and not claim.none else None,
+        "no_epsilon_because": claim.none if claim else "no defence",
+        "ceiling_auc": ceiling.auc if ceiling else None,
+        "ceiling_advantage": ceiling.advantage if ceiling else None,
+        "above_ceiling": cell.above_ceiling,
+        "accuracy_defended": cell.facts.get(DEFENDED),
+        "bytes_up": cell.facts.get(BYTES_UP),
+    }
 
 
 def blind_accuracy(cell: TableCell) -> float | None:
@@ -143,15 +166,18 @@ def wide_cells(
     """The rows of the wide table: :data:`HEADS`, and the cells by rising shared fraction."""
     fractions = sorted({cell.fraction for cell in cells})
     rules = sorted({c.rule for c in cells if c.rule != "all"}) or ["all"]
-    by_key = {(c.property, c.rule, c.participants, c.attack, c.fraction): c for c in cells}
+    by_key = {
+        (c.property, c.rule, c.defence, c.participants, c.attack, c.fraction): c for c in cells
+    }
     clients = {c.participants: clients_text(c.participants, c.colluders) for c in cells}
     rows = []
-    for name, participants, rule, attack in _row_keys(cells, rules):
+    for name, participants, rule, defence, attack in _row_keys(cells, rules):
         found = [
-            by_key.get((name, "all" if f == 1.0 else rule, participants, attack, f))
+            by_key.get((name, "all" if f == 1.0 else rule, defence, participants, attack, f))
             for f in fractions
         ]
-        rows.append(((name, attack, clients[participants], rule), found))
+        head = (name, attack, clients[participants], how_sent(rule, defence))
+        rows.append((head, found))
     return rows
 
 
@@ -163,7 +189,7 @@ def metrics_table(cells: Sequence[TableCell]) -> pd.DataFrame:
             "property": cell.property,
             "attack": cell.attack,
             "K": clients_text(cell.participants, cell.colluders),
-            "rule": cell.rule,
+            "rule": cell.sent,
             "shared": f"{100 * cell.fraction:g} %",
         }
         for name, metric in METRICS.items():
@@ -239,7 +265,24 @@ def cell_text(cell: TableCell | None) -> str:
         return f"failed: {cell.failures[0]}" if cell.failures else "failed"
     star = "*" if cell.told else ""
     lost = f" ({len(cell.failures)} failed)" if cell.failures else ""
-    return interval_text(cell.auc) + star + lost
+    return interval_text(cell.auc) + star + lost + ceiling_text(cell)
+
+
+def ceiling_text(cell: TableCell) -> str:
+    """What no attack exceeds where the defence is what it claims to be; empty without a claim."""
+    if cell.ceiling is None:
+        return ""
+    return (
+        f" (above its ceiling {cell.ceiling.auc:.2f})"
+        if cell.above_ceiling
+        else (f" (ceiling {cell.ceiling.auc:.2f})")
+    )
+
+
+def with_rule(cell: TableCell | RebuiltCell) -> str:
+    """``, rule largest, defence private``, as far as there is anything to say."""
+    rule = "" if cell.rule == "all" else f", rule {cell.rule}"
+    return f"{rule}, defence {cell.defence}" if cell.defence else rule
 
 
 def clients_text(participants: int, colluders: int) -> str:
@@ -255,11 +298,24 @@ def interval_text(interval: Interval | None, missing: str = "–") -> str:
     return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]{rough}"
 
 
-def _row_keys(cells: Sequence[TableCell], rules: Sequence[str]) -> list[tuple[str, int, str, str]]:
-    keys: dict[tuple[str, int, str, str], None] = {}
+def _row_keys(
+    cells: Sequence[TableCell], rules: Sequence[str]
+) -> list[tuple[str, int, str, str, str]]:
+    """Property, K, rule, defence, attack."""
+    keys: dict[tuple[str, int, str, str, str], None] = {}
     for cell in cells:
         for rule in rules if cell.rule == "all" else [cell.rule]:
-            keys[(cell.property, cell.participants, rule, cell.attack)] = None
+            keys[(cell.property, cell.participants, rule, cell.defence, cell.attack)] = None
     names = list(dict.fromkeys(cell.property for cell in cells))
     attacks = list(dict.fromkeys(cell.attack for cell in cells))
-    return sorted(keys, key=lambda k: (names.index(k[0]), k[1], k[2], attacks.index(k[3])))
+    defences = list(dict.fromkeys(cell.defence for cell in cells))
+    return sorted(
+        keys,
+        key=lambda k: (
+            names.index(k[0]),
+            k[1],
+            k[2],
+            defences.index(k[3]),
+            attacks.index(k[4]),
+        ),
+    )

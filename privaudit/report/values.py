@@ -57,11 +57,11 @@ def value_tables(scenario: Scenario, cells: Sequence[TableCell]) -> dict[str, pd
 def _table(name: str, values: Sequence[str], cells: Sequence[TableCell]) -> pd.DataFrame:
     rows: dict[tuple[str, int, str, float], dict[str, str]] = {}
     for cell in cells:
-        key = (cell.attack, cell.participants, cell.rule, cell.fraction)
+        key = (cell.attack, cell.participants, cell.sent, cell.fraction)
         head = {
             "attack": cell.attack,
             "K": clients_text(cell.participants, cell.colluders),
-            "rule": cell.rule,
+            "rule": cell.sent,
             "shared": f"{100 * cell.fraction:g} %",
         }
         rows.setdefault(key, head)[cell.property.removeprefix(f"{name}=")] = cell_text(cell)

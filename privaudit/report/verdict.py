@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.rebuilt_cells import RebuiltCell
 from privaudit.report import rebuilt
-from privaudit.report.tables import clients_text, interval_text
+from privaudit.report.defences import above_ceilings
+from privaudit.report.tables import clients_text, interval_text, with_rule
 from privaudit.report.troubles import Troubles, troubles_of
 from privaudit.report.words import by_game, words_of
-from privaudit.scenario.schema import Scenario
+from privaudit.scenario.schema import NO_DEFENCE, Scenario
 from privaudit.statistics.rebuilt import least_p
 from privaudit.statistics.told import SIGNIFICANT
 
@@ -95,6 +96,7 @@ def headline(scenario: Scenario, cells: Sequence[TableCell]) -> TableCell | None
             -c.fraction,
             c.participants,
             place(audit.rules, c.rule),
+            place(audit.defences, c.defence or NO_DEFENCE),
             place(scenario.attacks_of(scenario.game_of(c.property)), c.attack),
         ),
         default=None,
@@ -115,7 +117,7 @@ def comparisons(cells: Sequence[TableCell]) -> list[str]:
         _comparison(cells, "fraction", sharing, 1),
         _comparison(cells, "participants", clients, -1),
     ]
-    return [sentence for sentence in found if sentence]
+    return [*above_ceilings(cells), *(sentence for sentence in found if sentence)]
 
 
 def basis(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
@@ -241,10 +243,9 @@ def _who(scenario: Scenario) -> str:
 
 def _setting(scenario: Scenario, cell: TableCell) -> str:
     words = words_of(scenario, cell.property)
-    rule = "" if cell.rule == "all" else f", rule {cell.rule}"
     clients = clients_text(cell.participants, cell.colluders)
     return (
-        f"{cell.attack}, K = {clients}, {100 * cell.fraction:g} % shared{rule}, "
+        f"{cell.attack}, K = {clients}, {100 * cell.fraction:g} % shared{with_rule(cell)}, "
         f"n = {_count(cell.runs, 'run')}, {cell.rounds} {words.units}"
     )
 
@@ -303,7 +304,7 @@ def _ends(
 
 def _beside(best: TableCell, cell: TableCell, axis: str) -> bool:
     """Whether ``cell`` differs from ``best`` on this axis alone (rules are for the caller)."""
-    fixed = {"property", "attack", "fraction", "participants"} - {axis}
+    fixed = {"property", "attack", "fraction", "participants", "defence"} - {axis}
     return all(getattr(best, key) == getattr(cell, key) for key in fixed)
 
 

@@ -1,4 +1,4 @@
-"""The grid of a scenario: cells of (run, property, rule, fraction, participants), and their groups.
+"""The grid of a scenario: cells (run, property, rule, fraction, participants, defence), in groups.
 
 A group is what one worker observes and attacks in one go, so that its cells share work. How cells
 are grouped changes how long a run takes, never what it finds.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise, product
 
-from privaudit.scenario.schema import PROPERTY, RECONSTRUCTION, Scenario
+from privaudit.scenario.schema import NO_DEFENCE, PROPERTY, RECONSTRUCTION, Scenario
 
 
 def federation_of(schedule: str, run: int) -> int:
@@ -29,7 +29,7 @@ class Cell:
     """One table cell of one run, which is 0-based.
 
     ``property`` is what is asked about; in membership that name, in
-    reconstruction the size of a batch.
+    reconstruction the size of a batch. ``defence`` is a name of the scenario's, empty where none.
     """
 
     run: int
@@ -38,12 +38,19 @@ class Cell:
     fraction: float
     participants: int
     game: str = PROPERTY
+    defence: str = ""
 
     @cached_property
     def name(self) -> str:
-        """A file name, the same for every run: ``bold_largest_0.1_k5``."""
+        """A file name, the same for every run: ``bold_largest_0.1_k5``, or with ``_clipped``."""
         fraction = repr(self.fraction).removesuffix(".0")  # every digit: cells must not collide
-        return f"{self.property}_{self.rule}_{fraction}_k{self.participants}"
+        defence = f"_{self.defence}" if self.defence else ""
+        return f"{self.property}_{self.rule}_{fraction}_k{self.participants}{defence}"
+
+
+def how_sent(rule: str, defence: str) -> str:
+    """What was done to deltas, in a word or two: ``largest``, or ``all, private``."""
+    return f"{rule}, {defence}" if defence else rule
 
 
 def cells_of(scenario: Scenario) -> list[Cell]:
@@ -58,6 +65,7 @@ def cells_of(scenario: Scenario) -> list[Cell]:
         audit.rules,
         audit.fractions,
         scenario.participants,
+        audit.defences,
     )
     cells = (
         Cell(
@@ -67,8 +75,9 @@ def cells_of(scenario: Scenario) -> list[Cell]:
             fraction,
             participants,
             scenario.game_of(name),
+            "" if defence == NO_DEFENCE else defence,
         )
-        for run, name, rule, fraction, participants in grid
+        for run, name, rule, fraction, participants, defence in grid
     )
     return list(dict.fromkeys(cells))
 
@@ -91,13 +100,13 @@ def cells_for_layers(scenario: Scenario) -> list[Cell]:
     """For each run and property the cell with most shared and fewest participants.
 
     Its trace is needed to the end, to tell which layer leaks. None under schedules
-    ``dataset`` and ``episodes``, where rounds of both kinds do not alternate, and none of other
-    games.
+    ``dataset`` and ``episodes``, where rounds of both kinds do not alternate, none of other
+    games, and none behind a defence.
     """
     if scenario.audit.schedule != "single-batch":
         return []
     chosen: dict[tuple[int, str], Cell] = {}
-    asked = [cell for cell in cells_of(scenario) if cell.game == PROPERTY]
+    asked = [c for c in cells_of(scenario) if c.game == PROPERTY and not c.defence]
     for cell in sorted(asked, key=lambda c: (-c.fraction, c.participants)):
         chosen.setdefault((cell.run, cell.property), cell)
     return [cell for cell in cells_of(scenario) if cell in chosen.values()]

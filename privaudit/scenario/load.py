@@ -15,7 +15,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from privaudit.defences.registry import KINDS
 from privaudit.errors import UserError, unknown_name
+from privaudit.scenario.claims import check_budget_of_privacy
 from privaudit.scenario.schema import Scenario, table_type
 
 MAX_BYTES = 1 << 20
@@ -110,6 +112,7 @@ def check_scenario(table: dict[str, Any], *, where: str, given: Sequence[str] = 
         raise _explain(error, where, given) from error
     except RecursionError as error:
         raise UserError("values are nested too deeply", where=where) from error
+    check_budget_of_privacy(scenario, where=where)
     if scenario.sweep is not None:
         variants(scenario, where=where)
     return scenario
@@ -335,6 +338,9 @@ def _is_number(text: str) -> bool:
 
 def _fields_at(location: Sequence[str]) -> list[str]:
     model: type[BaseModel] = Scenario
+    if location[:1] == ["defences"]:
+        kind = KINDS.get(location[-1])
+        return sorted(kind.model_fields) if kind else []
     for part in location:
         field = model.model_fields.get(part)
         found = table_type(field) if field else None

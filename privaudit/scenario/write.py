@@ -13,6 +13,7 @@ from privaudit.scenario.named import attack_settings, data_settings, model_setti
 from privaudit.scenario.schema import Scenario, table_type
 
 WIDTH = 96
+NAMED = "# Name and steps of a defence"
 HEAD = """\
 # A scenario of privaudit, with every setting and what it means.
 #
@@ -51,6 +52,8 @@ def commented_toml(scenario: Scenario, file: str) -> str:
     for name, setting in settings.items():
         if name == "attack_options":
             parts += _attack_options(scenario, setting)
+        elif name == "defences":
+            parts.append(_defences(scenario, setting))
         elif _is_table(name):
             head = _comment(setting.description)
             parts.append([*head, *_table(name, _keys(scenario, name), table.get(name))])
@@ -58,7 +61,10 @@ def commented_toml(scenario: Scenario, file: str) -> str:
 
 
 def _is_table(name: str) -> bool:
-    return name == "attack_options" or table_type(Scenario.model_fields[name]) is not None
+    return (
+        name in ("attack_options", "defences")
+        or table_type(Scenario.model_fields[name]) is not None
+    )
 
 
 def _keys(scenario: Scenario, table: str) -> list[Setting]:
@@ -68,6 +74,14 @@ def _keys(scenario: Scenario, table: str) -> list[Setting]:
     more = {"data": data_settings, "model": model_settings}
     named = more[table](getattr(scenario, table).name) if table in more else []
     return [*settings_of(model), *named]
+
+
+def _defences(scenario: Scenario, setting: Setting) -> list[str]:
+    """Their table, or an example of one as a comment."""
+    given = scenario.model_dump(mode="json").get("defences")
+    mark = "" if given else "#"
+    lines = [line for one in _lines(given or setting.example) for line in (NAMED, mark + one)]
+    return [*_comment(setting.description), f"{mark}[defences]", *lines]
 
 
 def _attack_options(scenario: Scenario, setting: Setting) -> list[list[str]]:

@@ -13,6 +13,7 @@ from privaudit.errors import UserError
 from privaudit.evaluation.rebuilt_cells import RebuiltCell, rebuilt_cells
 from privaudit.evaluation.records import Record, colluders_in, parse_records, with_scores
 from privaudit.randomness import Seed
+from privaudit.scenario.grid import how_sent
 from privaudit.scenario.schema import PROPERTY, Scenario
 from privaudit.statistics.dilution import DilutionFit, DilutionPoint, fit_dilution
 from privaudit.statistics.harmless import HarmlessAnswer, harmless_from
@@ -225,7 +226,8 @@ def _curves(records: Sequence[Record], attacker: Attacker, threshold: float) -> 
     """A point is told from chance among all points of the attacker (Benjamini-Hochberg)."""
     groups: dict[tuple[str, str, str, float], list[Record]] = {}
     for record in records:
-        key = (record.property, record.attack, record.rule, record.fraction)
+        sent = how_sent(record.rule, record.defence)
+        key = (record.property, record.attack, sent, record.fraction)
         groups.setdefault(key, []).append(record)
     points = {
         (key, participants): _measured(group, participants, attacker)
@@ -294,7 +296,7 @@ def _curve(
         attacker=attacker if by_round else ALL_ROUNDS,
         property=first.property,
         attack=first.attack,
-        rule=first.rule,
+        rule=how_sent(first.rule, first.defence),
         fraction=first.fraction,
         rounds=rounds,
         runs=first.configuration["runs"],

@@ -87,7 +87,7 @@ def table(cells: Sequence[RebuiltCell]) -> pd.DataFrame:
 
 
 def _share(cell: RebuiltCell) -> str:
-    rule = "" if cell.rule == "all" else f" ({cell.rule})"
+    rule = "" if cell.sent == "all" else f" ({cell.sent})"
     return f"{100 * cell.fraction:g} %{rule}"
 
 

@@ -266,10 +266,10 @@ def _metric_notes(sweep: Sweep) -> list[str]:
 def lines_of(sweep: Sweep) -> list[Line]:
     """The lines of the sweep: properties, then K, then what is shared, then attacks."""
     follows_k = _follows([{c.participants for c in p.cells} for p in sweep.points])
-    follows_shared = _follows([{(c.rule, c.fraction) for c in p.cells} for p in sweep.points])
+    follows_shared = _follows([{(c.sent, c.fraction) for c in p.cells} for p in sweep.points])
 
     def key(cell: TableCell) -> tuple[str, str, str, str]:
-        rule = "" if cell.rule == "all" else f" {cell.rule}"
+        rule = "" if cell.sent == "all" else f" {cell.sent}"
         shared = f"{100 * cell.fraction:g} %{rule}"
         number = str(cell.participants)
         return (

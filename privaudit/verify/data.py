@@ -77,7 +77,9 @@ def _differing(subject: Subject, record: Record) -> list[str]:
     """The same without the data."""
     if not record.held():
         return ["all"]
-    phase = audited_phase(subject.scenario, record.rule, record.fraction, record.participants)
+    phase = audited_phase(
+        subject.scenario, record.rule, record.fraction, record.participants, record.defence
+    )
     target = subject.folder.read_json(DATA)["holdings"]["target"][record.run]
     counts: dict[str, Any] = target["properties"][record.property]
     drawn = {"batch": phase.batch_size * phase.local_steps, "share": phase.property_share}

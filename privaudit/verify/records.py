@@ -19,7 +19,9 @@ from privaudit.evaluation.rebuilding import Rebuilt
 from privaudit.evaluation.rebuilt_runs import AnswerJudge
 from privaudit.evaluation.records import Record
 from privaudit.experiment.tasks import facts_file, scores_file
+from privaudit.games.ending import has_defences
 from privaudit.observation.trace import Trace
+from privaudit.scenario.claims import ceiling_of, claim_of
 from privaudit.scenario.grid import Cell, attacked_cells, cells_for_layers, cells_of
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import PROPERTY, RECONSTRUCTION
@@ -79,8 +81,9 @@ def check_records(subject: Subject) -> list[str]:
     cells = cells_of(subject.scenario)
     wrong = list(_strangers(subject, "scores", cells))
     wrong += _unknown_attacks(subject, cells)
-    active = subject.scenario.audit.alpha is not None
-    wrong += _strangers(subject, "facts", [c for c in cells if c.game != PROPERTY or active])
+    audit = subject.scenario.audit
+    told = audit.alpha is not None or has_defences(subject.scenario)
+    wrong += _strangers(subject, "facts", [c for c in cells if c.game != PROPERTY or told])
     grid = attacked_cells(subject.scenario)
     if len(subject.records) != len(grid):
         wrong.append(f"{RECORDS}: {len(subject.records)} lines, the scenario gives {len(grid)}")
@@ -130,6 +133,8 @@ def _judged(
         reason="" if scores is not None or rebuilt is not None else record.reason,
         holdings=record.held(),
         facts=subject.folder.read_json(facts) if subject.folder.file(facts).is_file() else {},
+        claim=claim_of(subject.scenario, cell),
+        ceiling=ceiling_of(subject.scenario, cell),
     )
 
 

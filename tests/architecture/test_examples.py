@@ -17,7 +17,7 @@ from house import DOCUMENT
 
 from privaudit.attack.protocol import make_attack
 from privaudit.data import registry
-from privaudit.defences.protocol import Defence
+from privaudit.defences.protocol import At, Defence
 from privaudit.engine.layout import Layout
 from privaudit.randomness import Seed
 
@@ -46,10 +46,10 @@ def test_the_attack_scores_every_round_and_finds_a_strong_leak(tmp_path: Path) -
 
 @pytest.mark.usefixtures("example")
 def test_the_defence_changes_what_is_sent_and_not_what_it_was_given() -> None:
-    defence: Defence = importlib.import_module("rounding").Rounding(0.5)
+    defence: Defence = importlib.import_module("rounding").Rounding(step=0.5)
     delta = torch.tensor([0.2, -0.9, 3.0])
     layout = Layout.of([("weight", [3])])
-    sent = defence.apply(delta, layout, Seed(0))
+    sent = defence.client(delta, At(layout, Seed(0)))
     assert sent.tolist() == [0.0, -1.0, 3.0]
     assert delta.tolist() == pytest.approx([0.2, -0.9, 3.0])
 

@@ -24,7 +24,6 @@ from privaudit.federation.rounds import (
     RoundOutcome,
     cohort_of,
     epochs,
-    payload_bytes,
     run_round,
     run_rounds,
 )
@@ -90,8 +89,8 @@ def test_metrics_are_means_over_the_cohort() -> None:
 
 def test_a_shared_value_travels_with_its_index() -> None:
     delta = torch.tensor([0.0, 1.0, 2.0, 0.0, 0.0])
-    assert payload_bytes(delta, 1.0) == 20
-    assert payload_bytes(delta, 0.4) == 16
+    assert Transforms().payload(delta) == 20
+    assert Transforms(sharing=Sharing("largest", 0.4)).payload(delta) == 16
     half = LocalTraining(0.1, transforms=Transforms(sharing=Sharing("largest", 0.5)))
     shared = -(-ENGINE.layout.size // 2)
     assert one_round(WORK, half).metrics.bytes_up == 5 * 8 * shared

@@ -136,6 +136,7 @@ def audit(
         shared_fraction=sent.sharing.fraction,
         clip_norm=sent.clip_norm,
         noise=sent.noise,
+        defences=[step.model_dump() for step in sent.defences],
         others="without",
         persistent=always is not None or presence is not None,
     )

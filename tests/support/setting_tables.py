@@ -11,6 +11,7 @@ from pathlib import Path
 
 from privaudit.attack.registry import registered
 from privaudit.data.registry import DATASETS
+from privaudit.defences.registry import KINDS
 from privaudit.models.build import MODELS
 from privaudit.observation.rules import Rules
 from privaudit.options import Setting, settings_of
@@ -41,7 +42,9 @@ def scenario() -> str:
         for name, field in Scenario.model_fields.items()
         if (found := table_type(field)) is not None
     }
-    plain = [s for s in settings_of(Scenario) if s.name not in (*tables, "attack_options")]
+    plain = [
+        s for s in settings_of(Scenario) if s.name not in (*tables, "attack_options", "defences")
+    ]
     parts = [rows(plain)]
     for name, table in tables.items():
         about = Scenario.model_fields[name].description
@@ -57,7 +60,16 @@ def named(names: Iterable[str], settings: Callable[[str], list[Setting]]) -> str
     return "\n".join(parts) + (f"\nWithout options: {', '.join(without)}.\n" if without else "")
 
 
+def of_defences() -> str:
+    """A table for each kind of step."""
+    return "\n".join(
+        f"### `{kind}`\n\n{rows([s for s in settings_of(step) if s.name != 'kind'])}"
+        for kind, step in KINDS.items()
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "defences": of_defences,
     "scenario": scenario,
     "data": lambda: named(DATASETS, data_settings),
     "models": lambda: named(MODELS, model_settings),

@@ -10,7 +10,8 @@ The tables follow the main path: ``[data]`` -> ``[model]`` -> ``[federation]`` (
 
 from __future__ import annotations
 
-from .audit import AuditSection, colluding
+from .accounting import AccountingSection
+from .audit import NO_DEFENCE, AuditSection, colluding
 from .data import DataSection, ModelSection
 from .federation import FederationSection
 from .ledger import LedgerSection
@@ -23,8 +24,10 @@ from .values import Section, table_type
 
 __all__ = [
     "MEMBERSHIP",
+    "NO_DEFENCE",
     "PROPERTY",
     "RECONSTRUCTION",
+    "AccountingSection",
     "AuditSection",
     "DataSection",
     "FederationSection",

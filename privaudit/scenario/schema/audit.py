@@ -42,6 +42,9 @@ from .values import (
     distinct,
 )
 
+NO_DEFENCE = "none"
+"""In a list of defences."""
+
 
 def _count_or_share(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_PARTICIPANTS:
@@ -62,7 +65,8 @@ def colluding(colluders: int | str, participants: int) -> int:
 class AuditSection(Section):
     """``[audit]``: the rounds the adversary listens to, for every cell of the grid.
 
-    ``episode``, ``colluders``, ``alpha`` and ``boost`` are not written where there are none.
+    ``episode``, ``colluders``, ``alpha``, ``boost`` and ``defences`` are not written where there
+    are none.
     """
 
     properties: Annotated[list[str], Field(max_length=MOST_VALUES), AfterValidator(distinct)] = (
@@ -78,6 +82,11 @@ class AuditSection(Section):
     )
     rules: Annotated[list[Rule], SomeValues, AfterValidator(distinct)] = Field(
         ["largest"], description="sharing rules, crossed with the fractions"
+    )
+    defences: Annotated[list[str], SomeValues, AfterValidator(distinct)] = Field(
+        ["none"],
+        description="names of defences, crossed with the rest: those of [defences], kinds that "
+        "need no settings, and none",
     )
     participants: Annotated[
         list[Participants], Field(max_length=MOST_VALUES), AfterValidator(ascending)
@@ -185,6 +194,8 @@ class AuditSection(Section):
             del table["alpha"]
         if self.boost == 1:
             del table["boost"]
+        if self.defences == [NO_DEFENCE]:
+            del table["defences"]
         return table
 
     def colluding(self, participants: int) -> int:

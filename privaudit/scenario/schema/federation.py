@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from privaudit.defences.sharing import SHARING_RULES, Sharing
-from privaudit.defences.transforms import Transforms
 from privaudit.federation.partition import PartitionPlan
 
 from .values import (
@@ -26,7 +30,10 @@ from .values import (
 
 
 class FederationSection(Section):
-    """``[federation]``: the participants and their ordinary training before the audited rounds."""
+    """``[federation]``: the participants and their ordinary training before the audited rounds.
+
+    ``defence`` and ``sampler`` are not written where they are as ever.
+    """
 
     participants: Participants = Field(5, description="K, the adversary included")
     rounds: Rounds = Field(
@@ -37,6 +44,11 @@ class FederationSection(Section):
     )
     cohort: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         None, description="clients per round, drawn anew each round; unset = all", examples=[3]
+    )
+    sampler: Literal["fixed", "poisson"] = Field(
+        "fixed",
+        description="how a cohort is drawn: fixed (that many clients) or poisson (each client by "
+        "itself, that many on average, over whom a defence that counts deltas alike averages)",
     )
     partition: Literal["iid", "by-group", "dirichlet"] = Field(
         "iid", description="how records are dealt: iid, by-group or dirichlet"
@@ -65,14 +77,21 @@ class FederationSection(Section):
     )
     clip_norm: Norm | None = Field(
         None,
-        description="clients scale a larger delta down to this L2 norm; unset = off",
+        description="clients scale a larger delta down to this L2 norm, in training and audited "
+        "rounds; short for a step of a defence; unset = off",
         examples=[1.0],
     )
     noise: float = Field(
         0.0,
         ge=0,
         le=1e12,
-        description="deviation of the Gaussian noise clients add to each coordinate",
+        description="deviation of the Gaussian noise clients add to each coordinate, likewise",
+    )
+    defence: str | None = Field(
+        None,
+        description="name of the defence while training, one of [defences] or a kind that needs no "
+        "settings; unset = none",
+        examples=["sign"],
     )
     sharing_rule: Rule = Field(
         "all",
@@ -81,8 +100,19 @@ class FederationSection(Section):
     )
     shared_fraction: Fraction = Field(1.0, description="how many of them, in (0, 1]")
 
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        table: dict[str, Any] = handler(self)
+        if self.defence is None:
+            del table["defence"]
+        if self.sampler == "fixed":
+            del table["sampler"]
+        return table
+
     @model_validator(mode="after")
     def _consistent(self) -> FederationSection:
+        if self.sampler == "poisson" and self.cohort is None:
+            raise ValueError("sampler 'poisson' needs the clients of a round on average: cohort")
         Sharing(self.sharing_rule, self.shared_fraction)
         if self.protocol == "fedsgd" and (self.momentum or self.local_epochs != 1):
             raise ValueError("fedsgd takes one plain step: momentum must be 0, local_epochs 1")
@@ -91,12 +121,6 @@ class FederationSection(Section):
                 f"cohort {self.cohort} is larger than participants {self.participants}"
             )
         return self
-
-    @property
-    def transforms(self) -> Transforms:
-        """What clients do to their deltas while training."""
-        sharing = Sharing(self.sharing_rule, self.shared_fraction)
-        return Transforms(self.clip_norm, self.noise, sharing)
 
     @property
     def plan(self) -> PartitionPlan:

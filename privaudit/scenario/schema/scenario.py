@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     SerializerFunctionWrapHandler,
@@ -13,9 +16,14 @@ from pydantic import (
     model_validator,
 )
 
+from privaudit.defences.registry import KINDS, Kinds, Step, bare
+from privaudit.defences.sharing import Sharing
+from privaudit.defences.transforms import Transforms
+from privaudit.errors import unknown_name
 from privaudit.federation.rewards import check_budget
 
-from .audit import AuditSection
+from .accounting import AccountingSection
+from .audit import NO_DEFENCE, AuditSection
 from .data import DataSection, ModelSection
 from .federation import FederationSection
 from .ledger import LedgerSection
@@ -27,6 +35,15 @@ from .values import MOST_CELLS, Runs, Section, without_nulls
 
 PROPERTY, MEMBERSHIP, RECONSTRUCTION = "property", "membership", "reconstruction"
 """Names of the games."""
+
+
+def _names_of_defences(defences: dict[str, list[Step]]) -> dict[str, list[Step]]:
+    for name in defences:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", name):
+            raise ValueError(f"'{name}' must be small letters, digits and '-', 41 at most")
+        if name == NO_DEFENCE:
+            raise ValueError(f"'{name}' is what no defence is called")
+    return defences
 
 
 class Scenario(Section):
@@ -51,6 +68,18 @@ class Scenario(Section):
     audit: AuditSection = Field(
         AuditSection(),
         description="The rounds the adversary listens to, for every cell of the grid",
+    )
+    defences: Annotated[
+        dict[str, Annotated[list[Step], Field(min_length=1, max_length=20)]],
+        AfterValidator(_names_of_defences),
+    ] = Field(
+        {},
+        description="Defences by name, each a list of steps in the order in which a delta goes "
+        "through them, for federation.defence (training) and audit.defences (audited rounds)",
+        examples=[{"private": [{"kind": "dp-fedavg", "bound": 1.0, "multiplier": 1.0}]}],
+    )
+    accounting: AccountingSection | None = Field(
+        None, description="What a promise of differential privacy is counted by"
     )
     membership: MembershipSection | None = Field(
         None,
@@ -83,8 +112,8 @@ class Scenario(Section):
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         table: dict[str, Any] = handler(self)
-        for name in ("sweep", "membership", "reconstruction"):
-            if table[name] is None:
+        for name in ("sweep", "membership", "reconstruction", "accounting", "defences"):
+            if not table[name]:
                 del table[name]
         return table
 
@@ -133,6 +162,33 @@ class Scenario(Section):
         """Rounds of ordinary training before others; none where only membership is asked."""
         return self.federation.rounds if self.audit.properties or self.reconstruction else 0
 
+    def defence(self, name: str | None) -> tuple[Kinds, ...]:
+        """The steps of a defence that can be named; of ``none``, and of no name, there are none."""
+        if not name or name == NO_DEFENCE:
+            return ()
+        if name in self.defences:
+            return tuple(self.defences[name])
+        found = bare(name)
+        if found is None:
+            without = [kind for kind in KINDS if bare(kind)]
+            error = unknown_name("defence", name, [*self.defences, *without, NO_DEFENCE])
+            known = "needs settings: name it in [defences]"
+            raise ValueError(f"defence '{name}' {known}" if name in KINDS else str(error))
+        return (found,)
+
+    def transforms(self, sharing: Sharing, defence: str | None) -> Transforms:
+        """What is done to deltas under a defence."""
+        federation = self.federation
+        steps = self.defence(defence)
+        return Transforms(federation.clip_norm, federation.noise, sharing, steps)
+
+    @property
+    def training_transforms(self) -> Transforms:
+        """What is done to deltas while training."""
+        federation = self.federation
+        sharing = Sharing(federation.sharing_rule, federation.shared_fraction)
+        return self.transforms(sharing, federation.defence)
+
     @property
     def participants(self) -> list[int]:
         """The numbers of participants to audit."""
@@ -161,12 +217,13 @@ class Scenario(Section):
             audit.rules,
             audit.fractions,
             self.participants,
+            audit.defences,
         )
         cells = self.runs * math.prod(map(len, lists))
         if cells > MOST_CELLS:
             raise ValueError(
-                f"{cells:,} cells (runs x properties x rules x fractions x participants), "
-                f"more than {MOST_CELLS:,}"
+                f"{cells:,} cells (runs x properties x rules x fractions x participants x "
+                f"defences), more than {MOST_CELLS:,}"
             )
         return self
 
@@ -231,6 +288,48 @@ class Scenario(Section):
                     f"{participants - 2} beside the adversary (audit.colluders)"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _defences_fit(self) -> Scenario:
+        for where, name in (
+            *(("audit.defences", name) for name in self.audit.defences),
+            ("federation.defence", self.federation.defence),
+        ):
+            for wrong in self._misfits(where, Transforms(defences=self.defence(name))):
+                raise ValueError(f"{where} '{name}' does not go with {wrong}")
+        delta, most = self.accounting and self.accounting.delta, max(self.participants)
+        if delta and delta >= 1 / most:
+            raise ValueError(
+                f"accounting.delta {delta:g} must be below 1 / {most}, one over the participants: "
+                "what gives one of them away altogether would keep such a promise"
+            )
+        return self
+
+    def _misfits(self, where: str, defence: Transforms) -> Iterator[str]:
+        """What a defence, used there, does not go with."""
+        audit, federation = self.audit, self.federation
+        training = where == "federation.defence"
+        if defence.defences and (federation.clip_norm is not None or federation.noise):
+            yield "federation.clip_norm and noise, which are steps of a defence: put them into it"
+        common = not training and audit.properties and audit.trajectory == "common"
+        if defence.has_memory and common:
+            yield (
+                "audit.trajectory = 'common', where no round follows from the one before: it needs "
+                "what was in earlier rounds; set audit.trajectory = 'own'"
+            )
+        if defence.hides_single_deltas:
+            if audit.threat_model == "server" and not training:
+                yield "audit.threat_model = 'server': the server sees no single delta"
+            if federation.norm_bound is not None:
+                yield "federation.norm_bound: the server cannot tell how long a delta is"
+            if self.ledger.enabled and self.ledger.reward == "contribution":
+                yield "ledger.reward = 'contribution': nobody can tell what one delta was worth"
+        drawn = training or (self.membership is not None and where == "audit.defences")
+        if federation.sampler == "poisson" and drawn and not defence.averages_equally:
+            yield (
+                "federation.sampler = 'poisson', which needs one that averages over a fixed number "
+                "of clients, such as dp-fedavg"
+            )
 
     @model_validator(mode="after")
     def _options_have_attacks(self) -> Scenario:
