@@ -15,6 +15,7 @@ VERBS = (
     "scenarios",
     "dilution",
     "sweep",
+    "policies",
     "attack",
     "check",
     "tables",

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 
 def kind_of(path: Path) -> str:
-    """Whether a folder is of a ``sweep``, of a ``dilution`` measurement, or else of a ``run``."""
+    """What a folder is of: a ``sweep``, ``dilution`` or ``policies`` measurement, or a ``run``."""
     from privaudit.studies.dilution import FOLDERS
+    from privaudit.studies.policies import is_measurement
 
     file = path / "scenario.json"
     if not file.is_file():
+        if is_measurement(path):
+            return "policies"
         several = any((path / name / "scenario.json").is_file() for name in FOLDERS.values())
         return "dilution" if several else "run"
     try:

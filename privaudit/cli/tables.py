@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FoundPath = Annotated[
     Path,
-    typer.Argument(metavar="RUN", help="Folder of a run, a sweep or a dilution measurement."),
+    typer.Argument(metavar="RUN", help="Folder of a run, a sweep, a dilution or policies."),
 ]
 
 
@@ -99,7 +99,8 @@ def report(run_path: FoundPath) -> None:
 
 
 def _found(path: Path) -> Found:
-    return {"run": _run, "sweep": _sweep, "dilution": _dilution}[kind_of(path)](path)
+    kinds = {"run": _run, "sweep": _sweep, "dilution": _dilution, "policies": _policies}
+    return kinds[kind_of(path)](path)
 
 
 def _run(path: Path) -> Found:
@@ -156,6 +157,23 @@ def _sweep(path: Path) -> Found:
         csv=lambda: said.sweep_csv(found),
         json=lambda: json.dumps(said.sweep_json(found), allow_nan=False),
         write=lambda: said.write_sweep(RunFolder(path), found),
+    )
+
+
+def _policies(path: Path) -> Found:
+    from privaudit.custody.folder import RunFolder
+    from privaudit.studies import policies_report as said
+    from privaudit.studies.policies import read_policies
+
+    found = read_policies(path)
+    return Found(
+        title=found.scenario.title or found.scenario.name,
+        caption=said.CAPTION,
+        frames=lambda: [said.policies_table(found)],
+        notes=lambda: [*said.policies_answer(found), *said.policies_notes(found)],
+        csv=lambda: said.policies_csv(found),
+        json=lambda: json.dumps(said.policies_json(found), allow_nan=False),
+        write=lambda: said.write_policies(RunFolder(path), found),
     )
 
 

@@ -1,0 +1,349 @@
+"""Which protection with which incentive: every defence of a scenario beside every reward rule.
+
+One audit crosses the defences (``audit.defences``): they share training, and shadows before they
+are defended. A second one looks at the same federations with the eyes of the server. What a round
+pays changes no delta, so that reward rules cost nothing more. What the ledger itself leaks, how far
+pay is from what a delta was worth, and what a free rider earns is not measured yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from privaudit.accounting.claims import Ceiling, Claim
+from privaudit.custody.folder import RunFolder
+from privaudit.errors import UserError, unknown_name
+from privaudit.evaluation.cells import TableCell, table_cells
+from privaudit.evaluation.records import Record, parse_records
+from privaudit.experiment.executors.protocol import Executor
+from privaudit.federation.rewards import RULES
+from privaudit.games.ending import BYTES_UP, DEFENDED
+from privaudit.progress import Progress
+from privaudit.scenario.load import check_scenario
+from privaudit.scenario.schema import NO_DEFENCE, Scenario
+from privaudit.statistics.intervals import Interval
+from privaudit.statistics.rebuilt import mean_over_runs
+from privaudit.studies.several import run_audits
+
+Listener = Literal["participant", "server"]
+LISTENERS: tuple[Listener, ...] = ("participant", "server")
+"""Who listens, and the folders of the runs."""
+
+ASKED = "policies.json"
+"""What was asked: reward rules, and the rule by which a policy is chosen."""
+
+LOSS_ALLOWED = 0.05
+"""Of the main task's accuracy, where nobody states the least."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of policies.
+
+    Attributes:
+        rewards: reward rules to cross the defences with.
+        most_leak: AUC that the whole interval of a leak must lie below, and above 1 - which.
+        least_accuracy: of the main task; None: 0.05 below that without a defence.
+    """
+
+    rewards: tuple[str, ...] = tuple(RULES)
+    most_leak: float = 0.6
+    least_accuracy: float | None = None
+
+    def __post_init__(self) -> None:
+        """Checked.
+
+        Raises:
+            UserError: a rule is unknown or named twice, or a number out of range.
+        """
+        for name in self.rewards:
+            if name not in RULES:
+                raise unknown_name("reward rule", name, RULES, where="--rewards")
+        if len(set(self.rewards)) < len(self.rewards) or not self.rewards:
+            raise UserError("each reward rule once, at least one", where="--rewards")
+        if not 0.5 < self.most_leak < 1:
+            raise UserError(f"must be in (0.5, 1), got {self.most_leak:g}", where="--max-leak")
+        if self.least_accuracy is not None and not 0 <= self.least_accuracy <= 1:
+            raise UserError(
+                f"must be in [0, 1], got {self.least_accuracy:g}", where="--min-accuracy"
+            )
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A defence with a reward rule, at one number of participants.
+
+    Attributes:
+        defence: its name; empty for none.
+        reward: rule by which rounds pay.
+        participants: K.
+        leaks: (game, who listens) -> the highest AUC of all attacks and questions, everything that
+            is sent looked at; none where that listener sees nothing or every attack failed.
+        attacks: the attack of each.
+        claim: what the defence promises; None where there is nothing to promise.
+        ceilings: game -> the largest AUC while the promise is kept.
+        accuracy: of the main task under the defence, over runs; None where it was not measured.
+        bytes_up: of a client in a round.
+    """
+
+    defence: str
+    reward: str
+    participants: int
+    leaks: dict[tuple[str, Listener], Interval]
+    attacks: dict[tuple[str, Listener], str]
+    claim: Claim | None
+    ceilings: dict[str, Ceiling]
+    accuracy: Interval | None
+    bytes_up: float | None
+
+    @property
+    def leak(self) -> Interval | None:
+        """The largest to a participant, of all games."""
+        found = [leak for (_, who), leak in self.leaks.items() if who == "participant"]
+        return max(found, key=lambda leak: leak.value, default=None)
+
+
+@dataclass(frozen=True)
+class Policies:
+    """All policies of a scenario.
+
+    Attributes:
+        scenario: what was audited.
+        asked: what was asked of it.
+        policies: defence by defence.
+        impossible: defence and reward rule that do not go together, and why.
+        runs: names of the run folders.
+    """
+
+    scenario: Scenario
+    asked: Asked
+    policies: tuple[Policy, ...]
+    impossible: tuple[str, ...]
+    runs: tuple[str, ...]
+
+    def front(self) -> list[Policy]:
+        """Those that no other beats: less leak at no less accuracy, or more at no more leak."""
+        known = [p for p in self.policies if p.leak and p.accuracy]
+        return [p for p in known if not any(_beats(other, p) for other in known)]
+
+    @property
+    def least_accuracy(self) -> float:
+        """What a policy's accuracy must reach."""
+        if self.asked.least_accuracy is not None:
+            return self.asked.least_accuracy
+        plain = self.undefended
+        return max(0.0, plain.accuracy.value - LOSS_ALLOWED) if plain and plain.accuracy else 0.0
+
+    def chosen(self, least_accuracy: float) -> Policy | None:
+        """The most accurate whose leak is below what is asked with its whole interval.
+
+        None where none is that also has an accuracy of ``least_accuracy``; of equals the first.
+        """
+        most_leak = self.asked.most_leak
+        fit = [
+            p
+            for p in self.policies
+            if p.leak
+            and p.accuracy
+            and p.leak.high <= most_leak
+            and p.leak.low >= 1 - most_leak
+            and p.accuracy.value >= least_accuracy
+        ]
+        return max(fit, key=lambda p: p.accuracy.value if p.accuracy else 0.0, default=None)
+
+    @property
+    def undefended(self) -> Policy | None:
+        """The first without a defence."""
+        return next((p for p in self.policies if not p.defence), None)
+
+
+def measure_policies(
+    scenario: Scenario,
+    out: Path,
+    *,
+    asked: Asked,
+    server: bool = True,
+    data_dir: Path | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    device: str = "cpu",
+    executor: Executor | None = None,
+) -> None:
+    """Audit every defence of the scenario for each listener, in a run folder below ``out``.
+
+    Args:
+        scenario: with ``audit.defences``.
+        out: folder with ``participant/`` and ``server/``.
+        asked: reward rules, and the rule by which a policy is chosen.
+        server: whether the server's view is measured as well.
+        data_dir: where data sets lie.
+        workers: processes.
+        resume: go on with an interrupted measurement.
+        progress: shows how far each stage is.
+        device: where models are computed.
+        executor: who runs models, training and attacks, as in :func:`run_audit`.
+
+    Raises:
+        UserError: the scenario names fewer than two defences.
+    """
+    plans = policy_plans(scenario, server=server)
+    run_audits(
+        plans,
+        out,
+        data_dir=data_dir,
+        workers=workers,
+        resume=resume,
+        progress=progress,
+        device=device,
+        executor=executor,
+    )
+    RunFolder(out).write_json(ASKED, asdict(asked))
+
+
+def policy_plans(scenario: Scenario, *, server: bool = True) -> dict[str, Scenario]:
+    """Folder name -> what is run there; arguments and errors of :func:`measure_policies`."""
+    defences = scenario.audit.defences
+    if len(defences) < 2:
+        raise UserError(
+            f"policies are compared: the scenario names {len(defences)} defence",
+            where="audit.defences",
+            remedy='name several, e.g. --set audit.defences=["none","secure-aggregation"], or use '
+            "the scenario defences",
+        )
+    plans = {"participant": _changed(scenario, "participant", defences)}
+    if server and scenario.audit.alpha is None:
+        shown = [name for name in defences if not _hidden(scenario, name)]
+        plans["server"] = _changed(scenario, "server", shown)
+    return plans
+
+
+def _changed(scenario: Scenario, listener: Listener, defences: Sequence[str]) -> Scenario:
+    table = scenario.model_dump(mode="json")
+    table["audit"] |= {"threat_model": listener, "defences": list(defences), "keep_traces": False}
+    if listener == "server":
+        table["audit"]["colluders"] = 0
+    table["ledger"] |= {"enabled": False}
+    table["report"]["devices"] = []
+    return check_scenario(table, where="policies")
+
+
+def _hidden(scenario: Scenario, defence: str) -> bool:
+    """Whether the server sees no single delta."""
+    return any(step.hides_single_deltas for step in scenario.defence(defence))
+
+
+def read_policies(out: Path) -> Policies:
+    """What a finished measurement found, from its records alone.
+
+    Raises:
+        UserError: no such measurement in this folder, or a run has no records yet.
+    """
+    runs = {who: RunFolder.open(out / who) for who in LISTENERS if _is_there(out, who)}
+    if "participant" not in runs or not (out / ASKED).is_file():
+        raise UserError(
+            "no finished measurement of policies", where=str(out), remedy="privaudit policies"
+        )
+    asked = _asked(out)
+    scenario = runs["participant"].scenario()
+    records = {
+        who: parse_records(
+            folder.read_lines("records.jsonl"), where=str(folder.file("records.jsonl"))
+        )
+        for who, folder in runs.items()
+    }
+    cells = {
+        who: table_cells([r for r in of if not r.is_rebuilding]) for who, of in records.items()
+    }
+    impossible = [
+        f"{name} with {reward}: nobody can tell what one delta was worth"
+        for name in scenario.audit.defences
+        for reward in asked.rewards
+        if reward == "contribution" and _hidden(scenario, name)
+    ]
+    found = tuple(_policies(scenario, asked.rewards, cells, records["participant"]))
+    return Policies(scenario, asked, found, tuple(impossible), tuple(runs))
+
+
+def _asked(out: Path) -> Asked:
+    table = RunFolder(out).read_json(ASKED)
+    try:
+        return Asked(**(table | {"rewards": tuple(table["rewards"])}))
+    except (TypeError, LookupError) as error:
+        raise UserError(
+            f"not what was asked of policies: {error}", where=str(out / ASKED)
+        ) from error
+
+
+def _is_there(out: Path, who: str) -> bool:
+    return (out / who / "scenario.json").is_file()
+
+
+def is_measurement(out: Path) -> bool:
+    """Whether a folder is of a measurement of policies."""
+    return (out / ASKED).is_file() or all(_is_there(out, who) for who in LISTENERS)
+
+
+def _policies(
+    scenario: Scenario,
+    rewards: Sequence[str],
+    cells: dict[Listener, list[TableCell]],
+    records: Sequence[Record],
+) -> Iterator[Policy]:
+    for participants in scenario.participants:
+        for name in scenario.audit.defences:
+            defence = "" if name == NO_DEFENCE else name
+            own = {
+                who: [c for c in of if (c.defence, c.participants) == (defence, participants)]
+                for who, of in cells.items()
+            }
+            best = {
+                (game, who): found
+                for who, of in own.items()
+                for game in dict.fromkeys(c.game for c in of)
+                if (found := _best([c for c in of if c.game == game]))
+            }
+            here = own["participant"]
+            costs = [r for r in records if (r.defence, r.participants) == (defence, participants)]
+            for reward in rewards:
+                if reward == "contribution" and _hidden(scenario, name):
+                    continue
+                yield Policy(
+                    defence=defence,
+                    reward=reward,
+                    participants=participants,
+                    leaks={key: cell.auc for key, cell in best.items() if cell.auc},
+                    attacks={key: cell.attack for key, cell in best.items()},
+                    claim=next((c.claim for c in here if c.claim), None),
+                    ceilings={c.game: c.ceiling for c in here if c.ceiling},
+                    accuracy=_accuracy(costs),
+                    bytes_up=next((c.facts[BYTES_UP] for c in here if BYTES_UP in c.facts), None),
+                )
+
+
+def _best(cells: Sequence[TableCell]) -> TableCell | None:
+    """The cell with the highest AUC at the largest share."""
+    most = max(cell.fraction for cell in cells)
+    known = [cell for cell in cells if cell.fraction == most and cell.auc is not None]
+    return max(known, key=lambda c: c.auc.value if c.auc else 0.0, default=None)
+
+
+def _accuracy(records: Sequence[Record]) -> Interval | None:
+    """Mean over runs; of each run, where several games say it, their mean."""
+    runs = dict.fromkeys(r.run for r in records if DEFENDED in r.facts)
+    values = [
+        [r.facts[DEFENDED] for r in records if r.run == n and DEFENDED in r.facts] for n in runs
+    ]
+    return mean_over_runs(values, counted=False) if len(values) > 1 else None
+
+
+def _beats(one: Policy, other: Policy) -> bool:
+    assert one.leak
+    assert one.accuracy
+    assert other.leak
+    assert other.accuracy
+    gains = other.leak.value - one.leak.value, one.accuracy.value - other.accuracy.value
+    return min(gains) >= 0 and max(gains) > 0

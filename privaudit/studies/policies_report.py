@@ -1,0 +1,218 @@
+"""The report of policies: table, figure, answers; a pure function of its records."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from privaudit.accounting.claims import Claim
+from privaudit.custody.folder import RunFolder
+from privaudit.report.assumptions import limits
+from privaudit.report.drawings import Drawing
+from privaudit.report.figures import MARKERS, PLAIN, as_svg
+from privaudit.report.tables import interval_text
+from privaudit.scenario.schema import NO_DEFENCE
+from privaudit.studies.findings import Findings, Part, error_bars, write_findings
+from privaudit.studies.policies import LISTENERS, Policies, Policy
+
+HEADS = ("K", "defence", "reward rule")
+NOT_MEASURED = "not measured"
+"""Of what the ledger leaks, of pay beside worth, and of free riders."""
+
+UNMEASURED = ("leak by the ledger", "pay error", "free rider's share")
+CAPTION = "Leak (AUC with 95 % interval), promise and price of every policy"
+
+
+def write_policies(folder: RunFolder, found: Policies) -> None:
+    """Write ``report/policies.{md,csv,json,svg}`` and ``report/index.html``."""
+    title = found.scenario.title or found.scenario.name
+    text = (
+        "Points with 95 % intervals over runs, one for each defence; joined: those that no other "
+        "beats. Left and up is better; dashed: a blind guess."
+    )
+    findings = Findings(
+        kind="policies",
+        title=f"Which protection, at what price: {title}",
+        answer=policies_answer(found),
+        parts=[
+            Part(
+                table=policies_table(found),
+                heads=len(HEADS),
+                caption=CAPTION,
+                notes=policies_notes(found),
+                drawing=Drawing("policies", "Leak against accuracy", text, _figure(found)),
+            )
+        ],
+        limits=limits(found.scenario),
+        command="privaudit policies RUN/participant/scenario.toml",
+        runs=found.runs,
+    )
+    document = json.dumps(policies_json(found), indent=1, allow_nan=False)
+    write_findings(folder, findings, document=document, rows=policies_csv(found))
+
+
+def policies_table(found: Policies) -> pd.DataFrame:
+    """One row per policy, as text; ``*`` marks those that no other beats."""
+    front = {id(policy) for policy in found.front()}
+    games = list(dict.fromkeys(game for p in found.policies for game, _ in p.leaks))
+    listeners = [who for who in LISTENERS if who in found.runs]
+    rows = []
+    for policy in found.policies:
+        row = dict(
+            zip(
+                HEADS,
+                (str(policy.participants), policy.defence or NO_DEFENCE, policy.reward),
+                strict=True,
+            )
+        )
+        row["ε"] = _epsilon(policy.claim)
+        row["main task"] = interval_text(policy.accuracy) if policy.accuracy else NOT_MEASURED
+        for game in games:
+            for who in listeners:
+                leak = policy.leaks.get((game, who))
+                ceiling = policy.ceilings.get(game) if who == "participant" else None
+                limit = f" (≤ {ceiling.auc:.2f})" if ceiling else ""
+                row[f"{game}, {who}"] = f"{interval_text(leak)}{limit}" if leak else "–"
+        row["bytes up"] = f"{policy.bytes_up:,.0f}" if policy.bytes_up else "–"
+        row |= dict.fromkeys(UNMEASURED, NOT_MEASURED)
+        row["front"] = "*" if id(policy) in front else ""
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _epsilon(claim: Claim | None) -> str:
+    if claim is None or claim.epsilon is None:
+        return "none"
+    return f"{claim.epsilon:.3g} (δ = {claim.delta:.2g})"
+
+
+def policies_notes(found: Policies) -> list[str]:
+    """How to read the table."""
+    lines = [
+        "Leak: the highest AUC of all attacks and questions of a game, with what is sent looked at "
+        "whole; in brackets the ceiling while the promise of ε is kept. The attacks know the "
+        "defence. ε, and why there is none: the report of the run.",
+        "Main task: test accuracy of the model after as many rounds under the defence as are "
+        "audited. * = no other policy leaks less at no less accuracy, by the values as measured "
+        "(intervals may overlap).",
+        "Not measured yet: what the ledger leaks by a reward rule, how far pay is from what a "
+        "delta is worth, and what a free rider earns. Until then reward rules differ in what they "
+        "exclude alone.",
+    ]
+    return [*lines, *(f"Impossible: {why}." for why in found.impossible)]
+
+
+def policies_answer(found: Policies) -> list[str]:
+    """Which policy to take by the rule that is stated, and what else is not beaten."""
+    plain, least, most_leak = found.undefended, found.least_accuracy, found.asked.most_leak
+    rule = (
+        f"Rule: the most accurate policy whose leak to a participant lies wholly between "
+        f"{1 - most_leak:g} and {most_leak:g} (--max-leak) with an accuracy of at least "
+        f"{least:.2f} (--min-accuracy)"
+    )
+    chosen = found.chosen(least)
+    lines = [f"{rule}: {_said(chosen) if chosen else 'none of those measured'}."]
+    if chosen is None:
+        safe = found.chosen(0.0)
+        lines.append(
+            f"Without the bound on accuracy: {_said(safe)}."
+            if safe
+            else "No policy keeps the leak within these bounds, whatever it costs."
+        )
+    if plain:
+        lines.append(f"Without a defence: {_said(plain)}.")
+    seen = dict.fromkeys((p.defence, p.participants) for p in found.front())
+    for defence, participants in seen:
+        of = [p for p in found.front() if (p.defence, p.participants) == (defence, participants)]
+        rewards = ", ".join(p.reward for p in of)
+        lines.append(f"Not beaten: {_said(of[0], rewards)}.")
+    return lines
+
+
+def _said(policy: Policy, rewards: str | None = None) -> str:
+    leak = f"AUC {interval_text(policy.leak)}" if policy.leak else "no leak measured"
+    accuracy = interval_text(policy.accuracy) if policy.accuracy else NOT_MEASURED
+    promise = policy.claim.epsilon if policy.claim else None
+    said = f"ε = {promise:.3g}" if promise is not None else "no ε"
+    return (
+        f"'{policy.defence or NO_DEFENCE}' with reward {rewards or policy.reward} at K = "
+        f"{policy.participants} ({leak}, main task {accuracy}, {said})"
+    )
+
+
+def policies_csv(found: Policies) -> str:
+    """The same as CSV."""
+    return str(pd.DataFrame(policies_json(found)).to_csv(index=False, lineterminator="\n"))
+
+
+def policies_json(found: Policies) -> list[dict[str, Any]]:
+    """One object per policy, unrounded; None for what is not there."""
+    front = {id(policy) for policy in found.front()}
+    rows = []
+    for policy in found.policies:
+        claim, accuracy = policy.claim, policy.accuracy
+        row: dict[str, Any] = {
+            "participants": policy.participants,
+            "defence": policy.defence or NO_DEFENCE,
+            "reward": policy.reward,
+            "epsilon": claim.epsilon if claim else None,
+            "delta": claim.delta if claim else None,
+            "none": claim.none if claim else "nothing is promised",
+            "accuracy": accuracy.value if accuracy else None,
+            "accuracy_low": accuracy.low if accuracy else None,
+            "accuracy_high": accuracy.high if accuracy else None,
+            "bytes_up": policy.bytes_up,
+            "front": id(policy) in front,
+        }
+        for (game, who), leak in policy.leaks.items():
+            name = f"{game}_{who}"
+            row |= {name: leak.value, f"{name}_low": leak.low, f"{name}_high": leak.high}
+        for game, ceiling in policy.ceilings.items():
+            row[f"{game}_ceiling"] = ceiling.auc
+        rows.append(row)
+    return rows
+
+
+@matplotlib.rc_context(PLAIN)
+def _figure(found: Policies) -> str:
+    """Leak to a participant against accuracy; reward rules of a defence lie on one another."""
+    drawn = Figure(figsize=(7.0, 4.6), layout="constrained")
+    axes = drawn.subplots()
+    first: dict[tuple[str, int], Policy] = {}
+    for policy in found.policies:
+        if policy.leak and policy.accuracy:
+            first.setdefault((policy.defence, policy.participants), policy)
+    for number, policy in enumerate(first.values()):
+        assert policy.leak
+        assert policy.accuracy
+        axes.errorbar(
+            [policy.leak.value],
+            [policy.accuracy.value],
+            xerr=error_bars([policy.leak]),
+            yerr=error_bars([policy.accuracy]),
+            marker=MARKERS[number % len(MARKERS)],
+            color=f"C{number % 5}",
+            capsize=2,
+            linestyle="none",
+            label=_label(policy, found),
+        )
+    line = sorted(
+        {(p.leak.value, p.accuracy.value) for p in found.front() if p.leak and p.accuracy}
+    )
+    if line:
+        axes.plot(*zip(*line, strict=True), color="grey", linewidth=1)
+    axes.axvline(0.5, color="grey", linewidth=1, linestyle="--")
+    axes.set_xlabel("leak to a participant: highest AUC")
+    axes.set_ylabel("accuracy of the main task")
+    drawn.legend(loc="outside lower center", ncols=3, fontsize="small")
+    return as_svg(drawn)
+
+
+def _label(policy: Policy, found: Policies) -> str:
+    name = policy.defence or NO_DEFENCE
+    several = len({p.participants for p in found.policies}) > 1
+    return f"{name}, K = {policy.participants}" if several else name
