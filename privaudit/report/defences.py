@@ -79,6 +79,11 @@ def lines(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
     if not has_defences(cells):
         return []
     found = [_line(scenario, cell) for cell in _one_each(cells)]
+    if scenario.audit.properties and scenario.audit.trajectory == "common":
+        found.append(
+            "Promises are about what is sent in the audited rounds: the model moves by a "
+            "federation beside them, which goes on without a defence (audit.trajectory)."
+        )
     if any(cell.ceiling for cell in cells):
         found.append(
             "Ceiling: while a defence is what it claims to be, no attack on this question has a "

@@ -262,6 +262,7 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert names["scenarios"] == [
         "active",
         *sweeps,
+        "defences",
         "episodes",
         "glyphs",
         "income",
