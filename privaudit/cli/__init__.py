@@ -15,6 +15,7 @@ VERBS = (
     "scenarios",
     "dilution",
     "sweep",
+    "canaries",
     "attack",
     "tables",
     "ledger",

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
 
 def kind_of(path: Path) -> str:
-    """Whether a folder is of a ``sweep``, of a ``dilution`` measurement, or else of a ``run``."""
+    """Whether a folder is of a ``sweep``, a ``dilution`` measurement, ``canaries`` or a ``run``."""
+    from privaudit.studies.canaries import RECORDS
     from privaudit.studies.dilution import FOLDERS
 
     file = path / "scenario.json"
+    if (path / RECORDS).is_file():
+        return "canaries"
     if not file.is_file():
         several = any((path / name / "scenario.json").is_file() for name in FOLDERS.values())
         return "dilution" if several else "run"
@@ -45,6 +48,9 @@ def one_run(path: Path) -> Path:
     kind = kind_of(path)
     if kind == "run":
         return path
+    if kind == "canaries":
+        remedy = f"see {path / 'report' / 'index.html'}"
+        raise UserError("an audit by canaries, no run", where=str(path), remedy=remedy)
     runs = sorted(file.parent.name for file in path.glob("*/scenario.json"))
     remedy = f"name one of them, e.g. {path / runs[0]}" if runs else ""
     raise UserError(

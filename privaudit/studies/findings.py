@@ -46,16 +46,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a sweep or a dilution measurement has to say.
+    """What a sweep, a dilution measurement or an audit by canaries has to say.
 
     Attributes:
-        kind: ``sweep`` or ``dilution``; also the name of its files.
+        kind: ``sweep``, ``dilution`` or ``canaries``; also the name of its files.
         title: of the page.
         answer: what was found, in sentences.
         parts: tables with their figures, at least one.
         limits: what it does not say.
         command: makes it again.
         runs: names of its run folders.
+        facts: (what, value) of what the numbers are from, where no run folder has records.
     """
 
     kind: str
@@ -65,6 +66,7 @@ class Findings:
     limits: Sequence[str]
     command: str
     runs: Sequence[str]
+    facts: Sequence[tuple[str, str]] = ()
 
 
 def write_findings(folder: RunFolder, found: Findings, *, document: str, rows: str) -> None:
@@ -126,7 +128,7 @@ def _page(folder: RunFolder, found: Findings) -> str:
         ],
         limits=found.limits,
         command=found.command,
-        facts=record_facts(_records(folder, found.runs)),
+        facts=found.facts or record_facts(_records(folder, found.runs)),
         files=[
             (f"{found.kind}.md", "the same as Markdown"),
             (f"{found.kind}.csv", "every point, unrounded"),
