@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from privaudit.cli.app import app
+from privaudit.cli.gate import Bare, pass_or_leave
 from privaudit.cli.options import (
     Assignments,
     DataDir,
@@ -74,6 +75,7 @@ def canaries(
     ] = None,
     data_dir: DataDir = None,
     assignments: Assignments = None,
+    gate: Bare = False,
     workers: Workers = None,
     device: Device = "cpu",
     dry_run: Annotated[
@@ -86,7 +88,7 @@ def canaries(
 
     \b
     privaudit canaries glyphs --set federation.clip_norm=0.5 --set federation.noise=0.5
-    privaudit canaries my.toml --claimed-epsilon 2 --delta 1e-5
+    privaudit canaries my.toml --claimed-epsilon 2 --delta 1e-5 --gate
     privaudit canaries my.toml --view both --canaries 5000 --dry-run
     """
     from privaudit.canaries.words import in_words
@@ -95,6 +97,7 @@ def canaries(
     from privaudit.scenario.load import load_scenario
     from privaudit.studies.canaries import Asked, measure_canaries
     from privaudit.studies.canaries_report import tables, write_canaries
+    from privaudit.studies.gates import gate_of_canaries
 
     resolved = load_scenario(scenario, assignments or [])
     folder = out or Path("runs") / f"canaries-{resolved.name}-{timestamp()}"
@@ -115,17 +118,17 @@ def canaries(
         )
     write_canaries(RunFolder(folder))
     page = folder / "report" / "index.html"
+    answer = gate_of_canaries(readings) if gate else None
     if as_json:
-        found = {
-            "run": str(folder),
-            "report": str(page),
-            "readers": [r.as_json() for r in readings],
-        }
-        typer.echo(json.dumps(found, allow_nan=False))
+        found = {"run": str(folder), "report": str(page)}
+        gated = {} if answer is None else {"gate": answer.as_json()}
+        readers = {"readers": [reading.as_json() for reading in readings]}
+        typer.echo(json.dumps(found | readers | gated, allow_nan=False))
     elif quiet:
         typer.echo(tables(readings))
     else:
         typer.echo(f"{in_words(readings)}\n\nrun:    {folder}\nreport: {page}")
+    pass_or_leave(answer)
 
 
 def _views(view: str | None) -> tuple[str, ...]:
