@@ -19,8 +19,6 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import bdtrc, expit, ndtr
 
-from privaudit.accounting.gaussian import mu_of
-
 WRONG = 0.05
 """How often a bound may lie above the truth."""
 
@@ -109,9 +107,9 @@ def chosen_guesses(canaries: int, mu: float, delta: float) -> int:
     return max(tried, key=expected)
 
 
-def power(guesses: int, canaries: int, epsilon: float, delta: float) -> float:
-    """How often the claim is refuted of a mechanism with a quarter of the noise that it says."""
-    rate = _right_rate(guesses / canaries, FAULT * mu_of(epsilon, delta))
+def power(guesses: int, canaries: int, epsilon: float, delta: float, mu: float) -> float:
+    """How often the claim is refuted where canaries in and out are ``mu`` deviations apart."""
+    rate = _right_rate(guesses / canaries, mu)
     low, high = 0, guesses + 1  # the fewest right guesses that refute it
     while high - low > 1:
         middle = (low + high) // 2

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.accounting.canary_bound import ceiling, count_right, lower_bound, power
+from privaudit.accounting.canary_bound import FAULT, ceiling, count_right, lower_bound, power
 from privaudit.accounting.canary_estimate import (
     Estimate,
     arrived,
@@ -39,8 +39,8 @@ class Reading:
         bound: ε is at least this, at 95 %.
         right: guesses that are.
         ceiling: the bound if all were.
-        power: how often a mechanism with a quarter of the claimed noise would be refuted; None
-            where nothing is claimed.
+        power: how often this reader would refute a mechanism with a quarter of the claimed noise;
+            None where nothing is claimed.
         came: share of a canary's length that came through, of what should have.
         verdict: ``refuted`` (by the bound), ``estimate above the claim``, ``consistent``, ``cannot
             say`` (this reader sees less than is claimed), ``nothing claimed``, or ``void``.
@@ -113,7 +113,15 @@ def read_record(record: CanaryRecord) -> Reading:
         bound=bound,
         right=right,
         ceiling=ceiling(record.guesses, count, delta),
-        power=None if claimed is None else power(record.guesses, count, claimed, delta),
+        power=None
+        if claimed is None
+        else power(
+            record.guesses,
+            count,
+            claimed,
+            delta,
+            readable_mu(FAULT * claim, record.carried, others),
+        ),
         came=came,
         verdict=_verdict(claimed, epsilon, bound, sight, came),
     )

@@ -118,17 +118,13 @@ def _answers(
     """Of every cell without failed runs, by its identity."""
     points, turned = {}, {}
     for cell in cells:
-        own = [record for record in records if _key(record) == _key(cell)]
-        good = with_scores(own)
-        if cell.design is None or cell.failures or not good:
+        point = _point(records, cell)
+        if point is None or cell.design is None:
             continue
-        runs = tuple(record.run_scores() for record in good)
-        rng = Seed(good[0].seed).generator("gate", *map(str, _key(cell)))
-        below = [replace(run, scores=-run.scores) for run in runs]
+        rng = Seed(records[0].seed).generator("gate", *map(str, _key(cell)))
+        below = [replace(run, scores=-run.scores) for run in point.runs]
         turned[id(cell)] = against_chance(below, cell.design, rng).p_value
-        points[id(cell)] = DilutionPoint(
-            cell.participants - 1, runs, cell.design.run_tau, cell.design.run_overlap
-        )
+        points[id(cell)] = point
     q_values = dict(zip(turned, adjusted(list(turned.values())), strict=True))
     told = {id(cell): cell.told for cell in cells}
     return {
@@ -138,6 +134,35 @@ def _answers(
         )
         for key, point in points.items()
     }
+
+
+def seeds_needed(
+    records: Sequence[Record], cells: Sequence[TableCell], threshold: float
+) -> int | None:
+    """About how many runs would show that a blind attack is blind in the least certain cell.
+
+    None: more than anybody runs, or nothing to tell it from.
+    """
+    known = [cell for cell in cells if cell.auc is not None and cell.design is not None]
+    if not known:
+        return None
+    widest = max(known, key=lambda cell: cell.auc.high - cell.auc.low if cell.auc else 0.0)
+    point = _point(records, widest)
+    if point is None:
+        return None
+    return harmless_from(
+        [replace(point, told=False, wrong_way=False)], threshold=threshold
+    ).runs_needed
+
+
+def _point(records: Sequence[Record], cell: TableCell) -> DilutionPoint | None:
+    """A cell as statistics of "harmless" take it; None where runs failed."""
+    good = with_scores(record for record in records if _key(record) == _key(cell))
+    if cell.design is None or cell.failures or not good:
+        return None
+    runs = tuple(record.run_scores() for record in good)
+    tau, overlap = cell.design.run_tau, cell.design.run_overlap
+    return DilutionPoint(cell.participants - 1, runs, tau, overlap)
 
 
 def _key(of: Record | TableCell) -> tuple[str, str, float, int, str]:

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from privaudit.accounting.canary_bound import ceiling, power
-from privaudit.accounting.gaussian import epsilon_at, over_rounds
+from privaudit.accounting.canary_bound import FAULT, ceiling, power
+from privaudit.accounting.gaussian import epsilon_at, mu_of, over_rounds
 from privaudit.canaries import Canaries, CanaryRecord, Reading, read_record
 from privaudit.canaries.canaries import BLOCK, COUNT, check_canaries, guesses_for
 from privaudit.canaries.record import parse_canaries
@@ -390,7 +390,13 @@ def expected_task(work: CanaryJob, _: int) -> dict[str, Any]:
                 "ceiling": ceiling(guesses, asked.count, asked.delta),
                 "power": None
                 if claimed is None
-                else power(guesses, asked.count, claimed, asked.delta),
+                else power(
+                    guesses,
+                    asked.count,
+                    claimed,
+                    asked.delta,
+                    FAULT * mu_of(claimed, asked.delta),
+                ),
             }
         )
     return {

@@ -11,11 +11,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from privaudit.canaries import Reading
+from privaudit.canaries.canaries import FEWEST
+from privaudit.canaries.reading import UNCLAIMED, UNSEEN, VOID
 from privaudit.canaries.words import notes, rows, sentence
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.plan import Plan, read_plan
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import PLAIN, as_svg
+from privaudit.report.next_step import Next
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import as_text
 from privaudit.scenario.schema import Scenario
@@ -57,6 +60,7 @@ def write_canaries(folder: RunFolder) -> None:
         parts=[Part(frame(readings), 1, CAPTION, notes(readings), drawing)],
         limits=limits(scenario, readings),
         command=command(folder),
+        next=next_of_canaries(folder, readings),
         runs=[],
         facts=_facts(read_plan(folder), scenario),
     )
@@ -114,6 +118,45 @@ def command(folder: RunFolder) -> str:
     if asked["guesses"] is not None:
         parts.append(f"--guesses {asked['guesses']}")
     return " ".join(parts)
+
+
+def next_of_canaries(folder: RunFolder, readings: Sequence[Reading]) -> Next:
+    """Another seed where more leaks than is claimed, more canaries where that is not excluded."""
+    made, scenario = command(folder), folder.scenario()
+    count = len(readings[0].record.scores)
+    verdicts = {reading.verdict for reading in readings}
+    if any(reading.found for reading in readings):
+        return Next(
+            f"{made} --set seed={scenario.seed + 1}",
+            "an audit of its own: that both are wrong happens in 1 of 400",
+        )
+    if VOID in verdicts:
+        return Next(
+            f"{made} --set federation.shared_fraction=1.0 --set federation.sharing_rule=all",
+            "do canaries come through where all of a delta is shared?",
+        )
+    if UNSEEN in verdicts:
+        fewer = made.replace(f"--canaries {count}", f"--canaries {max(FEWEST, count // 4)}")
+        return Next(fewer, "fewer canaries disturb each other less")
+    if UNCLAIMED in verdicts:
+        clip = scenario.federation.clip_norm
+        return (
+            Next(
+                f"{made} --claimed-epsilon 2",
+                "would it pass for an ε that you would release at?",
+            )
+            if scenario.federation.noise
+            else Next(
+                f"{made} --set federation.noise={clip:g}",
+                "what does noise as large as the norm buy?",
+            )
+        )
+    if not all(reading.excluded for reading in readings):
+        more = made.replace(f"--canaries {count}", f"--canaries {4 * count}")
+        return Next(more, "four times as many canaries halve the interval")
+    return Next(
+        f"privaudit run RUN/{SCENARIO}", "what can attackers tell of real clients behind it?"
+    )
 
 
 def _facts(plan: Plan, scenario: Scenario) -> list[tuple[str, str]]:

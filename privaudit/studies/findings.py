@@ -12,6 +12,7 @@ from privaudit.custody.folder import RunFolder
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.report.drawings import Drawing, inline
 from privaudit.report.html import frame_rows, render_page
+from privaudit.report.next_step import Next
 from privaudit.report.provenance import record_facts
 from privaudit.report.tables import as_text
 from privaudit.statistics.intervals import Interval
@@ -55,6 +56,7 @@ class Findings:
         parts: tables with their figures, at least one.
         limits: what it does not say.
         command: makes it again.
+        next: what to measure next.
         runs: names of its run folders.
         facts: (what, value) of what the numbers are from, where no run folder has records.
     """
@@ -65,6 +67,7 @@ class Findings:
     parts: Sequence[Part]
     limits: Sequence[str]
     command: str
+    next: Next
     runs: Sequence[str]
     facts: Sequence[tuple[str, str]] = ()
 
@@ -97,7 +100,8 @@ def error_bars(intervals: Sequence[Interval]) -> list[list[float]]:
 
 def _markdown(found: Findings) -> str:
     """The figure lies beside the file."""
-    lines = [f"# {found.title}", "", *_list(found.answer), ""]
+    lines = [f"# {found.title}", "", *_list(found.answer), "", f"Next: {found.next.why}", ""]
+    lines += [f"    {found.next.command}", ""]
     for part in found.parts:
         lines += [as_text(part.table), "", *_list(part.notes), ""]
     lines += [*_list(found.limits), "", f"    {found.command}", ""]
@@ -127,6 +131,7 @@ def _page(folder: RunFolder, found: Findings) -> str:
             for part in found.parts
         ],
         limits=found.limits,
+        next_step=found.next,
         command=found.command,
         facts=found.facts or record_facts(_records(folder, found.runs)),
         files=[

@@ -78,7 +78,7 @@ def test_a_quarter_of_the_noise_is_refuted(epsilon: float) -> None:
         for one in audits(4 * claimed, count, 60)
     ]
     refuted = np.mean([bound > epsilon for bound in bounds])
-    promised = power(guesses, count, epsilon, DELTA)
+    promised = power(guesses, count, epsilon, DELTA, 4 * claimed)
     assert promised > 0.9
     assert abs(refuted - promised) <= tolerance(promised, 60) + 1e-9
 
