@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from privaudit.canaries import Canaries as Canaries
     from privaudit.errors import UserError as UserError
     from privaudit.library.own import audit_model as audit_model
     from privaudit.library.result import Result as Result
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __version__ = version("privaudit")
 
 _HOMES = {
+    "Canaries": "privaudit.canaries",
     "audit_model": "privaudit.library.own",
     "open_run": "privaudit.library.result",
     "Result": "privaudit.library.result",

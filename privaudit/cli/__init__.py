@@ -16,6 +16,7 @@ VERBS = (
     "dilution",
     "sweep",
     "policies",
+    "canaries",
     "attack",
     "check",
     "tables",

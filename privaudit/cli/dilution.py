@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from privaudit.cli.app import app
+from privaudit.cli.gate import Bare, pass_or_leave
 from privaudit.cli.options import (
     Assignments,
     DataDir,
@@ -64,6 +65,7 @@ def dilution(
         int, typer.Option("--whole-rounds", help="Rounds the whole-run attacker adds up.")
     ] = 20,
     assignments: Assignments = None,
+    gate: Bare = False,
     workers: Workers = None,
     device: Device = "cpu",
     dry_run: Annotated[
@@ -77,9 +79,10 @@ def dilution(
     \b
     privaudit dilution glyphs --participants 2,3,5,9,17,33
     privaudit dilution glyphs --dry-run             what would it take?
-    privaudit dilution income --data-dir ~/data --seeds 5 --threshold 0.65
+    privaudit dilution income --data-dir ~/data --seeds 5 --threshold 0.65 --gate
     """
     from privaudit.custody.folder import RunFolder
+    from privaudit.evaluation.gate import refuse_gate
     from privaudit.experiment.each_value import with_each_value
     from privaudit.scenario.load import load_scenario
     from privaudit.studies.dilution import dilution_plans, measure_dilution
@@ -91,10 +94,13 @@ def dilution(
         dilution_json,
         write_dilution,
     )
+    from privaudit.studies.gates import gate_of_dilution
 
     resolved = with_each_value(load_scenario(scenario, assignments or []), data_dir)
     folder_path = folder_of("dilution", resolved.name, out, resume=resume)
     check_harmless_threshold(threshold)
+    if gate:
+        refuse_gate(resolved, threshold)
     numbers = whole_numbers(participants, "--participants")
     if dry_run:
         plans = dilution_plans(
@@ -125,8 +131,12 @@ def dilution(
     refuse_unmeasured_dilution(found)
     write_dilution(RunFolder(folder_path), found, threshold=threshold)
     page = folder_path / "report" / "index.html"
+    answer = gate_of_dilution(found.curves, threshold) if gate else None
     if as_json:
-        typer.echo(json.dumps({"report": str(page), "curves": dilution_json(found)}))
+        gated = {} if answer is None else {"gate": answer.as_json()}
+        typer.echo(json.dumps({"report": str(page), "curves": dilution_json(found)} | gated))
+        pass_or_leave(answer)
         return
     notes = [*all_answers(found, threshold), *all_notes(found, threshold)]
     tell(all_tables(found), notes, page, quiet=quiet)
+    pass_or_leave(answer)

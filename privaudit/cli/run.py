@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from privaudit.cli.app import app
+from privaudit.cli.gate import pass_or_leave
 from privaudit.cli.options import (
     Assignments,
     Confirmations,
@@ -30,6 +31,7 @@ from privaudit.errors import UserError
 
 if TYPE_CHECKING:
     from privaudit.custody.folder import RunFolder
+    from privaudit.evaluation.gate import Gate
     from privaudit.report.content import Content
 
 KEEP = (
@@ -78,6 +80,14 @@ def run(
             help="Repeat all of it N times with the property permuted over the data.",
         ),
     ] = None,
+    gate: Annotated[
+        float | None,
+        typer.Option(
+            "--gate",
+            metavar="AUC",
+            help="Exit code 1 if a leak above this AUC was found or could not be excluded.",
+        ),
+    ] = None,
     confirmations: Confirmations = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would take; write nothing.")
@@ -92,8 +102,10 @@ def run(
     privaudit run letters --data-dir ~/data         real handwriting
     privaudit run my.toml --set audit.rounds=40     your own scenario
     privaudit run table1 --dry-run                  what would it take?
+    privaudit run my.toml --gate 0.6                exit code 1 unless a leak is excluded
     """
     from privaudit.custody.folder import RunFolder
+    from privaudit.evaluation.gate import gate_of_run, refuse_gate
     from privaudit.experiment.each_value import with_each_value
     from privaudit.experiment.executors.local import Local
     from privaudit.ledger.place import Place
@@ -117,6 +129,8 @@ def run(
             overrides.append("ledger.enabled=false")
         resolved = with_each_value(load_scenario(scenario or "quickstart", overrides), data_dir)
         folder_path = out or Path("runs") / f"{resolved.name}-{timestamp()}"
+    if gate is not None:
+        refuse_gate(resolved, gate)
     place = Place(rpc, keystore, password_file, contract, confirmations)
     place.refuse_without(resolved.ledger.enabled)
     if dry_run:
@@ -148,8 +162,14 @@ def run(
     from privaudit.report.content import read_content
 
     content = read_content(folder)
-    _print_result(folder, content, as_json, quiet)
+    answer = (
+        gate_of_run(content.scored, content.cells, gate, content.troubles)
+        if gate is not None and not content.nothing_measured
+        else None
+    )
+    _print_result(folder, content, as_json, quiet, answer)
     _refuse_unmeasured(folder, content)
+    pass_or_leave(answer)
 
 
 def _refuse_unmeasured(folder: RunFolder, content: Content) -> None:
@@ -163,7 +183,9 @@ def _refuse_unmeasured(folder: RunFolder, content: Content) -> None:
     raise typer.Exit(1)
 
 
-def _print_result(folder: RunFolder, content: Content, as_json: bool, quiet: bool) -> None:
+def _print_result(
+    folder: RunFolder, content: Content, as_json: bool, quiet: bool, gate: Gate | None
+) -> None:
     from privaudit.custody.manifest import noted_head
     from privaudit.report import rebuilt
     from privaudit.report.content import training_summary
@@ -181,7 +203,8 @@ def _print_result(folder: RunFolder, content: Content, as_json: bool, quiet: boo
             "keep": KEEP * bool(head),
         }
         rows = {"rebuilt": rebuilt.long_rows(content.rebuilt)} if content.rebuilt else {}
-        typer.echo(json.dumps(found | {"cells": cells} | rows))
+        gated = {} if gate is None else {"gate": gate.as_json()}
+        typer.echo(json.dumps(found | {"cells": cells} | rows | gated))
         return
     shown = "\n\n".join(as_text(frame) for frame in content_tables(content))
     if quiet:

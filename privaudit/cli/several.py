@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 
 def kind_of(path: Path) -> str:
-    """What a folder is of: a ``sweep``, ``dilution`` or ``policies`` measurement, or a ``run``."""
+    """What a folder is of: a ``sweep``, ``dilution``, ``policies``, ``canaries``, or a ``run``."""
+    from privaudit.studies.canaries import RECORDS
     from privaudit.studies.dilution import FOLDERS
     from privaudit.studies.policies import is_measurement
 
     file = path / "scenario.json"
+    if (path / RECORDS).is_file():
+        return "canaries"
     if not file.is_file():
         if is_measurement(path):
             return "policies"
@@ -48,6 +51,9 @@ def one_run(path: Path) -> Path:
     kind = kind_of(path)
     if kind == "run":
         return path
+    if kind == "canaries":
+        remedy = f"see {path / 'report' / 'index.html'}"
+        raise UserError("an audit by canaries, no run", where=str(path), remedy=remedy)
     runs = sorted(file.parent.name for file in path.glob("*/scenario.json"))
     remedy = f"name one of them, e.g. {path / runs[0]}" if runs else ""
     raise UserError(

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 FoundPath = Annotated[
     Path,
-    typer.Argument(metavar="RUN", help="Folder of a run, a sweep, a dilution or policies."),
+    typer.Argument(
+        metavar="RUN", help="Folder of a run, a sweep, a dilution, policies or canaries."
+    ),
 ]
 
 
@@ -50,7 +52,7 @@ def table(
         ),
     ] = False,
 ) -> None:
-    """Print the table of a run, a sweep or a dilution measurement.
+    """Print the table of a run, a sweep, a dilution measurement or canaries.
 
     \b
     privaudit table runs/NAME
@@ -99,8 +101,14 @@ def report(run_path: FoundPath) -> None:
 
 
 def _found(path: Path) -> Found:
-    kinds = {"run": _run, "sweep": _sweep, "dilution": _dilution, "policies": _policies}
-    return kinds[kind_of(path)](path)
+    makers = {
+        "run": _run,
+        "sweep": _sweep,
+        "dilution": _dilution,
+        "policies": _policies,
+        "canaries": _canaries,
+    }
+    return makers[kind_of(path)](path)
 
 
 def _run(path: Path) -> Found:
@@ -193,4 +201,22 @@ def _dilution(path: Path) -> Found:
         csv=lambda: said.dilution_csv(found),
         json=lambda: json.dumps(said.dilution_json(found), allow_nan=False),
         write=lambda: said.write_dilution(RunFolder(path), found, threshold=threshold),
+    )
+
+
+def _canaries(path: Path) -> Found:
+    from privaudit.canaries.words import notes
+    from privaudit.custody.folder import RunFolder
+    from privaudit.studies import canaries_report as said
+    from privaudit.studies.canaries import read_canaries
+
+    found = read_canaries(path)
+    return Found(
+        title=said.TITLE,
+        caption=said.CAPTION,
+        frames=lambda: [said.frame(found)],
+        notes=lambda: [*said.answers(found), *notes(found)],
+        csv=lambda: said.canaries_csv(found),
+        json=lambda: json.dumps(said.canaries_json(found), allow_nan=False),
+        write=lambda: said.write_canaries(RunFolder(path)),
     )

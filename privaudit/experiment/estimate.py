@@ -103,7 +103,7 @@ def estimate_task(job: Job, workers: int) -> Estimate:
         GAMES[name].check(world)
     cells = cells_of(scenario)
     groups = groups_of(scenario, workers)
-    training = _training_seconds(world)
+    training = training_seconds(world, scenario.training_rounds)
     costs = {_size(cell): cell_costs(world, cell) for cell in _one_per_size(cells)}
     audits = np.sum([_group_seconds(world, costs, group) for group in groups], axis=0)
     slots = [min(workers, scenario.runs), min(workers, len(groups))]
@@ -126,10 +126,10 @@ def estimate_task(job: Job, workers: int) -> Estimate:
     )
 
 
-def _training_seconds(world: World) -> Range:
-    """Of one run: steps of all clients, and the test after each round."""
+def training_seconds(world: World, rounds: int) -> Range:
+    """Of so many rounds of one run: steps of all clients, and the test after each."""
     federation = world.scenario.federation
-    if not world.scenario.training_rounds:
+    if not rounds:
         return np.zeros(2)
     engine, seed = world.engine(0), world.run_seed(0).child("estimate")
     partition = world.deal(0).training
@@ -141,7 +141,7 @@ def _training_seconds(world: World) -> Range:
         batches = 1
     tested = len(partition.test) / federation.batch_size / 3  # no gradients: about a third
     clients = federation.cohort or federation.participants
-    return np.asarray(federation.rounds * (clients * batches + tested) * step)
+    return np.asarray(rounds * (clients * batches + tested) * step)
 
 
 def _one_per_size(cells: list[Cell]) -> list[Cell]:

@@ -17,6 +17,7 @@ from privaudit.report.drawings import Drawing, inline
 from privaudit.report.html import Row, Rows, frame_rows, render_page
 from privaudit.report.layers import NOTE as LAYERS_NOTE
 from privaudit.report.layers import layer_sentences, layer_table
+from privaudit.report.next_step import next_of_run
 from privaudit.report.published import published_gaps
 from privaudit.report.values import value_sentences, value_tables
 from privaudit.report.verdict import basis, comparisons, verdicts
@@ -58,6 +59,7 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         sections=[(id_, name) for id_, name in SECTIONS if not absent.get(id_)],
         verdicts=verdicts(scenario, cells, content.troubles, content.rebuilt),
         comparisons=comparisons(cells),
+        next_step=next_of_run(content),
         basis=basis(scenario, cells),
         assumptions=assumptions(scenario),
         data=data_rows(content.data),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,7 @@ from privaudit.report.data import column_table, data_rows
 from privaudit.report.drawings import Drawing
 from privaudit.report.layers import NOTE as LAYERS_NOTE
 from privaudit.report.layers import layer_rows, layer_sentences, layer_table
+from privaudit.report.next_step import next_of_run
 from privaudit.report.published import published_gaps
 from privaudit.report.tables import markdown_text, one_line
 from privaudit.report.values import value_groups, value_sentences, value_tables
@@ -31,6 +33,8 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
         "## Verdict",
         _bullets(f"{v.outcome}: {v.sentence}" for v in _verdicts(content)),
         *(markdown_text(line) for line in [*comparisons(cells), *basis(scenario, cells)]),
+        f"    {one_line(next_of_run(content).command)}",
+        markdown_text(f"Next: {next_of_run(content).why}"),
         "## What was assumed",
         _pairs(assumptions(scenario)),
         *_data(content),
@@ -90,6 +94,7 @@ def report_json(content: Content) -> str:
         "comparisons": comparisons(cells),
         **({"value_groups": groups} if (groups := value_groups(scenario)) else {}),
         "basis": basis(scenario, cells),
+        "next": asdict(next_of_run(content)),
         "assumptions": dict(assumptions(scenario)),
         "data": dict(content.data) or None,
         "cells": json.loads(tables.render(cells, "json")),

@@ -21,6 +21,7 @@ from privaudit.progress import Progress, Silent
 from privaudit.randomness import Seed
 from privaudit.selftest import printed
 from privaudit.selftest.audits import Attacks, Audited, Known, audits
+from privaudit.selftest.canaries import canary_checks
 from privaudit.selftest.checks import (
     COVERAGE,
     Check,
@@ -108,7 +109,8 @@ def self_test(
     Args:
         count: null audits, at least 20; a fifth as many of a planted leak, of a defended one, of
             targets with few records, of a leak that does not dilute, and of members that can be
-            told or not; a tenth of one that does, a fiftieth of attacks that learn.
+            told or not; a tenth of one that does, a fiftieth of attacks that learn. A fifth
+            as many of canaries, twice.
         seed: of everything; the same seed gives the same numbers whatever ``workers`` is.
         workers: processes.
         progress: shows how far each series is.
@@ -147,6 +149,7 @@ def self_test(
         *series(members_world(), max(1, count // 5), [MemberRatio], members_checks),
         *series(ASKED, max(2, count // 50), [*map(load_attack, ASKING)], asked_checks),
         *series(STRANGERS, max(1, count // 5), [load_attack(ASKING[0])], strangers_checks),
+        *canary_checks(max(20, count // 5), seed),
     ]
 
 

@@ -181,14 +181,14 @@ def _check(points: Sequence[DilutionPoint], level: float) -> None:
         raise ValueError(f"level must be in (0, 1), got {level}")
 
 
-def check_honest(points: Sequence[DilutionPoint]) -> None:
-    """Refuse numbers of honest clients that are no curve.
+def check_honest(points: Sequence[DilutionPoint], *, least: int = 2) -> None:
+    """Refuse numbers of honest clients that are no curve of so many points at least.
 
     Raises:
-        ValueError: fewer than two, below 1, or not increasing.
+        ValueError: fewer, below 1, or not increasing.
     """
     honest = [point.honest for point in points]
-    if len(honest) < 2 or honest[0] < 1 or any(np.diff(honest) <= 0):
+    if len(honest) < least or honest[0] < 1 or any(np.diff(honest) <= 0):
         raise ValueError(
-            f"at least two increasing numbers of honest clients from 1 are needed, got {honest}"
+            f"at least {least} increasing numbers of honest clients from 1 are needed, got {honest}"
         )

@@ -84,7 +84,7 @@ def harmless_from(points: Sequence[DilutionPoint], *, threshold: float = 0.6) ->
         ValueError: ``threshold`` outside (0.5, 1], or points not increasing.
     """
     check_threshold(threshold)
-    check_honest(points)
+    check_honest(points, least=1)
     last = points[-1]
     at_largest = finding(last, threshold)
     measured = last.honest if at_largest is Finding.HARMLESS else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from privaudit.report import rebuilt
 from privaudit.report.assumptions import not_asked
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
+from privaudit.report.next_step import Next
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import Scenario
-from privaudit.statistics.harmless import Finding
+from privaudit.statistics.harmless import MOST_RUNS, Finding
 from privaudit.studies import rebuilt_dilution
 from privaudit.studies.dilution import plans_of
 from privaudit.studies.dilution_curves import Curve, Dilution, Order, orders
@@ -31,6 +33,7 @@ from privaudit.studies.dilution_words import answer_in_words, clients, curve_jso
 from privaudit.studies.findings import Findings, Part, error_bars, write_findings
 
 MOST_NAMED = 4
+FOUND = (Finding.LEAKS, Finding.WRONG_WAY)
 MISFIT = 0.05
 """A law whose p-value is below is not drawn."""
 
@@ -66,6 +69,7 @@ def write_dilution(folder: RunFolder, measured: Dilution, *, threshold: float) -
         parts=parts,
         limits=limits(scenario, curves),
         command=command(folder.path, threshold),
+        next=next_of_dilution(folder.path, measured, threshold),
         runs=list(plans_of(folder.path)),
     )
     document = json.dumps(dilution_json(measured), indent=1, allow_nan=False)
@@ -168,6 +172,40 @@ def command(out: Path, threshold: float) -> str:
         else ["--whole-runs 0"]
     )
     return " ".join(parts)
+
+
+def next_of_dilution(out: Path, measured: Dilution, threshold: float) -> Next:
+    """More clients where it leaks, more runs where nothing is shown, colluders where it is gone."""
+    made, plans = command(out, threshold), plans_of(out)
+    single, whole = plans["single-round"], plans.get("whole-run")
+    most = max(single.audit.participants)
+    answers = [(curve.attacker, curve.answer) for curve in measured.curves]
+    if not answers or any(a and a.at_largest in FOUND for _, a in answers):
+        numbers = f"--participants {most},{2 * most - 1}"
+        why = "twice as many honest clients, as far as the records reach"
+        return Next(re.sub(r"--participants \S+", numbers, made), why)
+    open_ = [(who, a.runs_needed) for who, a in answers if a and a.measured is None]
+    if open_:
+        needed: dict[str, int] = {
+            who: max(n or MOST_RUNS for w, n in open_ if w == who) for who, _ in open_
+        }
+        made = _with_runs(made, "--seeds", needed, single.runs, whole_run=False)
+        if whole:
+            made = _with_runs(made, "--whole-runs", needed, whole.runs, whole_run=True)
+        return Next(made, "enough runs to show that it is harmless, if it is")
+    if not single.audit.colluders:
+        made += " --set audit.colluders='\"25%\"'"
+        return Next(made, "does it stay so if a quarter of the participants collude?")
+    return Next(f"{made} --set audit.others=natural", "does it, if bystanders hold it, too?")
+
+
+def _with_runs(
+    made: str, flag: str, needed: Mapping[str, int], now: int, *, whole_run: bool
+) -> str:
+    """The command with as many runs as some attacker needs."""
+    most = [n for who, n in needed.items() if (who == "whole-run") == whole_run]
+    runs = max([now, *most])
+    return re.sub(rf"{flag} \S+", f"{flag} {runs + runs % 2 * whole_run}", made)
 
 
 HEADS = ("attacker", "property", "shared", "honest clients")

@@ -12,6 +12,7 @@ from privaudit.custody.folder import RunFolder
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.report.drawings import Drawing, inline
 from privaudit.report.html import frame_rows, render_page
+from privaudit.report.next_step import Next
 from privaudit.report.provenance import record_facts
 from privaudit.report.tables import as_text
 from privaudit.statistics.intervals import Interval
@@ -46,16 +47,18 @@ class Part:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a sweep or a dilution measurement has to say.
+    """What a sweep, a dilution measurement or an audit by canaries has to say.
 
     Attributes:
-        kind: ``sweep`` or ``dilution``; also the name of its files.
+        kind: ``sweep``, ``dilution`` or ``canaries``; also the name of its files.
         title: of the page.
         answer: what was found, in sentences.
         parts: tables with their figures, at least one.
         limits: what it does not say.
         command: makes it again.
+        next: what to measure next.
         runs: names of its run folders.
+        facts: (what, value) of what the numbers are from, where no run folder has records.
     """
 
     kind: str
@@ -64,7 +67,9 @@ class Findings:
     parts: Sequence[Part]
     limits: Sequence[str]
     command: str
+    next: Next
     runs: Sequence[str]
+    facts: Sequence[tuple[str, str]] = ()
 
 
 def write_findings(folder: RunFolder, found: Findings, *, document: str, rows: str) -> None:
@@ -95,7 +100,8 @@ def error_bars(intervals: Sequence[Interval]) -> list[list[float]]:
 
 def _markdown(found: Findings) -> str:
     """The figure lies beside the file."""
-    lines = [f"# {found.title}", "", *_list(found.answer), ""]
+    lines = [f"# {found.title}", "", *_list(found.answer), "", f"Next: {found.next.why}", ""]
+    lines += [f"    {found.next.command}", ""]
     for part in found.parts:
         lines += [as_text(part.table), "", *_list(part.notes), ""]
     lines += [*_list(found.limits), "", f"    {found.command}", ""]
@@ -125,8 +131,9 @@ def _page(folder: RunFolder, found: Findings) -> str:
             for part in found.parts
         ],
         limits=found.limits,
+        next_step=found.next,
         command=found.command,
-        facts=record_facts(_records(folder, found.runs)),
+        facts=found.facts or record_facts(_records(folder, found.runs)),
         files=[
             (f"{found.kind}.md", "the same as Markdown"),
             (f"{found.kind}.csv", "every point, unrounded"),

@@ -18,6 +18,7 @@ from privaudit.evaluation.metrics import METRICS, Measure
 from privaudit.report.assumptions import limits
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
+from privaudit.report.next_step import Next
 from privaudit.report.notes import cost_notes, footnotes, room_notes
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import (
@@ -75,10 +76,29 @@ def write_sweep(folder: RunFolder, sweep: Sweep) -> None:
         ],
         limits=limits(sweep.points[-1].scenario),
         command=f"privaudit sweep RUN/{SCENARIO}",
+        next=next_of_sweep(sweep),
         runs=[point.folder for point in sweep.points],
     )
     document = json.dumps(sweep_json(sweep), indent=1, allow_nan=False)
     write_findings(folder, found, document=document, rows=sweep_csv(sweep))
+
+
+def next_of_sweep(sweep: Sweep) -> Next:
+    """More runs of all values, or, where they are told apart, clients at the last of them."""
+    cells = [cell for point in sweep.points for cell in point.cells if cell.auc is not None]
+    if not any(cell.told for cell in cells):
+        return Next(
+            f"privaudit sweep RUN/{SCENARIO} --seeds {2 * sweep.scenario.runs}",
+            "nothing was told from chance; twice as many runs tell smaller leaks",
+        )
+    low = min(
+        sweep.points,
+        key=lambda point: max((c.auc.value for c in point.cells if c.auc), default=1.0),
+    )
+    return Next(
+        f"privaudit dilution RUN/{low.folder}/{SCENARIO}",
+        f"{sweep.key} = {low.label} leaks least: with how many honest clients is it gone?",
+    )
 
 
 def sweep_answer(sweep: Sweep) -> list[str]:

@@ -71,6 +71,7 @@ FEW = {
     "run": "",
     "sweep": "--over federation.rounds=0,1",
     "dilution": f"--participants 2,3 --seeds 2 {WHOLE}",
+    "canaries": "--rounds 1",
 }
 """Verb -> options that make it short."""
 
@@ -188,7 +189,7 @@ def small(words: list[str]) -> list[str]:
         return []
     own = words[1].endswith(".toml") and "channels" not in Path(words[1]).read_text()
     settings = [*COMMON, *([] if own else DRAWN), *(RUN_ONLY if verb == "run" else RUN_ONLY[1:2])]
-    seeds = ["--seeds", "2"] if verb != "dilution" else []
+    seeds = ["--seeds", "2"] if verb in ("run", "sweep") else []
     if words[1] == "episodes":
         settings, seeds = [*settings, EPISODES], ["--seeds", "4"]
     pairs = [part for setting in settings for part in ("--set", setting)]

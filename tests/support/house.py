@@ -18,7 +18,7 @@ FLOORS = [
     ["errors", "machine", "progress", "randomness", "source"],
     ["options"],
     ["accounting", "chain", "data", "engine", "statistics"],
-    ["defences", "models"],
+    ["canaries", "defences", "models"],
     ["federation"],
     ["observation"],
     ["attack"],
