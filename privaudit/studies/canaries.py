@@ -221,7 +221,7 @@ def canaries_task(work: CanaryJob, view: str) -> CanaryRecord:
 
 def _phase(world: World, asked: Asked) -> TrainingPhase:
     assert asked.rounds is not None
-    phase = training_phase(world.scenario, world.scenario.federation.transforms)
+    phase = training_phase(world.scenario, world.scenario.training_transforms)
     return replace(phase, rounds=asked.rounds)
 
 

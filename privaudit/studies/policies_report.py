@@ -14,6 +14,8 @@ from privaudit.custody.folder import RunFolder
 from privaudit.report.assumptions import limits
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg
+from privaudit.report.next_step import Next
+from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import NO_DEFENCE
 from privaudit.studies.findings import Findings, Part, error_bars, write_findings
@@ -24,6 +26,7 @@ NOT_MEASURED = "not measured"
 """Of what the ledger leaks, of pay beside worth, and of free riders."""
 
 UNMEASURED = ("leak by the ledger", "pay error", "free rider's share")
+COMMAND = f"privaudit policies RUN/participant/{SCENARIO}"
 CAPTION = "Leak (AUC with 95 % interval), promise and price of every policy"
 
 
@@ -48,7 +51,8 @@ def write_policies(folder: RunFolder, found: Policies) -> None:
             )
         ],
         limits=limits(found.scenario),
-        command="privaudit policies RUN/participant/scenario.toml",
+        command=COMMAND,
+        next=next_of_policies(found),
         runs=found.runs,
     )
     document = json.dumps(policies_json(found), indent=1, allow_nan=False)
@@ -131,6 +135,21 @@ def policies_answer(found: Policies) -> list[str]:
         rewards = ", ".join(p.reward for p in of)
         lines.append(f"Not beaten: {_said(of[0], rewards)}.")
     return lines
+
+
+def next_of_policies(found: Policies) -> Next:
+    """Does the choice hold with fewer clients; or else more runs, where intervals are the limit."""
+    chosen = found.chosen(found.least_accuracy)
+    if chosen is not None:
+        named = json.dumps([chosen.defence or NO_DEFENCE])
+        return Next(
+            f"privaudit dilution RUN/participant/{SCENARIO} --set 'audit.defences={named}'",
+            "does the policy hold with fewer honest clients, and for who adds up rounds?",
+        )
+    return Next(
+        f"{COMMAND} --seeds {2 * found.scenario.runs}",
+        "shorter intervals, where no policy is shown to be within the bounds",
+    )
 
 
 def _said(policy: Policy, rewards: str | None = None) -> str:
