@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from privaudit.defences.noise import GaussianNoise
 from privaudit.defences.transforms import Transforms
+from privaudit.errors import UserError
 
 NO_NOISE = "no noise is added"
 
@@ -74,3 +76,30 @@ def _noises(transforms: Transforms) -> list[_Noise]:
                     break
         found.append(_Noise(where, multiplier, broken))
     return found
+
+
+def longest_of(transforms: Transforms) -> float | None:
+    """The largest L2 norm of what leaves a client, but for its noise; None = no limit."""
+    longest: float | None = None
+    for step in transforms.steps:
+        # Noise makes a delta longer, not what is hidden behind it.
+        longest = longest if isinstance(step, GaussianNoise) else step.longest(longest)
+    return longest
+
+
+def without_noise(transforms: Transforms) -> Transforms:
+    """What clients do but for the noise of their own.
+
+    Raises:
+        UserError: a step clips and adds noise in one.
+    """
+    kept = tuple(step for step in transforms.defences if not isinstance(step, GaussianNoise))
+    for step in kept:
+        found = step.noise(1.0)
+        if found is not None and found[0] == "delta":
+            raise UserError(
+                f"a step that adds noise to a delta in one with something else ({step.words})",
+                where="federation.defence",
+                remedy="name clipping and noise as steps of their own: kind = 'clip', 'noise'",
+            )
+    return replace(transforms, noise=0.0, defences=kept)

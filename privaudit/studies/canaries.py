@@ -27,6 +27,10 @@ from privaudit.canaries.record import parse_canaries
 from privaudit.canaries.words import number
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.plan import keep_plan, make_plan
+from privaudit.defences.central import CentralDP
+from privaudit.defences.clipping import Clipping
+from privaudit.defences.mechanism import longest_of, noise_multiplier, without_noise
+from privaudit.defences.protocol import Defence
 from privaudit.errors import UserError
 from privaudit.experiment import tasks
 from privaudit.experiment.estimate import training_seconds
@@ -83,18 +87,26 @@ class Asked:
         delta = check_canaries(
             self.count, self.guesses, self.claimed_epsilon, self.delta, federation.participants
         )
-        if federation.clip_norm is None:
+        sent = scenario.training_transforms
+        longest = longest_of(sent)
+        if longest is None:
             raise UserError(
                 "nothing bounds what one client adds to a round, so no ε can be claimed (it is "
                 "infinite) and a canary has no length",
                 where="federation.clip_norm",
                 remedy="set it, and federation.noise, e.g. --set federation.clip_norm=0.5 "
-                "--set federation.noise=0.5",
+                "--set federation.noise=0.5, or federation.defence with steps that clip",
             )
-        if federation.norm_bound is not None and federation.norm_bound < federation.clip_norm:
+        without_noise(sent)  # or it cannot be told what a canary would be without its own
+        if sent.has_memory:
             raise UserError(
-                f"{federation.norm_bound:g} refuses every canary, which is "
-                f"{federation.clip_norm:g} long (federation.clip_norm)",
+                "a step that keeps something from round to round, which a canary does not",
+                where="federation.defence",
+                remedy="use a defence without memory",
+            )
+        if federation.norm_bound is not None and federation.norm_bound < longest:
+            raise UserError(
+                f"{federation.norm_bound:g} refuses every canary, which is {longest:g} long",
                 where="federation.norm_bound",
                 remedy="raise it, or leave it out",
             )
@@ -193,16 +205,16 @@ def canaries_task(work: CanaryJob, view: str) -> CanaryRecord:
     world, asked = work.job.world(), work.asked
     phase = _phase(world, asked)
     claimed, origin = _claim(world, phase, asked, view)
-    clip_norm, layout = world.scenario.federation.clip_norm, world.engine(0).layout
-    assert clip_norm is not None
-    unnoised = replace(phase.training.transforms, noise=0.0)
+    sent, layout = phase.training.transforms, world.engine(0).layout
+    longest, unnoised = longest_of(sent), without_noise(sent)
+    assert longest is not None
 
     def carry(vector: Tensor, seed: Seed) -> Tensor:
         return unnoised.apply(vector, layout, seed)
 
     canaries = Canaries(
         layout.size,
-        clip_norm=clip_norm,
+        clip_norm=longest,
         seed=world.audit_seed(0).child("canaries", view),
         count=asked.count,
         guesses=asked.guesses,
@@ -213,10 +225,15 @@ def canaries_task(work: CanaryJob, view: str) -> CanaryRecord:
         claim=origin,
         sampler=_sampler(world.scenario),
         # A canary is as long as the clipping norm: where all of it is shared, it goes as it is.
-        carry=None if unnoised.sharing.fraction == 1.0 else carry,
+        carry=carry if any(map(_changes, unnoised.steps)) else None,
     )
     hear = _as_server if view == SERVER else _as_participant
     return canaries.record(noise=hear(world, phase, canaries))
+
+
+def _changes(step: Defence) -> bool:
+    """Whether a step makes something else of a delta that is as long as the bound."""
+    return not isinstance(step, Clipping | CentralDP)
 
 
 def _phase(world: World, asked: Asked) -> TrainingPhase:
@@ -251,25 +268,22 @@ def promised_mu(world: World, phase: TrainingPhase, view: str) -> tuple[float, s
         μ of all rounds, infinite where nothing is promised; in words where it is from.
     """
     sent, f = phase.training.transforms, world.scenario.federation
-    assert sent.clip_norm is not None
-    if sent.noise == 0.0:
-        return math.inf, "no noise: ε is infinite"
     hidden_by = 1
     if view == PARTICIPANT:
         weights = [_weight(phase, len(client)) for client in world.deal(0).training.clients]
-        if sent.sharing.fraction < 1.0:
-            return math.inf, "noise on what is left out of a delta is left out, too"
-        if phase.training.norm_bound is not None:
+        if phase.training.norm_bound is not None and not sent.averages_equally:
             return math.inf, "a refused delta changes the divisor"
-        if max(weights) > UNEQUAL * min(weights):
+        if max(weights) > UNEQUAL * min(weights) and not sent.averages_equally:
             return math.inf, "clients have unequal weights"
         hidden_by = min(f.cohort or f.participants, f.participants) - len(
             world.coalition(f.participants)
         )
         if hidden_by < 1:
             return math.inf, "nobody else's noise is in the sum"
-    mu = sent.clip_norm / (sent.noise * math.sqrt(hidden_by))
-    return over_rounds(mu, phase.rounds), "simulated noise"
+    multiplier = noise_multiplier(sent, server=view == SERVER, honest=hidden_by)
+    if isinstance(multiplier, str):
+        return math.inf, f"{multiplier}: ε is infinite"
+    return over_rounds(1 / multiplier, phase.rounds), "simulated noise"
 
 
 def _weight(phase: TrainingPhase, held: int) -> int:
@@ -305,8 +319,7 @@ class _Listener:
 
     def __init__(self, canaries: Canaries, coalition: Sequence[int], phase: TrainingPhase) -> None:
         self._canaries, self._coalition = canaries, coalition
-        noise = phase.training.transforms.noise
-        self._noise = (noise / canaries.clip_norm) ** 2
+        self._transforms = phase.training.transforms
         self._known: dict[int, Tensor] = {}
         self.variance = 0.0
 
@@ -326,7 +339,10 @@ class _Listener:
         for client, delta in self._known.items():
             total = total - delta * (count * outcome.weights[client])
         others = [w * count for c, w in outcome.weights.items() if c not in self._known]
-        self.variance += self._noise * float(np.sum(np.square(others)))
+        # Of clients with equal weights one each; of others as many as their noise counts for.
+        alike = max(1, round(float(np.sum(np.square(others)))))
+        noise = noise_multiplier(self._transforms, server=False, honest=alike)
+        self.variance += 0.0 if isinstance(noise, str) else noise**2
         self._canaries.hear(outcome.round, total + self._canaries.total(outcome.round))
 
 
@@ -340,7 +356,8 @@ def _as_server(world: World, phase: TrainingPhase, canaries: Canaries) -> float:
             each,
             lambda delta, one, at=at: transforms.apply(delta, layout, at.child(one)),  # type: ignore[misc]
         )
-    return phase.rounds * (transforms.noise / canaries.clip_norm) ** 2
+    noise = noise_multiplier(transforms, server=True, honest=1)
+    return 0.0 if isinstance(noise, str) else phase.rounds * noise**2
 
 
 def expected(

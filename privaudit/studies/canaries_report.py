@@ -98,7 +98,7 @@ def limits(scenario: Scenario, readings: Sequence[Reading]) -> list[str]:
         "The noise is simulated: whoever has the scenario and the data can compute it.",
         *(
             ["The model's own main task is not looked at: noise that hides a client may ruin it."]
-            if scenario.federation.noise
+            if scenario.federation.noise or scenario.federation.defence
             else []
         ),
     ]
@@ -139,13 +139,13 @@ def next_of_canaries(folder: RunFolder, readings: Sequence[Reading]) -> Next:
         fewer = made.replace(f"--canaries {count}", f"--canaries {max(FEWEST, count // 4)}")
         return Next(fewer, "fewer canaries disturb each other less")
     if UNCLAIMED in verdicts:
-        clip = scenario.federation.clip_norm
+        clip = scenario.federation.clip_norm or 1.0
         return (
             Next(
                 f"{made} --claimed-epsilon 2",
                 "would it pass for an ε that you would release at?",
             )
-            if scenario.federation.noise
+            if scenario.federation.noise or scenario.federation.defence
             else Next(
                 f"{made} --set federation.noise={clip:g}",
                 "what does noise as large as the norm buy?",
