@@ -39,10 +39,16 @@ def in_words(readings: Sequence[Reading]) -> str:
     return "\n".join([table, "", *(f"- {line}" for line in lines)])
 
 
+MOST = 1000
+"""An ε above it is as good as none, and its digits are rounding."""
+
+
 def number(value: float | None) -> str:
     """An ε."""
     if value is None or math.isinf(value):
         return "∞"
+    if value > MOST:
+        return f"> {MOST:g}"
     return f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
