@@ -111,10 +111,7 @@ class Content:
 
     @cached_property
     def parameters(self) -> int:
-        """Of the model, as far as layers or traffic say it; else 0."""
-        if self.layers:
-            names = {layer.layer: layer.parameters for layer in self.layers}
-            return sum(names.values())
+        """Of the model, by the traffic of its training; 0 where there was none."""
         rows = [row for row in self.training if row.get("clients")]
         return rows[0]["bytes_down"] // (4 * rows[0]["clients"]) if rows else 0
 

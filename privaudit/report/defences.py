@@ -60,7 +60,11 @@ def table(cells: Sequence[TableCell]) -> pd.DataFrame:
 def _epsilon(claim: Claim | None) -> str:
     if claim is None or claim.epsilon is None:
         return "none"
-    return f"{claim.epsilon:.3g} (δ = {claim.delta:.2g})"
+    return f"{_number(claim.epsilon)} (δ = {claim.delta:.2g})"
+
+
+def _number(epsilon: float) -> str:
+    return f"{epsilon:,.0f}" if epsilon >= 100 else f"{epsilon:.3g}"
 
 
 def above_ceilings(cells: Sequence[TableCell]) -> list[str]:
@@ -131,7 +135,7 @@ def _promise(claim: Claim | None) -> str:
         else f"each in a round with probability {claim.share:.3g} (Poisson, by dp-accounting)"
     )
     return (
-        f"ε = {claim.epsilon:.3g} at δ = {claim.delta:.2g} {who}, over {claim.rounds} rounds, "
+        f"ε = {_number(claim.epsilon)} at δ = {claim.delta:.2g} {who}, over {claim.rounds} rounds, "
         f"{sampled}, noise of {claim.multiplier:.3g} times the bound on the sum that is seen; "
         "simulated noise, which whoever has the seed can draw again"
     )

@@ -199,7 +199,7 @@ def small(words: list[str]) -> list[str]:
 def reads_as_settings(text: str) -> None:
     table = load_scenario("quickstart").model_dump(mode="json")
     for name, section in tomllib.loads(text).items():
-        table[name] |= section
+        table[name] = table.get(name, {}) | section
     check_scenario(table, where="toml")
 
 

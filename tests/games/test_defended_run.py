@@ -108,6 +108,8 @@ def test_records_tables_and_report_say_what_each_promises(defended: RunFolder) -
     text, document = report_markdown(content, []), json.loads(report_json(content))
     assert "## Defences" in text
     assert "ε = 89 at δ = 1e-05" in text
+    parameters = Trace.open(trace_folder(defended, Cell(0, "bold", "all", 1.0, 4))).layout.size
+    assert f"{parameters:,} parameters" in text
     rows = {row["defence"]: row for row in document["cells"]}
     assert rows["private"]["epsilon"] == pytest.approx(private.claim.epsilon)
     assert rows["private"]["unit"] == "participant"

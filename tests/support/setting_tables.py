@@ -49,6 +49,8 @@ def scenario() -> str:
     for name, table in tables.items():
         about = Scenario.model_fields[name].description
         parts.append(f"### `[{name}]`\n\n{about}.\n\n{rows(settings_of(table))}")
+    about = Scenario.model_fields["defences"].description
+    parts.append(f"### `[defences]`\n\n{about}. Their steps: [defences.md](defences.md).\n")
     return "\n".join(parts)
 
 
