@@ -178,7 +178,7 @@ def next_of_dilution(out: Path, measured: Dilution, threshold: float) -> Next:
     """More clients where it leaks, more runs where nothing is shown, colluders where it is gone."""
     made, plans = command(out, threshold), plans_of(out)
     single, whole = plans["single-round"], plans.get("whole-run")
-    most = max(single.audit.participants)
+    most = max(single.participants)
     answers = [(curve.attacker, curve.answer) for curve in measured.curves]
     if not answers or any(a and a.at_largest in FOUND for _, a in answers):
         numbers = f"--participants {most},{2 * most - 1}"

@@ -87,12 +87,16 @@ def test_as_typed_a_claim_of_four_times_the_noise_is_refuted(
     audited: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By the command that the report says makes it again, but for the claim."""
-    told = (audited / "report" / "canaries.md").read_text().split("    privaudit ")[1]
+    told = (audited / "report" / "canaries.md").read_text().split("    privaudit ")[-1]
     words = told.splitlines()[0].replace("RUN", str(audited)).split()
     out = tmp_path / "run"
-    more = ["--claimed-epsilon=0.5", "--json", "--out", str(out), "--workers=2"]
-    assert run_command(*words, *more) == 0
-    found = json.loads(capsys.readouterr().out)["readers"]
+    more = ["--claimed-epsilon=0.5", "--json", "--gate", "--out", str(out), "--workers=2"]
+    assert run_command(*words, *more) == 1
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    found = document["readers"]
+    assert document["gate"]["outcome"] == "found"
+    assert printed.err == f"gate: {document['gate']['line'].rstrip('.')}\n"
     server = found[1]
     assert (server["verdict"], server["claim"], server["found"]) == ("refuted", "stated", True)
     before, after = (

@@ -242,6 +242,21 @@ def test_resuming_a_finished_run_changes_nothing(
     assert contents(copy) == contents(finished.path)
 
 
+def test_a_gate_that_four_rounds_cannot_pass(
+    finished: Done, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.path, copy)
+    assert run_command("run", "--resume", str(copy), "--gate", "0.6", "--json") == 1
+    printed = capsys.readouterr()
+    gate = json.loads(printed.out)["gate"]
+    assert (gate["outcome"], gate["passed"]) == ("not excluded", False)
+    assert printed.err == f"gate: {gate['line']}\n"
+    assert run_command("run", "--resume", str(copy), "--gate", "0.4") == 2
+    assert "--gate: is an AUC in (0.5, 1], got 0.4" in capsys.readouterr().err
+    assert contents(copy) == contents(finished.path)
+
+
 def test_a_truncated_trace_of_a_run_is_refused_in_one_line(finished: Done, tmp_path: Path) -> None:
     [source] = (finished.path / "traces" / "run-0").iterdir()
     copy = tmp_path / "trace"
@@ -349,5 +364,5 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, "--version") == f"privaudit {__version__}\n"
     text = said(capsys, "--help")
     on_the_ledger = ("ledger", "verify", "anchor", "claim", "keys")
-    for verb in ("run", "dilution", "sweep", "table", "report", *on_the_ledger, "list"):
+    for verb in ("run", "dilution", "sweep", "canaries", "table", "report", *on_the_ledger, "list"):
         assert re.search(rf"^\W*{verb}\b", text, re.MULTILINE)
