@@ -46,7 +46,7 @@ def table(cells: Sequence[TableCell]) -> pd.DataFrame:
                 "defence": defence or NO_DEFENCE,
                 "property": name,
                 "K": clients_text(participants, best.colluders),
-                "ε": _epsilon(best.claim),
+                "ε": epsilon_text(best.claim),
                 "AUC, highest": interval_text(best.auc) if known else "failed",
                 "attack": best.attack,
                 "ceiling": f"{ceiling.auc:.2f}" if ceiling else "–",
@@ -57,13 +57,15 @@ def table(cells: Sequence[TableCell]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _epsilon(claim: Claim | None) -> str:
+def epsilon_text(claim: Claim | None) -> str:
+    """``2.1 (δ = 1e-05)``, or ``none``."""
     if claim is None or claim.epsilon is None:
         return "none"
-    return f"{_number(claim.epsilon)} (δ = {claim.delta:.2g})"
+    return f"{epsilon_number(claim.epsilon)} (δ = {claim.delta:.2g})"
 
 
-def _number(epsilon: float) -> str:
+def epsilon_number(epsilon: float) -> str:
+    """An ε, large ones as whole numbers."""
     return f"{epsilon:,.0f}" if epsilon >= 100 else f"{epsilon:.3g}"
 
 
@@ -135,7 +137,7 @@ def _promise(claim: Claim | None) -> str:
         else f"each in a round with probability {claim.share:.3g} (Poisson, by dp-accounting)"
     )
     return (
-        f"ε = {_number(claim.epsilon)} at δ = {claim.delta:.2g} {who}, over {claim.rounds} rounds, "
+        f"ε = {epsilon_number(claim.epsilon)} at δ = {claim.delta:.2g} {who}, over {claim.rounds} rounds, "
         f"{sampled}, noise of {claim.multiplier:.3g} times the bound on the sum that is seen; "
         "simulated noise, which whoever has the seed can draw again"
     )

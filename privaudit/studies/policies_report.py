@@ -9,9 +9,9 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from privaudit.accounting.claims import Claim
 from privaudit.custody.folder import RunFolder
 from privaudit.report.assumptions import limits
+from privaudit.report.defences import epsilon_number, epsilon_text
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg
 from privaudit.report.next_step import Next
@@ -73,7 +73,8 @@ def policies_table(found: Policies) -> pd.DataFrame:
                 strict=True,
             )
         )
-        row["ε"] = _epsilon(policy.claim)
+        row["front"] = "*" if id(policy) in front else ""
+        row["ε"] = epsilon_text(policy.claim)
         row["main task"] = interval_text(policy.accuracy) if policy.accuracy else NOT_MEASURED
         for game in games:
             for who in listeners:
@@ -83,15 +84,8 @@ def policies_table(found: Policies) -> pd.DataFrame:
                 row[f"{game}, {who}"] = f"{interval_text(leak)}{limit}" if leak else "–"
         row["bytes up"] = f"{policy.bytes_up:,.0f}" if policy.bytes_up else "–"
         row |= dict.fromkeys(UNMEASURED, NOT_MEASURED)
-        row["front"] = "*" if id(policy) in front else ""
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _epsilon(claim: Claim | None) -> str:
-    if claim is None or claim.epsilon is None:
-        return "none"
-    return f"{claim.epsilon:.3g} (δ = {claim.delta:.2g})"
 
 
 def policies_notes(found: Policies) -> list[str]:
@@ -156,7 +150,7 @@ def _said(policy: Policy, rewards: str | None = None) -> str:
     leak = f"AUC {interval_text(policy.leak)}" if policy.leak else "no leak measured"
     accuracy = interval_text(policy.accuracy) if policy.accuracy else NOT_MEASURED
     promise = policy.claim.epsilon if policy.claim else None
-    said = f"ε = {promise:.3g}" if promise is not None else "no ε"
+    said = f"ε = {epsilon_number(promise)}" if promise is not None else "no ε"
     return (
         f"'{policy.defence or NO_DEFENCE}' with reward {rewards or policy.reward} at K = "
         f"{policy.participants} ({leak}, main task {accuracy}, {said})"
