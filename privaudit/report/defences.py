@@ -137,8 +137,8 @@ def _promise(claim: Claim | None) -> str:
         else f"each in a round with probability {claim.share:.3g} (Poisson, by dp-accounting)"
     )
     return (
-        f"ε = {epsilon_number(claim.epsilon)} at δ = {claim.delta:.2g} {who}, over {claim.rounds} rounds, "
-        f"{sampled}, noise of {claim.multiplier:.3g} times the bound on the sum that is seen; "
+        f"ε = {epsilon_number(claim.epsilon)} at δ = {claim.delta:.2g} {who}, over "
+        f"{claim.rounds} rounds, {sampled}, noise of {claim.multiplier:.3g} times the bound on the sum that is seen; "
         "simulated noise, which whoever has the seed can draw again"
     )
 
