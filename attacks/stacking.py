@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import eigh, solve
 from scipy.optimize import brentq, minimize
 from scipy.special import expit
 from scipy.stats import rankdata
@@ -23,8 +23,8 @@ scores of all members can be reversed by chance, and zero weights would tell no 
 """
 
 
-Fit = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""``fit(train, test)``: learn from these rows, score those rows and what was seen."""
+Fit = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""``fit(train, test)``: learn from these rows, score those."""
 
 
 @dataclass(frozen=True)
@@ -35,60 +35,86 @@ class MemberScores:
     observed: np.ndarray
 
 
-def cross_fitted(fit: Fit, present: np.ndarray, halves: np.ndarray) -> MemberScores:
-    """Learn on either half of the stand-ins, score the other half and what was seen.
+@dataclass(frozen=True)
+class HeldOut:
+    """Cross-fitted scores [n] of stand-ins, and the scale they were on before."""
 
-    What was seen is scored by both, and the scores of a model are put on the scale of its scores of
-    the stand-ins it did not learn from: to a model that learned from *their* records, stand-ins of
-    the adversary's own records look unlike anybody else's, in the more extreme a way the more
-    bystanders are in the sum.
+    scores: np.ndarray
+    centre: float
+    scale: float
+
+    def with_observed(self, seen: np.ndarray) -> MemberScores:
+        """The member that gives what was seen the scores [T], put on the same scale."""
+        return MemberScores(self.scores, (seen - self.centre) / self.scale)
+
+
+def cross_fitted(fit: Fit, halves: np.ndarray) -> HeldOut:
+    """Learn on either half of the stand-ins and score the other.
+
+    The scores of each model are put on one scale. To a model that learned from *their* records,
+    stand-ins of the adversary's own records look unlike anybody else's, in the more extreme a way
+    the more bystanders are in the sum; so what was seen is put on the scale of stand-ins that were
+    not learned from, too.
 
     Args:
-        fit: learns from the rows ``train``, scores the rows ``test`` and what was seen.
+        fit: learns from the rows ``train``, scores the rows ``test``.
+        halves: [n] 0 or 1.
+    """
+    scores, centres, scales = np.zeros(len(halves)), [], []
+    for half in np.unique(halves):
+        train, test = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
+        found = fit(train, test)
+        centres.append(float(found.mean()))
+        scales.append(float(found.std()) + 1e-12)
+        scores[test] = (found - centres[-1]) / scales[-1]
+    return HeldOut(scores, float(np.mean(centres)), float(np.mean(scales)))
+
+
+def cross_fitted_ridge(
+    kernel: np.ndarray, present: np.ndarray, halves: np.ndarray
+) -> tuple[float, HeldOut]:
+    """Ridge regression of the label in the dual: the strength that held-out scores choose, and they.
+
+    Args:
+        kernel: [n, n] inner products of the stand-ins.
         present: [n] bool.
         halves: [n] 0 or 1.
     """
-    held_out, observed = np.zeros(len(present)), []
-    for half in np.unique(halves):
-        train, test = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
-        scores, seen = fit(train, test)
-        centre, scale = scores.mean(), scores.std() + 1e-12
-        held_out[test] = (scores - centre) / scale
-        observed.append((seen - centre) / scale)
-    return MemberScores(held_out, np.mean(observed, axis=0))
+    solved: dict[int, np.ndarray] = {}
+
+    def fit(strength: int) -> Fit:
+        def one(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+            key = int(train[0])
+            if key not in solved:
+                solved[key] = _ridges(
+                    kernel[np.ix_(train, train)], kernel[np.ix_(test, train)], present[train]
+                )
+            return solved[key][strength]
+
+        return one
+
+    fits = [cross_fitted(fit(number), halves) for number in range(len(RIDGES))]
+    quality = [separation(found.scores, present, halves) for found in fits]
+    best = len(RIDGES) - 1 - int(np.argmax(quality[::-1]))  # of equals, the strongest
+    return RIDGES[best], fits[best]
 
 
-def kernel_ridge(
-    kernel: np.ndarray, cross: np.ndarray, present: np.ndarray, halves: np.ndarray
-) -> MemberScores:
-    """Ridge regression of the label in the dual; held-out scores choose its strength.
+def ridge(
+    kernel: np.ndarray, cross: np.ndarray, present: np.ndarray, strength: float
+) -> np.ndarray:
+    """[T] predictions of a ridge regression on all stand-ins.
 
     Args:
         kernel: [n, n] inner products of the stand-ins.
         cross: [T, n] inner products of what was seen with the stand-ins.
         present: [n] bool.
-        halves: [n] 0 or 1.
+        strength: of the ridge, relative to the mean eigenvalue of the kernel.
     """
-    both = np.concatenate([kernel, cross])
-    seen = np.arange(len(kernel), len(both))
-    solved: dict[int, np.ndarray] = {}
-
-    def fit(strength: int) -> Fit:
-        def one(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            key = int(train[0])
-            if key not in solved:
-                rows = np.concatenate([test, seen])
-                solved[key] = _ridge(
-                    kernel[np.ix_(train, train)], both[np.ix_(rows, train)], present[train]
-                )
-            scores = solved[key][strength]
-            return scores[: len(test)], scores[len(test) :]
-
-        return one
-
-    fits = [cross_fitted(fit(number), present, halves) for number in range(len(RIDGES))]
-    quality = [separation(member.held_out, present, halves) for member in fits]
-    return fits[len(RIDGES) - 1 - int(np.argmax(quality[::-1]))]  # of equals, the strongest
+    centred, shifted, labels = _centred(kernel, cross, present)
+    scale = np.trace(centred) / len(centred) + 1e-30
+    weights = solve(centred + strength * scale * np.eye(len(centred)), labels, assume_a="pos")
+    found: np.ndarray = shifted @ weights
+    return found
 
 
 def separation(scores: np.ndarray, present: np.ndarray, halves: np.ndarray) -> float:
@@ -168,15 +194,23 @@ def positive_logistic(
     return found[:-1], float(found[-1])
 
 
-def _ridge(kernel: np.ndarray, cross: np.ndarray, present: np.ndarray) -> np.ndarray:
+def _ridges(kernel: np.ndarray, cross: np.ndarray, present: np.ndarray) -> np.ndarray:
     """[S, m] predictions for each of :data:`RIDGES`, centred on the training rows."""
+    centred, shifted, labels = _centred(kernel, cross, present)
+    values, vectors = eigh(centred, driver="evd")
+    values = np.maximum(values, 0.0)
+    projected = vectors.T @ labels
+    scale = values.mean() + 1e-30
+    across = shifted @ vectors
+    return np.stack([across @ (projected / (values + s * scale)) for s in RIDGES])
+
+
+def _centred(
+    kernel: np.ndarray, cross: np.ndarray, present: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inner products [n, n] and [m, n] of rows less the mean of the n, and the labels [n] likewise."""
     mean = kernel.mean(0)
     centred = kernel - mean - mean[:, None] + mean.mean()
     shifted = cross - cross.mean(1, keepdims=True) - mean + mean.mean()
     labels = np.where(present, 1.0, -1.0)
-    values, vectors = eigh(centred, driver="evd")
-    values = np.maximum(values, 0.0)
-    projected = vectors.T @ (labels - labels.mean())
-    scale = values.mean() + 1e-30
-    across = shifted @ vectors
-    return np.stack([across @ (projected / (values + s * scale)) for s in RIDGES])
+    return centred, shifted, labels - labels.mean()
