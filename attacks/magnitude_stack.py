@@ -25,7 +25,7 @@ from privaudit.randomness import Seed
 from .coordinates import moving, thinned
 from .magnitudes import coarse_magnitude, magnitude, signed_root, structure
 from .moments import SecondMoments
-from .simulation import Simulated, Simulator, StandIns
+from .simulation import Simulator, StandIns
 from .stacking import (
     MemberScores,
     combine,
@@ -107,6 +107,7 @@ class MagnitudeStack(Attack):
         self._few: Tensor | None = None
         self._layout = Layout(())
         self._persistent = False
+        self._split = True
         self._learned: list[_Kept] = []
         self._tested: list[_Kept] = []
         self._observed: list[_Seen] = []
@@ -144,15 +145,12 @@ class MagnitudeStack(Attack):
         present = np.concatenate([s.present for s in tested])
         halves = np.concatenate([s.halves for s in tested])
         members = self._members(present, halves)
-        quality = [separation(m.held_out, present, halves) for m in members]
-        self.report = {f"q{i}": round(q, 3) for i, q in enumerate(quality)}
         if self._moments is not None:
+            best = max(separation(m.held_out, present, halves) for m in members)
             found = self._moments.member()
-            if found is not None:
-                self.report["qm"]=round(found[0],3)
-            if found is not None and found[0] >= max(quality):
+            if found is not None and found[0] >= best:
                 members.append(found[1])
-        odds = combine(members, present, comparable=self._persistent)
+        odds = combine(members, present, comparable=self._persistent, tested=self._split)
         if not self.options.share or self._persistent:
             return odds
         return with_share(odds, self.options.share)
@@ -176,13 +174,15 @@ class MagnitudeStack(Attack):
                 kernel, cross = _kernels(learned, seen, view)
                 held = _kernels(tested, seen[:0], view)[0] if self._tested else kernel
                 strength, scores = cross_fitted_ridge(held, present, halves)
-                members.append(scores.with_observed(ridge(kernel, cross, truth, strength)))
+                observed = ridge(kernel, cross, truth, strength)
+                members.append(scores.with_observed(observed, signed=view is signed_root))
 
-        learned, tested, seen = learned.numpy(), tested.numpy(), seen.numpy()
+        rows = tested.numpy()
         scores = cross_fitted(
-            lambda train, test: self._forest(tested[train], present[train], tested[test]), halves
+            lambda train, test: self._forest(rows[train], present[train], rows[test]), halves
         )
-        return [*members, scores.with_observed(self._forest(learned, truth, seen))]
+        forest = self._forest(learned.numpy(), truth, seen.numpy())
+        return [*members, scores.with_observed(forest)]
 
     def _keep_next(self) -> None:
         number = len(self._observed)
@@ -201,10 +201,8 @@ class MagnitudeStack(Attack):
                 kept,
             )
 
-    def _with(
-        self, kept: list[_Kept], number: int, more: StandIns, limit: int
-    ) -> list[_Kept]:
-        """With the stand-ins of a round; without every second pair of rounds once there are many."""
+    def _with(self, kept: list[_Kept], number: int, more: StandIns, limit: int) -> list[_Kept]:
+        """With a round's stand-ins; without every second pair of rounds once there are many."""
         kept = [*kept, _Kept(number, self._seen(more.rows), more.present, more.halves)]
         if sum(len(s.present) for s in kept) > limit:
             pairs = sorted({s.round // 2 for s in kept})

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh, solve
 from scipy.optimize import brentq, minimize
-from scipy.special import expit
+from scipy.special import expit, ndtr
 from scipy.stats import rankdata
 
 RIDGES = (0.01, 0.1, 1.0, 10.0)
 """Strengths of the ridge, relative to the mean eigenvalue of the kernel."""
 
 PRIOR_WEIGHT, PRIOR_PRECISION = 0.3, 50.0
-"""The weights of the members are pulled to this value, as hard as this many stand-ins would."""
+"""The weights of the members are pulled to this value, as hard as this many stand-ins would; that
+of a signed member to zero."""
+
+TRANSFER = 0.6
+"""How far the separation of what was seen may be from that of stand-ins, in deviations."""
 
 LEAST_WEIGHT = 0.02
 """No member is left out: where the adversary's records are a handful of writers', the held-out
@@ -29,10 +33,16 @@ Fit = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class MemberScores:
-    """One member: cross-fitted scores [n] of the stand-ins, and scores [T] of what was seen."""
+    """One member: cross-fitted scores [n] of the stand-ins, and scores [T] of what was seen.
+
+    ``signed``: it reads the direction of a sum, which the others' records may turn round: where
+    parameters are trained, the mean deltas of all clients add up to about nothing, so that what
+    one's own records have too much of, the others' have too little of.
+    """
 
     held_out: np.ndarray
     observed: np.ndarray
+    signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,9 +53,9 @@ class HeldOut:
     centre: float
     scale: float
 
-    def with_observed(self, seen: np.ndarray) -> MemberScores:
+    def with_observed(self, seen: np.ndarray, *, signed: bool = False) -> MemberScores:
         """The member that gives what was seen the scores [T], put on the same scale."""
-        return MemberScores(self.scores, (seen - self.centre) / self.scale)
+        return MemberScores(self.scores, (seen - self.centre) / self.scale, signed)
 
 
 def cross_fitted(fit: Fit, halves: np.ndarray) -> HeldOut:
@@ -73,7 +83,7 @@ def cross_fitted(fit: Fit, halves: np.ndarray) -> HeldOut:
 def cross_fitted_ridge(
     kernel: np.ndarray, present: np.ndarray, halves: np.ndarray
 ) -> tuple[float, HeldOut]:
-    """Ridge regression of the label in the dual: the strength that held-out scores choose, and they.
+    """Ridge regression of the label in the dual: the strength that does best, and held-out scores.
 
     Args:
         kernel: [n, n] inner products of the stand-ins.
@@ -128,7 +138,11 @@ def separation(scores: np.ndarray, present: np.ndarray, halves: np.ndarray) -> f
 
 
 def combine(
-    members: list[MemberScores], present: np.ndarray, *, comparable: bool = False
+    members: Sequence[MemberScores],
+    present: np.ndarray,
+    *,
+    comparable: bool = False,
+    tested: bool = True,
 ) -> np.ndarray:
     """[T] log odds: logistic regression on the held-out scores, each member with a positive weight.
 
@@ -144,13 +158,51 @@ def combine(
             larger in one run than in another, the shift would order the runs; so the weights keep
             their proportions, and their sum is the same in every run. Not log odds any more, but
             a score on the scale of the prior weights.
+        tested: whether what scored the held-out stand-ins had not learned from their records. If it
+            had, they say nothing, and all weights are those of the prior.
     """
     held_out = np.stack([m.held_out for m in members], axis=1)
-    weights, intercept = positive_logistic(held_out, present, PRIOR_WEIGHT, PRIOR_PRECISION)
+    observed = np.stack([m.observed for m in members], axis=1)
+    prior = np.array([0.0 if m.signed else PRIOR_WEIGHT for m in members])
+    if tested:
+        weights, intercept = positive_logistic(held_out, present, prior, PRIOR_PRECISION)
+    else:
+        weights, intercept = np.maximum(prior, LEAST_WEIGHT), 0.0
     if comparable:
-        weights, intercept = weights * (PRIOR_WEIGHT * len(members) / weights.sum()), 0.0
-    odds: np.ndarray = np.stack([m.observed for m in members], axis=1) @ weights + intercept
+        return observed @ (weights * (PRIOR_WEIGHT * len(members) / weights.sum()))
+    # Rounds that are unlike all stand-ins to one member do not outweigh all others.
+    observed = observed / np.maximum(1.0, observed.std(0) / (held_out.std(0) + 1e-12))
+    apart = held_out[present].mean(0) - held_out[~present].mean(0)
+    for number in [n for n, member in enumerate(members) if member.signed]:
+        others = np.where(np.arange(len(members)) == number, 0.0, weights)
+        weights[number] *= agreement(observed[:, number], observed @ others, float(apart[number]))
+    odds: np.ndarray = observed @ weights + intercept
     return odds
+
+
+def agreement(scores: np.ndarray, odds: np.ndarray, apart: float) -> float:
+    """In [0, 1]: how far to believe a member that may be turned round; 1 where nothing is known.
+
+    What the others say of the rounds stands for the truth: the slope of the scores on their
+    probabilities is the separation by the truth, with an error that is the larger the less the
+    others know. Together with the separation of the stand-ins, which is taken to be off by
+    :data:`TRANSFER` and as much as it is large, that gives the probability that it is positive.
+
+    Args:
+        scores: [T] of the member.
+        odds: [T] log odds by the others, but for a constant.
+        apart: how far apart the means of the held-out scores are.
+    """
+    spread = float(scores.std())
+    believed = expit(with_share(odds, 0.5))
+    believed -= believed.mean()
+    known = float(believed @ believed)
+    if spread == 0.0 or known < 1e-9:
+        return 1.0
+    slope = float(believed @ scores) / spread / known
+    before = 1 / (abs(apart) + TRANSFER) ** 2
+    likely = (apart * before + slope * known) / np.sqrt(before + known)
+    return float(min(1.0, 2 * ndtr(likely)))
 
 
 def with_share(odds: np.ndarray, share: float) -> np.ndarray:
@@ -168,14 +220,14 @@ def with_share(odds: np.ndarray, share: float) -> np.ndarray:
 
 
 def positive_logistic(
-    train: np.ndarray, present: np.ndarray, prior: float, precision: float
+    train: np.ndarray, present: np.ndarray, prior: np.ndarray | float, precision: float
 ) -> tuple[np.ndarray, float]:
     """[M] weights of at least :data:`LEAST_WEIGHT` and the intercept of a logistic regression.
 
     Args:
         train: [n, M].
         present: [n] bool.
-        prior: the value that weights are pulled to.
+        prior: the value that weights are pulled to, or [M] one for each.
         precision: as hard as so many examples would.
     """
     sign = np.where(present, 1.0, -1.0)
@@ -188,7 +240,7 @@ def positive_logistic(
         return float(np.logaddexp(0, -margin).sum() + precision / 2 * pull @ pull), gradient
 
     count = train.shape[1]
-    start = np.append(np.full(count, prior), 0.0)
+    start = np.append(np.broadcast_to(np.maximum(prior, LEAST_WEIGHT), count), 0.0)
     bounds: list[tuple[float | None, None]] = [(LEAST_WEIGHT, None)] * count + [(None, None)]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return found[:-1], float(found[-1])
@@ -208,7 +260,7 @@ def _ridges(kernel: np.ndarray, cross: np.ndarray, present: np.ndarray) -> np.nd
 def _centred(
     kernel: np.ndarray, cross: np.ndarray, present: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Inner products [n, n] and [m, n] of rows less the mean of the n, and the labels [n] likewise."""
+    """Inner products [n, n], [m, n] of rows less the mean of the n, and labels [n] likewise."""
     mean = kernel.mean(0)
     centred = kernel - mean - mean[:, None] + mean.mean()
     shifted = cross - cross.mean(1, keepdims=True) - mean + mean.mean()

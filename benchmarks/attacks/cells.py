@@ -3,9 +3,9 @@
     python benchmarks/attacks/cells.py           # prints the list
 
 A cell is a scenario, a property, a shared fraction and a number of participants. Tables are drawn
-here (:func:`write_tables`) or come from ``--data-dir``; images of glyphs are made by the package. The list is
-fixed before a run, and nothing in it was used to choose anything in an attack: those that were, are
-of other seeds.
+here (:func:`write_tables`) or come from ``--data-dir``; images of glyphs are made by the package.
+The list was fixed before the run that is reported. Some of its scenarios were explored while the
+attack was made, with other seeds, so with other deals, weights and rounds.
 """
 
 from __future__ import annotations

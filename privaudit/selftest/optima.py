@@ -9,14 +9,14 @@ changes is one of three things:
 
 In the first two the sum of the honest deltas gives away the sum of the K - 1 batch means of u, and
 nothing else that depends on the property: exactly in a linear model at zero weights, whose gradient
-is -u / 2 in one row; up to one in a thousand in a model with one hidden layer all of whose units are
-active and whose output weights are next to zero. So the sum is Gaussian in either state, and the
-likelihood ratio (Neyman & Pearson, 1933) is a linear or quadratic form in it. In a mixture the sum
-gives away how many records of each kind are in it, in a network with ReLU and any weights, too, as
-the 2 M gradients are linearly independent. With r_i the ratio of the frequencies of record i, the
-likelihood ratio of n = (K - 1) b records, b of which are the target's, is the mean over all ways to
-choose b of them of the product of their r_i: the b-th elementary symmetric polynomial over the
-binomial coefficient.
+is -u / 2 in one row; up to one in a thousand in a model with one hidden layer all of whose units
+are active and whose output weights are next to zero. So the sum is Gaussian in either state, and
+the likelihood ratio (Neyman & Pearson, 1933) is a linear or quadratic form in it. In a mixture the
+sum gives away how many records of each kind are in it, in a network with ReLU and any weights, too,
+as the 2 M gradients are linearly independent. With r_i the ratio of the frequencies of record i,
+the likelihood ratio of n = (K - 1) b records, b of which are the target's, is the mean over all
+ways to choose b of them of the product of their r_i: the b-th elementary symmetric polynomial over
+the binomial coefficient.
 
 An adversary does not know the two distributions; it has records of its own. :class:`PlugIn` is the
 same test with what its own records say instead of the truth: what remains between that and

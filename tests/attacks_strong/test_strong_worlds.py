@@ -81,7 +81,7 @@ def test_stand_ins_are_thinned_and_stay_balanced(planted: list[AuditedWorld]) ->
     attack = MagnitudeStack(seed=Seed(1), rows=100, trees=5)
     attack.fit(planted[0].trace.view(), planted[0].adversary)
     attack.score()
-    kept = attack._stand_ins
+    kept = attack._learned
     assert 32 <= sum(len(block.present) for block in kept) <= 100
     assert all(block.present.mean() == 0.5 for block in kept)
     assert {half for block in kept for half in block.halves} == {0, 1}
