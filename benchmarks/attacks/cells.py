@@ -20,13 +20,16 @@ import pandas as pd
 
 Table = dict[str, Any]
 
-SEED, ROUNDS, RUNS = 20_261_128, 60, 2
+SEED, ROUNDS, RUNS = 20_261_128, 60, 1
 ALL, SOME, ENDS = [2, 5, 17], [2, 5], [0.1, 1.0]
 
 
 def scenarios(folder: Path) -> Iterator[Table]:
     """Every scenario as a table; those of generated tables read them in ``folder``."""
     clinic, credit = clinic_data(folder), credit_data(folder)
+    for rounds in (5, 40):  # few clients, who hold more
+        made = table("clinic-few", clinic, rounds, ["smoker"], SOME, [0.1, 0.5, 1.0])
+        yield _changed(made, "batch-32", audit={"batch_size": 32})
     for rounds in (0, 5, 40):
         yield table("clinic", clinic, rounds, ["smoker"], ALL, [0.1, 0.5, 1.0], hidden=[32])
     yield table("credit", credit, 10, ["old"], ALL, [0.1, 1.0])
