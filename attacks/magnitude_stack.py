@@ -48,7 +48,7 @@ BLOCK = 2048
 SAMPLE = 8
 """The common spread of coordinates is that of every eighth of them."""
 
-FEW = 4096
+FEW = 2048
 """Coordinates of which second moments are taken."""
 
 View = Callable[[Tensor, Tensor], Tensor]

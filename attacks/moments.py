@@ -28,13 +28,13 @@ from privaudit.attack.adversary import ShadowRound
 from .simulation import StandIns
 from .stacking import MemberScores, cross_fitted, separation
 
-COMPONENTS = (4, 8, 16, 32, 64, 128, 256)
+COMPONENTS = (4, 8, 16, 32, 64, 128)
 """Numbers of principal components that are tried."""
 
 BELIEVED = (0.5, 1.0)
 """Shares of the difference of the covariances that are tried."""
 
-SHADOWS, ROWS = 1024, 768
+SHADOWS, ROWS = 1024, 512
 """About so many shadows of a kind are kept; principal components are those of so many of both."""
 
 FLOOR, RIDGE = 0.1, 1e-3

@@ -93,10 +93,13 @@ class Simulator:
     def next(self, rng: np.random.Generator) -> Simulated:
         """Simulate the oldest round; half of its stand-ins have the property."""
         observation, shadow = self._pending.popleft()
-        learned = self._made(observation, shadow, self.per_round, rng, apart=False)
+        # Where the property stays, the mean of what was seen is what gives it away.
+        aligned = shadow.contributors > 1 and not shadow.persistent
+        offset = self._bank.offset(shadow.contributors) if aligned else None
+        learned = self._made(observation, shadow, self.per_round, offset, rng, apart=False)
         tested = None
         if shadow.contributors > 1 and shadow.halves is not None:
-            tested = self._made(observation, shadow, self.tested, rng, apart=True)
+            tested = self._made(observation, shadow, self.tested, offset, rng, apart=True)
         observed = resolved(observation, observation.signal.unsqueeze(0))
         return Simulated(observed, learned, tested, shadow)
 
@@ -105,6 +108,7 @@ class Simulator:
         observation: Observation,
         shadow: ShadowRound,
         pairs: int,
+        offset: Tensor | None,
         rng: np.random.Generator,
         *,
         apart: bool,
@@ -129,9 +133,8 @@ class Simulator:
             )
             sums[:count] += others
             sums[count:] += others
-            # Where the property stays, the mean of what was seen is what gives it away.
-            if not shadow.persistent:
-                self._bank.align(sums, shadow.contributors)
+            if offset is not None:
+                align(sums, offset)
         return StandIns(
             resolved(observation, sums),
             np.arange(len(sums)) < count,
@@ -203,22 +206,25 @@ class _Bank:
             np.add.at(weight, rng.choice(names, count, replace=count > len(names)), 1.0)
         return torch.from_numpy(weights) @ pool
 
-    def align(self, sums: Tensor, contributors: int) -> None:
-        """Turn the mean of the own records in ``sums`` [n, P] into that of what was seen; in place.
-
-        The mean gradient of a few thousand records of one's own is not that of everybody's: over
-        K - 1 contributors the difference adds up, while noise only grows with the root. Zeros stay
-        zeros, so where sums are often zero the others take the whole shift, up to fourfold.
-        """
+    def offset(self, contributors: int) -> Tensor:
+        """[P] mean of what was seen, less that of as many own records' sums."""
         seen = torch.stack(list(self._seen)).mean(0)
-        moved = (sums != 0).float()
-        shift = seen.sub_(self._rows().mean(0), alpha=contributors)
-        shift /= moved.mean(0).clamp_min_(0.25)
-        sums += moved.mul_(shift)
+        return seen.sub_(self._rows().mean(0), alpha=contributors)
 
     def _rows(self) -> Tensor:
         """[m, P] the bystanders of all rounds."""
         return self._pool[: len(self._numbers)].flatten(0, 1)
+
+
+def align(sums: Tensor, offset: Tensor) -> None:
+    """Turn the mean of the own records in ``sums`` [n, P] into that of what was seen; in place.
+
+    The mean gradient of a few thousand records of one's own is not that of everybody's: over
+    K - 1 contributors the difference adds up, while noise only grows with the root. Zeros stay
+    zeros, so where sums are often zero the others take the whole shift, up to fourfold.
+    """
+    moved = (sums != 0).float()
+    sums += moved.mul_(offset / moved.mean(0).clamp_min_(0.25))
 
 
 def resolved(observation: Observation, signals: Tensor) -> Tensor:
