@@ -245,7 +245,7 @@ def test_a_failure_shows_in_the_command(
     assert run_command("doctor", "--self-test", "--audits", "20", "--workers", "1") == 1
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert printed.out.count("FAILS") == 10
+    assert printed.out.count("FAILS") == 11
     assert "OSError: no space left" in printed.out
 
 
