@@ -67,7 +67,7 @@ def main() -> None:
     tune_process()
     names, rows = options.attacks.split(","), []
     for change in options.changes.split(","):
-        for model in ("linear", "hidden"):
+        for model in options.models.split(","):
             for participants in map(int, options.participants.split(",")):
                 world = OptimumWorld(
                     change, model, participants, size=SIZES[change], records=options.records
@@ -94,6 +94,7 @@ def _beside(found: float, best: float) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--changes", default=",".join(SIZES))
+    parser.add_argument("--models", default="linear,hidden")
     parser.add_argument("--participants", default="2,5,17")
     parser.add_argument("--attacks", default="melis-rf,linear,magnitude-stack")
     parser.add_argument("--records", type=int, default=4000, help="per client")

@@ -29,6 +29,9 @@ from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
+HALF = 2
+"""Batches with, and without, the property that a half of the adversary's records holds at least."""
+
 MOST_SHADOWS = 10_000
 """Of a kind and round: more than that is a slip of the keyboard."""
 
@@ -225,9 +228,10 @@ class Adversary:
 
     @cached_property
     def _halves(self) -> np.ndarray | None:
-        """[N] 0 or 1; None unless each half holds a batch of either kind.
+        """[N] 0 or 1; None unless each half holds :data:`HALF` batches of either kind.
 
-        Whole groups where that does, else records: the records of one group are more alike than
+        Of fewer records all batches are nearly the same: a half teaches little, and says nothing of
+        the other. Whole groups where that does, else records: the records of one group are more alike than
         those of two, but records that both halves share are the very same.
         """
         present, groups = self.auxiliary.present, self.auxiliary.groups
@@ -236,7 +240,7 @@ class Adversary:
                 continue
             halves = split_units(units, present, self.seed.generator("halves"))
             held = [np.sum((halves == h) & (present == v)) for h in (0, 1) for v in (0, 1)]
-            if min(held) >= self.rules.batch_size:
+            if min(held) >= HALF * self.rules.batch_size:
                 return halves
         return None
 
