@@ -231,8 +231,8 @@ class Adversary:
         """[N] 0 or 1; None unless each half holds :data:`HALF` batches of either kind.
 
         Of fewer records all batches are nearly the same: a half teaches little, and says nothing of
-        the other. Whole groups where that does, else records: the records of one group are more alike than
-        those of two, but records that both halves share are the very same.
+        the other. Whole groups where that does, else records: the records of one group are more
+        alike than those of two, but records that both halves share are the very same.
         """
         present, groups = self.auxiliary.present, self.auxiliary.groups
         for units in (groups, np.arange(len(present))):
