@@ -1,4 +1,4 @@
-"""The project's own attack: orders of magnitude, signs and structure, weighed by cross-validation.
+"""The project's own attack: magnitudes, signs, structure and moments, weighed by cross-validation.
 
 The method, what was tried and what it reached: docs/attacks.md.
 """
@@ -24,8 +24,17 @@ from privaudit.randomness import Seed
 
 from .coordinates import moving, thinned
 from .magnitudes import coarse_magnitude, magnitude, signed_root, structure
-from .simulation import Simulator
-from .stacking import MemberScores, combine, cross_fitted, kernel_ridge, with_share
+from .moments import SecondMoments
+from .simulation import Simulator, StandIns
+from .stacking import (
+    MemberScores,
+    combine,
+    cross_fitted,
+    cross_fitted_ridge,
+    ridge,
+    separation,
+    with_share,
+)
 
 VIEWS = (magnitude, coarse_magnitude, signed_root)
 """Views of single coordinates, each with a ridge regression of its own."""
@@ -38,6 +47,9 @@ BLOCK = 2048
 
 SAMPLE = 8
 """The common spread of coordinates is that of every eighth of them."""
+
+FEW = 2048
+"""Coordinates of which second moments are taken."""
 
 View = Callable[[Tensor, Tensor], Tensor]
 """A view of some coordinates [n, B] of vectors, given the vectors' RMS [n, 1]."""
@@ -56,6 +68,12 @@ class StackOptions(Options):
     )
     rows: int = Field(
         1024, ge=64, description="about so many stand-ins are kept over all rounds, at least 64"
+    )
+    tested: int = Field(
+        512,
+        ge=64,
+        description="about so many more, target and bystanders of one half of the records, weigh "
+        "the members, at least 64",
     )
     trees: int = Field(50, ge=1, description="number of trees, at least 1")
     share: float = Field(
@@ -86,10 +104,14 @@ class MagnitudeStack(Attack):
         self._simulator = Simulator(self.options.per_round, self.options.window)
         self._part: Tensor | None = None
         self._chosen: Tensor | None = None
+        self._few: Tensor | None = None
         self._layout = Layout(())
         self._persistent = False
-        self._stand_ins: list[_StandIns] = []
+        self._split = True
+        self._learned: list[_Kept] = []
+        self._tested: list[_Kept] = []
         self._observed: list[_Seen] = []
+        self._moments: SecondMoments | None = None
 
     def partial_fit(self, observation: Observation, shadow: ShadowRound, layout: Layout) -> Self:
         """Keep the chosen coordinates and the structure of the observation and its stand-ins."""
@@ -102,7 +124,10 @@ class MagnitudeStack(Attack):
         if self._chosen is None:
             shown = torch.cat([shadow.present, shadow.absent])
             self._chosen = moving(shown, self.options.coordinates, rng)
-        self._persistent = shadow.persistent
+            if shadow.halves is not None and not shadow.persistent:
+                self._few = moving(shown, FEW, rng)
+                self._moments = SecondMoments(self.options.window)
+        self._persistent, self._split = shadow.persistent, shadow.halves is not None
         self._simulator.add(observation, shadow)
         while self._simulator.ready():
             self._keep_next()
@@ -116,58 +141,90 @@ class MagnitudeStack(Attack):
         """
         while self._simulator:
             self._keep_next()
-        present = np.concatenate([s.present for s in self._stand_ins])
-        halves = np.concatenate([s.halves for s in self._stand_ins])
-        values, shape = (torch.cat([getattr(s.seen, k) for s in self._stand_ins]) for k in KEPT)
-        seen, seen_shape = (torch.cat([getattr(s, k) for s in self._observed]) for k in KEPT)
-        members = []
-        for view in VIEWS:
-            kernels = _kernels(values, seen, view)
-            members.append(kernel_ridge(*kernels, present, halves))
-        members.append(self._forest(shape.numpy(), seen_shape.numpy(), present, halves))
-        kernels = _kernels(shape, seen_shape, _as_it_is)
-        members.append(kernel_ridge(*kernels, present, halves))
-        odds = combine(members, present, comparable=self._persistent)
+        tested = self._tested or self._learned
+        present = np.concatenate([s.present for s in tested])
+        halves = np.concatenate([s.halves for s in tested])
+        members = self._members(present, halves)
+        if self._moments is not None:
+            best = max(separation(m.held_out, present, halves) for m in members)
+            found = self._moments.member()
+            if found is not None and found[0] >= best:
+                members.append(found[1])
+        odds = combine(members, present, comparable=self._persistent, tested=self._split)
         if not self.options.share or self._persistent:
             return odds
         return with_share(odds, self.options.share)
 
+    def _members(self, present: np.ndarray, halves: np.ndarray) -> list[MemberScores]:
+        """One for each way to look: learned from all stand-ins, and scores of those held out.
+
+        Args:
+            present: [n] bool, the truth about the stand-ins that are held out in turn.
+            halves: [n] 0 or 1.
+        """
+        truth = np.concatenate([s.present for s in self._learned])
+        members = []
+        for key, views in (("values", VIEWS), ("shape", (_as_it_is,))):
+            learned, tested = (
+                torch.cat([getattr(s.seen, key) for s in kept])
+                for kept in (self._learned, self._tested or self._learned)
+            )
+            seen = torch.cat([getattr(s, key) for s in self._observed])
+            for view in views:
+                kernel, cross = _kernels(learned, seen, view)
+                held = _kernels(tested, seen[:0], view)[0] if self._tested else kernel
+                strength, scores = cross_fitted_ridge(held, present, halves)
+                observed = ridge(kernel, cross, truth, strength)
+                members.append(scores.with_observed(observed, signed=view is signed_root))
+
+        rows = tested.numpy()
+        scores = cross_fitted(
+            lambda train, test: self._forest(rows[train], present[train], rows[test]), halves
+        )
+        forest = self._forest(learned.numpy(), truth, seen.numpy())
+        return [*members, scores.with_observed(forest)]
+
     def _keep_next(self) -> None:
         number = len(self._observed)
         simulated = self._simulator.next(self.seed.generator("stand-ins", number))
-        seen = self._seen(simulated.stand_ins)
-        self._stand_ins.append(_StandIns(number, seen, simulated.present, simulated.halves))
         self._observed.append(self._seen(simulated.observed))
-        self._thin()
+        self._learned = self._with(self._learned, number, simulated.learned, self.options.rows)
+        if simulated.tested is not None:
+            self._tested = self._with(self._tested, number, simulated.tested, self.options.tested)
+        if self._moments is not None and self._few is not None:
+            few, tested = self._few, simulated.tested or simulated.learned
+            kept = {s.round for s in self._tested or self._learned}
+            self._moments.add(
+                simulated.shadow.seen_through(lambda rows: rows[:, few]),
+                replace(tested, rows=tested.rows[:, few]),
+                simulated.observed[:, few],
+                kept,
+            )
+
+    def _with(self, kept: list[_Kept], number: int, more: StandIns, limit: int) -> list[_Kept]:
+        """With a round's stand-ins; without every second pair of rounds once there are many."""
+        kept = [*kept, _Kept(number, self._seen(more.rows), more.present, more.halves)]
+        if sum(len(s.present) for s in kept) > limit:
+            pairs = sorted({s.round // 2 for s in kept})
+            left = set(pairs[::2]) | {pairs[-1]}
+            kept = [s for s in kept if s.round // 2 in left]
+        return kept
 
     def _seen(self, vectors: Tensor) -> _Seen:
         assert self._chosen is not None
         # Half the bytes: orders of magnitude need the exponent, hardly the digits.
         return _Seen(vectors[:, self._chosen].bfloat16(), structure(vectors, self._layout).half())
 
-    def _thin(self) -> None:
-        """Drop every second pair of rounds of stand-ins once there are more than asked for."""
-        if sum(len(s.present) for s in self._stand_ins) > self.options.rows:
-            pairs = sorted({s.round // 2 for s in self._stand_ins})
-            kept = set(pairs[::2]) | {pairs[-1]}
-            self._stand_ins = [s for s in self._stand_ins if s.round // 2 in kept]
-
-    def _forest(
-        self, train: np.ndarray, observed: np.ndarray, present: np.ndarray, halves: np.ndarray
-    ) -> MemberScores:
+    def _forest(self, rows: np.ndarray, present: np.ndarray, asked: np.ndarray) -> np.ndarray:
         """Extremely randomised trees (P. Geurts, D. Ernst and L. Wehenkel, Mach. Learn. 2006)."""
-
-        def fit(rows: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            forest = ExtraTreesClassifier(
-                n_estimators=self.options.trees,
-                min_samples_leaf=2,
-                random_state=self.seed.child("forest", int(rows[0])).integer() % 2**32,
-            )
-            forest.fit(train[rows], present[rows])
-            both = forest.predict_proba(np.concatenate([train[test], observed]))[:, 1]
-            return both[: len(test)], both[len(test) :]
-
-        return cross_fitted(fit, present, halves)
+        forest = ExtraTreesClassifier(
+            n_estimators=self.options.trees,
+            min_samples_leaf=2,
+            random_state=self.seed.child("forest", len(rows)).integer() % 2**32,
+        )
+        forest.fit(rows, present)
+        found: np.ndarray = forest.predict_proba(asked)[:, 1]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +239,7 @@ KEPT = ("values", "shape")
 
 
 @dataclass(frozen=True, eq=False)
-class _StandIns:
+class _Kept:
     """Stand-ins of the ``round``-th observation, and the truth about them [n]."""
 
     round: int

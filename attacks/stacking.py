@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import eigh, solve
 from scipy.optimize import brentq, minimize
-from scipy.special import expit
+from scipy.special import expit, ndtr
 from scipy.stats import rankdata
 
 RIDGES = (0.01, 0.1, 1.0, 10.0)
 """Strengths of the ridge, relative to the mean eigenvalue of the kernel."""
 
 PRIOR_WEIGHT, PRIOR_PRECISION = 0.3, 50.0
-"""The weights of the members are pulled to this value, as hard as this many stand-ins would."""
+"""The weights of the members are pulled to this value, as hard as this many stand-ins would; that
+of a signed member to zero."""
+
+TRANSFER = 0.6
+"""How far the separation of what was seen may be from that of stand-ins, in deviations."""
 
 LEAST_WEIGHT = 0.02
 """No member is left out: where the adversary's records are a handful of writers', the held-out
@@ -23,72 +27,104 @@ scores of all members can be reversed by chance, and zero weights would tell no 
 """
 
 
-Fit = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""``fit(train, test)``: learn from these rows, score those rows and what was seen."""
+Fit = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""``fit(train, test)``: learn from these rows, score those."""
 
 
 @dataclass(frozen=True)
 class MemberScores:
-    """One member: cross-fitted scores [n] of the stand-ins, and scores [T] of what was seen."""
+    """One member: cross-fitted scores [n] of the stand-ins, and scores [T] of what was seen.
+
+    ``signed``: it reads the direction of a sum, which the others' records may turn round: where
+    parameters are trained, the mean deltas of all clients add up to about nothing, so that what
+    one's own records have too much of, the others' have too little of.
+    """
 
     held_out: np.ndarray
     observed: np.ndarray
+    signed: bool = False
 
 
-def cross_fitted(fit: Fit, present: np.ndarray, halves: np.ndarray) -> MemberScores:
-    """Learn on either half of the stand-ins, score the other half and what was seen.
+@dataclass(frozen=True)
+class HeldOut:
+    """Cross-fitted scores [n] of stand-ins, and the scale they were on before."""
 
-    What was seen is scored by both, and the scores of a model are put on the scale of its scores of
-    the stand-ins it did not learn from: to a model that learned from *their* records, stand-ins of
-    the adversary's own records look unlike anybody else's, in the more extreme a way the more
-    bystanders are in the sum.
+    scores: np.ndarray
+    centre: float
+    scale: float
+
+    def with_observed(self, seen: np.ndarray, *, signed: bool = False) -> MemberScores:
+        """The member that gives what was seen the scores [T], put on the same scale."""
+        return MemberScores(self.scores, (seen - self.centre) / self.scale, signed)
+
+
+def cross_fitted(fit: Fit, halves: np.ndarray) -> HeldOut:
+    """Learn on either half of the stand-ins and score the other.
+
+    The scores of each model are put on one scale. To a model that learned from *their* records,
+    stand-ins of the adversary's own records look unlike anybody else's, in the more extreme a way
+    the more bystanders are in the sum; so what was seen is put on the scale of stand-ins that were
+    not learned from, too.
 
     Args:
-        fit: learns from the rows ``train``, scores the rows ``test`` and what was seen.
+        fit: learns from the rows ``train``, scores the rows ``test``.
+        halves: [n] 0 or 1.
+    """
+    scores, centres, scales = np.zeros(len(halves)), [], []
+    for half in np.unique(halves):
+        train, test = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
+        found = fit(train, test)
+        centres.append(float(found.mean()))
+        scales.append(float(found.std()) + 1e-12)
+        scores[test] = (found - centres[-1]) / scales[-1]
+    return HeldOut(scores, float(np.mean(centres)), float(np.mean(scales)))
+
+
+def cross_fitted_ridge(
+    kernel: np.ndarray, present: np.ndarray, halves: np.ndarray
+) -> tuple[float, HeldOut]:
+    """Ridge regression of the label in the dual: the strength that does best, and held-out scores.
+
+    Args:
+        kernel: [n, n] inner products of the stand-ins.
         present: [n] bool.
         halves: [n] 0 or 1.
     """
-    held_out, observed = np.zeros(len(present)), []
-    for half in np.unique(halves):
-        train, test = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
-        scores, seen = fit(train, test)
-        centre, scale = scores.mean(), scores.std() + 1e-12
-        held_out[test] = (scores - centre) / scale
-        observed.append((seen - centre) / scale)
-    return MemberScores(held_out, np.mean(observed, axis=0))
+    solved: dict[int, np.ndarray] = {}
+
+    def fit(strength: int) -> Fit:
+        def one(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+            key = int(train[0])
+            if key not in solved:
+                solved[key] = _ridges(
+                    kernel[np.ix_(train, train)], kernel[np.ix_(test, train)], present[train]
+                )
+            return solved[key][strength]
+
+        return one
+
+    fits = [cross_fitted(fit(number), halves) for number in range(len(RIDGES))]
+    quality = [separation(found.scores, present, halves) for found in fits]
+    best = len(RIDGES) - 1 - int(np.argmax(quality[::-1]))  # of equals, the strongest
+    return RIDGES[best], fits[best]
 
 
-def kernel_ridge(
-    kernel: np.ndarray, cross: np.ndarray, present: np.ndarray, halves: np.ndarray
-) -> MemberScores:
-    """Ridge regression of the label in the dual; held-out scores choose its strength.
+def ridge(
+    kernel: np.ndarray, cross: np.ndarray, present: np.ndarray, strength: float
+) -> np.ndarray:
+    """[T] predictions of a ridge regression on all stand-ins.
 
     Args:
         kernel: [n, n] inner products of the stand-ins.
         cross: [T, n] inner products of what was seen with the stand-ins.
         present: [n] bool.
-        halves: [n] 0 or 1.
+        strength: of the ridge, relative to the mean eigenvalue of the kernel.
     """
-    both = np.concatenate([kernel, cross])
-    seen = np.arange(len(kernel), len(both))
-    solved: dict[int, np.ndarray] = {}
-
-    def fit(strength: int) -> Fit:
-        def one(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            key = int(train[0])
-            if key not in solved:
-                rows = np.concatenate([test, seen])
-                solved[key] = _ridge(
-                    kernel[np.ix_(train, train)], both[np.ix_(rows, train)], present[train]
-                )
-            scores = solved[key][strength]
-            return scores[: len(test)], scores[len(test) :]
-
-        return one
-
-    fits = [cross_fitted(fit(number), present, halves) for number in range(len(RIDGES))]
-    quality = [separation(member.held_out, present, halves) for member in fits]
-    return fits[len(RIDGES) - 1 - int(np.argmax(quality[::-1]))]  # of equals, the strongest
+    centred, shifted, labels = _centred(kernel, cross, present)
+    scale = np.trace(centred) / len(centred) + 1e-30
+    weights = solve(centred + strength * scale * np.eye(len(centred)), labels, assume_a="pos")
+    found: np.ndarray = shifted @ weights
+    return found
 
 
 def separation(scores: np.ndarray, present: np.ndarray, halves: np.ndarray) -> float:
@@ -102,7 +138,11 @@ def separation(scores: np.ndarray, present: np.ndarray, halves: np.ndarray) -> f
 
 
 def combine(
-    members: list[MemberScores], present: np.ndarray, *, comparable: bool = False
+    members: Sequence[MemberScores],
+    present: np.ndarray,
+    *,
+    comparable: bool = False,
+    tested: bool = True,
 ) -> np.ndarray:
     """[T] log odds: logistic regression on the held-out scores, each member with a positive weight.
 
@@ -118,13 +158,51 @@ def combine(
             larger in one run than in another, the shift would order the runs; so the weights keep
             their proportions, and their sum is the same in every run. Not log odds any more, but
             a score on the scale of the prior weights.
+        tested: whether what scored the held-out stand-ins had not learned from their records. If it
+            had, they say nothing, and all weights are those of the prior.
     """
     held_out = np.stack([m.held_out for m in members], axis=1)
-    weights, intercept = positive_logistic(held_out, present, PRIOR_WEIGHT, PRIOR_PRECISION)
+    observed = np.stack([m.observed for m in members], axis=1)
+    prior = np.array([0.0 if m.signed else PRIOR_WEIGHT for m in members])
+    if tested:
+        weights, intercept = positive_logistic(held_out, present, prior, PRIOR_PRECISION)
+    else:
+        weights, intercept = np.maximum(prior, LEAST_WEIGHT), 0.0
     if comparable:
-        weights, intercept = weights * (PRIOR_WEIGHT * len(members) / weights.sum()), 0.0
-    odds: np.ndarray = np.stack([m.observed for m in members], axis=1) @ weights + intercept
+        return observed @ (weights * (PRIOR_WEIGHT * len(members) / weights.sum()))
+    # Rounds that are unlike all stand-ins to one member do not outweigh all others.
+    observed = observed / np.maximum(1.0, observed.std(0) / (held_out.std(0) + 1e-12))
+    apart = held_out[present].mean(0) - held_out[~present].mean(0)
+    for number in [n for n, member in enumerate(members) if member.signed]:
+        others = np.where(np.arange(len(members)) == number, 0.0, weights)
+        weights[number] *= agreement(observed[:, number], observed @ others, float(apart[number]))
+    odds: np.ndarray = observed @ weights + intercept
     return odds
+
+
+def agreement(scores: np.ndarray, odds: np.ndarray, apart: float) -> float:
+    """In [0, 1]: how far to believe a member that may be turned round; 1 where nothing is known.
+
+    What the others say of the rounds stands for the truth: the slope of the scores on their
+    probabilities is the separation by the truth, with an error that is the larger the less the
+    others know. Together with the separation of the stand-ins, which is taken to be off by
+    :data:`TRANSFER` and as much as it is large, that gives the probability that it is positive.
+
+    Args:
+        scores: [T] of the member.
+        odds: [T] log odds by the others, but for a constant.
+        apart: how far apart the means of the held-out scores are.
+    """
+    spread = float(scores.std())
+    believed = expit(with_share(odds, 0.5))
+    believed -= believed.mean()
+    known = float(believed @ believed)
+    if spread == 0.0 or known < 1e-9:
+        return 1.0
+    slope = float(believed @ scores) / spread / known
+    before = 1 / (abs(apart) + TRANSFER) ** 2
+    likely = (apart * before + slope * known) / np.sqrt(before + known)
+    return float(min(1.0, 2 * ndtr(likely)))
 
 
 def with_share(odds: np.ndarray, share: float) -> np.ndarray:
@@ -142,14 +220,14 @@ def with_share(odds: np.ndarray, share: float) -> np.ndarray:
 
 
 def positive_logistic(
-    train: np.ndarray, present: np.ndarray, prior: float, precision: float
+    train: np.ndarray, present: np.ndarray, prior: np.ndarray | float, precision: float
 ) -> tuple[np.ndarray, float]:
     """[M] weights of at least :data:`LEAST_WEIGHT` and the intercept of a logistic regression.
 
     Args:
         train: [n, M].
         present: [n] bool.
-        prior: the value that weights are pulled to.
+        prior: the value that weights are pulled to, or [M] one for each.
         precision: as hard as so many examples would.
     """
     sign = np.where(present, 1.0, -1.0)
@@ -162,21 +240,29 @@ def positive_logistic(
         return float(np.logaddexp(0, -margin).sum() + precision / 2 * pull @ pull), gradient
 
     count = train.shape[1]
-    start = np.append(np.full(count, prior), 0.0)
+    start = np.append(np.broadcast_to(np.maximum(prior, LEAST_WEIGHT), count), 0.0)
     bounds: list[tuple[float | None, None]] = [(LEAST_WEIGHT, None)] * count + [(None, None)]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return found[:-1], float(found[-1])
 
 
-def _ridge(kernel: np.ndarray, cross: np.ndarray, present: np.ndarray) -> np.ndarray:
+def _ridges(kernel: np.ndarray, cross: np.ndarray, present: np.ndarray) -> np.ndarray:
     """[S, m] predictions for each of :data:`RIDGES`, centred on the training rows."""
+    centred, shifted, labels = _centred(kernel, cross, present)
+    values, vectors = eigh(centred, driver="evd")
+    values = np.maximum(values, 0.0)
+    projected = vectors.T @ labels
+    scale = values.mean() + 1e-30
+    across = shifted @ vectors
+    return np.stack([across @ (projected / (values + s * scale)) for s in RIDGES])
+
+
+def _centred(
+    kernel: np.ndarray, cross: np.ndarray, present: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inner products [n, n], [m, n] of rows less the mean of the n, and labels [n] likewise."""
     mean = kernel.mean(0)
     centred = kernel - mean - mean[:, None] + mean.mean()
     shifted = cross - cross.mean(1, keepdims=True) - mean + mean.mean()
     labels = np.where(present, 1.0, -1.0)
-    values, vectors = eigh(centred, driver="evd")
-    values = np.maximum(values, 0.0)
-    projected = vectors.T @ (labels - labels.mean())
-    scale = values.mean() + 1e-30
-    across = shifted @ vectors
-    return np.stack([across @ (projected / (values + s * scale)) for s in RIDGES])
+    return centred, shifted, labels - labels.mean()

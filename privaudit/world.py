@@ -23,7 +23,7 @@ from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, Samples
 from privaudit.errors import UserError, unknown_name
 from privaudit.federation.assignment import Deal, assign
-from privaudit.federation.partition import coalition
+from privaudit.federation.partition import ADVERSARY, coalition
 from privaudit.federation.phases import AuditedPhase, TrainingPhase
 from privaudit.federation.rounds import LocalTraining
 from privaudit.models.build import InputShape, build_model, check_model, model_arguments
@@ -101,8 +101,18 @@ class World:
         """Who holds which records in this run."""
         federation = self.federation(run)
         if federation not in self._dealt:
-            self._dealt[federation] = self.deal_for(run, self.scenario.audit.properties)
+            dealt = self.deal_for(run, self.scenario.audit.properties)
+            self._dealt[federation] = dealt.training_without(self._held_out(run, dealt))
         return self._dealt[federation]
+
+    def held_out(self, run: int) -> np.ndarray:
+        """Sorted indices of the adversary's records that it does not train on."""
+        return self._held_out(run, self.deal(run))
+
+    def _held_out(self, run: int, dealt: Deal) -> np.ndarray:
+        own = dealt.largest.clients[ADVERSARY]
+        count = round(self.scenario.audit.auxiliary_held_out * len(own))
+        return np.sort(self.run_seed(run).generator("held-out").permutation(own)[:count])
 
     @cached_property
     def _dealt(self) -> dict[int, Deal]:

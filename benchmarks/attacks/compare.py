@@ -3,6 +3,10 @@
     privaudit run quickstart --set 'audit.participants=[2,5,9,17,33]' \\
         --set federation.adversary_share=0.2 --out runs/compare-quickstart
     python benchmarks/attacks/compare.py runs/compare-* --out reports/attack-comparison
+    python benchmarks/attacks/compare.py --cells runs/cells --out reports/attack-comparison
+
+``--cells``: a folder for runs of the list in ``cells.py``; what is finished there is not run again,
+so the command can be stopped and given again. ``--most-minutes 30``: begin no scenario after that.
 
 ``--out``: a folder for ``comparison.csv`` and ``comparison.md``, beside what is printed.
 
@@ -12,35 +16,45 @@ adversary's shrinking share.
 
 The difference of the AUCs is a mean over federation runs. Its 95 % interval is DeLong's for two
 attacks on the same rounds, so it speaks of these runs and not of other federations; that part is in
-the intervals of the runs' own tables.
+the intervals of the runs' own tables. The p-value is of no difference, two-sided, from the same
+error; behind (ahead) after Benjamini-Hochberg: with a false discovery rate of 5 % over all cells.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cells
 import numpy as np
 import pandas as pd
+from scipy.stats import false_discovery_control, norm
 from tabulate import tabulate
 
+from privaudit.audit import run_audit
 from privaudit.custody.folder import RunFolder
 from privaudit.evaluation.records import Record, parse_records
+from privaudit.scenario.schema import Scenario
 from privaudit.statistics.roc import auc
 from privaudit.statistics.variance import delong_difference_variance
 
 Z95 = 1.96
 
-FORMATS = ("",) * 3 + ("g",) * 4 + (".2f",) * 5
+LEVEL = 0.02
+"""Two attacks that differ by no more are level."""
+
+FORMATS = ("",) * 3 + ("g",) * 4 + (".2f",) * 5 + (".3f",)
 """Of the columns of a row of :func:`compared`."""
 
 
 def main() -> None:
     options = _options()
-    rows = [row for path in options.runs for row in compared(path, options.ours, options.theirs)]
+    runs = [*options.runs, *(run_cells(options.cells, options) if options.cells else [])]
+    rows = [row for path in runs for row in compared(path, options.ours, options.theirs)]
     if not rows:
         raise SystemExit(f"no cell of these runs has scores of {options.ours} and {options.theirs}")
     table = pd.DataFrame(rows).sort_values(["scenario", "property", "rule", "shared", "K"])
@@ -50,6 +64,28 @@ def main() -> None:
         table.to_csv(options.out / "comparison.csv", index=False, float_format="%.4f")
         (options.out / "comparison.md").write_text(page, encoding="utf-8")
     print(page, end="")
+
+
+def run_cells(place: Path, options: argparse.Namespace) -> list[Path]:
+    """The runs of the list in ``cells.py`` that are finished, once the time is up or all are."""
+    place.mkdir(parents=True, exist_ok=True)
+    cells.write_tables(place)
+    started, found = time.monotonic(), []
+    for scenario in map(Scenario.model_validate, cells.scenarios(place)):
+        out = place / scenario.name
+        if not (out / "records.jsonl").is_file():
+            if time.monotonic() - started > 60 * options.most_minutes:
+                continue
+            print(f"{time.monotonic() - started:6.0f} s {scenario.name}", flush=True)
+            run_audit(
+                scenario,
+                out,
+                data_dir=options.data_dir,
+                workers=options.workers,
+                resume=out.exists(),
+            )
+        found.append(out)
+    return found
 
 
 def compared(path: Path, ours: str, theirs: str) -> Iterator[dict[str, Any]]:
@@ -80,6 +116,7 @@ def compared(path: Path, ours: str, theirs: str) -> Iterator[dict[str, Any]]:
             "difference": mine - other,
             "low": mine - other - Z95 * error,
             "high": mine - other + Z95 * error,
+            "p": float(2 * norm.sf(abs(mine - other) / error)) if error > 0 else 1.0,
         }
 
 
@@ -101,9 +138,14 @@ def summary(table: pd.DataFrame, ours: str, theirs: str) -> str:
     rows = [_counts("all", table, ours, theirs)]
     rows += [_counts(k, part, ours, theirs) for k, part in table.groupby("K")]
     first = rows[0]
+    found = false_discovery_control(table["p"].to_numpy()) <= 0.05
+    ahead, behind = (int((found & (sign * table["difference"] > 0)).sum()) for sign in (1, -1))
+    level = int((table["difference"] >= -LEVEL).sum())
     sentence = (
         f"{ours} is ahead of {theirs} in {first['ahead']} of {first['cells']} cells; the interval "
-        f"of the difference lies above 0 in {first['above 0']} and below 0 in {first['below 0']}."
+        f"of the difference lies above 0 in {first['above 0']} and below 0 in {first['below 0']}. "
+        f"After Benjamini-Hochberg at 5 % it is ahead in {ahead} and behind in {behind}; ahead or "
+        f"level (no more than {LEVEL:g} behind) in {level}."
     )
     return sentence + "\n\n" + tabulate(rows, headers="keys", tablefmt="github", floatfmt=".2f")
 
@@ -135,7 +177,11 @@ def _variance(mine: Record, other: Record) -> float:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN")
+    parser.add_argument("--cells", type=Path, metavar="FOLDER")
+    parser.add_argument("--most-minutes", type=float, default=float("inf"))
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--ours", default="magnitude-stack")
     parser.add_argument("--theirs", default="melis-rf")
     parser.add_argument("--out", type=Path, metavar="FOLDER")

@@ -24,9 +24,13 @@ from privaudit.attack.latest import LatestRound
 from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.layout import Layout
+from privaudit.errors import UserError
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
+
+HALF = 2
+"""Batches with, and without, the property that a half of the adversary's records holds at least."""
 
 MOST_SHADOWS = 10_000
 """Of a kind and round: more than that is a slip of the keyboard."""
@@ -56,8 +60,8 @@ class ShadowRound:
             itself when they hold nothing with the property).
         contributors: honest deltas summed in the observation that goes with this round.
         halves: [n] 0 or 1, the same for all three: shadows of different halves share no record (nor
-            group) in any round, so that what is learned on one half can be tested on the other;
-            None where the adversary holds too few records to split.
+            group, where there are enough of them) in any round, so that what is learned on one half
+            can be tested on the other; None where the adversary holds too few records to split.
         persistent: the property is there in all observations of a trace, in none, or in those of a
             stretch; then what their mean says about the property must not be taken out.
     """
@@ -213,8 +217,19 @@ class Adversary:
 
     @cached_property
     def _pools(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """What shadows with an even and with an odd number draw from."""
+        """What shadows with an even and with an odd number draw from.
+
+        Raises:
+            UserError: the adversary holds records of one kind only.
+        """
         present, halves = self.auxiliary.present, self._halves
+        for value, what in ((1, "with"), (0, "without")):
+            if not (present == value).any():
+                raise UserError(
+                    f"none of the adversary's {len(present)} records is {what} the property",
+                    where="auxiliary",
+                    remedy="it learns from records of both kinds: give some of either",
+                )
         chosen = [np.ones(len(present), bool)] * 2 if halves is None else [halves == 0, halves == 1]
         pools = [
             {
@@ -228,12 +243,21 @@ class Adversary:
 
     @cached_property
     def _halves(self) -> np.ndarray | None:
-        """[N] 0 or 1; None unless each half holds a batch of either kind."""
+        """[N] 0 or 1; None unless each half holds :data:`HALF` batches of either kind.
+
+        Of fewer records all batches are nearly the same: a half teaches little, and says nothing of
+        the other. Whole groups where that does, else records: the records of one group are more
+        alike than those of two, but records that both halves share are the very same.
+        """
         present, groups = self.auxiliary.present, self.auxiliary.groups
-        units = np.arange(len(present)) if groups is None else groups
-        halves = split_units(units, present, self.seed.generator("halves"))
-        held = [np.sum((halves == h) & (present == v)) for h in (0, 1) for v in (0, 1)]
-        return halves if min(held) >= self.rules.batch_size else None
+        for units in (groups, np.arange(len(present))):
+            if units is None:
+                continue
+            halves = split_units(units, present, self.seed.generator("halves"))
+            held = [np.sum((halves == h) & (present == v)) for h in (0, 1) for v in (0, 1)]
+            if min(held) >= HALF * self.rules.batch_size:
+                return halves
+        return None
 
 
 def _trained_by(rules: Rules) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from privaudit.data.dataset import Dataset
 from privaudit.errors import UserError
 from privaudit.federation.partition import (
@@ -39,6 +41,24 @@ class Deal:
     def audited(self, participants: int) -> Partition:
         """The first ``participants`` clients of the largest audited federation."""
         return Partition(self.largest.test, self.largest.clients[:participants])
+
+    def training_without(self, records: np.ndarray) -> Deal:
+        """The same, but that the adversary does not train on some of its records.
+
+        Raises:
+            UserError: none is left.
+        """
+        if not len(records):
+            return self
+        own, *others = self.training.clients
+        kept = own[~np.isin(own, records)]
+        if not len(kept):
+            raise UserError(
+                f"leaves the adversary none of its {len(own)} records to train on",
+                where="audit.auxiliary_held_out",
+                remedy="hold out fewer, or let it have more (federation.adversary_share)",
+            )
+        return replace(self, training=Partition(self.training.test, (kept, *others)))
 
 
 def assign(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -207,6 +207,9 @@ def _federations(world: World, taps: dict[Cell, Tap]) -> list[_Federation]:
             pools = property_pools(
                 world.dataset, partition, cell.property, audit.batch_size, audit.others
             )
+            held_out = world.held_out(cell.run)
+            own = pools.every[ADVERSARY]
+            pools = replace(pools, every=(own[~np.isin(own, held_out)], *pools.every[1:]))
             seed = world.audit_seed(cell.run).child(cell.property)
             own_seed = seed.child("participants", cell.participants)
             present = world.presence(cell)
@@ -294,9 +297,14 @@ def _auxiliary(world: World, cell: Cell, own: np.ndarray) -> AuxiliaryData:
 def _auxiliary_records(world: World, cell: Cell) -> np.ndarray:
     """Sorted indices of the adversary's records and its colluders'.
 
-    With a share of the target's where asked for.
+    Those that it trains on are left out where it holds out others; a share of the target's is among
+    them where asked for.
     """
+    held = world.pooled(cell.run, cell.participants)
+    if world.scenario.audit.auxiliary_held_out:
+        own = world.deal(cell.run).largest.clients[ADVERSARY]
+        held = np.setdiff1d(held, np.setdiff1d(own, world.held_out(cell.run)))
     target = world.deal(cell.run).audited(cell.participants).clients[TARGET]
     shared = round(world.scenario.audit.auxiliary_overlap * len(target))
     rng = world.run_seed(cell.run).generator("overlap")
-    return np.union1d(world.pooled(cell.run, cell.participants), rng.permutation(target)[:shared])
+    return np.union1d(held, rng.permutation(target)[:shared])

@@ -214,5 +214,7 @@ def auxiliary(scenario: Scenario) -> str:
     text = "disjoint " + (
         "groups (nobody else holds records of the same group)" if by_group else "records"
     )
-    overlap = scenario.audit.auxiliary_overlap
+    overlap, held_out = scenario.audit.auxiliary_overlap, scenario.audit.auxiliary_held_out
+    if held_out:
+        text += f", {100 * held_out:g} % of its own, which it did not train on"
     return f"{text}, plus {100 * overlap:g} % of the target's own records" if overlap else text

@@ -138,8 +138,8 @@ def _promise(claim: Claim | None) -> str:
     )
     return (
         f"ε = {epsilon_number(claim.epsilon)} at δ = {claim.delta:.2g} {who}, over "
-        f"{claim.rounds} rounds, {sampled}, noise of {claim.multiplier:.3g} times the bound on the sum that is seen; "
-        "simulated noise, which whoever has the seed can draw again"
+        f"{claim.rounds} rounds, {sampled}, noise of {claim.multiplier:.3g} times the bound on the "
+        "sum that is seen; simulated noise, which whoever has the seed can draw again"
     )
 
 

@@ -18,6 +18,8 @@ from scipy.special import ndtr
 from privaudit.selftest import printed
 from privaudit.selftest.audits import Audited
 from privaudit.statistics.intervals import Interval, auc_interval
+from privaudit.statistics.laws import auc_of_d_prime, d_prime
+from privaudit.statistics.roc import mean_auc
 from privaudit.statistics.runs import RunScores
 
 ERRORS = 3.0
@@ -89,6 +91,14 @@ def is_found(name: str, runs: Sequence[RunScores], best: float) -> Check:
     """An attack that had to learn is above chance, and not above the best test there is."""
     found = auc_interval(runs, level=WIDE)
     return _auc(name, found, f"0.5 to {best:.3f} (best)", 0.5 < found.low <= best)
+
+
+def is_near(name: str, runs: Sequence[RunScores], best: Sequence[RunScores], share: float) -> Check:
+    """An attack that had to learn has this share of the d' that the best test has on these runs."""
+    found, most = auc_interval(runs, level=WIDE), mean_auc(best)
+    needed = float(auc_of_d_prime(share * d_prime(most)))
+    expected = f"{needed:.3f} or more: {share:.0%} of the d' of {most:.3f} (best)"
+    return _auc(name, found, expected, found.high >= needed)
 
 
 def _auc(name: str, found: Interval, expected: str, holds: bool) -> Check:

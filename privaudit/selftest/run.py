@@ -33,10 +33,12 @@ from privaudit.selftest.checks import (
     failure,
     is_auc,
     is_found,
+    is_near,
     leak_said,
     starred,
 )
 from privaudit.selftest.members import KnownMembers, MemberRatio
+from privaudit.selftest.optima import Best, OptimumWorld
 from privaudit.selftest.world import HARMLESS, KnownWorld, LikelihoodRatio
 from privaudit.statistics.laws import d_prime
 from privaudit.statistics.pools import Holdings
@@ -53,6 +55,10 @@ HUSHED = KnownWorld("hushed", rounds=30, shadows=2, smaller=(2,))
 """No leak, of two sizes: the dilution report may call it harmless."""
 DEFENCE = 40.0
 """Noise of the defended world, in deviations of a delta: leaves d' at 1 / 28."""
+SPREAD = OptimumWorld("variance", rounds=60, runs=2, size=3.0, records=2000)
+"""The property changes variances alone, which no mean shows."""
+HAD = 0.85
+"""Share of the best test's d' in it that the strong attack should have."""
 ROUNDING = 0.0151
 """How far a printed AUC may be from the exact one: its decimals, and deals that differ a little."""
 ASKING = ("gradient-cosine", "membership-stack")
@@ -62,6 +68,12 @@ STRANGERS = KnownMembers("members-behind-noise", noise=1e6)
 """Told with an AUC of 0.501 at the best."""
 LARGER = 1.5
 """Times the planted shift, for attacks that learn: six runs are then enough to see that they do."""
+
+
+class BestAtSpread(Best):
+    """The best test in that world."""
+
+    world = SPREAD
 
 
 def design_of_world(world: KnownWorld) -> Design:
@@ -109,8 +121,8 @@ def self_test(
     Args:
         count: null audits, at least 20; a fifth as many of a planted leak, of a defended one, of
             targets with few records, of a leak that does not dilute, and of members that can be
-            told or not; a tenth of one that does, a fiftieth of attacks that learn. A fifth
-            as many of canaries, twice.
+            told or not; a tenth of one that does, a fiftieth of attacks that learn, half of
+            that of a spread that changes. A fifth as many of canaries, twice.
         seed: of everything; the same seed gives the same numbers whatever ``workers`` is.
         workers: processes.
         progress: shows how far each series is.
@@ -136,6 +148,7 @@ def self_test(
     return [
         *series(planted, max(1, count // 5), [LikelihoodRatio], planted_checks),
         *series(learned, max(2, count // 50), learners, learned_checks),
+        *series(SPREAD, max(1, count // 100), [BestAtSpread, load_attack(STRONG)], spread_checks),
         *series(defended, max(1, count // 5), [LikelihoodRatio], defended_checks),
         *series(NULL, count, learners[:1], null_checks),
         *series(FEW, max(1, count // 5), learners[:1], few_checks),
@@ -207,6 +220,14 @@ def learned_checks(done: Sequence[Audited], world: KnownWorld) -> list[Check]:
         is_found(f"larger leak: AUC of {name}", all_runs(done, name), world.auc)
         for name in (CHEAP, STRONG)
     ]
+
+
+def spread_checks(
+    done: Sequence[Audited], world: OptimumWorld, attack: str = STRONG
+) -> list[Check]:
+    """Where only variances differ, the strong attack has most of what can be had."""
+    name = f"a spread that changes: AUC of {attack}"
+    return [is_near(name, all_runs(done, attack), all_runs(done, Best.name), HAD)]
 
 
 def defended_checks(done: Sequence[Audited], world: KnownWorld) -> list[Check]:

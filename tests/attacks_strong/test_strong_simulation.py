@@ -51,15 +51,15 @@ def test_a_stand_in_is_one_target_and_the_bystanders(contributors: int, shared: 
     mean = given.bystanders.mean(0) * contributors  # what was seen equals the own mean: no shift
     simulator.add(observed(0, mean, own, contributors + 1), given)
     simulated = simulator.next(np.random.default_rng(1))
-    sums = simulated.stand_ins
+    sums = simulated.learned.rows
     assert len(sums) == 8
     assert sums.sum(1).numpy() == pytest.approx(contributors, rel=1e-5)
-    assert (sums[simulated.present, :4].sum(1) - 1).abs().max() < 1e-5
-    assert sums[~simulated.present, :4].abs().max() == 0
+    assert (sums[simulated.learned.present, :4].sum(1) - 1).abs().max() < 1e-5
+    assert sums[~simulated.learned.present, :4].abs().max() == 0
     if shared and contributors <= 4:  # a bystander is never the target itself
-        assert sums[~simulated.present, 4:8].max() < 1.5
-    targets = sums[simulated.present, :4].argmax(1).numpy()
-    assert (targets % 2 == simulated.halves[simulated.present]).all()
+        assert sums[~simulated.learned.present, 4:8].max() < 1.5
+    targets = sums[simulated.learned.present, :4].argmax(1).numpy()
+    assert (targets % 2 == simulated.learned.halves[simulated.learned.present]).all()
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -69,11 +69,11 @@ def test_the_members_of_a_pair_differ_in_their_targets_alone(shared: bool) -> No
     for number in range(3):
         simulator.add(observed(number, torch.zeros(SIZE), torch.zeros(SIZE), 10), given)
     simulated = simulator.next(np.random.default_rng(2))
-    present, absent = simulated.stand_ins[:4], simulated.stand_ins[4:]
+    present, absent = simulated.learned.rows[:4], simulated.learned.rows[4:]
     sizes = (present - absent).abs().sort(dim=1).values.numpy()
     assert sizes[:, -2:] == pytest.approx(1.0, abs=1e-4)  # one unit more, another one less
     assert np.abs(sizes[:, :-2]).max() < 1e-4
-    assert (simulated.halves[:4] == simulated.halves[4:]).all()
+    assert (simulated.learned.halves[:4] == simulated.learned.halves[4:]).all()
 
 
 def test_bystanders_come_from_the_window_and_from_nowhere_else() -> None:
@@ -85,7 +85,7 @@ def test_bystanders_come_from_the_window_and_from_nowhere_else() -> None:
         given = ShadowRound(torch.zeros(4, 6), torch.zeros(4, 6), mark, 41, persistent=True)
         simulator.add(observed(number, torch.zeros(6), torch.zeros(6), 42), given)
         while simulator.ready():
-            sums = simulator.next(np.random.default_rng(number)).stand_ins
+            sums = simulator.next(np.random.default_rng(number)).learned.rows
     moved = (sums > 0.5).any(0)
     assert moved.tolist() == [False, False, False, True, True, True]
     assert sums.sum(1).numpy() == pytest.approx(40, rel=1e-5)
@@ -97,7 +97,7 @@ def test_targets_of_a_half_have_that_half() -> None:
     simulator.add(observed(0, torch.zeros(SIZE), torch.zeros(SIZE), 2), given)
     simulated = simulator.next(np.random.default_rng(1))
     for row, present, half in zip(
-        simulated.stand_ins, simulated.present, simulated.halves, strict=True
+        simulated.learned.rows, simulated.learned.present, simulated.learned.halves, strict=True
     ):
         pool = given.present if present else given.absent
         (number,) = np.flatnonzero([torch.allclose(row, vector) for vector in pool])
@@ -126,7 +126,7 @@ def test_the_mean_of_what_was_seen_replaces_the_own_mean() -> None:
         present = 5.0 + torch.randn(8, SIZE, generator=rng)
         given = ShadowRound(present, absent, absent, 10, np.arange(8) % 2)
         simulator.add(observed(number, torch.zeros(SIZE), torch.zeros(SIZE), 11), given)
-    sums = torch.cat([simulator.next(np.random.default_rng(n)).stand_ins for n in range(4)])
+    sums = torch.cat([simulator.next(np.random.default_rng(n)).learned.rows for n in range(4)])
     assert sums.mean(0).abs().max() < 2.0  # 50 without alignment
 
 
@@ -150,4 +150,22 @@ def test_without_halves_shadows_take_turns() -> None:
     simulator = Simulator(per_round=4, window=1)
     given = ShadowRound(one_hot(0, 4), one_hot(0, 4, 4), one_hot(0, 4, 8), 1)
     simulator.add(observed(0, torch.zeros(SIZE), torch.zeros(SIZE), 2), given)
-    assert set(simulator.next(np.random.default_rng(1)).halves) == {0, 1}
+    assert set(simulator.next(np.random.default_rng(1)).learned.halves) == {0, 1}
+
+
+def test_what_weighs_members_is_of_one_half_bystanders_and_all() -> None:
+    """Coordinate i stands for shadow i, whatever its kind; its half is i mod 2."""
+    simulator = Simulator(per_round=4, window=3, tested=4)
+    marks = torch.eye(6)
+    for number in range(3):
+        given = ShadowRound(marks, marks.clone(), marks.clone(), 9, np.arange(6) % 2, True)
+        simulator.add(observed(number, torch.zeros(6), torch.zeros(6), 10), given)
+    made = simulator.next(np.random.default_rng(3))
+    tested = made.tested
+    assert tested is not None
+    of_half = torch.stack([tested.rows[:, ::2].sum(1), tested.rows[:, 1::2].sum(1)], 1).numpy()
+    assert of_half[np.arange(len(of_half)), tested.halves] == pytest.approx(9.0)
+    assert (made.learned.rows[:, ::2].sum(1) - 4.5).abs().max() < 4.5, "else the test says nothing"
+    alone = Simulator(per_round=4, window=1)
+    alone.add(observed(0, torch.zeros(SIZE), torch.zeros(SIZE), 2), shadow(1, shared=True))
+    assert alone.next(np.random.default_rng(1)).tested is None

@@ -13,12 +13,15 @@ from sklearn.metrics import roc_auc_score
 
 from privaudit.statistics.roc import auc
 from privaudit_attacks.stacking import (
+    LEAST_WEIGHT,
     PRIOR_WEIGHT,
     RIDGES,
     MemberScores,
+    agreement,
     combine,
     cross_fitted,
-    kernel_ridge,
+    cross_fitted_ridge,
+    ridge,
     separation,
     with_share,
 )
@@ -32,40 +35,48 @@ def rows(rng: np.random.Generator, n: int, gap: float) -> tuple[np.ndarray, np.n
     return features, present, halves
 
 
-def test_kernel_ridge_is_ridge_regression_in_the_dual() -> None:
+def test_ridge_is_ridge_regression_in_the_dual() -> None:
     rng = np.random.default_rng(1)
     features, present, halves = rows(rng, 80, 1.0)
     seen = rng.standard_normal((5, 6))
-    found = kernel_ridge(features @ features.T, seen @ features.T, present, halves)
-    expected = []
-    for strength in RIDGES:
+    labels = np.where(present, 1.0, -1.0)
+
+    def primal(strength: float, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        known = features[train]
+        alpha = strength * np.square(known - known.mean(0)).sum() / len(known)
+        model = Ridge(alpha=alpha).fit(known, labels[train])
+        predicted: np.ndarray = model.predict(test) - labels[train].mean()
+        return predicted
+
+    kernel, every = features @ features.T, np.arange(80)
+    strength, found = cross_fitted_ridge(kernel, present, halves)
+    expected = {}
+    for tried in RIDGES:
         scores = np.zeros(80)
         for half in (0, 1):
-            train, test = halves != half, halves == half
-            centred = features[train] - features[train].mean(0)
-            alpha = strength * np.square(centred).sum() / train.sum()
-            model = Ridge(alpha=alpha).fit(features[train], np.where(present[train], 1.0, -1.0))
-            raw = model.predict(features[test])
-            scores[test] = (raw - raw.mean()) / raw.std()
-        expected.append(scores)
-    distance = [np.abs(found.held_out - scores).max() for scores in expected]
-    assert min(distance) < 1e-8
-    best = max(separation(scores, present, halves) for scores in expected)
-    assert separation(found.held_out, present, halves) == pytest.approx(best)
+            raw = primal(tried, np.flatnonzero(halves != half), features[halves == half])
+            scores[halves == half] = (raw - raw.mean()) / raw.std()
+        expected[tried] = scores
+    assert found.scores == pytest.approx(expected[strength], abs=1e-8)
+    best = max(separation(scores, present, halves) for scores in expected.values())
+    assert separation(found.scores, present, halves) == pytest.approx(best)
+    predicted = ridge(kernel, seen @ features.T, present, strength)
+    assert predicted == pytest.approx(primal(strength, every, seen), abs=1e-8)
 
 
 def test_cross_fitting_never_shows_a_model_the_rows_it_is_tested_on() -> None:
     halves = np.array([0, 1, 0, 1, 1, 0])
     calls = []
 
-    def fit(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def fit(train: np.ndarray, test: np.ndarray) -> np.ndarray:
         calls.append((set(halves[train]), set(halves[test])))
-        return np.array([1.0, 2.0, 6.0]), np.array([3.0])
+        return np.array([1.0, 2.0, 6.0])
 
-    found = cross_fitted(fit, np.ones(6, bool), halves)
-    assert sorted(calls) == [({0}, {1}), ({1}, {0})] or sorted(calls) == [({1}, {0}), ({0}, {1})]
-    assert found.observed == pytest.approx([0.0])  # 3 is the mean of what was held out
-    assert found.held_out[halves == 0].mean() == pytest.approx(0.0)
+    found = cross_fitted(fit, halves)
+    assert calls == [({1}, {0}), ({0}, {1})]
+    placed = found.with_observed(np.array([3.0]))
+    assert placed.observed == pytest.approx([0.0])  # 3 is the mean of what was held out
+    assert placed.held_out[halves == 0].mean() == pytest.approx(0.0)
 
 
 def test_separation_is_the_mean_area_of_the_halves() -> None:
@@ -81,7 +92,7 @@ def test_a_member_that_knows_nothing_is_given_less_than_one_that_does() -> None:
     present = np.arange(6000) % 2 == 0
     good = np.where(present, 1.0, -1.0) + rng.standard_normal(6000)
     blind = rng.standard_normal(6000)
-    unit = [np.array([1.0, 0.0]), np.array([0.0, 1.0])]
+    unit = [np.array([1.0, 0.0]), np.array([0.0, 1.0])]  # spreads below 1 are left as they are
     odds = combine([MemberScores(good, unit[0]), MemberScores(blind, unit[1])], present)
     zero = combine([MemberScores(good, np.zeros(2)), MemberScores(blind, np.zeros(2))], present)
     weights = odds - zero
@@ -155,6 +166,31 @@ def test_comparable_scores_keep_the_proportions_of_the_weights() -> None:
     weights = odds[:2] - odds[2]
     assert scores[0] / scores[1] == pytest.approx(weights[0] / weights[1])
     assert scores.sum() == pytest.approx(PRIOR_WEIGHT * len(members))
+
+
+def test_what_learned_from_the_tested_records_weighs_nothing() -> None:
+    rng = np.random.default_rng(10)
+    present = np.arange(400) % 2 == 0
+    inflated = MemberScores(3.0 * present + rng.standard_normal(400), np.array([0.5, -0.5]))
+    blind = MemberScores(rng.standard_normal(400), np.array([-0.5, 0.5]))
+    signed = MemberScores(inflated.held_out, inflated.observed, signed=True)
+    assert combine([inflated, blind], present, tested=False) == pytest.approx([0.0, 0.0])
+    apart = np.subtract(*combine([inflated, blind], present))
+    assert apart > 1.0, "else the test says nothing"
+    least = LEAST_WEIGHT * agreement(inflated.observed, PRIOR_WEIGHT * blind.observed, 3.0)
+    odds = combine([signed, blind], present, tested=False)
+    assert odds[0] == pytest.approx(0.5 * (least - PRIOR_WEIGHT), abs=0.05)
+
+
+def test_a_direction_that_all_others_contradict_is_not_believed() -> None:
+    rng = np.random.default_rng(11)
+    truth = np.arange(80) % 2 == 0
+    odds = 3.0 * (truth - 0.5) + rng.standard_normal(80)
+    scores = truth + 0.3 * rng.standard_normal(80)
+    assert agreement(scores, odds, 0.0) == 1.0
+    assert agreement(-scores, odds, 0.0) < 0.01
+    assert agreement(-scores, 0.01 * rng.standard_normal(80), 1.0) > 0.9, "nothing is known"
+    assert agreement(np.zeros(80), odds, 1.0) == agreement(scores, np.zeros(80), 1.0) == 1.0
 
 
 @given(

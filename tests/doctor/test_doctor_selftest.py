@@ -82,7 +82,7 @@ def test_the_machinery_measures_what_is_there(document: dict[str, Any]) -> None:
 
 def test_every_check_says_what_it_expects(document: dict[str, Any]) -> None:
     fields = {"name", "expected", "measured", "n", "tolerance", "holds"}
-    assert len(document["checks"]) == 27
+    assert len(document["checks"]) == 28
     for check in document["checks"]:
         assert set(check) == fields
         assert all(check[field] != "" for field in fields)
@@ -245,7 +245,7 @@ def test_a_failure_shows_in_the_command(
     assert run_command("doctor", "--self-test", "--audits", "20", "--workers", "1") == 1
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert printed.out.count("FAILS") == 10
+    assert printed.out.count("FAILS") == 11
     assert "OSError: no space left" in printed.out
 
 
@@ -282,3 +282,11 @@ def test_the_interval_over_all_runs_is_as_wide_as_the_others() -> None:
     assert check.holds
     assert check.tolerance.startswith("99.7% interval ")
     assert not is_auc("x", runs, 0.5).holds
+
+
+def test_an_attack_that_reads_means_alone_is_far_from_the_best_at_a_spread() -> None:
+    world = selftest.SPREAD
+    done = of(world, 1, selftest.BestAtSpread, load_attack(selftest.CHEAP))
+    (found,) = selftest.spread_checks(done, world, selftest.CHEAP)
+    assert not found.holds, found
+    assert all_runs(done, "optimum")[0].scores.std() > 0

@@ -257,6 +257,21 @@ def test_the_adversary_holds_its_own_records_and_the_stated_overlap(overlap: flo
     assert (ADVERSARY, TARGET) == (0, 1)
 
 
+def test_records_that_are_held_out_are_learned_from_and_not_trained_on() -> None:
+    made = world("audit.auxiliary_held_out=0.25")
+    (cell, *_) = cells_of(made.scenario)
+    own, *_ = made.deal(0).audited(cell.participants).clients
+    held = made.held_out(0)
+    assert len(held) == round(0.25 * len(own))
+    assert np.isin(held, own).all()
+    assert not np.isin(held, made.deal(0).training.clients[ADVERSARY]).any()
+    auxiliary = adversary_of(made, cell).auxiliary
+    assert torch.equal(auxiliary.samples.inputs, made.samples.inputs[held])
+    whole = world()
+    others = zip(whole.deal(0).training.clients[1:], made.deal(0).training.clients[1:], strict=True)
+    assert all(np.array_equal(one, other) for one, other in others)
+
+
 def test_traces_are_kept_or_removed_as_asked(tmp_path: Path) -> None:
     one = ("audit.fractions=[1.0]", "audit.keep_traces=false")
     folder = run_audit(scenario(*one), tmp_path / "run", workers=1)

@@ -65,8 +65,8 @@ def colluding(colluders: int | str, participants: int) -> int:
 class AuditSection(Section):
     """``[audit]``: the rounds the adversary listens to, for every cell of the grid.
 
-    ``episode``, ``colluders``, ``alpha``, ``boost`` and ``defences`` are not written where there
-    are none.
+    ``episode``, ``auxiliary_held_out``, ``colluders``, ``alpha``, ``boost`` and ``defences`` are
+    not written where there are none.
     """
 
     properties: Annotated[list[str], Field(max_length=MOST_VALUES), AfterValidator(distinct)] = (
@@ -145,6 +145,13 @@ class AuditSection(Section):
         description="share of the target's own records that the adversary also holds, in [0, 1]: 0 "
         "is the honest setting, more shows what an overlapping corpus would explain",
     )
+    auxiliary_held_out: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of its own records that the adversary does not train on, in [0, 1): "
+        "above 0 it learns from these alone, as a model is another one to what it was trained on",
+    )
     colluders: Annotated[int | str, BeforeValidator(_count_or_share)] = Field(
         0,
         description="other clients that pool with the adversary what they own and see: a number, "
@@ -188,6 +195,8 @@ class AuditSection(Section):
         table: dict[str, Any] = handler(self)
         if self.episode is None:
             del table["episode"]
+        if not self.auxiliary_held_out:
+            del table["auxiliary_held_out"]
         if not self.colluders:
             del table["colluders"]
         if self.alpha is None:

@@ -1,0 +1,260 @@
+"""A Gaussian likelihood ratio between sums with and without the property.
+
+Where a model is trained, or a property changes a spread, the mean delta with the property is that
+without it, and only second moments are left: variances, and how coordinates vary together, which no
+view of single coordinates sees. Means and covariances of single shadows give those of every sum,
+
+    without: k A,  with: B + (k - 1) A,  their means d = mean B - mean A apart,
+
+for k contributors, A and B the covariances of a delta without and with the property, and the
+likelihood ratio of two Gaussians is a quadratic form. It is looked at in the first principal
+components, as a covariance of p of them needs many more shadows than p; how many, and how much of
+the difference of the covariances is believed, is chosen on stand-ins of records that the moments
+are not of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.linalg import cho_solve, cholesky, eigh
+from torch import Tensor
+
+from privaudit.attack.adversary import ShadowRound
+
+from .simulation import StandIns
+from .stacking import MemberScores, cross_fitted, separation
+
+COMPONENTS = (4, 8, 16, 32, 64, 128)
+"""Numbers of principal components that are tried."""
+
+BELIEVED = (0.5, 1.0)
+"""Shares of the difference of the covariances that are tried."""
+
+SHADOWS, ROWS = 1024, 512
+"""About so many shadows of a kind are kept; principal components are those of so many of both."""
+
+FLOOR, RIDGE = 0.1, 1e-3
+"""Added to the spread of a coordinate, relative to the RMS spread; to a variance, to the mean."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Round:
+    """What is kept of a round: shadows of single clients, or stand-ins."""
+
+    number: int
+    shadow: ShadowRound
+    stand_ins: StandIns
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Centred and projected sums [n, p], and how many contributors each is of [n]."""
+
+    rows: np.ndarray
+    contributors: np.ndarray
+
+
+class SecondMoments:
+    """Gathers rounds, cut to some coordinates, and makes a member of them.
+
+    All is centred on the mean over a window of rounds: single shadows on that of those without the
+    property; what is seen, and stand-ins, on their own, which lies half way between with and
+    without.
+
+    Args:
+        window: rounds over which parameters hardly move.
+    """
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._shadows: list[_Round] = []
+        self._sums: list[_Round] = []
+        self._absent: list[Tensor] = []
+        self._mixed: list[Tensor] = []
+        self._seen: list[Tensor] = []
+        self._contributors: list[int] = []
+
+    def add(
+        self, shadow: ShadowRound, stand_ins: StandIns, seen: Tensor, kept: Collection[int]
+    ) -> None:
+        """Take in a round: [n, D] each.
+
+        Args:
+            shadow: of single clients.
+            stand_ins: target and bystanders of one half of the records.
+            seen: [1, D].
+            kept: rounds whose stand-ins are held on to.
+        """
+        one = _Round(len(self._seen), shadow, stand_ins)
+        self._absent.append(shadow.absent.mean(0))
+        self._mixed.append(stand_ins.rows.mean(0))
+        self._seen.append(seen[0])
+        self._contributors.append(shadow.contributors)
+        self._shadows.append(one)
+        if len(self._shadows) > 2 and len(self._shadows) * len(shadow.present) > SHADOWS:
+            self._shadows = self._shadows[::2]
+        self._sums = [r for r in (*self._sums, one) if r.number in kept]
+
+    def member(self) -> tuple[float, MemberScores] | None:
+        """Held-out area under the ROC curve and scores, of stand-ins in the order of rounds.
+
+        None where shadows are too few, or never move.
+        """
+        absent = windowed(torch.stack(self._absent), self._window)
+        counts = torch.tensor(self._contributors)
+        mixed, seen = (
+            self._centres(torch.stack(rows), absent, counts) for rows in (self._mixed, self._seen)
+        )
+        kinds = {
+            kind: torch.stack([getattr(r.shadow, kind) - absent[r.number] for r in self._shadows])
+            for kind in ("present", "absent", "bystanders")
+        }
+        spread = kinds["absent"].square().mean((0, 1)).sqrt()
+        spread += FLOOR * spread.square().mean().sqrt()
+        if not spread.any():
+            return None
+        spread += torch.finfo(torch.float32).tiny
+        shown = torch.cat([kinds["present"], kinds["absent"]]).flatten(0, 1) / spread
+        axes = torch.from_numpy(principal(shown.numpy(), COMPONENTS[-1])).float()
+        axes /= spread[:, None]
+        halves = self._shadows[0].shadow.halves
+        assert halves is not None
+        moments = []
+        for half in ((0,), (1,), (0, 1)):
+            of = torch.from_numpy(np.flatnonzero(np.isin(halves, half)))
+            present, none, others = (
+                (rows[:, of].flatten(0, 1) @ axes).double().numpy() for rows in kinds.values()
+            )
+            same = self._shadows[0].shadow.bystanders is self._shadows[0].shadow.absent
+            moments.append(_Moments.of(present, none, None if same else others))
+        learned = Sums(
+            torch.cat([(r.stand_ins.rows - mixed[r.number]) @ axes for r in self._sums])
+            .double()
+            .numpy(),
+            np.concatenate(
+                [
+                    np.full(len(r.stand_ins.present), self._contributors[r.number])
+                    for r in self._sums
+                ]
+            ),
+        )
+        observed = Sums(((torch.stack(self._seen) - seen) @ axes).double().numpy(), counts.numpy())
+        truth = np.concatenate([r.stand_ins.present for r in self._sums])
+        of_half = np.concatenate([r.stand_ins.halves for r in self._sums])
+        return _best(moments, learned, truth, of_half, observed)
+
+    def _centres(self, sums: Tensor, absent: Tensor, contributors: Tensor) -> Tensor:
+        """[T, D] what sums [T, D] vary around: a mean over rounds that are like each.
+
+        What is seen of a few clients varies so much that the mean of a window hides it. As single
+        shadows follow the parameters, all rounds can be taken, less what ``absent`` [T, D] says has
+        changed; with more contributors than a round has shadows, that says less than a window.
+        """
+        if int(contributors.max()) > len(self._shadows[0].shadow.absent):
+            return windowed(sums, self._window)
+        expected = contributors[:, None] * absent
+        return expected + (sums - expected).mean(0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """Difference of the means [p], and covariances [p, p] of single deltas.
+
+    ``bystanders`` is None where they are like those without the property.
+    """
+
+    shift: np.ndarray
+    present: np.ndarray
+    absent: np.ndarray
+    bystanders: np.ndarray | None
+
+    @classmethod
+    def of(cls, present: np.ndarray, absent: np.ndarray, bystanders: np.ndarray | None) -> _Moments:
+        return cls(
+            present.mean(0) - absent.mean(0),
+            np.atleast_2d(np.cov(present.T)),
+            np.atleast_2d(np.cov(absent.T)),
+            None if bystanders is None else np.atleast_2d(np.cov(bystanders.T)),
+        )
+
+
+def windowed(means: Tensor, window: int) -> Tensor:
+    """[T, D] running means over ``window`` rounds around each; at the ends the first, the last."""
+    total = torch.cat([torch.zeros(1, means.shape[1]), means]).double().cumsum(0)
+    stop = (torch.arange(len(means)) + window // 2).clamp(window, None).clamp(None, len(means))
+    start = (stop - window).clamp(0)
+    return ((total[stop] - total[start]) / (stop - start)[:, None]).float()
+
+
+def principal(rows: np.ndarray, most: int) -> np.ndarray:
+    """[D, p] directions in which the rows [n, D] vary most, p at most ``most``."""
+    chosen = rows[:: max(1, len(rows) // ROWS)]
+    small = chosen.shape[1] <= len(chosen)
+    gram = ((chosen.T @ chosen if small else chosen @ chosen.T) / len(chosen)).astype(np.float64)
+    values, vectors = eigh(gram, subset_by_index=(max(0, len(gram) - most), len(gram) - 1))
+    kept = values > values[-1] * 1e-7
+    values, vectors = values[kept][::-1].copy(), vectors[:, kept][:, ::-1].copy()
+    found: np.ndarray = vectors if small else chosen.T @ vectors / np.sqrt(len(chosen) * values)
+    return found
+
+
+def _best(
+    moments: list[_Moments],
+    learned: Sums,
+    present: np.ndarray,
+    halves: np.ndarray,
+    seen: Sums,
+) -> tuple[float, MemberScores] | None:
+    """Of all numbers of components and beliefs, by the scores that are held out."""
+    best: tuple[float, MemberScores] | None = None
+    width = seen.rows.shape[1]
+    for count in sorted({min(p, width) for p in COMPONENTS}):
+        for belief in BELIEVED:
+
+            def fit(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+                half = moments[int(halves[train[0]])]
+                tested = Sums(learned.rows[test], learned.contributors[test])
+                return log_ratio(half, tested, count, belief)  # noqa: B023
+
+            try:
+                found = cross_fitted(fit, halves)
+                quality = separation(found.scores, present, halves)
+                if best is None or quality > best[0]:
+                    observed = log_ratio(moments[-1], seen, count, belief)
+                    best = quality, found.with_observed(observed)
+            except np.linalg.LinAlgError:  # too few shadows for so many components
+                continue
+    return best
+
+
+def log_ratio(moments: _Moments, sums: Sums, count: int, belief: float) -> np.ndarray:
+    """[n] log likelihood ratios by the first ``count`` components.
+
+    Raises:
+        np.linalg.LinAlgError: a covariance is singular.
+    """
+    shift = moments.shift[:count] / 2
+    one, zero = moments.present[:count, :count], moments.absent[:count, :count]
+    mean = (one + zero) / 2
+    ridge = RIDGE * np.trace(mean) / count * np.eye(count)
+    gap = belief / 2 * (one - zero)
+    with_it, without = mean + gap + ridge, mean - gap + ridge
+    others = without if moments.bystanders is None else moments.bystanders[:count, :count] + ridge
+    found = np.zeros(len(sums.rows))
+    for k in np.unique(sums.contributors):
+        of = np.flatnonzero(sums.contributors == k)
+        rows, rest = sums.rows[of, :count], (k - 1) * others
+        found[of] = _cost(rows + shift, without + rest) - _cost(rows - shift, with_it + rest)
+    return found
+
+
+def _cost(rows: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """[n] minus the log density of N(0, covariance) at each row, but for a constant."""
+    factor = cholesky(covariance, lower=True)
+    solved = cho_solve((factor, True), rows.T)
+    found: np.ndarray = 0.5 * (rows.T * solved).sum(0) + np.log(np.diag(factor)).sum()
+    return found

@@ -1,0 +1,128 @@
+"""Second moments: the ratio is that of two Gaussians, and finds what no mean shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
+
+from privaudit.attack.adversary import ShadowRound
+from privaudit.statistics.roc import auc
+from privaudit_attacks.moments import (
+    RIDGE,
+    SecondMoments,
+    Sums,
+    _Moments,
+    log_ratio,
+    principal,
+    windowed,
+)
+from privaudit_attacks.simulation import StandIns
+
+SIZE = 6
+
+
+def test_the_ratio_is_that_of_the_two_densities() -> None:
+    rng = np.random.default_rng(1)
+    present = rng.standard_normal((400, 3)) * [2.0, 1.0, 0.5] + [0.5, 0.0, 0.0]
+    absent = rng.standard_normal((400, 3))
+    sums = rng.standard_normal((7, 3)) * 2
+    contributors = np.array([1, 1, 4, 4, 4, 4, 2])
+    found = log_ratio(
+        _Moments.of(present, absent, None), Sums(sums, contributors), count=3, belief=1.0
+    )
+    one, zero = np.cov(present.T), np.cov(absent.T)
+    ridge = RIDGE * np.trace(one + zero) / 6 * np.eye(3)
+    shift = (present.mean(0) - absent.mean(0)) / 2
+    for row, k, ratio in zip(sums, contributors, found, strict=True):
+        others = (k - 1) * (zero + ridge)
+        with_it = multivariate_normal(shift, one + ridge + others).logpdf(row)
+        without = multivariate_normal(-shift, zero + ridge + others).logpdf(row)
+        assert ratio == pytest.approx(with_it - without, abs=1e-8)
+
+
+def moved(
+    shadow: ShadowRound, tested: StandIns, seen: torch.Tensor, by: float
+) -> tuple[ShadowRound, StandIns, torch.Tensor]:
+    """The same at parameters where all deltas are larger, as they move from round to round."""
+    k = shadow.contributors
+    sums = replace(tested, rows=tested.rows + k * by)
+    return shadow.seen_through(lambda rows: rows + by), sums, seen + k * by
+
+
+def areas(
+    spread: float, *, rounds: int = 120, k: int = 2, mean: float = 0.0
+) -> tuple[float, float]:
+    """AUC of what is said of sums whose first two coordinates vary together with the property.
+
+    And of who knows that; or where there is none, that the third one's mean moves.
+    """
+    rng = torch.Generator().manual_seed(5)
+    moments = SecondMoments(window=8)
+    truth, ideal = np.arange(rounds) % 2 == 0, []
+
+    def drawn(n: int, present: bool) -> torch.Tensor:
+        rows = torch.randn(n, SIZE, generator=rng)
+        if present:
+            common = torch.randn(n, 1, generator=rng)
+            rows[:, :2] += spread * common
+            rows[:, 2] += mean
+        return rows
+
+    for number in range(rounds):
+        shadow = ShadowRound(drawn(8, True), (a := drawn(8, False)), a, k, np.arange(8) % 2)
+        others = sum(drawn(8, False) for _ in range(k - 1))
+        sums = torch.cat([drawn(4, True), drawn(4, False)]) + others
+        tested = StandIns(sums, np.arange(8) < 4, np.arange(8) % 2)
+        seen = drawn(1, bool(truth[number])) + sum(drawn(1, False) for _ in range(k - 1))
+        ideal.append(float((seen[0, 0] + seen[0, 1]) ** 2 if spread else seen[0, 2]))
+        moments.add(*moved(shadow, tested, seen, 0.1 * number), range(rounds))
+    found = moments.member()
+    assert found is not None
+    quality, member = found
+    assert np.isfinite(member.observed).all()
+    assert 0.3 < quality <= 1
+    return auc(member.observed, truth), auc(np.array(ideal), truth)
+
+
+def test_coordinates_that_vary_together_are_found_where_no_mean_moves() -> None:
+    worlds = (areas(3.0), areas(3.0, k=1), areas(0.0, mean=2.0), areas(0.0, mean=4.0, k=10))
+    for found, ideal in worlds:
+        assert 0.65 < ideal < found + 0.08
+    null = areas(0.0)[0]
+    assert abs(null - 0.5) < 4.5 * np.sqrt(121 / (3 * 120**2))
+
+
+@given(
+    rows=st.integers(2, 30), size=st.integers(1, 40), most=st.integers(1, 20), still=st.booleans()
+)
+@settings(max_examples=30, deadline=None)
+def test_principal_components_are_orthonormal(rows: int, size: int, most: int, still: bool) -> None:
+    values = np.random.default_rng(rows).standard_normal((rows, size)).astype(np.float32)
+    if still:
+        values[:, 1:] = 0.0
+    axes = principal(values, most)
+    assert axes.shape[0] == size
+    assert 1 <= axes.shape[1] <= min(most, rows, size)
+    assert axes.T @ axes == pytest.approx(np.eye(axes.shape[1]), abs=1e-3)
+
+
+def test_layers_that_never_move_have_no_member() -> None:
+    moments = SecondMoments(window=4)
+    still = torch.zeros(4, SIZE)
+    for _ in range(6):
+        shadow = ShadowRound(still, still, still, 2, np.arange(4) % 2)
+        tested = StandIns(still, np.arange(4) < 2, np.arange(4) % 2)
+        moments.add(shadow, tested, still[:1], range(6))
+    assert moments.member() is None
+
+
+def test_a_window_is_a_running_mean_that_stops_at_the_ends() -> None:
+    means = windowed(torch.arange(10.0)[:, None], 4)[:, 0].tolist()
+    assert means == [1.5, 1.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 7.5]
+    assert windowed(torch.arange(3.0)[:, None], 16)[:, 0].tolist() == [1.0, 1.0, 1.0]
