@@ -21,6 +21,7 @@ from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.laws import auc_of_d_prime, d_prime
 from privaudit.statistics.roc import mean_auc
 from privaudit.statistics.runs import RunScores
+from privaudit.statistics.variance import delong_difference_variance
 
 ERRORS = 3.0
 """Standard errors a measured number may be off."""
@@ -95,10 +96,21 @@ def is_found(name: str, runs: Sequence[RunScores], best: float) -> Check:
 
 def is_near(name: str, runs: Sequence[RunScores], best: Sequence[RunScores], share: float) -> Check:
     """An attack that had to learn has this share of the d' that the best test has on these runs."""
-    found, most = auc_interval(runs, level=WIDE), mean_auc(best)
+    found, most = mean_auc(runs), mean_auc(best)
     needed = float(auc_of_d_prime(share * d_prime(most)))
-    expected = f"{needed:.3f} or more: {share:.0%} of the d' of {most:.3f} (best)"
-    return _auc(name, found, expected, found.high >= needed)
+    variances = [
+        delong_difference_variance(one.scores, other.scores, one.present)
+        for one, other in zip(runs, best, strict=True)
+    ]
+    low = needed - ERRORS * sqrt(sum(variances)) / len(runs)
+    return Check(
+        name=name,
+        expected=f"{needed:.3f} or more: {share:.0%} of the d' of {most:.3f} (best)",
+        measured=f"{found:.3f}",
+        n=f"{len(runs)} runs",
+        tolerance=f"down to {low:.3f}",
+        holds=found >= low,
+    )
 
 
 def _auc(name: str, found: Interval, expected: str, holds: bool) -> Check:
