@@ -28,6 +28,7 @@ from scipy.stats import f as f_distribution
 from scipy.stats import t as student_t
 from torch import Tensor
 
+from privaudit.attack.asked import TRAINED
 from privaudit.attack.auxiliary import GROUPS, INPUTS, LABELS, OwnRecords, read_own_records
 from privaudit.attack.own_trace import OwnTrace, engine_of, open_trace
 from privaudit.data.archive import array_names
@@ -223,6 +224,8 @@ def explain(case: OwnTrace, *, rounds: int = MOST_ROUNDS) -> Explanation:
 
 def rounds_sent(case: OwnTrace) -> list[int]:
     """Numbers of the rounds in which the adversary sent something; none of a server."""
+    if case.trace.manifest.target is not None:
+        return []
     return [o.round for o in case.trace if o.own_weight > 0 and bool(o.own_delta.any())]
 
 
@@ -254,7 +257,13 @@ def _rounds(case: OwnTrace, most: int) -> list[int]:
 
 
 def _pools(records: OwnRecords) -> dict[str, np.ndarray]:
-    """What the adversary may have drawn from: all of its records, or those without a property."""
+    """What the adversary may have drawn from: all of its records, or those without a property.
+
+    Where it is said which records it trained on, those.
+    """
+    trained = records.properties.get(TRAINED)
+    if trained is not None and bool((trained == 1).any()):
+        return {TRAINED: np.flatnonzero(trained == 1)}
     pools = {"all": np.arange(len(records.samples))}
     for name, present in records.properties.items():
         without = np.flatnonzero(present == 0)

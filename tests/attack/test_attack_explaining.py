@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from privaudit.attack.explaining import Explanation, explain, open_own
 from privaudit.engine.layout import Layout
+from privaudit.engine.process import tune_process
 from privaudit.errors import UserError
 from privaudit.observation.trace import Trace, TraceWriter
 
@@ -98,6 +99,12 @@ class Loop:
 def explained(path: Path, **rules: Any) -> Explanation:
     case = open_own(path / "trace", path / "mine.npz", model=MODEL, rules=rules)
     return explain(case)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    """As the command line: small products on several threads are many times slower."""
+    tune_process()
 
 
 @pytest.fixture(scope="module")
