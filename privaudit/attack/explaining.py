@@ -59,10 +59,10 @@ SURE = 1e-5
 FACTOR = 1.25
 """By less than this factor off is as good as right."""
 
-MOST_UNLIKELY = 16.0
+MOST_UNLIKELY = 36.0
 """Chi-squared of one degree beyond which a rule does not explain scale and spread."""
 
-AS_LIKELY = 6.0
+AS_LIKELY = 12.0
 """By so much less likely, another rule may be the one."""
 
 LEAST_PULL = 0.05
@@ -574,19 +574,19 @@ def _trend(found: Reading, rules: Rules) -> Change | None:
 
 def _factor(found: Reading, rules: Rules) -> Change | None:
     """Scale and spread tell the learning rate, the batch and the number of steps apart."""
-    ways = _ways(found)
-    likeliest = min(unlikely for _, unlikely, _ in ways)
-    if found.together > SURE or likeliest > MOST_UNLIKELY:
+    if found.together > SURE:
         return None
-    said = dict[str, float | int]()
-    for name, unlikely, factor in ways:
+    possible = dict[str, tuple[float, float | int]]()
+    for name, unlikely, factor in _ways(found):
         stated = getattr(rules, name)
         proposed = float(f"{stated * factor:.3g}") if name == "lr" else round(stated * factor)
-        near = 1 / FACTOR < factor < FACTOR
-        if unlikely < likeliest + AS_LIKELY and proposed > 0 and proposed != stated and not near:
-            said[name] = proposed
-    if not said:
+        if proposed > 0 and proposed != stated and not 1 / FACTOR < factor < FACTOR:
+            possible[name] = unlikely, proposed
+    likeliest = min((unlikely for unlikely, _ in possible.values()), default=MOST_UNLIKELY)
+    if likeliest >= MOST_UNLIKELY:
         return None
+    most = likeliest + AS_LIKELY
+    said = {name: proposed for name, (unlikely, proposed) in possible.items() if unlikely <= most}
     (name, proposed), *others = said.items()
     instead = "".join(f", or {other} about {value:g}" for other, value in others)
     return Change(
@@ -606,7 +606,8 @@ def _ways(found: Reading) -> list[tuple[str, float, float]]:
     """
     scale = max(found.scale.own, 0.05)
     a, q = np.log(scale), np.log(found.spread.own)
-    va, vq = (found.scale.deviation / scale) ** 2 + 1e-4, found.spread.deviation**2 + 1e-4
+    # Deltas that are k times as large vary k times as much: of a logarithm as those of replicas.
+    va, vq = found.scale.deviation**2 + 1e-4, found.spread.deviation**2 + 1e-4
     ways = []
     for name, on_scale, on_spread in (("lr", 1, 2), ("batch_size", 0, -1), ("local_steps", 1, 1)):
         weight = on_scale**2 / va + on_spread**2 / vq
