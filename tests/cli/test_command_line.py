@@ -286,6 +286,7 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "membership-income",
         "membership-text",
         "membership",
+        "policies-glyphs",
         "quickstart",
         *(f"reconstruction{of}" for of in ("-images", "-income", "-text", "")),
         "table1",
@@ -364,5 +365,15 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, "--version") == f"privaudit {__version__}\n"
     text = said(capsys, "--help")
     on_the_ledger = ("ledger", "verify", "anchor", "claim", "keys")
-    for verb in ("run", "dilution", "sweep", "canaries", "table", "report", *on_the_ledger, "list"):
+    for verb in (
+        "run",
+        "dilution",
+        "sweep",
+        "policies",
+        "canaries",
+        "table",
+        "report",
+        *on_the_ledger,
+        "list",
+    ):
         assert re.search(rf"^\W*{verb}\b", text, re.MULTILINE)
