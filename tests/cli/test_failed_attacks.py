@@ -66,7 +66,8 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def attack(trace: Path, *more: str) -> Finished:
     (folder,) = (trace / "run" / "traces" / "run-0").iterdir()
-    return run("attack", str(folder), "--auxiliary", "mine.npz", *more, cwd=trace)
+    # These are not the records that the adversary trained on.
+    return run("attack", str(folder), "--auxiliary", "mine.npz", "--force", *more, cwd=trace)
 
 
 def test_a_trace_of_the_simulator_states_every_rule(trace: Path) -> None:

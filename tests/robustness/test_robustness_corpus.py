@@ -73,7 +73,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 RUN = ("run", "mine.toml", "--out", "new", "--workers", "1")
-ATTACK = ("attack", "trace", "--auxiliary", "mine.npz", "--model", "small_models:Dense")
+# What the adversary sent is made up.
+ATTACK = (
+    "attack", "trace", "--auxiliary", "mine.npz", "--model", "small_models:Dense", "--force",
+)  # fmt: skip
 ATTACK_DENSE = (*ATTACK, "--option", "features=3", "--option", "classes=3")
 
 

@@ -37,6 +37,7 @@ for name in sys.argv[3:]:
             code = run_command(
                 "attack", f"{sys.argv[2]}/{name}", "--auxiliary", f"{sys.argv[2]}/mine.npz",
                 "--model", "small_models:Dense", "--attack", "linear", "--shadows", "2", "--json",
+                "--force",
             )
         except Exception:
             traceback.print_exc()
