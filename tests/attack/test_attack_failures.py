@@ -39,7 +39,7 @@ RAISED = {
     "objects": "TypeError: score() gave list, not 5 numbers",
     "complex": "TypeError: score() gave ndarray, not 5 numbers",
     "generator": "TypeError: score() gave generator, not 5 numbers",
-    "ragged": "ValueError: setting an array element with a sequence",
+    "ragged": "TypeError: score() gave lists of different lengths",
     "short": "ValueError: score() gave shape (4,), 0 not finite; expected (5,) finite",
     "column": "ValueError: score() gave shape (5, 1)",
     "nan": "ValueError: score() gave shape (5,), 5 not finite",

@@ -109,7 +109,7 @@ def test_as_typed_a_claim_of_four_times_the_noise_is_refuted(
 def test_without_noise_nothing_is_claimed(tmp_path: Path) -> None:
     (found,) = measure_canaries(noisy(), tmp_path / "run", Asked(views=("participant",)), workers=1)
     assert found.verdict == "nothing claimed"
-    assert "nothing is claimed (no noise: ε is infinite), so nothing" in in_words([found])
+    assert "nothing is claimed (no noise is added: ε is infinite), so nothing" in in_words([found])
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

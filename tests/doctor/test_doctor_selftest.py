@@ -82,7 +82,7 @@ def test_the_machinery_measures_what_is_there(document: dict[str, Any]) -> None:
 
 def test_every_check_says_what_it_expects(document: dict[str, Any]) -> None:
     fields = {"name", "expected", "measured", "n", "tolerance", "holds"}
-    assert len(document["checks"]) == 28
+    assert len(document["checks"]) == 31
     for check in document["checks"]:
         assert set(check) == fields
         assert all(check[field] != "" for field in fields)

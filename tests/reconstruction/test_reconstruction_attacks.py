@@ -112,14 +112,14 @@ def test_of_several_clients_words_those_that_are_frequent_are_answered() -> None
     gains = []
     for seed in range(4):
         rng = np.random.default_rng(seed)
-        inputs = (rng.zipf(1.4, (320, LENGTH)) % (VOCABULARY - 1) + 1).astype(np.int32)
+        inputs = (rng.zipf(1.4, (400, LENGTH)) % (VOCABULARY - 1) + 1).astype(np.int32)
         samples = Samples.of(inputs, rng.integers(0, 2, len(inputs)))
         engine = engine_of(TextCNN, 2, VOCABULARY, embedding=8, filters=64)
-        seen, given = play(engine, samples, 8, 5)
-        own = Samples(samples.inputs[40:], samples.labels[40:])
+        seen, given = play(engine, samples, 8, 17)
+        own = Samples(samples.inputs[136:], samples.labels[136:])
         answer = MovedWords(seed=SEED).rebuild(seen, replace(given, own=own))
         truth = inputs[8:16]
-        gains.append(f1(*words(truth, answer)) - f1(*words(truth, inputs[8:40])))
+        gains.append(f1(*words(truth, answer)) - f1(*words(truth, inputs[8:136])))
         assert len(np.unique(answer)) == len(answer)
     assert np.mean(gains) > 0.05
 
