@@ -153,7 +153,10 @@ def test_one_line_for_what_cannot_be_asked(
     ("settings", "claim"),
     [
         (["federation.protocol=fedavg", "federation.adversary_share=0.5"], "unequal weights"),
-        (["federation.sharing_rule=random", "federation.shared_fraction=0.5"], "is left out, too"),
+        (
+            ["federation.sharing_rule=random", "federation.shared_fraction=0.5"],
+            "comes after the noise",
+        ),
         (["federation.norm_bound=100.0"], "a refused delta changes the divisor"),
     ],
 )
