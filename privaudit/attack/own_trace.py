@@ -190,6 +190,12 @@ def _check_rounds(trace: Trace) -> None:
             else seen.target not in seen.client_deltas
         )
         heard = heard or not alone
+        if seen.span > 1:
+            raise UserError(
+                f"round {seen.round} sums what was sent in {seen.span} rounds of the server",
+                where=str(trace.path),
+                remedy="write rounds of which both ends were seen (privaudit seal leaves others out)",
+            )
         if not bool(torch.isfinite(seen.signal).all() and torch.isfinite(seen.after).all()):
             raise UserError(
                 f"round {seen.round} is not finite: the federation diverged",

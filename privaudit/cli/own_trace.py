@@ -53,6 +53,12 @@ def settings_lines(
     lines = []
     if not case.trace.whole:
         lines.append("The trace was cut off: scored up to its last whole round.")
+    guessed = sum(not seen.own_weight_known for seen in case.trace)
+    if guessed:
+        lines.append(
+            f"Assumed, not known, in {guessed} of {len(case.trace)} rounds: the adversary's weight, "
+            "1 / participants."
+        )
     rules = case.rules.model_dump(exclude=set(without))
     said = ", ".join(f"{name} {value} ({case.stated[name]})" for name, value in rules.items())
     lines.append(f"Rules of the federation, and who stated them: {said}.")

@@ -24,7 +24,14 @@ from torch import Tensor
 from privaudit.engine.files import write_tensors, write_whole
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
-from privaudit.observation.manifest import LayoutRow, Manifest, read_manifest, round_file
+from privaudit.observation.manifest import (
+    LayoutRow,
+    Manifest,
+    file_names,
+    read_manifest,
+    round_file,
+    whole_rounds,
+)
 from privaudit.observation.rules import Rules
 from privaudit.observation.vectors import PRECISIONS, apart, is_packed, numbers, pack, unpack
 from privaudit.observation.views import Observation, ParticipantView, view_named
@@ -45,6 +52,9 @@ class TraceWriter:
         about: anything else worth noting; JSON values.
         precision: of what is stored of deltas: ``half`` takes half the space; the global parameters
             are exact either way.
+        quantum: absolute rounding step of the averaged delta, where clients or server rounded it.
+        buffers: what the server sends out besides the parameters (BatchNorm statistics), as before
+            the first round, by name.
 
     Raises:
         UserError: the folder is not empty.
@@ -61,6 +71,8 @@ class TraceWriter:
         rules: Rules | Mapping[str, Any] | None = None,
         about: dict[str, Any] | None = None,
         precision: Literal["single", "half"] = "single",
+        quantum: float = 0.0,
+        buffers: Mapping[str, Tensor] | None = None,
     ) -> None:
         path = Path(path)
         if path.exists() and any(path.iterdir()):
@@ -72,13 +84,43 @@ class TraceWriter:
             layout=[LayoutRow.model_validate(row) for row in layout.to_json()],
             target=target,
             precision=precision,
+            quantum=quantum,
+            buffers=[
+                LayoutRow(name=name, shape=list(value.shape))
+                for name, value in (buffers or {}).items()
+            ],
             rules=rules.model_dump(mode="json") if isinstance(rules, Rules) else rules,
             about=about or {},
         )
         self._digests: dict[str, str] = {}
         self._rounds = 0
-        self._save("initial.safetensors", {"parameters": initial})
+        self._save("initial.safetensors", {"parameters": initial} | self._flat("buffers", buffers))
         self._write_manifest(self._manifest)
+
+    @classmethod
+    def resume(cls, path: Path | str) -> TraceWriter:
+        """Go on with a trace that was not closed, after its last whole round (``len(writer)``).
+
+        Raises:
+            UserError: there is no trace there, it is closed, or it has no whole beginning.
+        """
+        path = Path(path)
+        writer = cls.__new__(cls)
+        writer._path, writer._manifest = path, read_manifest(path)
+        if writer._manifest.rounds is not None:
+            raise UserError("the trace is closed", where=str(path), remedy="write another")
+        writer._rounds = whole_rounds(path)
+        if writer._rounds and _is_torn(path / round_file(writer._rounds - 1)):
+            writer._rounds -= 1  # the machine went down while it was on its way to the disk
+        written = file_names(writer._rounds)
+        for name in written:
+            _load(path / name)
+        writer._digests = {name: _digest(path / name) for name in sorted(written)}
+        return writer
+
+    def __len__(self) -> int:
+        """Rounds that are on disk."""
+        return self._rounds
 
     def append(
         self,
@@ -91,16 +133,28 @@ class TraceWriter:
         client_deltas: dict[int, Tensor] | None = None,
         client_weights: dict[int, float] | None = None,
         told: Mapping[str, float] | None = None,
+        before: Tensor | None = None,
+        after: Tensor | None = None,
+        server_round: int | None = None,
+        span: int = 1,
+        own_weight_known: bool = True,
+        buffers: Mapping[str, Tensor] | None = None,
+        own_buffers: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Add the next round (vectors [P]); it is on disk when this returns.
 
-        ``step`` is what the global model moved by, where that is not ``global_delta``; ``told`` are
-        numbers that the server told everybody when the round began.
+        ``step`` is what the global model moved by, where that is not ``global_delta``; who has the
+        parameters themselves gives those ``after`` the round instead, which are kept bit for bit,
+        and those ``before`` it where rounds were missed. ``told`` are numbers that the server told
+        everybody when the round began. For the others see :class:`Observation`.
         """
         precision = self._manifest.precision
-        if precision == "half" and step is None:
+        if precision == "half" and step is None and after is None:
             step = global_delta  # the parameters must not drift
         tensors = {} if step is None else pack("step", step)
+        exact = {"before": before, "after": after}
+        tensors |= {name: vector for name, vector in exact.items() if vector is not None}
+        tensors |= self._flat("buffers", buffers) | self._flat("own_buffers", own_buffers)
         deltas = {"global_delta": global_delta, "own_delta": own_delta}
         deltas |= {f"client.{client}": delta for client, delta in (client_deltas or {}).items()}
         for name, delta in deltas.items():
@@ -109,7 +163,14 @@ class TraceWriter:
             "own_weight": float(own_weight),
             "participants": participants,
             "client_weights": {str(c): w for c, w in (client_weights or {}).items()},
-        } | ({"told": dict(told)} if told else {})
+        }
+        more = {
+            "told": dict(told or {}),
+            "server_round": server_round,
+            "span": span if span != 1 else None,
+            "own_weight_known": None if own_weight_known else False,
+        }
+        facts |= {name: value for name, value in more.items() if value not in (None, {})}
         self._save(round_file(self._rounds), tensors, facts)
         self._rounds += 1
 
@@ -125,6 +186,18 @@ class TraceWriter:
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         if error is None:
             self.close()
+
+    def _flat(self, name: str, buffers: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+        """Buffers as one vector, in the order of the manifest; nothing where there are none."""
+        if not buffers:
+            return {}
+        rows = self._manifest.buffers
+        shapes = {key: list(value.shape) for key, value in buffers.items()}
+        if shapes != {row.name: row.shape for row in rows}:
+            raise UserError(
+                f"'{name}' has other names or shapes than at the beginning", where=str(self._path)
+            )
+        return {name: torch.cat([buffers[row.name].detach().float().flatten() for row in rows])}
 
     def _save(
         self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None
@@ -162,9 +235,7 @@ class Trace:
         """
         path = Path(path)
         manifest = read_manifest(path)
-        found = 0
-        while (path / round_file(found)).is_file():
-            found += 1
+        found = whole_rounds(path)
         if manifest.rounds is not None and found != manifest.rounds:
             raise UserError(
                 f"trace has {found} rounds, its manifest says {manifest.rounds}",
@@ -226,11 +297,19 @@ class Trace:
         except ValueError as error:
             raise UserError(str(error), where=str(file)) from error
 
+    def _buffers(self, name: str, tensors: dict[str, Tensor]) -> Tensor | None:
+        return unpack(name, tensors, self.manifest.size_of_buffers) if name in tensors else None
+
     def _read(self, number: int, before: Tensor) -> Observation:
         file = self.path / round_file(number)
         tensors, metadata = _load(file)
         try:
             facts = json.loads(metadata["round"])
+            size, exact = len(before), {}
+            for name in ("before", "after"):
+                if name in tensors:
+                    exact[name] = unpack(name, tensors, size)
+            before = exact.get("before", before)
             clients = sorted(
                 int(name.removeprefix("client.").split("/")[0])
                 for name in tensors
@@ -252,6 +331,13 @@ class Trace:
                 target=self.manifest.target,
                 precision=torch.finfo(PRECISIONS[self.manifest.precision]).eps,
                 told={str(n): float(v) for n, v in facts.get("told", {}).items()},
+                arrived=exact.get("after"),
+                server_round=_whole("server_round", facts.get("server_round"), 0),
+                span=_whole("span", facts.get("span", 1), 1) or 1,
+                own_weight_known=bool(facts.get("own_weight_known", True)),
+                quantum=self.manifest.quantum,
+                buffers=self._buffers("buffers", tensors),
+                own_buffers=self._buffers("own_buffers", tensors),
             )
         except (
             LookupError,
@@ -276,6 +362,12 @@ def _digest(file: Path) -> str:
 def _within(name: str, value: float, high: float) -> float:
     if not 0.0 <= value <= high:
         raise ValueError(f"'{name}' is {value}, not in [0, {high:g}]")
+    return value
+
+
+def _whole(name: str, value: Any, least: int) -> int | None:
+    if value is not None and (not isinstance(value, int) or not least <= value < 2**63):
+        raise ValueError(f"'{name}' is {reprlib.repr(value)}, not a whole number from {least}")
     return value
 
 

@@ -39,6 +39,16 @@ class Observation:
         target: under :class:`ServerView` the client of interest.
         precision: relative rounding of the deltas as they were stored.
         told: numbers that the server told everybody when the round began, by name.
+        arrived: global parameters after the round, bit for bit, where they were stored themselves;
+            None = ``before`` plus ``step``.
+        server_round: what the server calls this round; None = not noted.
+        span: server rounds between ``before`` and after; above 1 what was sent in them is summed.
+        own_weight_known: False where ``own_weight`` is a guess.
+        quantum: absolute rounding step of ``global_delta``, where those who sent or summed it
+            rounded; 0 = they did not.
+        buffers: [B] what else the server sends out (BatchNorm statistics), after the round, in the
+            order of the manifest; None = not seen.
+        own_buffers: [B] the same as the adversary sent it itself.
     """
 
     round: int
@@ -53,10 +63,19 @@ class Observation:
     target: int | None = None
     precision: float = torch.finfo(torch.float32).eps
     told: Mapping[str, float] = field(default_factory=dict)
+    arrived: Tensor | None = None
+    server_round: int | None = None
+    span: int = 1
+    own_weight_known: bool = True
+    quantum: float = 0.0
+    buffers: Tensor | None = None
+    own_buffers: Tensor | None = None
 
     @property
     def after(self) -> Tensor:
         """Global parameters after the round."""
+        if self.arrived is not None:
+            return self.arrived
         return self.before + (self.global_delta if self.step is None else self.step)
 
     @property
@@ -92,10 +111,11 @@ class Observation:
 
         A coordinate that nobody but the adversary moved is no further from zero.
         """
-        parts = self.global_delta.abs()
+        parts, quantum = self.global_delta.abs(), self.quantum
         if self.target is None and self.own_weight > 0:
             parts = parts / self.own_weight + self.known
-        return ROUNDING * self.precision * parts
+            quantum = quantum / self.own_weight
+        return ROUNDING * self.precision * parts + quantum
 
     @property
     def contributors(self) -> int:

@@ -137,7 +137,7 @@ def edit(path: Path, change: Callable[[dict], object]) -> None:
     "change",
     [
         lambda m: m.update(format="something-else"),
-        lambda m: m.update(version=2),
+        lambda m: m.update(version=3),
         lambda m: m.update(view="omniscient"),
         lambda m: m.pop("layout"),
         lambda m: m.update(layout="w"),

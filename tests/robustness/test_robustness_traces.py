@@ -180,7 +180,7 @@ def changes() -> dict[str, Change]:
         "layout long": manifest(layout=[{"name": f"w{n}", "shape": [1]} for n in range(100_000)]),
         "layout deep": manifest(layout=[{"name": "w", "shape": [1] * 10_000}]),
         "precision": manifest(precision="half"),
-        "version": manifest(version=2),
+        "version": manifest(version=3),
         "about deep": raw("manifest.json", b'{"about": ' + b"[" * 100_000),
         "manifest long": raw("manifest.json", b" " * 50_000_000),
         "manifest empty": raw("manifest.json", b""),
