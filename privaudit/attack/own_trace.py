@@ -194,7 +194,7 @@ def _check_rounds(trace: Trace) -> None:
             raise UserError(
                 f"round {seen.round} sums what was sent in {seen.span} rounds of the server",
                 where=str(trace.path),
-                remedy="write rounds of which both ends were seen (privaudit seal leaves others out)",
+                remedy="write rounds of which both ends were seen; privaudit seal does",
             )
         if not bool(torch.isfinite(seen.signal).all() and torch.isfinite(seen.after).all()):
             raise UserError(

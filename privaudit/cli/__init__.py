@@ -19,6 +19,7 @@ VERBS = (
     "canaries",
     "attack",
     "check",
+    "live",
     "tables",
     "ledger",
     "keys",

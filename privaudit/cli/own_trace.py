@@ -56,8 +56,8 @@ def settings_lines(
     guessed = sum(not seen.own_weight_known for seen in case.trace)
     if guessed:
         lines.append(
-            f"Assumed, not known, in {guessed} of {len(case.trace)} rounds: the adversary's weight, "
-            "1 / participants."
+            f"Assumed, not known, in {guessed} of {len(case.trace)} rounds: the adversary's "
+            "weight, 1 / participants."
         )
     rules = case.rules.model_dump(exclude=set(without))
     said = ", ".join(f"{name} {value} ({case.stated[name]})" for name, value in rules.items())

@@ -125,6 +125,16 @@ Speaker = Literal["trace", "option", "default"]
 """Who stated a rule."""
 
 
+def check_stated(stated: Mapping[str, Any], *, where: str) -> None:
+    """Rules by name, as far as they are known.
+
+    Raises:
+        UserError: one does not exist or is out of range.
+    """
+    needed = [name for name, field in Rules.model_fields.items() if field.is_required()]
+    parse_options(Rules, dict.fromkeys(needed, 1) | dict(stated), where=where)
+
+
 def resolve_rules(
     stated: Mapping[str, Any], given: Mapping[str, Any], *, where: str
 ) -> tuple[Rules, dict[str, Speaker]]:
@@ -141,11 +151,11 @@ def resolve_rules(
     Raises:
         UserError: a rule that does not exist, is out of range, or must be stated and is not.
     """
-    needed = {n: f for n, f in Rules.model_fields.items() if f.is_required()}
-    possible = dict.fromkeys(needed, 1)
-    parse_options(Rules, possible | dict(stated), where=where)
-    parse_options(Rules, possible | dict(stated) | dict(given), where="--set")
-    for name, field in needed.items():
+    check_stated(stated, where=where)
+    check_stated({**stated, **given}, where="--set")
+    for name, field in Rules.model_fields.items():
+        if not field.is_required():
+            continue
         if name not in stated and name not in given:
             raise UserError(
                 f"the trace does not state '{name}' ({field.description})",

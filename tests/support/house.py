@@ -21,7 +21,7 @@ FLOORS = [
     ["canaries", "defences", "models"],
     ["federation"],
     ["observation"],
-    ["attack"],
+    ["attack", "taps"],
     ["scenario"],
     ["custody"],
     ["world"],
