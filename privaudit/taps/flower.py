@@ -31,8 +31,9 @@ except ImportError as error:
         remedy="pip install 'privaudit[flower]'",
     ) from error
 
-NODE_KEY = "privaudit-tap"
-"""In a node's configuration: the folder for its journals. It switches the tap on."""
+FOLDER, PARTITION = "privaudit-tap", "privaudit-tap-partition"
+"""In a node's configuration the folder for its journals, which switches the tap on. In a simulation
+nodes have no configuration of their own: there both keys are of the run's."""
 ROUNDS = ("server-round", "server_round")
 EXAMPLES = ("num-examples", "num_examples")
 MASKED = "secaggplus_configs"
@@ -45,22 +46,19 @@ TARGET = 1
 
 
 def participant_tap(
-    directory: Path | str | None = None,
     *,
-    partition: int | None = None,
     names: Sequence[str] | None = None,
     parameters: Sequence[str] | None = None,
     rules: Mapping[str, str] | None = None,
 ) -> Mod:
-    """A client mod that keeps what one node is sent and sends, in ``DIRECTORY/run-ID``.
+    """A client mod that keeps what one node is sent and sends, in ``DIR/run-ID``.
 
     It is off unless the node's operator switches it on (``flower-supernode --node-config
-    'privaudit-tap="DIR"'``). In a simulation nodes have no configuration of their own: there
-    ``directory`` and ``partition`` switch it on for one partition.
+    'privaudit-tap="DIR"'``). In a simulation nodes have no configuration of their own: there the
+    run's says which partition listens (``flwr run --run-config 'privaudit-tap="DIR"
+    privaudit-tap-partition=0'``).
 
     Args:
-        directory: for a simulation; None = what the node's configuration says.
-        partition: the ``partition-id`` that listens, where ``directory`` is given.
         names: of all tensors, in the order they are sent in, for apps that send them without names
             (``NumPyClient``): ``list(model.state_dict())``.
         parameters: names of those that are trained (``named_parameters()``); None = all floating
@@ -72,7 +70,7 @@ def participant_tap(
     def tap(
         message: Message, context: Context, call_next: Callable[[Message, Context], Message]
     ) -> Message:
-        folder = _switched_on(context, directory, partition)
+        folder = _switched_on(context)
         if folder is None:
             return call_next(message, context)
         journal = Journal(folder / f"run-{context.run_id}")
@@ -87,15 +85,13 @@ def participant_tap(
     return tap
 
 
-def _switched_on(
-    context: Context, directory: Path | str | None, partition: int | None
-) -> Path | None:
-    own = context.node_config.get(NODE_KEY)
-    if own:
-        return Path(str(own))
-    if directory is None or context.node_config.get("partition-id") != partition:
-        return None
-    return Path(directory)
+def _switched_on(context: Context) -> Path | None:
+    """Where to keep the journals of this node; None = nothing is kept."""
+    own, run = context.node_config, context.run_config
+    if FOLDER in own:
+        return Path(str(own[FOLDER]))
+    listens = FOLDER in run and PARTITION in run and own.get("partition-id") == run[PARTITION]
+    return Path(str(run[FOLDER])) if listens else None
 
 
 class _Careful:

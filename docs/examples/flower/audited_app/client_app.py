@@ -9,22 +9,20 @@ import torch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from audited_app.task import AUDITED, LISTENER, make_model, records_of, tensors
+from audited_app.task import AUDITED, make_model, records_of, tensors
 from privaudit.taps.audited_client import AuditedClient
 from privaudit.taps.flower import participant_tap
 
 torch.set_num_threads(1)
-held = functools.lru_cache(records_of)
 
 
-def tap(message: Message, context: Context, call_next):
-    """The tap: in a simulation of partition 0, else of nodes that are switched on."""
-    out = f"{context.run_config['out']}/tap"
-    rules = {"lr": "lr", "batch_size": "batch-size"}
-    return participant_tap(out, partition=LISTENER, rules=rules)(message, context, call_next)
+@functools.cache
+def held(partition: int, *config: tuple[str, object]) -> dict[str, np.ndarray]:
+    """A node's records, made once a process."""
+    return records_of(partition, dict(config))
 
 
-app = ClientApp(mods=[tap])
+app = ClientApp(mods=[participant_tap(rules={"lr": "lr", "batch_size": "batch-size"})])
 
 
 @app.train()
@@ -33,10 +31,10 @@ def train(message: Message, context: Context) -> Message:
     config = context.run_config
     number = int(message.content["config"]["server-round"])
     partition = int(context.node_config["partition-id"])
-    records = held(partition, config["nodes"], config["property"], config["seed"])
+    records = held(partition, *config.items())
     if partition == AUDITED:
         audited = AuditedClient(
-            f"{config['out']}/truth",
+            config["truth"],
             records[config["property"]],
             batch_size=config["batch-size"],
             rounds=config["rounds"],
@@ -62,7 +60,7 @@ def evaluate(message: Message, context: Context) -> Message:
     """Loss on a batch of what this node holds."""
     config = context.run_config
     partition = int(context.node_config["partition-id"])
-    records = held(partition, config["nodes"], config["property"], config["seed"])
+    records = held(partition, *config.items())
     model = make_model(config["seed"])
     model.load_state_dict(message.content["arrays"].to_torch_state_dict())
     inputs, labels = tensors(records, np.arange(100))

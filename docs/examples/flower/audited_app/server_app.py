@@ -20,5 +20,5 @@ def main(grid: Grid, context: Context) -> None:
     strategy = FedAvg(min_train_nodes=nodes, min_evaluate_nodes=nodes, min_available_nodes=nodes)
     rules = {"lr": config["lr"], "batch_size": config["batch-size"], "participants": nodes}
     start = ArrayRecord(make_model(config["seed"]).state_dict())
-    tapped = server_tap(strategy, f"{config['out']}/server", rules=rules)
+    tapped = server_tap(strategy, config["server-trace"], rules=rules)
     tapped.start(grid=grid, initial_arrays=start, num_rounds=config["rounds"])

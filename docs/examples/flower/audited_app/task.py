@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,9 +40,10 @@ def make_model(seed: int) -> Net:
     return Net()
 
 
-def records_of(partition: int, nodes: int, name: str, seed: int) -> dict[str, np.ndarray]:
+def records_of(partition: int, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """What a node holds: images [N, 28, 28] uint8, labels [N], and the property [N] 0/1."""
-    data = load_dataset("glyphs", {}, None, Seed(seed).child("data"))
+    nodes, name, seed = config["nodes"], config["property"], config["seed"]
+    data = load_dataset("glyphs", {"records": config["records"]}, None, Seed(seed).child("data"))
     deal = Seed(seed).generator("deal").permutation(len(data.labels))
     own = np.sort(deal[partition::nodes])
     columns = {"inputs": data.inputs, "labels": data.labels, name: data.properties[name]}
@@ -53,5 +58,10 @@ def tensors(
     return pixels, torch.from_numpy(records["labels"][chosen].astype(np.int64))
 
 
-if __name__ == "__main__":  # python -m audited_app.task FILE SEED: the listener's own records
-    np.savez(sys.argv[1], **records_of(LISTENER, 4, "serif", int(sys.argv[2])))
+if (
+    __name__ == "__main__"
+):  # python -m audited_app.task FILE [KEY=VALUE ...]: the listener's records
+    app = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    config = app["tool"]["flwr"]["app"]["config"]
+    config |= {key: int(value) for key, _, value in (pair.partition("=") for pair in sys.argv[2:])}
+    np.savez(sys.argv[1], **records_of(LISTENER, config))
