@@ -31,7 +31,13 @@ check-contract: $(VENV)/.privaudit-dev
 	$(BIN)/python contracts/compile.py --check
 	$(BIN)/python contracts/gas.py --check
 
-unit: $(VENV)/.privaudit-dev
+# Frameworks whose pins conflict with ours live beside it; all that they do not bring is ours.
+FLOWER := flwr[simulation]==1.42.0
+NVFLARE := nvflare==2.9.0
+export PRIVAUDIT_FLOWER = $(abspath $(VENV)-flower)
+export PRIVAUDIT_NVFLARE = $(abspath $(VENV)-nvflare)
+
+unit: $(VENV)/.privaudit-dev $(VENV)-flower/.ready $(VENV)-nvflare/.ready
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations=30 --durations-min=10
 
 $(BIN)/python:
@@ -51,5 +57,14 @@ $(VENV)/.privaudit-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@ $(VENV)/.privaudit-run
 
+$(VENV)-flower/.ready: FRAMEWORK = $(FLOWER)
+$(VENV)-nvflare/.ready: FRAMEWORK = $(NVFLARE)
+$(VENV)-%/.ready: Makefile $(VENV)/.privaudit-dev
+	@echo "installing $(FRAMEWORK) into $(VENV)-$* ..."
+	@$(PYTHON) -m venv $(VENV)-$*
+	@$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check '$(FRAMEWORK)'
+	@$(BIN)/python tests/support/beside.py $(VENV)-$*
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .venv-wheel build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-flower $(VENV)-nvflare .venv-wheel build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

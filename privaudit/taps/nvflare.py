@@ -21,6 +21,7 @@ try:
     from nvflare.apis.fl_context import FLContext
     from nvflare.apis.shareable import Shareable
     from nvflare.app_common.app_constant import AppConstants
+    from nvflare.recipe.spec import Recipe
 except ImportError as error:
     raise UserError(
         "NVFlare is not installed",
@@ -34,8 +35,7 @@ LOG = logging.getLogger(__name__)
 class ParticipantTap(DXOFilter):
     """Keeps what one site is sent and sends, in ``directory/run-JOB``; changes nothing.
 
-    The same filter goes to both sides: ``recipe.add_client_input_filter(tap, tasks=["train"])`` and
-    ``recipe.add_client_output_filter(tap, tasks=["train"])``, or into a site's ``privacy.json``.
+    The same filter goes to both sides (:func:`tap`), or into a site's ``privacy.json``.
     As the last filter of the output side it sees what leaves the site.
 
     Args:
@@ -96,6 +96,38 @@ class ParticipantTap(DXOFilter):
             sent = _added(journal.read("seen", number)[0], sent)
         steps = dxo.get_meta_prop(MetaKey.NUM_STEPS_CURRENT_ROUND)
         journal.keep("sent", number + 1, sent, float(steps) if steps else None)
+
+
+def tap(
+    recipe: Recipe,
+    directory: Path | str,
+    site: str,
+    *,
+    parameters: Sequence[str] | None = None,
+    rules: Mapping[str, Any] | None = None,
+) -> None:
+    """Add the filter to both sides of the task ``train`` of a recipe; the line an app needs.
+
+    What is sent to the sites then holds no copy of this package: NVFlare takes the files that it
+    sees imported, not all of them, and that part of a package would hide the installed one.
+
+    Args:
+        recipe: any, such as ``FedAvgRecipe(...)``.
+        directory: for the journals, on the site.
+        site: who listens.
+        parameters: see :class:`ParticipantTap`.
+        rules: see :class:`ParticipantTap`.
+    """
+    both = ParticipantTap(
+        str(directory),
+        site,
+        None if parameters is None else list(parameters),
+        None if rules is None else dict(rules),
+    )
+    recipe.add_client_input_filter(both, tasks=["train"])
+    recipe.add_client_output_filter(both, tasks=["train"])
+    job = recipe._job  # a recipe offers no way of its own to say this
+    job.set_app_packages([*(job.job.app_packages or []), "privaudit"])
 
 
 def _added(before: Mapping[str, Tensor], difference: Mapping[str, Tensor]) -> dict[str, Tensor]:

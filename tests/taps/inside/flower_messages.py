@@ -95,7 +95,7 @@ def test_what_comes_and_goes_is_kept_and_passed_through(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "run-9")
     assert (journal.numbers("seen"), journal.numbers("sent")) == ([3, 4], [4])
     assert journal.head().rules == {"lr": 0.5}
-    assert [name for name, _ in journal.head().buffers][0] == "norm.running_mean"
+    assert next(name for name, _ in journal.head().buffers) == "norm.running_mean"
     tensors, examples = journal.read("sent", 4)
     assert examples == 8
     assert set(tensors["parameters"].tolist()) == {3.0}
