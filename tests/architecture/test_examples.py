@@ -19,7 +19,9 @@ from privaudit.attack.protocol import make_attack
 from privaudit.data import registry
 from privaudit.defences.protocol import At, Defence
 from privaudit.engine.layout import Layout
+from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
+from privaudit.taps.sealing import seal
 
 
 @pytest.fixture
@@ -52,6 +54,18 @@ def test_the_defence_changes_what_is_sent_and_not_what_it_was_given() -> None:
     sent = defence.client(delta, At(layout, Seed(0)))
     assert sent.tolist() == [0.0, -1.0, 3.0]
     assert delta.tolist() == pytest.approx([0.2, -0.9, 3.0])
+
+
+@pytest.mark.usefixtures("example")
+def test_what_the_tap_keeps_is_sealed(tmp_path: Path) -> None:
+    tap = importlib.import_module("loop_tap").LoopTap(tmp_path / "journal", "mine")
+    for number in range(3):
+        tap.received(number, {"w": torch.full((2,), float(number))})
+        tap.sent(number + 1, {"w": torch.full((2,), number + 4.0)}, 10)
+    assert seal(tmp_path / "journal", tmp_path / "t", participants=2).rounds == (1, 2)
+    first, second = Trace.open(tmp_path / "t")
+    assert first.own_delta.tolist() == second.own_delta.tolist() == [4.0, 4.0]
+    assert second.after.tolist() == [2.0, 2.0]
 
 
 @pytest.mark.usefixtures("example")

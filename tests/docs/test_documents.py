@@ -52,6 +52,10 @@ NOT_RUN = {
     "privaudit keys": "asks for a password; tests/ledger runs it",
     "privaudit anchor": "needs a node; tests/forgeries runs it",
     "privaudit verify runs/NAME --anchor-rpc": "needs a node; tests/forgeries runs it",
+    "privaudit seal": "needs a journal; tests/taps runs it",
+    "privaudit judge": "needs a live run; tests/taps runs it",
+    "privaudit check trace": "needs a live run; tests/taps runs it",
+    "privaudit attack trace": "needs a live run; tests/taps runs it",
     "privaudit claim": "needs a cohort above 256; tests/audit_ledger runs it",
 }
 """Beginning of a command -> why it is not run here."""

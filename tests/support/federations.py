@@ -91,20 +91,18 @@ def free_ports(number: int) -> list[int]:
 
 
 @contextmanager
-def superlink(place: Path, home: Path, nodes: Sequence[str], ports: Sequence[int]) -> Iterator[None]:
+def superlink(
+    place: Path, home: Path, nodes: Sequence[str], ports: Sequence[int]
+) -> Iterator[None]:
     """A SuperLink and a SuperNode per configuration, each a process of its own."""
     link, *others = ports
     bins, env = place / "bin", variables(place, home)
-    address = f"127.0.0.1:{link}"
-    commands = [
-        [bins / "flower-superlink", "--insecure", "--host", "127.0.0.1", "--port", str(link)]
-        + ["--database", home / "state.db"]
-    ]
+    address, state = f"127.0.0.1:{link}", home / "state.db"
+    own = ["--host", "127.0.0.1", "--port", str(link), "--database", state]
+    commands = [[bins / "flower-superlink", "--insecure", *own]]
     for config, port in zip(nodes, others, strict=True):
-        commands.append(
-            [bins / "flower-supernode", "--insecure", "--superlink", address]
-            + ["--port", str(port), "--node-config", config]
-        )
+        own = ["--superlink", address, "--port", str(port), "--node-config", config]
+        commands.append([bins / "flower-supernode", "--insecure", *own])
     processes = []
     try:
         for command in commands:
