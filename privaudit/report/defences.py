@@ -58,10 +58,11 @@ def table(cells: Sequence[TableCell]) -> pd.DataFrame:
 
 
 def epsilon_text(claim: Claim | None) -> str:
-    """``2.1 (δ = 1e-05)``, or ``none``."""
+    """``2.1 (δ = 1e-05)``, of a record where it is, or ``none``."""
     if claim is None or claim.epsilon is None:
         return "none"
-    return f"{epsilon_number(claim.epsilon)} (δ = {claim.delta:.2g})"
+    whose = "" if claim.unit == "participant" else f", {claim.unit}"
+    return f"{epsilon_number(claim.epsilon)} (δ = {claim.delta:.2g}{whose})"
 
 
 def epsilon_number(epsilon: float) -> str:
@@ -126,11 +127,18 @@ def _promise(claim: Claim | None) -> str:
     """``ε = 2.1 at δ = 1e-05 (...)``, or why none."""
     if claim is None or claim.epsilon is None:
         return f"no ε: {claim.none if claim else 'nothing is promised'}"
-    who = (
-        "for a participant's data in place of others (replace-one)"
-        if claim.neighbours == "replace-one"
-        else "for a participant more or less (add-or-remove)"
-    )
+    who = {
+        ("participant", "replace-one"): "for a participant's data in place of others (replace-one)",
+        ("participant", "add-or-remove"): "for a participant more or less (add-or-remove)",
+        ("record", "replace-one"): "for a single record in place of another (replace-one)",
+    }[claim.unit, claim.neighbours]
+    if claim.unit == "record":
+        return (
+            f"ε = {epsilon_number(claim.epsilon)} at δ = {claim.delta:.2g} {who}, over "
+            f"{claim.rounds} rounds in which a record is used {_times(claim.uses)}, noise of "
+            f"{claim.multiplier:.3g} times the bound on the sum of a batch; simulated noise, which "
+            "whoever has the seed can draw again; nothing is promised of what many records share"
+        )
     sampled = (
         "everybody in every round"
         if claim.sampler == "everybody"
@@ -141,6 +149,10 @@ def _promise(claim: Claim | None) -> str:
         f"{claim.rounds} rounds, {sampled}, noise of {claim.multiplier:.3g} times the bound on the "
         "sum that is seen; simulated noise, which whoever has the seed can draw again"
     )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _training(scenario: Scenario) -> list[str]:
@@ -154,7 +166,11 @@ def _training(scenario: Scenario) -> list[str]:
 
 def clients_line(scenario: Scenario, cells: Sequence[TableCell], parameters: int) -> list[str]:
     """How many clients a useful ε needs, where some ε is promised; ``parameters`` of the model."""
-    claims = [c.claim for c in cells if c.claim is not None and c.claim.epsilon is not None]
+    claims = [
+        cell.claim
+        for cell in cells
+        if cell.claim and cell.claim.epsilon is not None and cell.claim.unit == "participant"
+    ]
     if not claims or not parameters:
         return []
     claim = claims[0]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from report_content import cell, scenario
 
 from privaudit.accounting.claims import ceiling_over, claim_over, clients_needed, nothing
+from privaudit.accounting.gaussian import epsilon_at
 from privaudit.evaluation.cells import TableCell
 from privaudit.games.ending import BYTES_UP, DEFENDED
 from privaudit.report import defences
@@ -74,3 +75,21 @@ def test_the_promise_in_words_and_the_clients_it_takes() -> None:
     assert f"about {clients_needed(1000, 10, 3.0, 1e-5):,} in each round" in line
     assert defences.clients_line(made, [BARE, BITS], 1000) == []
     assert defences.lines(made, [cell()]) == []
+
+
+def test_a_promise_to_single_records_says_so() -> None:
+    of_a_record = {
+        "claim": claim_over(8.0, 10, 1e-5, uses=2, unit="record"),
+        "ceiling": ceiling_over(8.0, 20),
+    }
+    by_record = replace(
+        TRUE, defence="records", property="membership", game="membership", **of_a_record
+    )
+    stated = f"{epsilon_at(2 * 20**0.5 / 8, 1e-5):.3g} (δ = 1e-05, record)"
+    assert defences.table([by_record])["ε"].tolist() == [stated]
+    steps = {"records": [{"kind": "dp-sgd", "bound": 1.0, "multiplier": 8.0}]}
+    made = scenario(defences=steps, audit={"defences": ["none", "records"]})
+    (line, *_) = defences.lines(made, [by_record])
+    assert "for a single record in place of another (replace-one), over 10 rounds" in line
+    assert "in which a record is used 2 times" in line
+    assert defences.clients_line(made, [by_record], 1000) == [], "noise does not go by clients"
