@@ -8,7 +8,9 @@ import pandas as pd
 
 from privaudit.accounting.claims import Claim, clients_needed
 from privaudit.evaluation.cells import TableCell
-from privaudit.games.ending import BYTES_UP, DEFENDED
+from privaudit.evaluation.prices import Price, price
+from privaudit.evaluation.records import Record
+from privaudit.games.ending import DEFENDED
 from privaudit.report.tables import clients_text, interval_text, with_rule
 from privaudit.scenario.claims import training_claim
 from privaudit.scenario.schema import NO_DEFENCE, PROPERTY, Scenario
@@ -22,10 +24,11 @@ def has_defences(cells: Sequence[TableCell]) -> bool:
     return any(cell.defence or cell.claim for cell in cells)
 
 
-def table(cells: Sequence[TableCell]) -> pd.DataFrame:
+def table(cells: Sequence[TableCell], records: Sequence[Record]) -> pd.DataFrame:
     """One row per defence, question and number of participants, as text.
 
-    AUCs are the highest of the attacks, at the share of the values that is largest.
+    AUCs are the highest of the attacks, at the share of the values that is largest. ``records`` are
+    those that the cells are from: prices are compared run by run.
     """
     rows = []
     for defence, name, participants in dict.fromkeys(
@@ -40,7 +43,7 @@ def table(cells: Sequence[TableCell]) -> pd.DataFrame:
         own = [cell for cell in own if cell.fraction == most]
         known = [cell for cell in own if cell.auc is not None]
         best = max(known, key=lambda c: c.auc.value if c.auc else 0.0, default=own[0])
-        facts, ceiling = best.facts, best.ceiling
+        ceiling, cost = best.ceiling, _price(records, best)
         rows.append(
             {
                 "defence": defence or NO_DEFENCE,
@@ -50,11 +53,20 @@ def table(cells: Sequence[TableCell]) -> pd.DataFrame:
                 "AUC, highest": interval_text(best.auc) if known else "failed",
                 "attack": best.attack,
                 "ceiling": f"{ceiling.auc:.2f}" if ceiling else "–",
-                "main task": f"{facts[DEFENDED]:.3f}" if DEFENDED in facts else "–",
-                "bytes up": f"{facts[BYTES_UP]:,.0f}" if BYTES_UP in facts else "–",
+                "main task": interval_text(cost.accuracy) if cost.accuracy else "–",
+                "accuracy lost": interval_text(cost.lost) if cost.lost else "–",
+                "bytes up": f"{cost.bytes_up:,.0f}" if cost.bytes_up else "–",
             }
         )
     return pd.DataFrame(rows)
+
+
+def _price(records: Sequence[Record], cell: TableCell) -> Price:
+    """What the defence of a cell costs, beside none in the same runs."""
+    asked = cell.property, cell.participants, cell.fraction
+    alike = [r for r in records if (r.property, r.participants, r.fraction) == asked]
+    plain = [record for record in alike if not record.defence] if cell.defence else []
+    return price([record for record in alike if record.defence == cell.defence], plain)
 
 
 def epsilon_text(claim: Claim | None) -> str:
@@ -99,10 +111,11 @@ def lines(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
         )
     if any(DEFENDED in cell.facts for cell in cells):
         found.append(
-            "Main task: test accuracy, mean over runs, of the model after as many rounds under the "
-            "defence as are audited, in which everybody draws any of their records and sends all "
-            "values (membership: of the federation listened to). Bytes up: of one client in one "
-            "round."
+            "Main task: test accuracy of the model after as many rounds under the defence as are "
+            "audited, in which everybody draws any of their records and sends all values "
+            "(membership: of the federation listened to). Accuracy lost: by how much less that is "
+            "than without a defence in the same run. Both mean and 95 % interval over runs. Bytes "
+            "up: of one client in one round."
         )
     return found + _training(scenario)
 
