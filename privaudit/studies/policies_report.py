@@ -139,6 +139,8 @@ def policies_answer(found: Policies) -> list[str]:
         f"{1 - most_leak:g} and {most_leak:g} (--max-leak) with an accuracy of at least "
         f"{least:.2f} (--min-accuracy)"
     )
+    if not any(policy.leak for policy in found.policies):
+        return ["No leak was measured as an AUC, so that the rule has nothing to choose by."]
     chosen = found.chosen(least)
     lines = [f"{rule}: {_said(chosen) if chosen else 'none of those measured'}."]
     if chosen is None:
@@ -260,7 +262,8 @@ def _figure(found: Policies) -> str:
     axes.axvline(0.5, color="grey", linewidth=1, linestyle="--")
     axes.set_xlabel("leak to a participant: highest AUC")
     axes.set_ylabel("accuracy of the main task")
-    drawn.legend(loc="outside lower center", ncols=3, fontsize="small")
+    if first:
+        drawn.legend(loc="outside lower center", ncols=3, fontsize="small")
     return as_svg(drawn)
 
 

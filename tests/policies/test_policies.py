@@ -185,6 +185,10 @@ def test_what_was_rebuilt_has_a_column_of_its_own() -> None:
         "–",
     ]
     assert policies_json(found)[0]["rebuilt_participant"] == 0.8
+    alone = policies(replace(policy("", None, 0.5), rebuilt=answer))
+    assert policies_answer(alone) == [
+        "No leak was measured as an AUC, so that the rule has nothing to choose by."
+    ]
     assert "neither the rule nor * looks at it" in " ".join(policies_notes(found))
 
 
