@@ -118,6 +118,11 @@ class Policy:
         found = [leak for (_, who), leak in self.leaks.items() if who == "participant"]
         return max(found, key=lambda leak: leak.value, default=None)
 
+    @property
+    def told(self) -> float:
+        """How far that is from a blind guess, on either side: 0.5 is all."""
+        return abs(self.leak.value - 0.5) if self.leak else 0.0
+
 
 @dataclass(frozen=True)
 class Policies:
@@ -138,7 +143,10 @@ class Policies:
     runs: tuple[str, ...]
 
     def front(self) -> list[Policy]:
-        """Those that no other beats: less leak at no less accuracy, or more at no more leak."""
+        """Those that no other beats: less leak at no less accuracy, or more at no more leak.
+
+        An AUC as far below 0.5 as another is above leaks as much.
+        """
         known = [p for p in self.policies if p.leak and p.accuracy]
         return [p for p in known if not any(_beats(other, p) for other in known)]
 
@@ -363,9 +371,7 @@ def _most_rebuilt(cells: Sequence[RebuiltCell]) -> tuple[Interval, Interval] | N
 
 
 def _beats(one: Policy, other: Policy) -> bool:
-    assert one.leak
     assert one.accuracy
-    assert other.leak
     assert other.accuracy
-    gains = other.leak.value - one.leak.value, one.accuracy.value - other.accuracy.value
+    gains = other.told - one.told, one.accuracy.value - other.accuracy.value
     return min(gains) >= 0 and max(gains) > 0
