@@ -6,7 +6,8 @@ the server, which is what its row takes. A reward rule changes no delta, so that
 that of its defence: each defence is run once, and counts once for every reward rule. Processor
 seconds of everything started, its imports included, alternating on one machine.
 
-Run with ``python benchmarks/policies.py [--runs 2] [--rounds 24]`` (about ten minutes on one core).
+Run with ``python benchmarks/policies.py [--runs 2] [--rounds 24] [--records 12000]`` (about ten
+minutes on one core).
 """
 
 from __future__ import annotations
@@ -70,8 +71,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=24)
+    parser.add_argument("--records", type=int, default=12000)
     asked = parser.parse_args()
     size = ["--set", f"runs={asked.runs}", "--set", f"audit.rounds={asked.rounds}"]
+    size += ["--set", f"data.records={asked.records}"]
     with tempfile.TemporaryDirectory() as out:
         together, alone = measured(Path(out), size)
     once = sum(alone.values())
