@@ -271,6 +271,7 @@ def _federation(
     ``colluding`` is the share of the clients whose deltas the adversary has besides its own.
     """
     rules = given.rules
+    engine = given.engine.under(rules.transforms.in_training)
     clients = min(rules.cohort or rules.participants, MOST_CLIENTS)
     known = range(2, 2 + min(round(colluding * clients), clients - 2))
     rng = seed.generator("others")
@@ -283,7 +284,7 @@ def _federation(
         for client, records in enumerate(held):
             at = seed.child("client", client, number)
             batches = _batches(records, given, at.generator("batches"))
-            update = given.engine.train(
+            update = engine.train(
                 before, given.own, batches, lr=rules.lr, momentum=rules.momentum, seed=at
             )
             deltas[client] = rules.transforms.apply(

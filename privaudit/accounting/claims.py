@@ -3,6 +3,10 @@
 All rounds add Gaussian noise of one multiplier to a sum in which everybody's delta counts alike, no
 longer than a bound. Where everybody takes part the count is exact (:mod:`.gaussian`); where each
 takes part by itself with some probability it is dp-accounting's (:mod:`.sampled`).
+
+The unit may be a record instead, in the sums of gradients of its client's batches. In a pass over
+the records each is in one batch, so that a pass is one use of it, whatever batches come before and
+after; that batches are shuffled is not counted in its favour.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from privaudit.accounting.gaussian import (
 
 Neighbours = Literal["add-or-remove", "replace-one"]
 Sampler = Literal["everybody", "poisson"]
+Unit = Literal["participant", "record"]
 
 CHANGE: dict[Neighbours, float] = {"add-or-remove": 1.0, "replace-one": 2.0}
 """How far neighbours move the sum, in units of the bound."""
@@ -38,7 +43,9 @@ class Claim(BaseModel):
         share: of the participants in a round; 1 for everybody.
         rounds: that are counted.
         multiplier: deviation of the noise on the sum, in units of the bound.
-        unit: whose data are protected: all of a participant's.
+        uses: of a record in a round, each behind noise of its own; 1 where the unit is a
+            participant.
+        unit: whose data are protected: all of a participant's, or each single record.
         simulated: the noise is drawn from a seed, which whoever has it can draw again.
     """
 
@@ -52,7 +59,8 @@ class Claim(BaseModel):
     share: float = 1.0
     rounds: int = 0
     multiplier: float | None = None
-    unit: Literal["participant"] = "participant"
+    uses: int = 1
+    unit: Unit = "participant"
     simulated: bool = True
 
 
@@ -73,6 +81,8 @@ def claim_over(
     *,
     neighbours: Neighbours = "replace-one",
     share: float = 1.0,
+    uses: int = 1,
+    unit: Unit = "participant",
 ) -> Claim:
     """What noise of this multiplier promises over so many rounds.
 
@@ -82,12 +92,14 @@ def claim_over(
         delta: in (0, 1).
         neighbours: what is told apart.
         share: in (0, 1]: with which probability each participant is in a round.
+        uses: of a unit in a round, at least 1; more than one where everybody takes part.
+        unit: whose data are protected.
 
     Raises:
         UserError: ``share`` below 1 without dp-accounting (the extra ``accounting``).
     """
     if share >= 1.0:
-        epsilon = epsilon_at(mu_over(multiplier, rounds, neighbours), delta)
+        epsilon = epsilon_at(mu_over(multiplier, rounds * uses, neighbours), delta)
     else:
         from privaudit.accounting.sampled import sampled_epsilon
 
@@ -100,6 +112,8 @@ def claim_over(
         share=min(1.0, share),
         rounds=rounds,
         multiplier=multiplier,
+        uses=uses,
+        unit=unit,
     )
 
 
@@ -133,11 +147,12 @@ def rounds_within(
     *,
     neighbours: Neighbours = "replace-one",
     share: float = 1.0,
+    uses: int = 1,
 ) -> int:
     """How many of the rounds, 0 to ``rounds``, keep ε within a budget."""
 
     def spent(count: int) -> float:
-        claim = claim_over(multiplier, count, delta, neighbours=neighbours, share=share)
+        claim = claim_over(multiplier, count, delta, neighbours=neighbours, share=share, uses=uses)
         return claim.epsilon or 0.0
 
     inside, outside = 0, rounds + 1

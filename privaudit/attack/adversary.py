@@ -176,10 +176,10 @@ class Adversary:
         if way in known:
             return known[way]
         seed = self.seed.child("shadow", kind, observation.round)
-        plain = (kind, Transforms(), 0)
+        plain = (kind, transforms.of_training, 0)
         if plain not in known:
             known[plain] = self._deltas(observation, share, seed)
-        if transforms != Transforms():
+        if way != plain:
             told, sent = observation.told, []
             for i, delta in enumerate(known[plain]):
                 at = seed.child("sent", i)
@@ -198,22 +198,21 @@ class Adversary:
         rng = seed.generator("draw")
         size = self.rules.batch_size * self.rules.local_steps
         records = [draw_batch(share, size, self._pools[i % 2], rng) for i in range(self.shadows)]
+        engine = self.engine.under(self.rules.transforms.in_training)
         if self.rules.local_steps == 1:  # one SGD step: the delta is -lr times the gradient
-            return self.engine.gradients(
-                observation.before, self.auxiliary.samples, records, seed
-            ).mul_(-self.rules.lr)
-        return torch.stack([self._local_update(observation, r, seed) for r in records])
-
-    def _local_update(self, observation: Observation, records: np.ndarray, seed: Seed) -> Tensor:
-        size = self.rules.batch_size
-        return self.engine.train(
+            return engine.gradients(observation.before, self.auxiliary.samples, records, seed).mul_(
+                -self.rules.lr
+            )
+        step = self.rules.batch_size
+        updates = engine.train_clients(
             observation.before,
             self.auxiliary.samples,
-            [records[i : i + size] for i in range(0, len(records), size)],
+            [[r[i : i + step] for i in range(0, size, step)] for r in records],
             lr=self.rules.lr,
             momentum=self.rules.momentum,
-            seed=seed,
-        ).delta
+            seeds=[seed.child("trained", i) for i in range(self.shadows)],
+        )
+        return torch.stack([update.delta for update in updates])
 
     @cached_property
     def _pools(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

@@ -33,7 +33,6 @@ from privaudit.attack.auxiliary import GROUPS, INPUTS, LABELS, OwnRecords, read_
 from privaudit.attack.own_trace import OwnTrace, engine_of, open_trace
 from privaudit.data.archive import array_names
 from privaudit.data.user_checks import user_file
-from privaudit.defences.transforms import Transforms
 from privaudit.errors import UserError
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
@@ -323,7 +322,8 @@ def _sent(
 ) -> Tensor:
     """[count, P] what a client would have sent that draws from these records."""
     seed = seed.child(seen.round)
-    rng, samples, engine = seed.generator("draw"), case.records.samples, case.engine
+    rng, samples = seed.generator("draw"), case.records.samples
+    engine = case.engine.under(rules.transforms.in_training)
     clients = [_batches(records, rules, rng) for _ in range(count)]
     if all(len(batches) == 1 for batches in clients):  # faster, and the same
         only = [batches[0] for batches in clients]
@@ -338,7 +338,7 @@ def _sent(
             seeds=[seed.child("train", number) for number in range(count)],
         )
         deltas = torch.stack([update.delta for update in updates])
-    if rules.transforms == Transforms():
+    if rules.transforms == rules.transforms.of_training:
         return deltas
     sent = [
         rules.transforms.apply(delta, engine.layout, seed.child("sent", number), told=seen.told)

@@ -239,14 +239,18 @@ class Honest:
             self._pools[client] = self.population.holding(self.held, rng)
         size = rules.batch_size * rules.local_steps
         records = draw_batch(share, size, self._pools[client], seed.generator("draw"))
-        delta = self.engine.train(
-            observation.before,
-            self.own.samples,
-            [records[i : i + rules.batch_size] for i in range(0, size, rules.batch_size)],
-            lr=rules.lr,
-            momentum=rules.momentum,
-            seed=seed,
-        ).delta
+        delta = (
+            self.engine.under(rules.transforms.in_training)
+            .train(
+                observation.before,
+                self.own.samples,
+                [records[i : i + rules.batch_size] for i in range(0, size, rules.batch_size)],
+                lr=rules.lr,
+                momentum=rules.momentum,
+                seed=seed,
+            )
+            .delta
+        )
         sent, layout, told = seed.child("sent"), self.engine.layout, observation.told
         delta = rules.transforms.apply(delta, layout, sent, told=told)
         if observation.target is not None:

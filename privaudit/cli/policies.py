@@ -109,7 +109,7 @@ def policies(
             executor=executor,
         )
     found = read_policies(folder_path)
-    refuse_unmeasured(any(p.leaks for p in found.policies), ())
+    refuse_unmeasured(any(p.leaks or p.rebuilt for p in found.policies), ())
     write_policies(RunFolder(folder_path), found)
     page = folder_path / "report" / "index.html"
     if as_json:

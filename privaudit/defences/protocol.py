@@ -1,4 +1,7 @@
-"""What a defence is: something done to deltas on their way from the clients into the average."""
+"""What a defence is: something done to deltas on their way from the clients into the average.
+
+Or, of one of them, to the gradients that a delta is made of (:attr:`Defence.in_training`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import torch
 from torch import Tensor
 
 from privaudit.engine.layout import Layout
+from privaudit.engine.recordwise import Recordwise
 from privaudit.options import Options
 from privaudit.randomness import Seed
 
@@ -57,6 +61,11 @@ class Defence(Options):
     def has_memory(self) -> bool:
         """Whether it needs what was in earlier rounds."""
         return False
+
+    @property
+    def in_training(self) -> Recordwise | None:
+        """What it does to the gradients of local training, before there is a delta."""
+        return None
 
     @property
     def words(self) -> str:

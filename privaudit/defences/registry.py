@@ -13,6 +13,7 @@ from privaudit.defences.flower import LocalDP
 from privaudit.defences.noise import GaussianNoise
 from privaudit.defences.nvflare import PercentilePrivacy, SparseVector
 from privaudit.defences.quantising import Quantisation, Sign
+from privaudit.defences.recordwise import RecordLevelDP
 from privaudit.defences.secure import SecureAggregation
 from privaudit.defences.sharing import Share
 from privaudit.errors import unknown_name
@@ -22,6 +23,7 @@ Kinds = (
     | GaussianNoise
     | CentralDP
     | AdaptiveClipping
+    | RecordLevelDP
     | Share
     | Quantisation
     | Sign
@@ -38,6 +40,7 @@ KINDS: dict[str, type[Kinds]] = {
         GaussianNoise,
         CentralDP,
         AdaptiveClipping,
+        RecordLevelDP,
         Share,
         Quantisation,
         Sign,

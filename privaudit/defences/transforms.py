@@ -14,6 +14,7 @@ from privaudit.defences.noise import GaussianNoise
 from privaudit.defences.protocol import At, Defence
 from privaudit.defences.sharing import Share, Sharing
 from privaudit.engine.layout import Layout
+from privaudit.engine.recordwise import Recordwise
 from privaudit.randomness import Seed
 
 NOTHING_TOLD: Mapping[str, float] = {}
@@ -35,6 +36,23 @@ class Transforms:
     def steps(self) -> tuple[Defence, ...]:
         """The defences that are on, in the order in which clients apply them."""
         return tuple(step for step, _ in self._named)
+
+    @property
+    def in_training(self) -> Recordwise | None:
+        """What clients do to the gradients that a delta is made of.
+
+        Raises:
+            ValueError: several steps do.
+        """
+        found = [t for step in self.defences if (t := step.in_training) is not None]
+        if len(found) > 1:
+            raise ValueError(f"{len(found)} steps that train: one treats gradients, not several")
+        return found[0] if found else None
+
+    @property
+    def of_training(self) -> Transforms:
+        """The steps that say how a delta is trained, alone."""
+        return Transforms(defences=tuple(s for s in self.defences if s.in_training is not None))
 
     @property
     def has_memory(self) -> bool:

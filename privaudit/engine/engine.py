@@ -25,6 +25,7 @@ from privaudit.engine.character import (
 )
 from privaudit.engine.device import device_named
 from privaudit.engine.layout import Layout
+from privaudit.engine.recordwise import Recordwise, RecordwiseStepper
 from privaudit.engine.samples import LocalUpdate, Samples, prepare
 from privaudit.engine.stepper import Stepper, stepper_for
 from privaudit.randomness import Seed
@@ -67,9 +68,11 @@ class Engine:
         chosen = BatchedStepper if wanted and not self._remarks else stepper_for
         self._stepper = chosen(model, self.layout, self.device)
         self._tried = False
+        self._treated: dict[Recordwise, Engine] = {}
 
     def __reduce__(self) -> tuple[type[Engine], tuple[nn.Module, str]]:
         """Sent to another process: the model as it was given, and the device."""
+        assert not isinstance(self._stepper, RecordwiseStepper), "send the plain one"
         self._stepper.load(self.initial)
         self._buffers.restore()
         return Engine, (self.model, str(self.device))
@@ -82,6 +85,24 @@ class Engine:
         next, or cannot be batched on this device, after the first gradients or training.
         """
         return tuple(self._remarks)
+
+    def under(self, treatment: Recordwise | None) -> Engine:
+        """The same model, whose gradients are treated record by record; itself for None.
+
+        Both work in one model: they take turns, as whoever uses an engine does.
+
+        Raises:
+            UserError: the model normalises over batches.
+        """
+        if treatment is None:
+            return self
+        if treatment not in self._treated:
+            treated = object.__new__(Engine)  # not copy(), which is for other processes
+            vars(treated).update(vars(self))
+            treated._stepper = RecordwiseStepper(self._stepper, treatment)
+            treated._tried = False
+            self._treated[treatment] = treated
+        return self._treated[treatment]
 
     def gradients(
         self, parameters: Tensor, samples: Samples, batches: Sequence[np.ndarray], seed: Seed

@@ -176,6 +176,8 @@ def run_sendings(
 ) -> list[RoundOutcome]:
     """Batches trained on once and sent in several ways: one outcome each, in order.
 
+    Once for each way of training, where a defence is one (:attr:`.Transforms.in_training`).
+
     Deltas are handed on client by client, so memory does not grow with the cohort.
 
     Args:
@@ -186,19 +188,26 @@ def run_sendings(
     started = time.perf_counter()
     at_server = seed.child("server", "round", round_number)
     servers = [_Server(engine, before, sending, round_number, at_server) for sending in sendings]
-    receivers: dict[ClientWork, list[_Server]] = {}
-    for server in servers:
-        for item in server.cohort:
-            receivers.setdefault(item, []).append(server)
-    jobs = sorted(receivers, key=lambda item: item.client)
     lr, momentum = sendings[0].training.lr, sendings[0].training.momentum
     assert all((s.training.lr, s.training.momentum) == (lr, momentum) for s in sendings)
-    seeds = [seed.child("client", item.client, "round", round_number) for item in jobs]
-    batches = [item.batches for item in jobs]
-    updates = engine.train_clients(before, samples, batches, lr=lr, momentum=momentum, seeds=seeds)
-    for item, own, update in zip(jobs, seeds, updates, strict=True):
-        for server in receivers[item]:
-            server.receive(item, update, own)
+    for treatment in dict.fromkeys(server.treatment for server in servers):
+        receivers: dict[ClientWork, list[_Server]] = {}
+        for server in servers:
+            for item in server.cohort if server.treatment == treatment else ():
+                receivers.setdefault(item, []).append(server)
+        jobs = sorted(receivers, key=lambda item: item.client)
+        seeds = [seed.child("client", item.client, "round", round_number) for item in jobs]
+        updates = engine.under(treatment).train_clients(
+            before,
+            samples,
+            [item.batches for item in jobs],
+            lr=lr,
+            momentum=momentum,
+            seeds=seeds,
+        )
+        for item, own, update in zip(jobs, seeds, updates, strict=True):
+            for server in receivers[item]:
+                server.receive(item, update, own)
     return [server.close(time.perf_counter() - started, step) for server in servers]
 
 
@@ -219,6 +228,7 @@ class _Server:
         self._active = sending.active
         self._seed, self._memory = seed, sending.memory
         training, transforms = sending.training, sending.training.transforms
+        self.treatment = transforms.in_training
         self._clients = training.expected or len(self.cohort)
         self._aggregator = Aggregator(
             engine.layout.size,

@@ -25,6 +25,7 @@ from privaudit.custody.models import trained_parameters
 from privaudit.errors import UserError
 from privaudit.federation.partition import TARGET
 from privaudit.federation.rounds import ClientWork, run_rounds
+from privaudit.games.ending import price_of
 from privaudit.games.listening import chosen_samples, listen_to
 from privaudit.games.protocol import Game
 from privaudit.randomness import Seed
@@ -84,6 +85,10 @@ class Reconstruction(Game):
             if evidence is not None:
                 kept[cell] = evidence
         return kept
+
+    def facts(self, world: World, folder: RunFolder, cell: Cell) -> dict[str, float]:
+        """What a defence costs."""
+        return price_of(world, folder, cell)
 
     def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Rebuilding]:
         """The records of the adversary and its colluders, and the rules."""

@@ -106,7 +106,7 @@ class Rules(Options):
 
     @model_validator(mode="after")
     def _known_sharing(self) -> Self:
-        Sharing(self.sharing_rule, self.shared_fraction)
+        _ = self.transforms.in_training
         if self.batch_size * self.local_steps > MOST_RECORDS:
             raise ValueError(
                 f"batch_size x local_steps is {self.batch_size * self.local_steps:,} records a "

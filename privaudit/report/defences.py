@@ -8,7 +8,9 @@ import pandas as pd
 
 from privaudit.accounting.claims import Claim, clients_needed
 from privaudit.evaluation.cells import TableCell
-from privaudit.games.ending import BYTES_UP, DEFENDED
+from privaudit.evaluation.prices import Price, price
+from privaudit.evaluation.records import Record
+from privaudit.games.ending import DEFENDED
 from privaudit.report.tables import clients_text, interval_text, with_rule
 from privaudit.scenario.claims import training_claim
 from privaudit.scenario.schema import NO_DEFENCE, PROPERTY, Scenario
@@ -22,10 +24,11 @@ def has_defences(cells: Sequence[TableCell]) -> bool:
     return any(cell.defence or cell.claim for cell in cells)
 
 
-def table(cells: Sequence[TableCell]) -> pd.DataFrame:
+def table(cells: Sequence[TableCell], records: Sequence[Record]) -> pd.DataFrame:
     """One row per defence, question and number of participants, as text.
 
-    AUCs are the highest of the attacks, at the share of the values that is largest.
+    AUCs are the highest of the attacks, at the share of the values that is largest. ``records`` are
+    those that the cells are from: prices are compared run by run.
     """
     rows = []
     for defence, name, participants in dict.fromkeys(
@@ -40,7 +43,7 @@ def table(cells: Sequence[TableCell]) -> pd.DataFrame:
         own = [cell for cell in own if cell.fraction == most]
         known = [cell for cell in own if cell.auc is not None]
         best = max(known, key=lambda c: c.auc.value if c.auc else 0.0, default=own[0])
-        facts, ceiling = best.facts, best.ceiling
+        ceiling, cost = best.ceiling, _price(records, best)
         rows.append(
             {
                 "defence": defence or NO_DEFENCE,
@@ -50,18 +53,28 @@ def table(cells: Sequence[TableCell]) -> pd.DataFrame:
                 "AUC, highest": interval_text(best.auc) if known else "failed",
                 "attack": best.attack,
                 "ceiling": f"{ceiling.auc:.2f}" if ceiling else "–",
-                "main task": f"{facts[DEFENDED]:.3f}" if DEFENDED in facts else "–",
-                "bytes up": f"{facts[BYTES_UP]:,.0f}" if BYTES_UP in facts else "–",
+                "main task": interval_text(cost.accuracy) if cost.accuracy else "–",
+                "accuracy lost": interval_text(cost.lost) if cost.lost else "–",
+                "bytes up": f"{cost.bytes_up:,.0f}" if cost.bytes_up else "–",
             }
         )
     return pd.DataFrame(rows)
 
 
+def _price(records: Sequence[Record], cell: TableCell) -> Price:
+    """What the defence of a cell costs, beside none in the same runs."""
+    asked = cell.property, cell.participants, cell.fraction
+    alike = [r for r in records if (r.property, r.participants, r.fraction) == asked]
+    plain = [record for record in alike if not record.defence] if cell.defence else []
+    return price([record for record in alike if record.defence == cell.defence], plain)
+
+
 def epsilon_text(claim: Claim | None) -> str:
-    """``2.1 (δ = 1e-05)``, or ``none``."""
+    """``2.1 (δ = 1e-05)``, of a record where it is, or ``none``."""
     if claim is None or claim.epsilon is None:
         return "none"
-    return f"{epsilon_number(claim.epsilon)} (δ = {claim.delta:.2g})"
+    whose = "" if claim.unit == "participant" else f", {claim.unit}"
+    return f"{epsilon_number(claim.epsilon)} (δ = {claim.delta:.2g}{whose})"
 
 
 def epsilon_number(epsilon: float) -> str:
@@ -98,10 +111,11 @@ def lines(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
         )
     if any(DEFENDED in cell.facts for cell in cells):
         found.append(
-            "Main task: test accuracy, mean over runs, of the model after as many rounds under the "
-            "defence as are audited, in which everybody draws any of their records and sends all "
-            "values (membership: of the federation listened to). Bytes up: of one client in one "
-            "round."
+            "Main task: test accuracy of the model after as many rounds under the defence as are "
+            "audited, in which everybody draws any of their records and sends all values "
+            "(membership: of the federation listened to). Accuracy lost: by how much less that is "
+            "than without a defence in the same run. Both mean and 95 % interval over runs. Bytes "
+            "up: of one client in one round."
         )
     return found + _training(scenario)
 
@@ -126,11 +140,18 @@ def _promise(claim: Claim | None) -> str:
     """``ε = 2.1 at δ = 1e-05 (...)``, or why none."""
     if claim is None or claim.epsilon is None:
         return f"no ε: {claim.none if claim else 'nothing is promised'}"
-    who = (
-        "for a participant's data in place of others (replace-one)"
-        if claim.neighbours == "replace-one"
-        else "for a participant more or less (add-or-remove)"
-    )
+    who = {
+        ("participant", "replace-one"): "for a participant's data in place of others (replace-one)",
+        ("participant", "add-or-remove"): "for a participant more or less (add-or-remove)",
+        ("record", "replace-one"): "for a single record in place of another (replace-one)",
+    }[claim.unit, claim.neighbours]
+    if claim.unit == "record":
+        return (
+            f"ε = {epsilon_number(claim.epsilon)} at δ = {claim.delta:.2g} {who}, over "
+            f"{claim.rounds} rounds in which a record is used {_times(claim.uses)}, noise of "
+            f"{claim.multiplier:.3g} times the bound on the sum of a batch; simulated noise, which "
+            "whoever has the seed can draw again; nothing is promised of what many records share"
+        )
     sampled = (
         "everybody in every round"
         if claim.sampler == "everybody"
@@ -141,6 +162,10 @@ def _promise(claim: Claim | None) -> str:
         f"{claim.rounds} rounds, {sampled}, noise of {claim.multiplier:.3g} times the bound on the "
         "sum that is seen; simulated noise, which whoever has the seed can draw again"
     )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _training(scenario: Scenario) -> list[str]:
@@ -154,7 +179,11 @@ def _training(scenario: Scenario) -> list[str]:
 
 def clients_line(scenario: Scenario, cells: Sequence[TableCell], parameters: int) -> list[str]:
     """How many clients a useful ε needs, where some ε is promised; ``parameters`` of the model."""
-    claims = [c.claim for c in cells if c.claim is not None and c.claim.epsilon is not None]
+    claims = [
+        cell.claim
+        for cell in cells
+        if cell.claim and cell.claim.epsilon is not None and cell.claim.unit == "participant"
+    ]
     if not claims or not parameters:
         return []
     claim = claims[0]

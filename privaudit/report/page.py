@@ -65,7 +65,7 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         data=data_rows(content.data),
         columns=frame_rows(column_table(content.data)) if content.data.get("columns") else None,
         table=wide_rows(cells) if cells else None,
-        defences=frame_rows(defences.table(cells), headers=3)
+        defences=frame_rows(defences.table(cells, content.scored), headers=3)
         if defences.has_defences(cells)
         else None,
         defence_lines=content.defence_lines,

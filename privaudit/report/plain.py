@@ -142,7 +142,11 @@ def _accuracy(content: Content) -> list[str]:
 def _defences(content: Content) -> list[str]:
     if not content.defence_lines:
         return []
-    return ["## Defences", _table(defences.table(content.cells)), _bullets(content.defence_lines)]
+    return [
+        "## Defences",
+        _table(defences.table(content.cells, content.scored)),
+        _bullets(content.defence_lines),
+    ]
 
 
 def _rebuilt(content: Content) -> list[str]:

@@ -295,7 +295,8 @@ def interval_text(interval: Interval | None, missing: str = "–") -> str:
     if interval is None:
         return missing
     rough = " (rough)" if interval.rough else ""
-    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]{rough}"
+    value, low, high = (round(n, 2) + 0.0 for n in (interval.value, interval.low, interval.high))
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]{rough}"  # + 0.0: no -0.00
 
 
 def _row_keys(

@@ -34,6 +34,10 @@ from privaudit.scenario.grid import Cell, cells_of, rounds_of
 from privaudit.scenario.schema import MEMBERSHIP, PROPERTY, RECONSTRUCTION, Scenario
 
 USUAL_DELTA = 1e-5
+OF_RECORDS = (
+    "what is promised to single records says nothing of a property, which all records of a batch "
+    "have"
+)
 ONE_ROUND, ALL_ROUNDS = "single-batch", "dataset"
 """Schedules of which it is known in how many rounds answers differ."""
 
@@ -43,26 +47,35 @@ def claim_of(scenario: Scenario, cell: Cell) -> Claim | None:
     transforms = _transforms(scenario, cell)
     if not transforms.defences and not transforms.noise:
         return None
-    found = _multiplier(scenario, cell)
-    if isinstance(found, str):
+    found, rounds = _multiplier(scenario, cell), rounds_of(scenario, cell)
+    delta = _delta(scenario, cell.participants)
+    if not isinstance(found, str):
+        return claim_over(found, rounds, delta, share=_share(scenario, cell))
+    if transforms.in_training is None:
         return nothing(found)
-    return claim_over(
-        found,
-        rounds_of(scenario, cell),
-        _delta(scenario, cell.participants),
-        share=_share(scenario, cell),
+    if cell.game == PROPERTY:
+        return nothing(OF_RECORDS)
+    return _of_a_record(
+        transforms.in_training.multiplier, rounds, delta, _uses(scenario, cell.game)
     )
 
 
 def ceiling_of(scenario: Scenario, cell: Cell) -> Ceiling | None:
     """What no attack on a cell can exceed while its claim is true; None where nothing is known."""
     found, schedule = _multiplier(scenario, cell), scenario.audit.schedule
-    if isinstance(found, str) or cell.game == RECONSTRUCTION:
+    if cell.game == RECONSTRUCTION:
         return None
     if cell.game == PROPERTY and schedule not in (ONE_ROUND, ALL_ROUNDS):
         return None
     one = cell.game == PROPERTY and schedule == ONE_ROUND
-    return ceiling_over(found, 1 if one else rounds_of(scenario, cell))
+    rounds, known = 1 if one else rounds_of(scenario, cell), []
+    if not isinstance(found, str):
+        known.append(ceiling_over(found, rounds))
+    by_record = _transforms(scenario, cell).in_training
+    if by_record is not None and cell.game == MEMBERSHIP:
+        uses = rounds * _uses(scenario, cell.game)
+        known.append(ceiling_over(by_record.multiplier, uses))
+    return min(known, key=lambda ceiling: ceiling.auc, default=None)
 
 
 def training_claim(scenario: Scenario) -> Claim | None:
@@ -73,13 +86,19 @@ def training_claim(scenario: Scenario) -> Claim | None:
     found = _of_training(
         scenario, transforms, federation.participants, federation.cohort, server=False
     )
+    delta = _delta(scenario, federation.participants)
+    if isinstance(found, str) and transforms.in_training is not None:
+        uses = _uses(scenario, MEMBERSHIP)
+        return _of_a_record(
+            transforms.in_training.multiplier, scenario.training_rounds, delta, uses
+        )
     if isinstance(found, str):
         return nothing(found)
     share = (federation.cohort or federation.participants) / federation.participants
     return claim_over(
         found,
         scenario.training_rounds,
-        _delta(scenario, federation.participants),
+        delta,
         neighbours="add-or-remove",
         share=share,
     )
@@ -117,6 +136,7 @@ def _within(budget: float, claim: Claim | None, named: str, where: str) -> None:
         claim.delta,
         neighbours=claim.neighbours,
         share=claim.share,
+        uses=claim.uses,
     )
     raise UserError(
         f"accounting.budget: ε = {budget:g} is spent in round {last + 1} of {claim.rounds}, all of "
@@ -167,6 +187,19 @@ def _of_training(
     if isinstance(found, str) or server or transforms.averages_equally or alike:
         return found
     return "weights go by the clients' records: a defence that counts deltas alike has one"
+
+
+def _of_a_record(multiplier: float, rounds: int, delta: float, uses: int) -> Claim:
+    """What DP-SGD promises each record of a client, whoever looks, whatever is done afterwards.
+
+    Neither weights, nor refusals, nor who takes part depend on what is in a record.
+    """
+    return claim_over(multiplier, rounds, delta, uses=uses, unit="record")
+
+
+def _uses(scenario: Scenario, game: str) -> int:
+    """In how many batches of a round a record of a client can be: once in each pass over them."""
+    return scenario.federation.local_epochs if game == MEMBERSHIP else 1
 
 
 def _delta(scenario: Scenario, participants: int) -> float:

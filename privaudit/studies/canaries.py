@@ -66,7 +66,8 @@ class Asked:
         claimed_epsilon: None = what the scenario's own clipping and noise promise.
         delta: None = 1e-5.
         rounds: None = ``federation.rounds``.
-        views: who reads; empty = the scenario's threat model where something is claimed, else both.
+        views: who reads; empty = the scenario's threat model where something is claimed, else both
+            (who sees single deltas at all).
     """
 
     count: int = COUNT
@@ -117,9 +118,22 @@ class Asked:
                 where="federation.rounds",
                 remedy="give --rounds 10",
             )
-        own = scenario.audit.threat_model
+        views = self._views(scenario.audit.threat_model, hidden=sent.hides_single_deltas)
+        return replace(self, delta=delta, rounds=rounds, views=views)
+
+    def _views(self, own: str, *, hidden: bool) -> tuple[str, ...]:
+        """Who reads; ``own`` is the scenario's threat model, ``hidden``: the server sees sums."""
         views = self.views or (VIEWS if self.claimed_epsilon is None else (own,))
-        return replace(self, delta=delta, rounds=rounds, views=tuple(views))
+        if not hidden:
+            return tuple(views)
+        if SERVER in self.views or views == (SERVER,):
+            raise UserError(
+                "under secure aggregation the server is sent no canary by itself: what it sees is "
+                "what a participant sees, with one delta more",
+                where="--view",
+                remedy="use --view participant",
+            )
+        return (PARTICIPANT,)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ class Part:
         caption: what the table holds.
         notes: how to read it.
         drawing: the figure.
+        stacked: whether a narrow screen shows a row as a list, its columns below one another.
     """
 
     table: pd.DataFrame
@@ -43,6 +44,7 @@ class Part:
     caption: str
     notes: Sequence[str]
     drawing: Drawing
+    stacked: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,23 +9,23 @@ pay is from what a delta was worth, and what a free rider earns is not measured 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from privaudit.accounting.claims import Ceiling, Claim
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError, unknown_name
 from privaudit.evaluation.cells import TableCell, table_cells
+from privaudit.evaluation.prices import Price, price
+from privaudit.evaluation.rebuilt_cells import RebuiltCell, rebuilt_cells
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.federation.rewards import RULES
-from privaudit.games.ending import BYTES_UP, DEFENDED
 from privaudit.progress import Progress
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import NO_DEFENCE, Scenario
 from privaudit.statistics.intervals import Interval
-from privaudit.statistics.rebuilt import mean_over_runs
 from privaudit.studies.several import run_audits
 
 Listener = Literal["participant", "server"]
@@ -83,10 +83,12 @@ class Policy:
         leaks: (game, who listens) -> the highest AUC of all attacks and questions, everything that
             is sent looked at; none where that listener sees nothing or every attack failed.
         attacks: the attack of each.
-        claim: what the defence promises; None where there is nothing to promise.
-        ceilings: game -> the largest AUC while the promise is kept.
-        accuracy: of the main task under the defence, over runs; None where it was not measured.
-        bytes_up: of a client in a round.
+        claims: game -> what the defence promises in its rounds, or why nothing; none where there
+            is nothing to promise.
+        ceilings: of each leak the largest AUC while the promise is kept.
+        price: what the defence costs the main task.
+        rebuilt: who listens -> the largest share of the target's batch in an answer, and in a
+            guess; none unless the game reconstruction is played.
     """
 
     defence: str
@@ -94,16 +96,32 @@ class Policy:
     participants: int
     leaks: dict[tuple[str, Listener], Interval]
     attacks: dict[tuple[str, Listener], str]
-    claim: Claim | None
-    ceilings: dict[str, Ceiling]
-    accuracy: Interval | None
-    bytes_up: float | None
+    claims: dict[str, Claim]
+    ceilings: dict[tuple[str, Listener], Ceiling]
+    price: Price
+    rebuilt: dict[Listener, tuple[Interval, Interval]] = field(default_factory=dict)
+
+    @property
+    def accuracy(self) -> Interval | None:
+        """Of the main task under the defence, over runs; None where it was not measured."""
+        return self.price.accuracy
+
+    @property
+    def claim(self) -> Claim | None:
+        """The first with an ε, else why there is none; None where there is nothing to promise."""
+        found = sorted(self.claims.values(), key=lambda claim: claim.epsilon is None)
+        return found[0] if found else None
 
     @property
     def leak(self) -> Interval | None:
         """The largest to a participant, of all games."""
         found = [leak for (_, who), leak in self.leaks.items() if who == "participant"]
         return max(found, key=lambda leak: leak.value, default=None)
+
+    @property
+    def told(self) -> float:
+        """How far that is from a blind guess, on either side: 0.5 is all."""
+        return abs(self.leak.value - 0.5) if self.leak else 0.0
 
 
 @dataclass(frozen=True)
@@ -125,7 +143,10 @@ class Policies:
     runs: tuple[str, ...]
 
     def front(self) -> list[Policy]:
-        """Those that no other beats: less leak at no less accuracy, or more at no more leak."""
+        """Those that no other beats: less leak at no less accuracy, or more at no more leak.
+
+        An AUC as far below 0.5 as another is above leaks as much.
+        """
         known = [p for p in self.policies if p.leak and p.accuracy]
         return [p for p in known if not any(_beats(other, p) for other in known)]
 
@@ -255,16 +276,13 @@ def read_policies(out: Path) -> Policies:
         )
         for who, folder in runs.items()
     }
-    cells = {
-        who: table_cells([r for r in of if not r.is_rebuilding]) for who, of in records.items()
-    }
     impossible = [
         f"{name} with {reward}: nobody can tell what one delta was worth"
         for name in scenario.audit.defences
         for reward in asked.rewards
         if reward == "contribution" and _hidden(scenario, name)
     ]
-    found = tuple(_policies(scenario, asked.rewards, cells, records["participant"]))
+    found = tuple(_policies(scenario, asked.rewards, records))
     return Policies(scenario, asked, found, tuple(impossible), tuple(runs))
 
 
@@ -288,40 +306,50 @@ def is_measurement(out: Path) -> bool:
 
 
 def _policies(
-    scenario: Scenario,
-    rewards: Sequence[str],
-    cells: dict[Listener, list[TableCell]],
-    records: Sequence[Record],
+    scenario: Scenario, rewards: Sequence[str], records: dict[Listener, list[Record]]
 ) -> Iterator[Policy]:
+    cells = {who: table_cells(of) for who, of in records.items()}
+    rebuilt = {who: rebuilt_cells(of) for who, of in records.items()}
     for participants in scenario.participants:
+        plain = [r for r in records["participant"] if r.participants == participants]
         for name in scenario.audit.defences:
-            defence = "" if name == NO_DEFENCE else name
-            own = {
-                who: [c for c in of if (c.defence, c.participants) == (defence, participants)]
-                for who, of in cells.items()
-            }
+            at = ("" if name == NO_DEFENCE else name), participants
+            own = {who: _under(at, of) for who, of in cells.items()}
             best = {
                 (game, who): found
                 for who, of in own.items()
-                for game in dict.fromkeys(c.game for c in of)
-                if (found := _best([c for c in of if c.game == game]))
+                for game in dict.fromkeys(cell.game for cell in of)
+                if (found := _best([cell for cell in of if cell.game == game]))
             }
-            here = own["participant"]
-            costs = [r for r in records if (r.defence, r.participants) == (defence, participants)]
+            costs = price(_under(at, plain), [r for r in plain if not r.defence] if at[0] else [])
+            answers = {who: _most_rebuilt(_under(at, of)) for who, of in rebuilt.items()}
             for reward in rewards:
                 if reward == "contribution" and _hidden(scenario, name):
                     continue
                 yield Policy(
-                    defence=defence,
+                    defence=at[0],
                     reward=reward,
                     participants=participants,
                     leaks={key: cell.auc for key, cell in best.items() if cell.auc},
                     attacks={key: cell.attack for key, cell in best.items()},
-                    claim=next((c.claim for c in here if c.claim), None),
-                    ceilings={c.game: c.ceiling for c in here if c.ceiling},
-                    accuracy=_accuracy(costs),
-                    bytes_up=next((c.facts[BYTES_UP] for c in here if BYTES_UP in c.facts), None),
+                    claims=_claims(own["participant"]),
+                    ceilings={key: cell.ceiling for key, cell in best.items() if cell.ceiling},
+                    price=costs,
+                    rebuilt={who: found for who, found in answers.items() if found},
                 )
+
+
+Placed = TypeVar("Placed", TableCell, RebuiltCell, Record)
+
+
+def _under(at: tuple[str, int], found: Sequence[Placed]) -> list[Placed]:
+    """What belongs to one defence and number of participants."""
+    return [one for one in found if (one.defence, one.participants) == at]
+
+
+def _claims(cells: Sequence[TableCell]) -> dict[str, Claim]:
+    """Game -> its promise, which all its cells have."""
+    return {cell.game: cell.claim for cell in cells if cell.claim}
 
 
 def _best(cells: Sequence[TableCell]) -> TableCell | None:
@@ -331,19 +359,19 @@ def _best(cells: Sequence[TableCell]) -> TableCell | None:
     return max(known, key=lambda c: c.auc.value if c.auc else 0.0, default=None)
 
 
-def _accuracy(records: Sequence[Record]) -> Interval | None:
-    """Mean over runs; of each run, where several games say it, their mean."""
-    runs = dict.fromkeys(r.run for r in records if DEFENDED in r.facts)
-    values = [
-        [r.facts[DEFENDED] for r in records if r.run == n and DEFENDED in r.facts] for n in runs
+def _most_rebuilt(cells: Sequence[RebuiltCell]) -> tuple[Interval, Interval] | None:
+    """Share of the batch in the best answer at the largest share of values, and in a guess."""
+    most = max((cell.fraction for cell in cells), default=0.0)
+    known = [
+        (cell.found, cell.guess)
+        for cell in cells
+        if cell.fraction == most and cell.found and cell.guess
     ]
-    return mean_over_runs(values, counted=False) if len(values) > 1 else None
+    return max(known, key=lambda pair: pair[0].value, default=None)
 
 
 def _beats(one: Policy, other: Policy) -> bool:
-    assert one.leak
     assert one.accuracy
-    assert other.leak
     assert other.accuracy
-    gains = other.leak.value - one.leak.value, one.accuracy.value - other.accuracy.value
+    gains = other.told - one.told, one.accuracy.value - other.accuracy.value
     return min(gains) >= 0 and max(gains) > 0

@@ -19,15 +19,17 @@ from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import NO_DEFENCE
 from privaudit.studies.findings import Findings, Part, error_bars, write_findings
-from privaudit.studies.policies import LISTENERS, Policies, Policy
+from privaudit.studies.policies import Policies, Policy
 
-HEADS = ("K", "defence", "reward rule")
 NOT_MEASURED = "not measured"
 """Of what the ledger leaks, of pay beside worth, and of free riders."""
 
-UNMEASURED = ("leak by the ledger", "pay error", "free rider's share")
+UNMEASURED = "ledger's leak, pay error, free rider's share"
 COMMAND = f"privaudit policies RUN/participant/{SCENARIO}"
-CAPTION = "Leak (AUC with 95 % interval), promise and price of every policy"
+CAPTION = (
+    "Leak (AUC with 95 % interval), promise and price of every policy; a row for all reward rules "
+    "that differ in nothing"
+)
 
 
 def write_policies(folder: RunFolder, found: Policies) -> None:
@@ -44,7 +46,8 @@ def write_policies(folder: RunFolder, found: Policies) -> None:
         parts=[
             Part(
                 table=policies_table(found),
-                heads=len(HEADS),
+                heads=1,
+                stacked=True,
                 caption=CAPTION,
                 notes=policies_notes(found),
                 drawing=Drawing("policies", "Leak against accuracy", text, _figure(found)),
@@ -60,32 +63,50 @@ def write_policies(folder: RunFolder, found: Policies) -> None:
 
 
 def policies_table(found: Policies) -> pd.DataFrame:
-    """One row per policy, as text; ``*`` marks those that no other beats."""
+    """One row for all reward rules of a defence that differ in nothing, as text.
+
+    ``*`` marks those that no other beats.
+    """
     front = {id(policy) for policy in found.front()}
-    games = list(dict.fromkeys(game for p in found.policies for game, _ in p.leaks))
-    listeners = [who for who in LISTENERS if who in found.runs]
-    rows = []
+    rows: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for policy in found.policies:
-        row = dict(
-            zip(
-                HEADS,
-                (str(policy.participants), policy.defence or NO_DEFENCE, policy.reward),
-                strict=True,
-            )
+        row = _row(policy, found, front=id(policy) in front)
+        rows.setdefault(tuple(row.items()), []).append(policy.reward)
+    return pd.DataFrame(
+        [dict(row) | {"reward rule": ", ".join(rewards)} for row, rewards in rows.items()]
+    )
+
+
+def _row(policy: Policy, found: Policies, *, front: bool) -> dict[str, str]:
+    """What is said of a policy, but for its reward rule."""
+    asked = dict.fromkeys(key for p in found.policies for key in p.leaks)
+    several = len({p.participants for p in found.policies}) > 1
+    cost = policy.price
+    row = {"defence": _name(policy) + (" *" if front else "")}
+    row |= {"K": str(policy.participants)} if several else {}
+    row["ε"] = _promises(policy)
+    row["main task"] = interval_text(cost.accuracy) if cost.accuracy else NOT_MEASURED
+    row["accuracy lost"] = interval_text(cost.lost) if cost.lost else "–"
+    for game, who in asked:
+        leak, ceiling = policy.leaks.get((game, who)), policy.ceilings.get((game, who))
+        limit = f" (≤ {ceiling.auc:.2f})" if ceiling else ""
+        row[f"{game}, {who}"] = f"{interval_text(leak)}{limit}" if leak else "–"
+    for who in dict.fromkeys(who for p in found.policies for who in p.rebuilt):
+        answer = policy.rebuilt.get(who)
+        row[f"batch rebuilt, {who}"] = (
+            f"{interval_text(answer[0])} (guess {answer[1].value:.2f})" if answer else "–"
         )
-        row["front"] = "*" if id(policy) in front else ""
-        row["ε"] = epsilon_text(policy.claim)
-        row["main task"] = interval_text(policy.accuracy) if policy.accuracy else NOT_MEASURED
-        for game in games:
-            for who in listeners:
-                leak = policy.leaks.get((game, who))
-                ceiling = policy.ceilings.get(game) if who == "participant" else None
-                limit = f" (≤ {ceiling.auc:.2f})" if ceiling else ""
-                row[f"{game}, {who}"] = f"{interval_text(leak)}{limit}" if leak else "–"
-        row["bytes up"] = f"{policy.bytes_up:,.0f}" if policy.bytes_up else "–"
-        row |= dict.fromkeys(UNMEASURED, NOT_MEASURED)
-        rows.append(row)
-    return pd.DataFrame(rows)
+    row["bytes up"] = f"{cost.bytes_up:,.0f}" if cost.bytes_up else "–"
+    row[UNMEASURED] = NOT_MEASURED
+    return row
+
+
+def _promises(policy: Policy) -> str:
+    """ε, by game where games differ in it; who has none in any game, has none."""
+    texts = {game: epsilon_text(claim) for game, claim in policy.claims.items()}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return "; ".join(f"{game}: {text}" for game, text in texts.items()) or epsilon_text(None)
 
 
 def policies_notes(found: Policies) -> list[str]:
@@ -95,12 +116,18 @@ def policies_notes(found: Policies) -> list[str]:
         "whole; in brackets the ceiling while the promise of ε is kept. The attacks know the "
         "defence. ε, and why there is none: the report of the run.",
         "Main task: test accuracy of the model after as many rounds under the defence as are "
-        "audited. * = no other policy leaks less at no less accuracy, by the values as measured "
-        "(intervals may overlap).",
+        "audited; lost: by how much less that is than without a defence in the same run. * = no "
+        "other policy leaks less at no less accuracy, by the values as measured (intervals may "
+        "overlap).",
         "Not measured yet: what the ledger leaks by a reward rule, how far pay is from what a "
         "delta is worth, and what a free rider earns. Until then reward rules differ in what they "
         "exclude alone.",
     ]
+    if any(policy.rebuilt for policy in found.policies):
+        lines.append(
+            "Batch rebuilt: share of the target's batch in the best answer, beside that in a "
+            "guess; it is no AUC, and neither the rule nor * looks at it."
+        )
     return [*lines, *(f"Impossible: {why}." for why in found.impossible)]
 
 
@@ -112,6 +139,8 @@ def policies_answer(found: Policies) -> list[str]:
         f"{1 - most_leak:g} and {most_leak:g} (--max-leak) with an accuracy of at least "
         f"{least:.2f} (--min-accuracy)"
     )
+    if not any(policy.leak for policy in found.policies):
+        return ["No leak was measured as an AUC, so that the rule has nothing to choose by."]
     chosen = found.chosen(least)
     lines = [f"{rule}: {_said(chosen) if chosen else 'none of those measured'}."]
     if chosen is None:
@@ -135,7 +164,7 @@ def next_of_policies(found: Policies) -> Next:
     """Does the choice hold with fewer clients; or else more runs, where intervals are the limit."""
     chosen = found.chosen(found.least_accuracy)
     if chosen is not None:
-        named = json.dumps([chosen.defence or NO_DEFENCE])
+        named = json.dumps([_name(chosen)])
         return Next(
             f"privaudit dilution RUN/participant/{SCENARIO} --set 'audit.defences={named}'",
             "does the policy hold with fewer honest clients, and for who adds up rounds?",
@@ -152,9 +181,13 @@ def _said(policy: Policy, rewards: str | None = None) -> str:
     promise = policy.claim.epsilon if policy.claim else None
     said = f"ε = {epsilon_number(promise)}" if promise is not None else "no ε"
     return (
-        f"'{policy.defence or NO_DEFENCE}' with reward {rewards or policy.reward} at K = "
+        f"'{_name(policy)}' with reward {rewards or policy.reward} at K = "
         f"{policy.participants} ({leak}, main task {accuracy}, {said})"
     )
+
+
+def _name(policy: Policy) -> str:
+    return policy.defence or NO_DEFENCE
 
 
 def policies_csv(found: Policies) -> str:
@@ -167,25 +200,33 @@ def policies_json(found: Policies) -> list[dict[str, Any]]:
     front = {id(policy) for policy in found.front()}
     rows = []
     for policy in found.policies:
-        claim, accuracy = policy.claim, policy.accuracy
+        claim, accuracy, lost = policy.claim, policy.accuracy, policy.price.lost
         row: dict[str, Any] = {
             "participants": policy.participants,
-            "defence": policy.defence or NO_DEFENCE,
+            "defence": _name(policy),
             "reward": policy.reward,
             "epsilon": claim.epsilon if claim else None,
             "delta": claim.delta if claim else None,
+            "unit": claim.unit if claim and claim.epsilon is not None else None,
             "none": claim.none if claim else "nothing is promised",
             "accuracy": accuracy.value if accuracy else None,
             "accuracy_low": accuracy.low if accuracy else None,
             "accuracy_high": accuracy.high if accuracy else None,
-            "bytes_up": policy.bytes_up,
+            "lost": lost.value if lost else None,
+            "lost_low": lost.low if lost else None,
+            "lost_high": lost.high if lost else None,
+            "bytes_up": policy.price.bytes_up,
             "front": id(policy) in front,
         }
         for (game, who), leak in policy.leaks.items():
             name = f"{game}_{who}"
             row |= {name: leak.value, f"{name}_low": leak.low, f"{name}_high": leak.high}
-        for game, ceiling in policy.ceilings.items():
-            row[f"{game}_ceiling"] = ceiling.auc
+        for (game, who), ceiling in policy.ceilings.items():
+            row[f"{game}_{who}_ceiling"] = ceiling.auc
+        for who, (answer, guess) in policy.rebuilt.items():
+            name = f"rebuilt_{who}"
+            row |= {name: answer.value, f"{name}_low": answer.low, f"{name}_high": answer.high}
+            row[f"{name}_guess"] = guess.value
         rows.append(row)
     return rows
 
@@ -221,11 +262,12 @@ def _figure(found: Policies) -> str:
     axes.axvline(0.5, color="grey", linewidth=1, linestyle="--")
     axes.set_xlabel("leak to a participant: highest AUC")
     axes.set_ylabel("accuracy of the main task")
-    drawn.legend(loc="outside lower center", ncols=3, fontsize="small")
+    if first:
+        drawn.legend(loc="outside lower center", ncols=3, fontsize="small")
     return as_svg(drawn)
 
 
 def _label(policy: Policy, found: Policies) -> str:
-    name = policy.defence or NO_DEFENCE
+    name = _name(policy)
     several = len({p.participants for p in found.policies}) > 1
     return f"{name}, K = {policy.participants}" if several else name

@@ -42,18 +42,18 @@ def seen(engine: Engine, number: int = 0, participants: int = 4) -> Observation:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """Every batch whose gradient or training an adversary asks for, with its delta."""
     batches: list[np.ndarray] = []
-    gradients, training = Engine.gradients, Engine.train
+    gradients, training = Engine.gradients, Engine.train_clients
 
     def spy_gradients(engine: Engine, parameters, samples, chosen, seed):  # type: ignore[no-untyped-def]
         batches.extend(chosen)
         return gradients(engine, parameters, samples, chosen, seed)
 
-    def spy_training(engine: Engine, parameters, samples, chosen, **settings):  # type: ignore[no-untyped-def]
-        batches.append(np.concatenate(chosen))
-        return training(engine, parameters, samples, chosen, **settings)
+    def spy_training(engine: Engine, parameters, samples, clients, **settings):  # type: ignore[no-untyped-def]
+        batches.extend(np.concatenate(chosen) for chosen in clients)
+        return training(engine, parameters, samples, clients, **settings)
 
     monkeypatch.setattr(Engine, "gradients", spy_gradients)
-    monkeypatch.setattr(Engine, "train", spy_training)
+    monkeypatch.setattr(Engine, "train_clients", spy_training)
     return batches
 
 

@@ -20,6 +20,7 @@ from privaudit.defences.adaptive import AdaptiveClipping
 from privaudit.defences.central import CentralDP
 from privaudit.defences.protocol import Defence
 from privaudit.defences.quantising import Quantisation
+from privaudit.defences.recordwise import RecordLevelDP
 from privaudit.defences.sharing import Share
 from privaudit.defences.transforms import Transforms
 from privaudit.randomness import Seed
@@ -35,6 +36,7 @@ KNOWN: dict[str, Defence] = {
     "adaptive": AdaptiveClipping(
         bound=0.03, multiplier=0.15, count_deviation=0.3, quantile=0.5, rate=0.1
     ),
+    "records": RecordLevelDP(bound=1.0, multiplier=2.0),
     "two bits": Quantisation(bits=2),
     "few values": Share(fraction=0.05),
     "signs": EXAMPLES["sign"],
@@ -83,7 +85,7 @@ def test_null_planted_and_defended(kind: str, world: Build) -> None:
     assert len(planted.trace) == 40
 
 
-@pytest.mark.parametrize("kind", ["noise", "flower-local-dp", "dp-fedavg"])
+@pytest.mark.parametrize("kind", ["noise", "flower-local-dp", "dp-fedavg", "dp-sgd"])
 def test_much_noise_hides_the_planted_leak(kind: str, tmp_path: Path) -> None:
     """A hundred times as much as in the examples: what all of them can do, at that price."""
     step = EXAMPLES[kind]
@@ -91,6 +93,7 @@ def test_much_noise_hides_the_planted_leak(kind: str, tmp_path: Path) -> None:
         "noise": {"deviation": 10.0},
         "flower-local-dp": {"clipping_norm": 0.05, "sensitivity": 5.0},
         "dp-fedavg": {"bound": 0.05, "multiplier": 100.0},
+        "dp-sgd": {"bound": 1.0, "multiplier": 3000.0},
     }[kind]
     found = audit(
         tmp_path / "trace",

@@ -35,6 +35,19 @@ def arguments(*more: str, settings: tuple[str, ...] = (NOISE,)) -> list[str]:
     return ["canaries", "quickstart", *given, "--workers=1", *more]
 
 
+LOCAL_DP = '{kind="flower-local-dp",clipping_norm=1.0,sensitivity=1.0,epsilon=1.0,delta=0.1}'
+
+
+def behind(step: str) -> list[str]:
+    """Settings of a training that clips, and then does this."""
+    return [
+        "federation.clip_norm=null",
+        "federation.noise=0.0",
+        f'defences.x=[{{kind="clip",bound=0.2}},{step}]',
+        "federation.defence=x",
+    ]
+
+
 def noisy(*settings: str) -> Scenario:
     return load_scenario("quickstart", [*SETTINGS, *settings])
 
@@ -134,6 +147,17 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["federation.rounds=0"], [], "give --rounds 10"),
         (["federation.norm_bound=0.1"], [], "refuses every canary"),
         ([], ["--rounds=0"], "--rounds"),
+        (behind('{kind="secure-aggregation"}'), ["--view=server"], "use --view participant"),
+        (
+            behind('{kind="sign"},{kind="clip",bound=0.2}'),
+            [],
+            "keeps something from round to round",
+        ),
+        (
+            behind(f'{LOCAL_DP},{{kind="clip",bound=0.2}}'),
+            [],
+            "name clipping and noise as steps of their own",
+        ),
     ],
 )
 def test_one_line_for_what_cannot_be_asked(
@@ -147,6 +171,12 @@ def test_one_line_for_what_cannot_be_asked(
     monkeypatch.chdir(tmp_path)
     asked = arguments(*given, settings=(NOISE, *settings))
     assert message in refused(capsys, *asked, unchanged=tmp_path)
+
+
+def test_a_server_that_sees_sums_is_no_reader() -> None:
+    made = noisy(*behind('{kind="secure-aggregation"}'))
+    assert Asked().resolved(made).views == ("participant",)
+    assert Asked().resolved(noisy(NOISE)).views == ("participant", "server")
 
 
 @pytest.mark.parametrize(

@@ -287,6 +287,8 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "membership-text",
         "membership",
         "policies-glyphs",
+        "policies-income",
+        "policies-text",
         "quickstart",
         *(f"reconstruction{of}" for of in ("-images", "-income", "-text", "")),
         "table1",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from defences import EXAMPLES
+from pydantic import ValidationError
 from torch import Tensor
 
 from privaudit.defences.adaptive import BOUND, AdaptiveClipping
@@ -18,6 +19,7 @@ from privaudit.defences.registry import KINDS
 from privaudit.defences.secure import SecureAggregation
 from privaudit.defences.transforms import Transforms
 from privaudit.engine.layout import Layout
+from privaudit.engine.recordwise import Recordwise
 from privaudit.observation.rules import Rules
 from privaudit.randomness import Seed
 
@@ -50,9 +52,10 @@ def test_it_is_a_value_that_leaves_what_it_is_given(kind: str) -> None:
     assert torch.equal(first, again)
     assert first.dtype == torch.float32
     assert first.shape == given.shape
-    assert not torch.equal(
+    idle = torch.equal(
         Transforms(defences=(step,)).aggregate(first, LAYOUT, Seed(1), clients=3), given
-    ), "it does nothing to a delta"
+    )
+    assert idle == (step.in_training is not None), "of a delta, or of how it is trained"
     drawn = kind in ("noise", "quantise", "nvflare-svt", "flower-local-dp")
     assert torch.equal(first, other) == (not drawn)
     assert hash(step) == hash(step.model_copy())
@@ -162,6 +165,17 @@ def test_bytes_that_a_client_sends() -> None:
         "quantise": 54,
         "sign": 17,
     }
+
+
+def test_one_step_alone_says_how_clients_train() -> None:
+    train, clip = EXAMPLES["dp-sgd"], EXAMPLES["clip"]
+    both = Transforms(defences=(train, clip))
+    assert both.in_training == Recordwise(train.bound, train.multiplier)
+    assert both.of_training == Transforms(defences=(train,))
+    assert Transforms(defences=(clip,)).of_training == Transforms()
+    twice = [train.model_dump()] * 2
+    with pytest.raises(ValidationError, match="2 steps that train"):
+        Rules(participants=3, batch_size=4, lr=0.1, defences=twice)
 
 
 def test_two_steps_of_a_kind_draw_their_own_noise() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledger_runs import run_command
 
+from privaudit.accounting.claims import claim_over, nothing
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
+from privaudit.evaluation.prices import Price
 from privaudit.scenario.load import load_scenario
 from privaudit.statistics.intervals import Interval
 from privaudit.studies.policies import Asked, Policies, Policy, policy_plans, read_policies
 from privaudit.studies.policies_report import (
     policies_answer,
     policies_json,
+    policies_notes,
     policies_table,
     write_policies,
 )
@@ -39,10 +43,9 @@ def policy(name: str, leak: float | None, accuracy: float | None, reward: str = 
         participants=5,
         leaks={} if leak is None else {("property", "participant"): interval(leak)},
         attacks={},
-        claim=None,
+        claims={},
         ceilings={},
-        accuracy=None if accuracy is None else interval(accuracy),
-        bytes_up=None,
+        price=Price(None if accuracy is None else interval(accuracy), None, None),
     )
 
 
@@ -55,8 +58,9 @@ def test_the_front_is_what_nothing_beats(points: list[tuple[float, float]]) -> N
     found = policies(*(policy(f"d{n}", *point) for n, point in enumerate(points)))
     front = {p.defence for p in found.front()}
     for number, (leak, accuracy) in enumerate(points):
-        better = [(le, a) for le, a in points if le <= leak and a >= accuracy]
-        assert (f"d{number}" in front) == all(one == (leak, accuracy) for one in better)
+        told = abs(leak - 0.5)
+        better = [(abs(le - 0.5), a) for le, a in points if abs(le - 0.5) <= told and a >= accuracy]
+        assert (f"d{number}" in front) == all(one == (told, accuracy) for one in better)
 
 
 @given(st.lists(st.tuples(SHARES, SHARES), min_size=1, max_size=8), SHARES)
@@ -137,9 +141,56 @@ def test_every_policy_has_a_row(measured: Path) -> None:
     assert by_name["none"]["epsilon"] is None
     assert "property_server" in by_name["none"]
     assert "property_server" not in by_name["secure-aggregation"]
-    assert by_name["dp-strong"]["property_ceiling"] < 1
+    assert by_name["dp-strong"]["property_participant_ceiling"] < 1
+    assert "property_server_ceiling" not in by_name["dp-strong"]
+    assert by_name["dp-strong"]["unit"] == "participant"
     assert all(0 <= r["accuracy"] <= 1 for r in rows)
-    assert set(policies_table(found)["free rider's share"]) == {"not measured"}
+    assert by_name["none"]["lost"] is None
+    lost, plain = by_name["dp-strong"]["lost"], by_name["none"]["accuracy"]
+    assert lost == pytest.approx(plain - by_name["dp-strong"]["accuracy"])
+    assert by_name["dp-strong"]["lost_low"] <= lost <= by_name["dp-strong"]["lost_high"]
+
+
+def test_reward_rules_that_differ_in_nothing_share_a_row(measured: Path) -> None:
+    table = policies_table(read_policies(measured))
+    assert [name.removesuffix(" *") for name in table["defence"]] == [
+        "none",
+        "secure-aggregation",
+        "dp-strong",
+    ]
+    assert table["reward rule"].tolist() == [
+        "equal, samples, contribution",
+        "equal, samples",
+        "equal, samples, contribution",
+    ]
+    assert set(table["ledger's leak, pay error, free rider's share"]) == {"not measured"}
+    assert "K" not in table.columns
+    page = (measured / "report" / "index.html").read_text(encoding="utf-8")
+    assert '<td data-label="accuracy lost">' in page
+
+
+def test_a_promise_is_told_by_game_where_games_differ() -> None:
+    member, none = claim_over(8.0, 10, 1e-5, unit="record"), nothing("of a batch")
+    one = replace(policy("records", 0.5, 0.5), claims={"property": none, "membership": member})
+    assert one.claim is member
+    (text,) = policies_table(policies(one))["ε"]
+    assert text.startswith("property: none; membership: ")
+    assert text.endswith("record)")
+
+
+def test_what_was_rebuilt_has_a_column_of_its_own() -> None:
+    answer = {"participant": (interval(0.8), interval(0.3))}
+    found = policies(replace(policy("", 0.5, 0.5), rebuilt=answer), policy("sign", 0.5, 0.5))
+    assert policies_table(found)["batch rebuilt, participant"].tolist() == [
+        "0.80 [0.78, 0.82] (guess 0.30)",
+        "–",
+    ]
+    assert policies_json(found)[0]["rebuilt_participant"] == 0.8
+    alone = policies(replace(policy("", None, 0.5), rebuilt=answer))
+    assert policies_answer(alone) == [
+        "No leak was measured as an AUC, so that the rule has nothing to choose by."
+    ]
+    assert "neither the rule nor * looks at it" in " ".join(policies_notes(found))
 
 
 def test_the_page_is_written_again_to_the_byte(

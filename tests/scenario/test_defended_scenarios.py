@@ -8,6 +8,7 @@ import tomllib
 import pytest
 
 from privaudit.accounting.claims import ceiling_over
+from privaudit.accounting.gaussian import epsilon_at
 from privaudit.errors import UserError
 from privaudit.scenario.claims import ceiling_of, claim_of, training_claim
 from privaudit.scenario.grid import Cell, cells_of
@@ -17,6 +18,7 @@ from privaudit.scenario.write import as_toml
 
 PRIVATE = 'defences.private=[{kind="dp-fedavg", bound=0.1, multiplier=2.0}]'
 LOCAL = 'defences.local=[{kind="clip", bound=0.1}, {kind="noise", deviation=0.05}]'
+RECORDS = 'defences.records=[{kind="dp-sgd", bound=1.0, multiplier=4.0}]'
 AUDITED = 'audit.defences=["private"]'
 ALL = ("audit.fractions=[1.0]", 'audit.rules=["all"]', 'audit.properties=["bold"]', "runs=1")
 
@@ -57,6 +59,13 @@ def only(made: Scenario, game: str = "property") -> Cell:
         (
             ['audit.defences=["secure-aggregation"]', "federation.norm_bound=1.0"],
             "federation.norm_bound: the server cannot tell",
+        ),
+        (
+            [
+                'defences.x=[{kind="dp-sgd",bound=1.0,multiplier=1.0},'
+                '{kind="dp-sgd",bound=2.0,multiplier=1.0}]'
+            ],
+            "2 steps that train",
         ),
         (["accounting.delta=0.25"], "accounting.delta 0.25 must be below 1 / 5"),
         (["accounting.delta=1.5"], "accounting.delta"),
@@ -169,6 +178,38 @@ def test_what_is_promised_and_how_much_an_attack_can_tell_at_most() -> None:
     assert ceiling_of(member, only(member, "membership")) == ceiling_over(2.0, 7)
     comes = scenario(PRIVATE, AUDITED, "audit.schedule=episodes", "runs=4")
     assert ceiling_of(comes, only(comes)) is None
+
+
+def test_what_is_promised_to_single_records() -> None:
+    """Every pass over a client's records is a use of each; nothing follows for a property."""
+    member = ("membership={candidates=20}", "federation.rounds=7", "federation.local_epochs=3")
+    made = scenario(RECORDS, 'audit.defences=["records"]', *member)
+    claim = claim_of(made, only(made, "membership"))
+    assert (claim.unit, claim.neighbours, claim.rounds, claim.uses) == (
+        "record",
+        "replace-one",
+        7,
+        3,
+    )
+    assert claim.epsilon == pytest.approx(epsilon_at(2 * 21**0.5 / 4.0, claim.delta))
+    assert ceiling_of(made, only(made, "membership")) == ceiling_over(4.0, 21)
+    of_a_property = claim_of(made, only(made))
+    assert "says nothing of a property" in of_a_property.none
+    assert ceiling_of(made, only(made)) is None
+    trained = scenario(RECORDS, "federation.defence=records", *member[1:])
+    assert training_claim(trained) == claim
+    with pytest.raises(UserError, match=r"is spent in round 4 of 7.*run 3 rounds"):
+        scenario(RECORDS, 'audit.defences=["records"]', *member, "accounting.budget=8.0")
+
+
+def test_a_participant_is_promised_more_than_its_records() -> None:
+    both = RECORDS[:-1] + ', {kind="dp-fedavg", bound=0.1, multiplier=2.0}]'
+    made = scenario(
+        both, 'audit.defences=["records"]', "membership={candidates=20}", "federation.rounds=7"
+    )
+    member = only(made, "membership")
+    assert claim_of(made, member).unit == "participant"
+    assert ceiling_of(made, member) == ceiling_over(4.0, 7 * made.federation.local_epochs)
 
 
 def test_noise_of_clients_adds_up_among_the_honest_ones() -> None:

@@ -10,6 +10,7 @@ from privaudit.defences.noise import GaussianNoise
 from privaudit.defences.nvflare import PercentilePrivacy, SparseVector
 from privaudit.defences.protocol import Defence
 from privaudit.defences.quantising import Quantisation, Sign
+from privaudit.defences.recordwise import RecordLevelDP
 from privaudit.defences.secure import SecureAggregation
 from privaudit.defences.sharing import Share
 
@@ -18,6 +19,7 @@ EXAMPLES: dict[str, Defence] = {
     "noise": GaussianNoise(deviation=0.1),
     "dp-fedavg": CentralDP(bound=0.5, multiplier=1.0),
     "dp-adaptive": AdaptiveClipping(bound=0.5, multiplier=0.5, count_deviation=1.0),
+    "dp-sgd": RecordLevelDP(bound=2.0, multiplier=0.1),
     "share": Share(fraction=0.2),
     "quantise": Quantisation(bits=4),
     "sign": Sign(),

@@ -38,7 +38,8 @@ PROPERTY, MEMBERSHIP, RECONSTRUCTION = "property", "membership", "reconstruction
 
 
 def _names_of_defences(defences: dict[str, list[Step]]) -> dict[str, list[Step]]:
-    for name in defences:
+    for name, steps in defences.items():
+        _ = Transforms(defences=tuple(steps)).in_training
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", name):
             raise ValueError(f"'{name}' must be small letters, digits and '-', 41 at most")
         if name == NO_DEFENCE:
