@@ -21,6 +21,7 @@ from privaudit.data.registry import load_dataset
 from privaudit.defences.sharing import Sharing
 from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.local_rule import PLAIN, LocalOptions
 from privaudit.errors import UserError, unknown_name
 from privaudit.federation.assignment import Deal, assign
 from privaudit.federation.partition import ADVERSARY, coalition
@@ -95,7 +96,7 @@ class World:
         model = self.scenario.model
         shape = input_shape(self.dataset)
         module = build_model(model.name, model.options, shape, self.run_seed(run))
-        return Engine(module, self.device)
+        return Engine(module, self.device, self.scenario.local.loss)
 
     def deal(self, run: int) -> Deal:
         """Who holds which records in this run."""
@@ -159,7 +160,15 @@ def training_phase(scenario: Scenario, transforms: Transforms) -> TrainingPhase:
         cohort=f.cohort,
         local_epochs=f.local_epochs,
         batch_size=f.batch_size,
-        training=LocalTraining(f.lr, f.momentum, transforms, f.norm_bound, expected=f.cohort),
+        training=LocalTraining(
+            f.lr,
+            f.momentum,
+            transforms,
+            f.norm_bound,
+            expected=f.cohort,
+            local=scenario.local,
+            epochs=f.local_epochs,
+        ),
         sampler=f.sampler,
     )
 
@@ -188,9 +197,18 @@ def audited_phase(
         batch_size=a.batch_size,
         property_share=a.property_share,
         others=a.others,
-        training=LocalTraining(a.lr or f.lr, a.momentum, transforms, f.norm_bound),
+        training=LocalTraining(
+            a.lr or f.lr, a.momentum, transforms, f.norm_bound, local=_later(scenario)
+        ),
         rotate=a.targets == "rotate",
     )
+
+
+def _later(scenario: Scenario) -> LocalOptions:
+    """A schedule by the round goes on where ordinary training ended."""
+    local = scenario.local
+    gone = local.first_round + scenario.training_rounds
+    return local if local == PLAIN else local.model_copy(update={"first_round": gone})
 
 
 def attacked_phase(scenario: Scenario, cell: Cell) -> AuditedPhase:
@@ -233,6 +251,7 @@ def rules_of(scenario: Scenario, cell: Cell, model_options: dict[str, Any]) -> R
         batch_size=phase.batch_size,
         lr=phase.training.lr,
         momentum=phase.training.momentum,
+        local=phase.training.local,
         sharing_rule=sent.sharing.rule,
         shared_fraction=sent.sharing.fraction,
         clip_norm=sent.clip_norm,
@@ -336,6 +355,8 @@ def check_model_takes_data(world: World) -> tuple[str, ...]:
     two = np.array([0, int(labels.argmax())])
     try:
         engine.gradients(engine.initial, world.samples, [two], world.run_seed(0).child("check"))
+    except UserError:  # of the loss
+        raise
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"model '{world.scenario.model.name}' cannot be trained on "

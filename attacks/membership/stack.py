@@ -284,7 +284,7 @@ def _federation(
             at = seed.child("client", client, number)
             batches = _batches(records, given, at.generator("batches"))
             update = given.engine.train(
-                before, given.own, batches, lr=rules.lr, momentum=rules.momentum, seed=at
+                before, given.own, batches, rule=rules.local_rule, seed=at, number=number
             )
             deltas[client] = rules.transforms.apply(
                 update.delta,

@@ -198,10 +198,15 @@ class Adversary:
         rng = seed.generator("draw")
         size = self.rules.batch_size * self.rules.local_steps
         records = [draw_batch(share, size, self._pools[i % 2], rng) for i in range(self.shadows)]
-        if self.rules.local_steps == 1:  # one SGD step: the delta is -lr times the gradient
-            return self.engine.gradients(
-                observation.before, self.auxiliary.samples, records, seed
-            ).mul_(-self.rules.lr)
+        if self.rules.local_steps == 1:
+            return self.engine.single_steps(
+                observation.before,
+                self.auxiliary.samples,
+                records,
+                self.rules.local_rule,
+                seed,
+                observation.round,
+            )
         return torch.stack([self._local_update(observation, r, seed) for r in records])
 
     def _local_update(self, observation: Observation, records: np.ndarray, seed: Seed) -> Tensor:
@@ -210,9 +215,9 @@ class Adversary:
             observation.before,
             self.auxiliary.samples,
             [records[i : i + size] for i in range(0, len(records), size)],
-            lr=self.rules.lr,
-            momentum=self.rules.momentum,
+            rule=self.rules.local_rule,
             seed=seed,
+            number=observation.round,
         ).delta
 
     @cached_property

@@ -243,9 +243,9 @@ class Honest:
             observation.before,
             self.own.samples,
             [records[i : i + rules.batch_size] for i in range(0, size, rules.batch_size)],
-            lr=rules.lr,
-            momentum=rules.momentum,
+            rule=rules.local_rule,
             seed=seed,
+            number=observation.round,
         ).delta
         sent, layout, told = seed.child("sent"), self.engine.layout, observation.told
         delta = rules.transforms.apply(delta, layout, sent, told=told)

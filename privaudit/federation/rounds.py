@@ -18,6 +18,7 @@ from torch import Tensor
 
 from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, LocalUpdate, Samples
+from privaudit.engine.local_rule import PLAIN, LocalOptions, LocalRule
 from privaudit.federation.aggregation import Aggregator, Submission, Verdict
 from privaudit.randomness import Seed
 
@@ -29,7 +30,8 @@ class LocalTraining:
     """How a client turns its batches of a round into a delta, and what becomes of deltas.
 
     ``expected``: clients that an average is over where it is over a number fixed beforehand
-    (:attr:`.Transforms.averages_equally`); None = those of the round.
+    (:attr:`.Transforms.averages_equally`); None = those of the round. ``local`` and ``epochs`` are
+    as in :class:`.LocalRule`.
     """
 
     lr: float
@@ -37,6 +39,13 @@ class LocalTraining:
     transforms: Transforms = Transforms()
     norm_bound: float | None = None
     expected: int | None = None
+    local: LocalOptions = PLAIN
+    epochs: int = 1
+
+    @property
+    def rule(self) -> LocalRule:
+        """How a client trains."""
+        return LocalRule(self.lr, self.momentum, self.local, self.epochs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +188,7 @@ def run_sendings(
     Deltas are handed on client by client, so memory does not grow with the cohort.
 
     Args:
-        sendings: at least one; all with the same learning rate and momentum.
+        sendings: at least one; all with the same local training.
         seed: each client and round draws from its own child, whatever is sent.
         step: [P] what the global model moves by, whatever is sent; None = by what was sent.
     """
@@ -191,11 +200,11 @@ def run_sendings(
         for item in server.cohort:
             receivers.setdefault(item, []).append(server)
     jobs = sorted(receivers, key=lambda item: item.client)
-    lr, momentum = sendings[0].training.lr, sendings[0].training.momentum
-    assert all((s.training.lr, s.training.momentum) == (lr, momentum) for s in sendings)
+    rule = sendings[0].training.rule
+    assert all(sending.training.rule == rule for sending in sendings)
     seeds = [seed.child("client", item.client, "round", round_number) for item in jobs]
     batches = [item.batches for item in jobs]
-    updates = engine.train_clients(before, samples, batches, lr=lr, momentum=momentum, seeds=seeds)
+    updates = engine.train_clients(before, samples, batches, rule, seeds, round_number)
     for item, own, update in zip(jobs, seeds, updates, strict=True):
         for server in receivers[item]:
             server.receive(item, update, own)

@@ -20,6 +20,7 @@ from pydantic import (
 from privaudit.defences.registry import Step
 from privaudit.defences.sharing import SHARING_RULES, Sharing
 from privaudit.defences.transforms import Transforms
+from privaudit.engine.local_rule import PLAIN, LocalOptions, LocalRule
 from privaudit.errors import UserError
 from privaudit.options import Options, parse_options
 
@@ -30,7 +31,7 @@ MOST_RECORDS = 10**7
 class Rules(Options):
     """The rules of a federation, ``property_share`` and ``others`` as far as known or assumed.
 
-    ``defences`` are not written where there are none.
+    ``defences`` and ``local`` are not written where there is nothing in them.
     """
 
     model_config = ConfigDict(protected_namespaces=())
@@ -56,9 +57,14 @@ class Rules(Options):
         "drawn",
     )
     lr: float = Field(
-        gt=0, allow_inf_nan=False, description="learning rate of the clients' SGD, above 0"
+        gt=0, allow_inf_nan=False, description="learning rate of the clients, above 0"
     )
-    momentum: float = Field(0.0, ge=0, lt=1, description="of the clients' SGD, in [0, 1)")
+    momentum: float = Field(0.0, ge=0, lt=1, description="of the clients' optimiser, in [0, 1)")
+    local: LocalOptions = Field(
+        PLAIN,
+        description="local training beyond plain SGD and cross-entropy: a table of the keys of "
+        "[local] (docs/settings.md), such as --set local.optimiser=adam",
+    )
     sharing_rule: str = Field(
         "all",
         description=f"which coordinates of a delta are shared: {', '.join(SHARING_RULES)}",
@@ -102,6 +108,8 @@ class Rules(Options):
         table: dict[str, Any] = handler(self)
         if not self.defences:
             table.pop("defences", None)
+        if self.local == PLAIN:
+            table.pop("local", None)
         return table
 
     @model_validator(mode="after")
@@ -113,6 +121,11 @@ class Rules(Options):
                 f"client and round, more than {MOST_RECORDS:,}"
             )
         return self
+
+    @property
+    def local_rule(self) -> LocalRule:
+        """How a client trains in a round."""
+        return LocalRule(self.lr, self.momentum, self.local, self.local_epochs or 1)
 
     @property
     def transforms(self) -> Transforms:

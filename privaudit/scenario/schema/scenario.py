@@ -19,6 +19,7 @@ from pydantic import (
 from privaudit.defences.registry import KINDS, Kinds, Step, bare
 from privaudit.defences.sharing import Sharing
 from privaudit.defences.transforms import Transforms
+from privaudit.engine.local_rule import PLAIN, LocalOptions, LocalRule
 from privaudit.errors import unknown_name
 from privaudit.federation.rewards import check_budget
 
@@ -64,6 +65,12 @@ class Scenario(Section):
     federation: FederationSection = Field(
         FederationSection(),
         description="The participants and their ordinary training before the audited rounds",
+    )
+    local: LocalOptions = Field(
+        PLAIN,
+        description="How a client trains beyond learning rate and momentum, before and in audited "
+        "rounds; the optimiser starts anew in each round. With optimisers other than plain SGD the "
+        "adversary's shadows take several times as long",
     )
     audit: AuditSection = Field(
         AuditSection(),
@@ -115,6 +122,8 @@ class Scenario(Section):
         for name in ("sweep", "membership", "reconstruction", "accounting", "defences"):
             if not table[name]:
                 del table[name]
+        if self.local == PLAIN:
+            del table["local"]
         return table
 
     @property
@@ -207,6 +216,29 @@ class Scenario(Section):
     def _budget_divides(self) -> Scenario:
         if self.ledger.enabled:
             check_budget(self.ledger.reward, self.ledger.budget, self.cohorts)
+        return self
+
+    @model_validator(mode="after")
+    def _active_by_plain_rules(self) -> Scenario:
+        if self.audit.alpha is not None and self.local != PLAIN:
+            raise ValueError("audit.alpha goes with plain local training: leave [local] unset")
+        return self
+
+    @model_validator(mode="after")
+    def _local(self) -> Scenario:
+        """A schedule is as long as the rounds that there are; one of steps is checked with data."""
+        f, a = self.federation, self.audit
+        audited = max(
+            a.rounds if a.properties else 0,
+            self.reconstruction.rounds if self.reconstruction else 0,
+        )
+        rounds = self.training_rounds + audited if audited else f.rounds
+        steps = a.local_steps if audited else None
+        epochs = f.local_epochs
+        LocalRule(f.lr, f.momentum, self.local, epochs).check(rounds=rounds, steps=steps)
+        if audited:
+            lr = f.lr if a.lr is None else a.lr
+            LocalRule(lr, a.momentum, self.local).check(rounds=rounds, steps=steps)
         return self
 
     @model_validator(mode="after")
