@@ -168,6 +168,7 @@ def training_phase(scenario: Scenario, transforms: Transforms) -> TrainingPhase:
             expected=f.cohort,
             local=scenario.local,
             epochs=f.local_epochs,
+            server=scenario.server,
         ),
         sampler=f.sampler,
     )
@@ -198,7 +199,12 @@ def audited_phase(
         property_share=a.property_share,
         others=a.others,
         training=LocalTraining(
-            a.lr or f.lr, a.momentum, transforms, f.norm_bound, local=_later(scenario)
+            a.lr or f.lr,
+            a.momentum,
+            transforms,
+            f.norm_bound,
+            local=_later(scenario),
+            server=scenario.server,
         ),
         rotate=a.targets == "rotate",
     )
@@ -252,6 +258,7 @@ def rules_of(scenario: Scenario, cell: Cell, model_options: dict[str, Any]) -> R
         lr=phase.training.lr,
         momentum=phase.training.momentum,
         local=phase.training.local,
+        server=phase.training.server,
         sharing_rule=sent.sharing.rule,
         shared_fraction=sent.sharing.fraction,
         clip_norm=sent.clip_norm,

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from privaudit.attack.membership import Candidates, MembershipAttack, centred
+from privaudit.federation.server import server_step
 from privaudit.observation.views import Observation
 from privaudit.options import Options
 from privaudit.randomness import Seed
@@ -303,6 +304,7 @@ def _federation(
             memory=memory.setdefault("server", {}),
             notes=notes,
         )
+        step = server_step(rules.server, mean, memory.setdefault("optimiser", {}))
         yield Observation(
             round=number,
             before=before,
@@ -314,8 +316,9 @@ def _federation(
             client_weights=dict.fromkeys(known, 1 / clients),
             target=1 if server else None,
             told=told,
+            step=step,
         )
-        before = before + mean
+        before = before + (mean if step is None else step)
 
 
 def _batches(records: np.ndarray, given: Candidates, rng: np.random.Generator) -> list[np.ndarray]:

@@ -267,7 +267,7 @@ class Adversary:
 
 def _trained_by(rules: Rules) -> dict[str, Any]:
     """The rules that shadows depend on before anything is sent."""
-    sent = {"participants", "cohort", "weights", "sharing_rule", "shared_fraction"}
+    sent = {"participants", "cohort", "weights", "server", "sharing_rule", "shared_fraction"}
     return rules.model_dump(exclude=sent | {"clip_norm", "noise", "norm_bound", "defences"})
 
 

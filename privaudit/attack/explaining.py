@@ -322,7 +322,7 @@ def _rows(
             seen.signal / honest if honest > 0 and told_apart else None,
             honest,
             seen.before,
-            len(_batches(records, rules, np.random.default_rng(0))),
+            _steps(records, rules),
             made[:count],
             made[count:],
         )
@@ -360,6 +360,13 @@ def _batches(records: np.ndarray, rules: Rules, rng: np.random.Generator) -> lis
         return [one[i : i + size] for one in passes for i in range(0, len(one), size)]
     drawn = rng.choice(records, size * rules.local_steps, replace=_again(records, rules))
     return list(drawn.reshape(rules.local_steps, size))
+
+
+def _steps(records: np.ndarray, rules: Rules) -> int:
+    """Batches of a client in a round."""
+    if rules.local_epochs is None:
+        return rules.local_steps
+    return rules.local_epochs * -(-len(records) // rules.batch_size)
 
 
 def _again(records: np.ndarray, rules: Rules) -> bool:

@@ -1,7 +1,8 @@
 """One federated round, for any protocol: clients train, transform and send; the server averages.
 
 FedSGD is the special case of one batch and no momentum (McMahan et al., AISTATS 2017, section 2);
-the global model moves by the average delta (server learning rate 1). What clients make of their
+the global model moves by the average delta unless the server has an optimiser (:mod:`.server`),
+whose moments are remembered with the rest (:attr:`Sending.memory`). What clients make of their
 batches can be sent in several ways, and by several cohorts, at once (:class:`Sending`): they train
 once for all of them.
 """
@@ -20,6 +21,7 @@ from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, LocalUpdate, Samples
 from privaudit.engine.local_rule import PLAIN, LocalOptions, LocalRule
 from privaudit.federation.aggregation import Aggregator, Submission, Verdict
+from privaudit.federation.server import AVERAGE, ServerOptions, server_step
 from privaudit.randomness import Seed
 
 ProtocolName = Literal["fedavg", "fedsgd"]
@@ -41,6 +43,7 @@ class LocalTraining:
     expected: int | None = None
     local: LocalOptions = PLAIN
     epochs: int = 1
+    server: ServerOptions = AVERAGE
 
     @property
     def rule(self) -> LocalRule:
@@ -285,6 +288,9 @@ class _Server:
             bytes_up=self._bytes_up,
             bytes_down=4 * self._layout.size * clients,
         )
+        if step is None and self._training.server != AVERAGE:
+            moments = self._remembered("optimiser")
+            step = server_step(self._training.server, delta, {} if moments is None else moments)
         outcome = RoundOutcome(
             self._round,
             self._before,

@@ -22,6 +22,7 @@ from privaudit.defences.sharing import SHARING_RULES, Sharing
 from privaudit.defences.transforms import Transforms
 from privaudit.engine.local_rule import PLAIN, LocalOptions, LocalRule
 from privaudit.errors import UserError
+from privaudit.federation.server import AVERAGE, ServerOptions
 from privaudit.options import Options, parse_options
 
 MOST_RECORDS = 10**7
@@ -31,7 +32,7 @@ MOST_RECORDS = 10**7
 class Rules(Options):
     """The rules of a federation, ``property_share`` and ``others`` as far as known or assumed.
 
-    ``defences`` and ``local`` are not written where there is nothing in them.
+    ``defences``, ``local`` and ``server`` are not written where there is nothing in them.
     """
 
     model_config = ConfigDict(protected_namespaces=())
@@ -64,6 +65,10 @@ class Rules(Options):
         PLAIN,
         description="local training beyond plain SGD and cross-entropy: a table of the keys of "
         "[local] (docs/settings.md), such as --set local.optimiser=adam",
+    )
+    server: ServerOptions = Field(
+        AVERAGE,
+        description="the server's optimiser: a table of the keys of [server] (docs/settings.md)",
     )
     sharing_rule: str = Field(
         "all",
@@ -110,6 +115,8 @@ class Rules(Options):
             table.pop("defences", None)
         if self.local == PLAIN:
             table.pop("local", None)
+        if self.server == AVERAGE:
+            table.pop("server", None)
         return table
 
     @model_validator(mode="after")

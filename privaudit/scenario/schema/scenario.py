@@ -20,8 +20,10 @@ from privaudit.defences.registry import KINDS, Kinds, Step, bare
 from privaudit.defences.sharing import Sharing
 from privaudit.defences.transforms import Transforms
 from privaudit.engine.local_rule import PLAIN, LocalOptions, LocalRule
+from privaudit.engine.losses import CROSS_ENTROPY
 from privaudit.errors import unknown_name
 from privaudit.federation.rewards import check_budget
+from privaudit.federation.server import AVERAGE, ServerOptions
 
 from .accounting import AccountingSection
 from .audit import NO_DEFENCE, AuditSection
@@ -71,6 +73,11 @@ class Scenario(Section):
         description="How a client trains beyond learning rate and momentum, before and in audited "
         "rounds; the optimiser starts anew in each round. With optimisers other than plain SGD the "
         "adversary's shadows take several times as long",
+    )
+    server: ServerOptions = Field(
+        AVERAGE,
+        description="What the server makes of the averaged delta (Reddi et al., ICLR 2021), before "
+        "and in audited rounds, where its moments start anew",
     )
     audit: AuditSection = Field(
         AuditSection(),
@@ -124,6 +131,8 @@ class Scenario(Section):
                 del table[name]
         if self.local == PLAIN:
             del table["local"]
+        if self.server == AVERAGE:
+            del table["server"]
         return table
 
     @property
@@ -219,9 +228,15 @@ class Scenario(Section):
         return self
 
     @model_validator(mode="after")
-    def _active_by_plain_rules(self) -> Scenario:
+    def _local_as_games_need(self) -> Scenario:
         if self.audit.alpha is not None and self.local != PLAIN:
             raise ValueError("audit.alpha goes with plain local training: leave [local] unset")
+        if self.reconstruction and self.local.model_copy(update={"first_round": 0}) != PLAIN:
+            raise ValueError(
+                "reconstruction reads gradients off steps of plain SGD: leave [local] unset"
+            )
+        if self.membership and self.local.loss != CROSS_ENTROPY:
+            raise ValueError("membership asks for the odds of classes: local.loss must be unset")
         return self
 
     @model_validator(mode="after")
