@@ -27,7 +27,13 @@ from privaudit.federation.assignment import Deal, assign
 from privaudit.federation.partition import ADVERSARY, coalition
 from privaudit.federation.phases import AuditedPhase, TrainingPhase
 from privaudit.federation.rounds import LocalTraining
-from privaudit.models.build import InputShape, build_model, check_model, model_arguments
+from privaudit.models.build import (
+    InputShape,
+    build_model,
+    check_model,
+    is_bundled,
+    model_arguments,
+)
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import view_named
 from privaudit.randomness import Seed
@@ -89,7 +95,8 @@ class World:
         """What everybody in the federation of a cell knows of it."""
         model = self.scenario.model
         arguments = model_arguments(model.name, model.options, input_shape(self.dataset))
-        return rules_of(self.scenario, cell, arguments)
+        frozen = None if is_bundled(model.name) else self.engine(cell.run).frozen
+        return rules_of(self.scenario, cell, arguments, frozen)
 
     def engine(self, run: int) -> Engine:
         """The model with this run's initial weights."""
@@ -225,13 +232,16 @@ def attacked_phase(scenario: Scenario, cell: Cell) -> AuditedPhase:
     )
 
 
-def rules_of(scenario: Scenario, cell: Cell, model_options: dict[str, Any]) -> Rules:
+def rules_of(
+    scenario: Scenario, cell: Cell, model_options: dict[str, Any], frozen: str | None = None
+) -> Rules:
     """What everybody in the federation of a cell knows of it.
 
     Args:
         scenario: of the run.
         cell: one of its cells.
         model_options: all arguments of the model, those that follow from the data among them.
+        frozen: digest of the parameters that are not trained.
     """
     audited = audited_phase(scenario, cell.rule, cell.fraction, cell.participants, cell.defence)
     if cell.game == PROPERTY:
@@ -252,6 +262,7 @@ def rules_of(scenario: Scenario, cell: Cell, model_options: dict[str, Any]) -> R
     return Rules(
         model=scenario.model.name,
         model_options=model_options,
+        frozen=frozen,
         participants=cell.participants,
         cohort=phase.cohort,
         batch_size=phase.batch_size,

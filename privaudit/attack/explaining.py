@@ -29,7 +29,13 @@ from scipy.stats import t as student_t
 from torch import Tensor
 
 from privaudit.attack.asked import TRAINED
-from privaudit.attack.auxiliary import GROUPS, INPUTS, LABELS, OwnRecords, read_own_records
+from privaudit.attack.auxiliary import (
+    GROUPS,
+    LABELS,
+    OwnRecords,
+    is_input,
+    read_own_records,
+)
 from privaudit.attack.own_trace import OwnTrace, engine_of, open_trace
 from privaudit.data.archive import array_names
 from privaudit.data.user_checks import user_file
@@ -710,8 +716,9 @@ def open_own(
     """
     trace, resolved, stated = open_trace(trace_path, rules or {}, model, model_options or {}, seed)
     path = user_file(str(auxiliary))
-    more = set(array_names(path)) - {INPUTS, LABELS, GROUPS}
-    records = read_own_records(path, needs_property=bool(more))
+    known = {LABELS, GROUPS}
+    more = [n for n in array_names(path) if n not in known and not is_input(n)]
+    records = read_own_records(path, needs_property=bool(more), loss=resolved.local.loss)
     return OwnTrace(
         trace, records, engine_of(records, resolved, trace), resolved, stated, Seed(seed)
     )

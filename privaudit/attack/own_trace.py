@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from privaudit.attack.apart import score_apart
-from privaudit.attack.auxiliary import OwnRecords
+from privaudit.attack.auxiliary import SEVERAL, OwnRecords
 from privaudit.attack.protocol import options_of_attack
 from privaudit.attack.registry import load_attack
 from privaudit.attack.scoring import Failure, Given, Hearing, Scores, Wanted
@@ -159,6 +159,7 @@ def engine_of(records: OwnRecords, rules: Rules, trace: Trace) -> Engine:
     assert rules.model is not None
     engine = _engine(records, rules)
     _check_layout(engine.layout, trace)
+    _check_frozen(engine, rules)
     check_vocabulary(engine, records, "--auxiliary")
     _check_gradient(engine, records, rules.model)
     return engine
@@ -270,11 +271,14 @@ def _refuse_unless_bundled(model: object, where: str) -> None:
 
 def _engine(records: OwnRecords, rules: Rules) -> Engine:
     assert rules.model is not None
-    inputs = records.samples.inputs
+    inputs, labels = records.samples.inputs, records.samples.labels
+    outputs = labels.shape[1] if labels.dim() == 2 else 1
+    if labels.dim() == 1 and not labels.is_floating_point():
+        outputs = int(labels.max()) + 1
     shape = InputShape.of(
         records.kind,
-        tuple(inputs.shape),
-        num_classes=int(records.samples.labels.max()) + 1,
+        () if records.kind == SEVERAL else tuple(inputs.shape),
+        num_classes=outputs,
         vocabulary_size=int(inputs.max()) + 1 if records.kind == "text" else 0,
     )
     model = build_model(rules.model, rules.model_options, shape, Seed(0))
@@ -294,9 +298,21 @@ def _check_layout(layout: Layout, trace: Trace) -> None:
             )
 
 
+def _check_frozen(engine: Engine, rules: Rules) -> None:
+    if rules.frozen is not None and engine.frozen != rules.frozen:
+        ours = f"have digest {engine.frozen[:12]}..." if engine.frozen else "are not there"
+        raise UserError(
+            f"the model's frozen parameters {ours}, those of the federation "
+            f"{rules.frozen[:12]}...: another base model",
+            where="--model",
+            remedy="give the model with the checkpoint that the federation started from",
+        )
+
+
 def _check_gradient(engine: Engine, records: OwnRecords, model: str) -> None:
     """One gradient on two records, one of them of the last class that occurs."""
-    two = np.array([0, int(records.samples.labels.argmax())])
+    labels = records.samples.labels
+    two = np.array([0, int(labels.argmax()) if labels.dim() == 1 else len(labels) - 1])
     try:
         engine.gradients(engine.initial, records.samples, [two], Seed(0))
     except UserError:  # of the loss

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from privaudit.attack.adversary import AuxiliaryData, draw_batch, split_units
 from privaudit.attack.latest import LatestRound
-from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.engine import Engine
 from privaudit.errors import UserError
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
@@ -293,7 +293,7 @@ def with_signal(observation: Observation, signal: Tensor) -> Observation:
 
 
 def _taken(own: AuxiliaryData, records: np.ndarray) -> AuxiliaryData:
-    samples = Samples(own.samples.inputs[records], own.samples.labels[records])
+    samples = own.samples.chosen(records)
     groups = None if own.groups is None else own.groups[records]
     return AuxiliaryData(samples, own.present[records], groups)
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
+from privaudit.engine.calling import arguments, each, logits_of
 from privaudit.engine.layout import Layout
 from privaudit.engine.losses import Loss
 from privaudit.engine.samples import LocalUpdate, Samples
@@ -119,17 +120,18 @@ class BatchedStepper(Stepper):
     def _gradient(self) -> Callable[..., Any]:
         """(parameters, inputs, labels) -> gradients by name, (mean loss, number correct)."""
 
-        def loss(parameters: dict[str, Tensor], inputs: Tensor, labels: Tensor) -> Any:
-            logits = functional_call(self.model, {**parameters, **self._fixed}, (inputs,))
+        def loss(parameters: dict[str, Tensor], inputs: Any, labels: Tensor) -> Any:
+            every = {**parameters, **self._fixed}
+            logits = logits_of(functional_call(self.model, every, *arguments(inputs)))
             return self.loss.mean(logits, labels), self.loss.correct(logits.detach(), labels)
 
         return grad_and_value(loss, has_aux=True)
 
-    def _stacked(self, samples: Samples, batches: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    def _stacked(self, samples: Samples, batches: Sequence[np.ndarray]) -> tuple[Any, Tensor]:
         """Inputs [n, b, ...] and labels [n, b] of n equally large batches."""
         inputs, labels = samples.batch(np.concatenate(batches), self.device)
         shape = (len(batches), len(batches[0]))
-        return inputs.unflatten(0, shape), labels.unflatten(0, shape)
+        return each(inputs, lambda one: one.unflatten(0, shape)), labels.unflatten(0, shape)
 
     def _groups(self, sizes: Sequence[int]) -> list[list[int]]:
         """Numbers of the batches computed at once."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from privaudit.engine.character import (
     single_records_refused,
 )
 from privaudit.engine.device import device_named
+from privaudit.engine.frozen import frozen_digest
 from privaudit.engine.general import train_by
 from privaudit.engine.layout import Layout
 from privaudit.engine.local_rule import LocalRule
@@ -45,8 +47,8 @@ class Engine:
 
     Args:
         model: any module that maps a batch of inputs to what the loss takes, by default logits
-            [b, classes]. Its own parameters are the initial ones. The engine works in it: nobody
-            else should.
+            [b, classes]; of several inputs and other outputs: :mod:`.calling`. Its own parameters
+            are the initial ones. The engine works in it: nobody else should.
         device: where to compute: ``cpu``, ``cuda``, ``cuda:1`` ...
         loss: name of what is minimised (:mod:`privaudit.engine.losses`).
         batched: compute many batches and clients at once; None = on any device but the CPU, where
@@ -83,6 +85,11 @@ class Engine:
         self._stepper.load(self.initial)
         self._buffers.restore()
         return Engine, (self.model, str(self.device), self.loss.name)
+
+    @cached_property
+    def frozen(self) -> str | None:
+        """Digest of the parameters that are not trained (:func:`.frozen_digest`)."""
+        return frozen_digest(self.model)
 
     @property
     def remarks(self) -> tuple[str, ...]:

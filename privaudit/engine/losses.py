@@ -45,7 +45,8 @@ class Loss:
         if self.own is not None:
             return self._by_own(self.own, outputs, labels)
         if self.name == CROSS_ENTROPY:
-            self._refuse_unless(outputs.dim() > 1 and labels.dim() == 1, outputs, labels)
+            indices = labels.dim() == 1 and not labels.is_floating_point()
+            self._refuse_unless(outputs.dim() > 1 and indices, outputs, labels)
             return functional.cross_entropy(outputs, labels)
         return self.each(outputs, labels).mean()
 
@@ -97,7 +98,7 @@ class Loss:
         if not fits:
             raise UserError(
                 f"loss '{self.name}' does not fit outputs {list(outputs.shape)} and labels "
-                f"{list(labels.shape)}",
+                f"{list(labels.shape)} of {str(labels.dtype).removeprefix('torch.')}",
                 where="local.loss",
                 remedy="cross-entropy takes outputs [b, classes] and class indices [b]; bce and "
                 "mse take outputs and labels of one shape, or outputs [b, 1] and labels [b]",

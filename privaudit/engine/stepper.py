@@ -8,12 +8,14 @@ where a CPU convolves and pools faster; a model whose code needs the usual order
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
+from privaudit.engine.calling import arguments, each, logits_of
 from privaudit.engine.layout import Layout
 from privaudit.engine.losses import Loss
 from privaudit.engine.samples import LocalUpdate, Samples
@@ -105,19 +107,19 @@ class Stepper:
         """At most ``clients_at_once`` clients from the same start."""
         return [self.train(start, samples, batches, lr, momentum) for batches in clients]
 
-    def logits(self, inputs: Tensor) -> Tensor:
+    def logits(self, inputs: Any) -> Tensor:
         """What the model says of a batch, in the order of memory that suits it."""
-        if self._innermost and inputs.dim() == 4:
-            inputs = channels_innermost(inputs)
-        output: Tensor = self.model(inputs)
-        return output
+        if self._innermost:
+            inputs = each(inputs, lambda x: channels_innermost(x) if x.dim() == 4 else x)
+        by_place, by_name = arguments(inputs)
+        return logits_of(self.model(*by_place, **by_name))
 
     def pieces(self, vector: Tensor) -> list[Tensor]:
         """Views of a [P] vector, one per parameter, in its shape."""
         parts = zip(vector.split(self._sizes), self.layout.slices, strict=True)
         return [part.view(piece.shape) for part, piece in parts]
 
-    def step(self, inputs: Tensor, labels: Tensor) -> Gradient:
+    def step(self, inputs: Any, labels: Tensor) -> Gradient:
         """Loss and gradient of one batch at the parameters as they are."""
         logits = self.logits(inputs)
         loss = self.loss.mean(logits, labels)

@@ -32,7 +32,7 @@ MOST_RECORDS = 10**7
 class Rules(Options):
     """The rules of a federation, ``property_share`` and ``others`` as far as known or assumed.
 
-    ``defences``, ``local`` and ``server`` are not written where there is nothing in them.
+    ``defences``, ``local``, ``server`` and ``frozen`` are not written where nothing is in them.
     """
 
     model_config = ConfigDict(protected_namespaces=())
@@ -41,6 +41,12 @@ class Rules(Options):
         None, description="a bundled model or package.module:Class; unset: --model must say"
     )
     model_options: dict[str, Any] = Field({}, description="arguments of the model's constructor")
+    frozen: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of the model's parameters that are not trained "
+        "(privaudit.engine.frozen); an attack compares",
+    )
     participants: int = Field(ge=1, description="clients, the adversary included")
     cohort: int | None = Field(None, ge=1, description="clients in a round, where not all are")
     weights: list[float] | None = Field(
@@ -117,6 +123,8 @@ class Rules(Options):
             table.pop("local", None)
         if self.server == AVERAGE:
             table.pop("server", None)
+        if self.frozen is None:
+            table.pop("frozen", None)
         return table
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Shadows are trained as clients are, whatever the rule: a leak is found, and none where none is."""
+"""Shadows are trained as clients are, whatever the rule: a leak is found where there is one."""
 
 from __future__ import annotations
 

@@ -83,7 +83,8 @@ def audit(
     """Run the audited rounds under the tap, into a trace at ``path``.
 
     ``always``: the property is there in every round (True) or in none (False); None = by the round.
-    ``lr`` and ``local``: how clients train. ``presence``: [rounds] bool where it is there for a stretch.
+    ``lr`` and ``local``: how clients train. ``presence``: [rounds] bool where it is there for a
+    stretch.
     """
     root = Seed(seed)
     dataset = records(root, shift)
