@@ -21,12 +21,19 @@ from privaudit.data.registry import load_dataset
 from privaudit.defences.sharing import Sharing
 from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.local_rule import PLAIN, LocalOptions
 from privaudit.errors import UserError, unknown_name
 from privaudit.federation.assignment import Deal, assign
 from privaudit.federation.partition import ADVERSARY, coalition
 from privaudit.federation.phases import AuditedPhase, TrainingPhase
 from privaudit.federation.rounds import LocalTraining
-from privaudit.models.build import InputShape, build_model, check_model, model_arguments
+from privaudit.models.build import (
+    InputShape,
+    build_model,
+    check_model,
+    is_bundled,
+    model_arguments,
+)
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import view_named
 from privaudit.randomness import Seed
@@ -88,14 +95,15 @@ class World:
         """What everybody in the federation of a cell knows of it."""
         model = self.scenario.model
         arguments = model_arguments(model.name, model.options, input_shape(self.dataset))
-        return rules_of(self.scenario, cell, arguments)
+        frozen = None if is_bundled(model.name) else self.engine(cell.run).frozen
+        return rules_of(self.scenario, cell, arguments, frozen)
 
     def engine(self, run: int) -> Engine:
         """The model with this run's initial weights."""
         model = self.scenario.model
         shape = input_shape(self.dataset)
         module = build_model(model.name, model.options, shape, self.run_seed(run))
-        return Engine(module, self.device)
+        return Engine(module, self.device, self.scenario.local.loss)
 
     def deal(self, run: int) -> Deal:
         """Who holds which records in this run."""
@@ -159,7 +167,16 @@ def training_phase(scenario: Scenario, transforms: Transforms) -> TrainingPhase:
         cohort=f.cohort,
         local_epochs=f.local_epochs,
         batch_size=f.batch_size,
-        training=LocalTraining(f.lr, f.momentum, transforms, f.norm_bound, expected=f.cohort),
+        training=LocalTraining(
+            f.lr,
+            f.momentum,
+            transforms,
+            f.norm_bound,
+            expected=f.cohort,
+            local=scenario.local,
+            epochs=f.local_epochs,
+            server=scenario.server,
+        ),
         sampler=f.sampler,
     )
 
@@ -188,9 +205,23 @@ def audited_phase(
         batch_size=a.batch_size,
         property_share=a.property_share,
         others=a.others,
-        training=LocalTraining(a.lr or f.lr, a.momentum, transforms, f.norm_bound),
+        training=LocalTraining(
+            a.lr or f.lr,
+            a.momentum,
+            transforms,
+            f.norm_bound,
+            local=_later(scenario),
+            server=scenario.server,
+        ),
         rotate=a.targets == "rotate",
     )
+
+
+def _later(scenario: Scenario) -> LocalOptions:
+    """A schedule by the round goes on where ordinary training ended."""
+    local = scenario.local
+    gone = local.first_round + scenario.training_rounds
+    return local if local == PLAIN else local.model_copy(update={"first_round": gone})
 
 
 def attacked_phase(scenario: Scenario, cell: Cell) -> AuditedPhase:
@@ -201,13 +232,16 @@ def attacked_phase(scenario: Scenario, cell: Cell) -> AuditedPhase:
     )
 
 
-def rules_of(scenario: Scenario, cell: Cell, model_options: dict[str, Any]) -> Rules:
+def rules_of(
+    scenario: Scenario, cell: Cell, model_options: dict[str, Any], frozen: str | None = None
+) -> Rules:
     """What everybody in the federation of a cell knows of it.
 
     Args:
         scenario: of the run.
         cell: one of its cells.
         model_options: all arguments of the model, those that follow from the data among them.
+        frozen: digest of the parameters that are not trained.
     """
     audited = audited_phase(scenario, cell.rule, cell.fraction, cell.participants, cell.defence)
     if cell.game == PROPERTY:
@@ -228,11 +262,14 @@ def rules_of(scenario: Scenario, cell: Cell, model_options: dict[str, Any]) -> R
     return Rules(
         model=scenario.model.name,
         model_options=model_options,
+        frozen=frozen,
         participants=cell.participants,
         cohort=phase.cohort,
         batch_size=phase.batch_size,
         lr=phase.training.lr,
         momentum=phase.training.momentum,
+        local=phase.training.local,
+        server=phase.training.server,
         sharing_rule=sent.sharing.rule,
         shared_fraction=sent.sharing.fraction,
         clip_norm=sent.clip_norm,
@@ -336,6 +373,8 @@ def check_model_takes_data(world: World) -> tuple[str, ...]:
     two = np.array([0, int(labels.argmax())])
     try:
         engine.gradients(engine.initial, world.samples, [two], world.run_seed(0).child("check"))
+    except UserError:  # of the loss
+        raise
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"model '{world.scenario.model.name}' cannot be trained on "

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from privaudit.attack.membership import Candidates, MembershipAttack, centred
+from privaudit.federation.server import server_step
 from privaudit.observation.views import Observation
 from privaudit.options import Options
 from privaudit.randomness import Seed
@@ -285,7 +286,7 @@ def _federation(
             at = seed.child("client", client, number)
             batches = _batches(records, given, at.generator("batches"))
             update = engine.train(
-                before, given.own, batches, lr=rules.lr, momentum=rules.momentum, seed=at
+                before, given.own, batches, rule=rules.local_rule, seed=at, number=number
             )
             deltas[client] = rules.transforms.apply(
                 update.delta,
@@ -304,6 +305,7 @@ def _federation(
             memory=memory.setdefault("server", {}),
             notes=notes,
         )
+        step = server_step(rules.server, mean, memory.setdefault("optimiser", {}))
         yield Observation(
             round=number,
             before=before,
@@ -315,8 +317,9 @@ def _federation(
             client_weights=dict.fromkeys(known, 1 / clients),
             target=1 if server else None,
             told=told,
+            step=step,
         )
-        before = before + mean
+        before = before + (mean if step is None else step)
 
 
 def _batches(records: np.ndarray, given: Candidates, rng: np.random.Generator) -> list[np.ndarray]:

@@ -199,18 +199,23 @@ class Adversary:
         size = self.rules.batch_size * self.rules.local_steps
         records = [draw_batch(share, size, self._pools[i % 2], rng) for i in range(self.shadows)]
         engine = self.engine.under(self.rules.transforms.in_training)
-        if self.rules.local_steps == 1:  # one SGD step: the delta is -lr times the gradient
-            return engine.gradients(observation.before, self.auxiliary.samples, records, seed).mul_(
-                -self.rules.lr
+        if self.rules.local_steps == 1:
+            return engine.single_steps(
+                observation.before,
+                self.auxiliary.samples,
+                records,
+                self.rules.local_rule,
+                seed,
+                observation.round,
             )
         step = self.rules.batch_size
         updates = engine.train_clients(
             observation.before,
             self.auxiliary.samples,
             [[r[i : i + step] for i in range(0, size, step)] for r in records],
-            lr=self.rules.lr,
-            momentum=self.rules.momentum,
-            seeds=[seed.child("trained", i) for i in range(self.shadows)],
+            self.rules.local_rule,
+            [seed.child("trained", i) for i in range(self.shadows)],
+            observation.round,
         )
         return torch.stack([update.delta for update in updates])
 
@@ -261,7 +266,7 @@ class Adversary:
 
 def _trained_by(rules: Rules) -> dict[str, Any]:
     """The rules that shadows depend on before anything is sent."""
-    sent = {"participants", "cohort", "weights", "sharing_rule", "shared_fraction"}
+    sent = {"participants", "cohort", "weights", "server", "sharing_rule", "shared_fraction"}
     return rules.model_dump(exclude=sent | {"clip_norm", "noise", "norm_bound", "defences"})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.attack.auxiliary import OwnRecords, read_own_records
+from privaudit.attack.auxiliary import SEVERAL, OwnRecords, read_own_records
 from privaudit.attack.membership import Candidates
 from privaudit.attack.own_trace import OwnTrace, check_vocabulary, engine_of, open_trace
 from privaudit.data.archive import array_names
@@ -119,6 +119,8 @@ def _check_candidates(engine: Engine, asked: OwnRecords, own: OwnRecords, where:
     Raises:
         UserError: they are not.
     """
+    if SEVERAL in (asked.kind, own.kind):
+        raise UserError("membership is asked of records with one array of inputs", where=where)
     shapes = [list(one.samples.inputs.shape[1:]) for one in (asked, own)]
     if asked.kind != own.kind or shapes[0] != shapes[1]:
         raise UserError(

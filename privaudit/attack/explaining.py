@@ -29,7 +29,13 @@ from scipy.stats import t as student_t
 from torch import Tensor
 
 from privaudit.attack.asked import TRAINED
-from privaudit.attack.auxiliary import GROUPS, INPUTS, LABELS, OwnRecords, read_own_records
+from privaudit.attack.auxiliary import (
+    GROUPS,
+    LABELS,
+    OwnRecords,
+    is_input,
+    read_own_records,
+)
 from privaudit.attack.own_trace import OwnTrace, engine_of, open_trace
 from privaudit.data.archive import array_names
 from privaudit.data.user_checks import user_file
@@ -81,6 +87,7 @@ class Rows:
         rest: [P] what is left of the aggregate, for one of its clients; None where nothing is.
         honest: clients in ``rest``.
         before: [P] parameters.
+        steps: batches of a client.
         replicas: [n, P] what it would have sent.
         learned: [m, P] more of them.
     """
@@ -90,6 +97,7 @@ class Rows:
     rest: Tensor | None
     honest: int
     before: Tensor
+    steps: int
     replicas: Tensor
     learned: Tensor
 
@@ -123,6 +131,8 @@ class Reading:
     """How the own deltas are made up, beside replicas; each beyond chance or not.
 
     Attributes:
+        steps: batches of a client in a round.
+        typical: size of a coordinate of the own deltas that are not zero, the median.
         scale: coefficient on the mean replica: 1.
         pull: coefficient on the parameters: 0; weight decay makes it negative.
         reach: norm of the parameters, in norms of a replica.
@@ -137,6 +147,8 @@ class Reading:
         rest_flatness: as ``flatness``, of it.
     """
 
+    steps: int
+    typical: float
     scale: Statistic
     pull: Statistic
     reach: float
@@ -161,19 +173,15 @@ class Change:
     Attributes:
         what: is off, and by how much, in a sentence.
         remedy: what to do.
-        rules: fields of :class:`Rules` that explain it.
+        rules: settings that explain it, by the names of ``--set``.
         sign: own deltas are negated.
-        trend: own deltas shrink by this factor from round to round.
-        decay: weight decay of the client's optimiser.
         explains: whether the rest can be looked at after it.
     """
 
     what: str
     remedy: str
-    rules: dict[str, float | int] = field(default_factory=dict)
+    rules: dict[str, float | int | str] = field(default_factory=dict)
     sign: bool = False
-    trend: float = 1.0
-    decay: float = 0.0
     explains: bool = True
 
 
@@ -275,7 +283,7 @@ def _explain(case: OwnTrace, numbers: Sequence[int], records: np.ndarray) -> Exp
     most = max(1.0, case.engine.layout.size * (REPLICAS + LEARNED) / MOST_NUMBERS)
     count = max(LEAST_REPLICAS, int(REPLICAS / most))
     rules, changes = case.rules, list[Change]()
-    first = reading = _read(_rows(case, numbers, records, rules, count), rules, changes)
+    first = reading = _read(_rows(case, numbers, records, rules, count), changes)
     while len(changes) < MOST_STEPS:
         change = _what_is_off(reading, rules)
         if change is None:
@@ -283,10 +291,17 @@ def _explain(case: OwnTrace, numbers: Sequence[int], records: np.ndarray) -> Exp
         changes.append(change)
         if not change.explains:
             break
-        rules = rules.model_copy(update=change.rules)
-        reading = _read(_rows(case, numbers, records, rules, count), rules, changes)
+        rules = _with(rules, change.rules)
+        reading = _read(_rows(case, numbers, records, rules, count), changes)
     left = _what_is_off(reading, rules) is not None
     return Explanation(len(numbers), count, first, tuple(changes), left)
+
+
+def _with(rules: Rules, settings: Mapping[str, Any]) -> Rules:
+    """The rules with these settings; those of the table ``local`` as ``local.name``."""
+    local = {n.removeprefix("local."): v for n, v in settings.items() if n.startswith("local.")}
+    flat = {n: v for n, v in settings.items() if not n.startswith("local.")}
+    return rules.model_copy(update={**flat, "local": rules.local.model_copy(update=local)})
 
 
 def _off(reading: Reading) -> int:
@@ -312,6 +327,7 @@ def _rows(
             seen.signal / honest if honest > 0 and told_apart else None,
             honest,
             seen.before,
+            _steps(records, rules),
             made[:count],
             made[count:],
         )
@@ -325,18 +341,13 @@ def _sent(
     rng, samples = seed.generator("draw"), case.records.samples
     engine = case.engine.under(rules.transforms.in_training)
     clients = [_batches(records, rules, rng) for _ in range(count)]
+    rule = rules.local_rule
     if all(len(batches) == 1 for batches in clients):  # faster, and the same
         only = [batches[0] for batches in clients]
-        deltas = engine.gradients(seen.before, samples, only, seed).mul_(-rules.lr)
+        deltas = engine.single_steps(seen.before, samples, only, rule, seed, seen.round)
     else:
-        updates = engine.train_clients(
-            seen.before,
-            samples,
-            clients,
-            lr=rules.lr,
-            momentum=rules.momentum,
-            seeds=[seed.child("train", number) for number in range(count)],
-        )
+        seeds = [seed.child("train", number) for number in range(count)]
+        updates = engine.train_clients(seen.before, samples, clients, rule, seeds, seen.round)
         deltas = torch.stack([update.delta for update in updates])
     if rules.transforms == rules.transforms.of_training:
         return deltas
@@ -357,6 +368,13 @@ def _batches(records: np.ndarray, rules: Rules, rng: np.random.Generator) -> lis
     return list(drawn.reshape(rules.local_steps, size))
 
 
+def _steps(records: np.ndarray, rules: Rules) -> int:
+    """Batches of a client in a round."""
+    if rules.local_epochs is None:
+        return rules.local_steps
+    return rules.local_epochs * -(-len(records) // rules.batch_size)
+
+
 def _again(records: np.ndarray, rules: Rules) -> bool:
     return rules.batch_size * rules.local_steps > len(records)
 
@@ -364,20 +382,23 @@ def _again(records: np.ndarray, rules: Rules) -> bool:
 # ---------------------------------------------------------------------------------- the statistics
 
 
-def _read(rows: Iterator[Rows], rules: Rules, changes: Sequence[Change]) -> Reading:
+def _read(rows: Iterator[Rows], changes: Sequence[Change]) -> Reading:
     """Statistics over all rounds: column 0 of the own deltas, the others of replicas."""
     sums, spreads, by_round = np.zeros(1), np.zeros(1), list[np.ndarray]()
     numbers, rests, rest_flat = list[int](), list[np.ndarray](), list[np.ndarray]()
+    typical, steps = list[float](), 1
     for row in rows:
-        every = torch.cat([_undone(row.own, row, rules, changes)[None], row.replicas]).double()
+        every = torch.cat([_undone(row.own, changes)[None], row.replicas]).double()
         mean, before = row.learned.double().mean(0), row.before.double()
         sums = sums + _products(every, mean, before)
         at = _directions(row.learned.double() - mean)
         spreads = spreads + _products(every @ at, mean @ at, before @ at)
         by_round.append(_alone(every))
         numbers.append(row.number)
+        steps, used = row.steps, row.own[row.own != 0].abs()
+        typical.append(float(used.median()) if len(used) else 0.0)
         if row.rest is not None:
-            rest = _undone(row.rest, row, rules, changes)
+            rest = _undone(row.rest, changes)
             both = torch.cat([rest[None], _stand_ins(row)]).double()
             rests.append(torch.linalg.vector_norm(both, dim=1).numpy())
             rest_flat.append(_flatness(both))
@@ -391,6 +412,8 @@ def _read(rows: Iterator[Rows], rules: Rules, changes: Sequence[Change]) -> Read
     logs = logs - logs[:, 1:].mean(axis=1, keepdims=True)
     when = np.array(numbers, dtype=float) - np.mean(numbers)
     return Reading(
+        steps=steps,
+        typical=float(np.median(typical)),
         scale=_statistic("scale", scale / np.mean(scale[1:])),
         pull=_statistic("pull", pull),
         reach=float(np.sqrt(sums[2, 0] / max(1e-300, float(sums[5, 1:].mean())))),
@@ -405,13 +428,9 @@ def _read(rows: Iterator[Rows], rules: Rules, changes: Sequence[Change]) -> Read
     )
 
 
-def _undone(delta: Tensor, row: Rows, rules: Rules, changes: Sequence[Change]) -> Tensor:
+def _undone(delta: Tensor, changes: Sequence[Change]) -> Tensor:
     """[P] a delta as it would be without what was found already."""
-    for change in changes:
-        if change.sign:
-            delta = -delta
-        delta = delta / change.trend**row.number + rules.lr * change.decay * row.before
-    return delta
+    return -delta if any(change.sign for change in changes) else delta
 
 
 def _pulled(sums: np.ndarray) -> np.ndarray:
@@ -540,35 +559,43 @@ def _is_flat(found: Reading) -> bool:
 def _flat(found: Reading, rules: Rules) -> Change | None:
     if not _is_flat(found):
         return None
+    if rules.local.optimiser == "adam":
+        return _elsewhere(found)
+    # A fresh Adam moves a coordinate whose slopes agree by the learning rate in each step.
+    lr = float(f"{found.typical / found.steps:.3g}")
     return Change(
         f"the coordinates of the own deltas are more alike in size than those of SGD "
         f"({found.flatness.own:.2f} times by mean absolute value over root mean square): an "
         "optimiser that scales each of them, like Adam, or a quantised delta",
-        "there is no rule for it yet: scores take what the client's optimiser did for the data",
-        explains=False,
+        f"say --set local.optimiser=adam --set lr={lr:g}, or the optimiser, its settings and the "
+        "learning rate that it was",
+        rules={"local.optimiser": "adam", "lr": lr, "momentum": 0.0},
+        explains=lr > 0,
     )
 
 
 def _pull(found: Reading, rules: Rules) -> Change | None:
-    decay = -found.pull.own / rules.lr
+    decay = -found.pull.own / (rules.lr * found.steps)
+    known = rules.local.weight_decay or 0.0
     if not found.pull.sure or -found.pull.own * found.reach < LEAST_PULL:
         return None
     return Change(
         f"the own deltas also shrink the parameters, by {-found.pull.own:.2g} of themselves a "
-        f"round: weight decay of about {decay:.2g}",
-        "there is no rule for it yet: subtract it from all deltas, delta + lr * decay * before",
-        decay=decay,
+        f"round: weight decay of about {known + decay:.2g}",
+        f"say --set local.weight_decay={known + decay:.2g}, or the exact value",
+        rules={"local.weight_decay": float(f"{known + decay:.4g}")},
     )
 
 
 def _trend(found: Reading, rules: Rules) -> Change | None:
     if not found.trend.sure or abs(np.log(found.trend.own)) < 0.002:
         return None
+    decay = rules.local.decay * found.trend.own
     return Change(
         f"own deltas change by a factor of {found.trend.own:.3g} from round to round: a schedule "
         "of the learning rate",
-        f"divide the deltas of round r by {found.trend.own:.4g}^r when writing the trace",
-        trend=found.trend.own,
+        f"say --set local.decay={decay:.4g}, or its factors round by round with local.rates",
+        rules={"local.decay": float(f"{decay:.4g}")},
     )
 
 
@@ -689,8 +716,9 @@ def open_own(
     """
     trace, resolved, stated = open_trace(trace_path, rules or {}, model, model_options or {}, seed)
     path = user_file(str(auxiliary))
-    more = set(array_names(path)) - {INPUTS, LABELS, GROUPS}
-    records = read_own_records(path, needs_property=bool(more))
+    known = {LABELS, GROUPS}
+    more = [n for n in array_names(path) if n not in known and not is_input(n)]
+    records = read_own_records(path, needs_property=bool(more), loss=resolved.local.loss)
     return OwnTrace(
         trace, records, engine_of(records, resolved, trace), resolved, stated, Seed(seed)
     )

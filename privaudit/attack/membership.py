@@ -138,7 +138,7 @@ class Candidates:
 
 
 def _chosen(samples: Samples, which: np.ndarray) -> Samples:
-    return Samples(samples.inputs[which], samples.labels[which])
+    return samples.chosen(which)
 
 
 class MembershipAttack(GameAttack):

@@ -17,12 +17,13 @@ import torch
 from torch import nn
 
 from privaudit.attack.apart import score_apart
-from privaudit.attack.auxiliary import OwnRecords
+from privaudit.attack.auxiliary import SEVERAL, OwnRecords
 from privaudit.attack.protocol import options_of_attack
 from privaudit.attack.registry import load_attack
 from privaudit.attack.scoring import Failure, Given, Hearing, Scores, Wanted
 from privaudit.engine.engine import Engine
 from privaudit.engine.layout import Layout
+from privaudit.engine.local_rule import foreign_code
 from privaudit.errors import UserError
 from privaudit.models.build import MODELS, InputShape, build_model
 from privaudit.observation.rules import Rules, Speaker, resolve_rules
@@ -145,6 +146,7 @@ def open_trace(
     trace.check_digests()
     _check_rounds(trace)
     rules, stated = _rules(trace, given, model, options)
+    rules.local_rule.check(rounds=sum(1 for _ in trace), steps=rules.local_steps)
     return trace, rules, stated
 
 
@@ -155,8 +157,9 @@ def engine_of(records: OwnRecords, rules: Rules, trace: Trace) -> Engine:
         UserError: it is not the one whose parameters the trace holds, or does not take the records.
     """
     assert rules.model is not None
-    engine = _engine(records, rules.model, rules.model_options)
+    engine = _engine(records, rules)
     _check_layout(engine.layout, trace)
+    _check_frozen(engine, rules)
     check_vocabulary(engine, records, "--auxiliary")
     _check_gradient(engine, records, rules.model)
     return engine
@@ -221,7 +224,8 @@ def _rules(
     """What the trace states and the user gives; the head count of round 0 states participants."""
     where = str(trace.path / "manifest.json")
     stated = {"participants": next(iter(trace)).participants} | trace.manifest.stated
-    own = dict(given)
+    own = _nested(given, stated)
+    _refuse_foreign_code(stated, given, where)
     if model is not None:
         own["model"] = model
     elif "model" not in own:
@@ -231,6 +235,33 @@ def _rules(
         known = stated.get("model_options") if same else None
         own["model_options"] = (known if isinstance(known, dict) else {}) | dict(options)
     return resolve_rules(stated, own, where=where)
+
+
+def _nested(given: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Rules of the user's with ``table.key`` put into the table that the trace states."""
+    own: dict[str, Any] = {}
+    for name, value in given.items():
+        table, dot, key = name.partition(".")
+        if not dot:
+            own[name] = value
+            continue
+        known = own.get(table, stated.get(table))
+        own[table] = {**(known if isinstance(known, Mapping) else {}), key: value}
+    return own
+
+
+def _refuse_foreign_code(stated: Mapping[str, Any], given: Mapping[str, Any], where: str) -> None:
+    """As with the model: a loss or an update that only a trace names is not imported."""
+    table = stated.get("local")
+    if not isinstance(table, Mapping) or "local" in given:
+        return
+    for name in foreign_code(table):
+        if f"local.{name}" not in given:
+            raise UserError(
+                f"the trace states {name} '{table[name]}', which is not ours",
+                where=where,
+                remedy=f"say --set local.{name}={table[name]} if you trust that code",
+            )
 
 
 def _refuse_unless_bundled(model: object, where: str) -> None:
@@ -244,15 +275,20 @@ def _refuse_unless_bundled(model: object, where: str) -> None:
         )
 
 
-def _engine(records: OwnRecords, model: str, options: Mapping[str, Any]) -> Engine:
-    inputs = records.samples.inputs
+def _engine(records: OwnRecords, rules: Rules) -> Engine:
+    assert rules.model is not None
+    inputs, labels = records.samples.inputs, records.samples.labels
+    outputs = labels.shape[1] if labels.dim() == 2 else 1
+    if labels.dim() == 1 and not labels.is_floating_point():
+        outputs = int(labels.max()) + 1
     shape = InputShape.of(
         records.kind,
-        tuple(inputs.shape),
-        num_classes=int(records.samples.labels.max()) + 1,
+        () if records.kind == SEVERAL else tuple(inputs.shape),
+        num_classes=outputs,
         vocabulary_size=int(inputs.max()) + 1 if records.kind == "text" else 0,
     )
-    return Engine(build_model(model, options, shape, Seed(0)))
+    model = build_model(rules.model, rules.model_options, shape, Seed(0))
+    return Engine(model, loss=rules.local.loss)
 
 
 def _check_layout(layout: Layout, trace: Trace) -> None:
@@ -268,11 +304,25 @@ def _check_layout(layout: Layout, trace: Trace) -> None:
             )
 
 
+def _check_frozen(engine: Engine, rules: Rules) -> None:
+    if rules.frozen is not None and engine.frozen != rules.frozen:
+        ours = f"have digest {engine.frozen[:12]}..." if engine.frozen else "are not there"
+        raise UserError(
+            f"the model's frozen parameters {ours}, those of the federation "
+            f"{rules.frozen[:12]}...: another base model",
+            where="--model",
+            remedy="give the model with the checkpoint that the federation started from",
+        )
+
+
 def _check_gradient(engine: Engine, records: OwnRecords, model: str) -> None:
     """One gradient on two records, one of them of the last class that occurs."""
-    two = np.array([0, int(records.samples.labels.argmax())])
+    labels = records.samples.labels
+    two = np.array([0, int(labels.argmax()) if labels.dim() == 1 else len(labels) - 1])
     try:
         engine.gradients(engine.initial, records.samples, [two], Seed(0))
+    except UserError:  # of the loss
+        raise
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"model '{model}' cannot be trained on the auxiliary records: {error}",

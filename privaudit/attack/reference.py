@@ -29,7 +29,7 @@ from torch import Tensor
 
 from privaudit.attack.adversary import AuxiliaryData, draw_batch, split_units
 from privaudit.attack.latest import LatestRound
-from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.engine import Engine
 from privaudit.errors import UserError
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
@@ -239,18 +239,15 @@ class Honest:
             self._pools[client] = self.population.holding(self.held, rng)
         size = rules.batch_size * rules.local_steps
         records = draw_batch(share, size, self._pools[client], seed.generator("draw"))
-        delta = (
-            self.engine.under(rules.transforms.in_training)
-            .train(
-                observation.before,
-                self.own.samples,
-                [records[i : i + rules.batch_size] for i in range(0, size, rules.batch_size)],
-                lr=rules.lr,
-                momentum=rules.momentum,
-                seed=seed,
-            )
-            .delta
-        )
+        engine = self.engine.under(rules.transforms.in_training)
+        delta = engine.train(
+            observation.before,
+            self.own.samples,
+            [records[i : i + rules.batch_size] for i in range(0, size, rules.batch_size)],
+            rule=rules.local_rule,
+            seed=seed,
+            number=observation.round,
+        ).delta
         sent, layout, told = seed.child("sent"), self.engine.layout, observation.told
         delta = rules.transforms.apply(delta, layout, sent, told=told)
         if observation.target is not None:
@@ -297,7 +294,7 @@ def with_signal(observation: Observation, signal: Tensor) -> Observation:
 
 
 def _taken(own: AuxiliaryData, records: np.ndarray) -> AuxiliaryData:
-    samples = Samples(own.samples.inputs[records], own.samples.labels[records])
+    samples = own.samples.chosen(records)
     groups = None if own.groups is None else own.groups[records]
     return AuxiliaryData(samples, own.present[records], groups)
 

@@ -171,7 +171,7 @@ def open_case(
             remedy="say --set persistent=true if it is there in every round or in none (as with "
             "data that stay), --set persistent=false if it comes and goes",
         )
-    records = read_own_records(auxiliary, properties)
+    records = read_own_records(auxiliary, properties, loss=resolved.local.loss)
     engine = engine_of(records, resolved, trace)
     return Case(
         trace,

@@ -16,9 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
+from privaudit.engine.calling import arguments, each, logits_of
 from privaudit.engine.layout import Layout
+from privaudit.engine.losses import Loss
 from privaudit.engine.samples import LocalUpdate, Samples
-from privaudit.engine.stepper import Stepper
+from privaudit.engine.stepper import CROSS_ENTROPY, Stepper
 
 NUMBERS_AT_ONCE = 1 << 28
 """Gradients computed at once hold at most so many numbers (1 GB); at least one is computed."""
@@ -27,8 +29,10 @@ NUMBERS_AT_ONCE = 1 << 28
 class BatchedStepper(Stepper):
     """Batches of equal size, and clients whose batches have equal sizes, together."""
 
-    def __init__(self, model: nn.Module, layout: Layout, device: torch.device) -> None:
-        super().__init__(model, layout, device)
+    def __init__(
+        self, model: nn.Module, layout: Layout, device: torch.device, loss: Loss = CROSS_ENTROPY
+    ) -> None:
+        super().__init__(model, layout, device, loss)
         self._names = [piece.name for piece in layout.slices]
         self._fixed = {n: p for n, p in model.named_parameters() if not p.requires_grad}
         self.clients_at_once = max(1, min(256, NUMBERS_AT_ONCE // (4 * layout.size)))
@@ -116,18 +120,18 @@ class BatchedStepper(Stepper):
     def _gradient(self) -> Callable[..., Any]:
         """(parameters, inputs, labels) -> gradients by name, (mean loss, number correct)."""
 
-        def loss(parameters: dict[str, Tensor], inputs: Tensor, labels: Tensor) -> Any:
-            logits = functional_call(self.model, {**parameters, **self._fixed}, (inputs,))
-            correct = (logits.detach().argmax(1) == labels).sum()
-            return nn.functional.cross_entropy(logits, labels), correct
+        def loss(parameters: dict[str, Tensor], inputs: Any, labels: Tensor) -> Any:
+            every = {**parameters, **self._fixed}
+            logits = logits_of(functional_call(self.model, every, *arguments(inputs)))
+            return self.loss.mean(logits, labels), self.loss.correct(logits.detach(), labels)
 
         return grad_and_value(loss, has_aux=True)
 
-    def _stacked(self, samples: Samples, batches: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    def _stacked(self, samples: Samples, batches: Sequence[np.ndarray]) -> tuple[Any, Tensor]:
         """Inputs [n, b, ...] and labels [n, b] of n equally large batches."""
         inputs, labels = samples.batch(np.concatenate(batches), self.device)
         shape = (len(batches), len(batches[0]))
-        return inputs.unflatten(0, shape), labels.unflatten(0, shape)
+        return each(inputs, lambda one: one.unflatten(0, shape)), labels.unflatten(0, shape)
 
     def _groups(self, sizes: Sequence[int]) -> list[list[int]]:
         """Numbers of the batches computed at once."""

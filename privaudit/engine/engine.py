@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,13 +25,17 @@ from privaudit.engine.character import (
     single_records_refused,
 )
 from privaudit.engine.device import device_named
+from privaudit.engine.frozen import frozen_digest
+from privaudit.engine.general import train_by
 from privaudit.engine.layout import Layout
+from privaudit.engine.local_rule import LocalRule
+from privaudit.engine.losses import CROSS_ENTROPY, loss_named
 from privaudit.engine.recordwise import Recordwise, RecordwiseStepper
 from privaudit.engine.samples import LocalUpdate, Samples, prepare
 from privaudit.engine.stepper import Stepper, stepper_for
 from privaudit.randomness import Seed
 
-__all__ = ["Engine", "LocalUpdate", "Samples", "prepare"]
+__all__ = ["Engine", "LocalRule", "LocalUpdate", "Samples", "prepare"]
 
 CHUNK = 64
 """Records whose slopes are computed at once."""
@@ -42,10 +47,11 @@ class Engine:
     Vectors of parameters, gradients and deltas are float32 on the CPU whatever the device.
 
     Args:
-        model: any module that maps a batch of inputs to logits [b, classes]; its loss is the mean
-            cross-entropy. Its own parameters are the initial ones. The engine works in it: nobody
-            else should.
+        model: any module that maps a batch of inputs to what the loss takes, by default logits
+            [b, classes]; of several inputs and other outputs: :mod:`.calling`. Its own parameters
+            are the initial ones. The engine works in it: nobody else should.
         device: where to compute: ``cpu``, ``cuda``, ``cuda:1`` ...
+        loss: name of what is minimised (:mod:`privaudit.engine.losses`).
         batched: compute many batches and clients at once; None = on any device but the CPU, where
             one after the other is faster.
 
@@ -54,9 +60,15 @@ class Engine:
     """
 
     def __init__(
-        self, model: nn.Module, device: str = "cpu", *, batched: bool | None = None
+        self,
+        model: nn.Module,
+        device: str = "cpu",
+        loss: str = CROSS_ENTROPY,
+        *,
+        batched: bool | None = None,
     ) -> None:
         check_trainable(model)
+        self.loss = loss_named(loss)
         self.device = device_named(device)
         self.model = model.to(device=self.device, dtype=torch.float32)
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
@@ -66,16 +78,21 @@ class Engine:
         self._remarks = list(remarks_on(model))
         wanted = self.device.type != "cpu" if batched is None else batched
         chosen = BatchedStepper if wanted and not self._remarks else stepper_for
-        self._stepper = chosen(model, self.layout, self.device)
+        self._stepper = chosen(model, self.layout, self.device, self.loss)
         self._tried = False
         self._treated: dict[Recordwise, Engine] = {}
 
-    def __reduce__(self) -> tuple[type[Engine], tuple[nn.Module, str]]:
-        """Sent to another process: the model as it was given, and the device."""
+    def __reduce__(self) -> tuple[type[Engine], tuple[nn.Module, str, str]]:
+        """Sent to another process: the model as it was given, the device, the loss."""
         assert not isinstance(self._stepper, RecordwiseStepper), "send the plain one"
         self._stepper.load(self.initial)
         self._buffers.restore()
-        return Engine, (self.model, str(self.device))
+        return Engine, (self.model, str(self.device), self.loss.name)
+
+    @cached_property
+    def frozen(self) -> str | None:
+        """Digest of the parameters that are not trained (:func:`.frozen_digest`)."""
+        return frozen_digest(self.model)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -162,7 +179,7 @@ class Engine:
             for part in np.array_split(records, range(CHUNK, len(records), CHUNK)):
                 inputs, labels = samples.batch(part, self.device)
                 logits = self._stepper.logits(inputs)
-                losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+                losses = self.loss.each(logits, labels)
                 weights = torch.ones_like(losses, requires_grad=True)
                 parts = torch.autograd.grad(
                     losses,
@@ -182,41 +199,73 @@ class Engine:
         samples: Samples,
         batches: Sequence[np.ndarray],
         *,
-        lr: float,
-        momentum: float,
+        rule: LocalRule,
         seed: Seed,
+        number: int = 0,
     ) -> LocalUpdate:
-        """SGD from ``parameters`` over the batches in order; momentum starts at zero each time.
+        """From ``parameters`` over the batches in order; the optimiser starts anew each time.
 
-        Same update as ``torch.optim.SGD(lr, momentum)``. Loss and accuracy are means over the
+        Same update as with the optimiser of ``torch.optim``. Loss and accuracy are means over the
         records seen, each at the parameters its batch was seen with.
+
+        Args:
+            parameters: [P].
+            samples: what the batches index into.
+            batches: at least one.
+            rule: how to train.
+            seed: stream of whatever the model draws.
+            number: of the round, for a schedule.
+
+        Raises:
+            UserError: a schedule ends before; code of the user's own fails.
         """
-        assert batches, "a client that trains has at least one batch"
-        with self._training(parameters, samples, batches, seed):
-            return self._stepper.train(parameters, samples, batches, lr, momentum)
+        return next(self.train_clients(parameters, samples, [batches], rule, [seed], number))
 
     def train_clients(
         self,
         parameters: Tensor,
         samples: Samples,
         clients: Sequence[Sequence[np.ndarray]],
-        *,
-        lr: float,
-        momentum: float,
+        rule: LocalRule,
         seeds: Sequence[Seed],
+        number: int = 0,
     ) -> Iterator[LocalUpdate]:
         """:meth:`train` for several clients from the same parameters, in their order.
 
-        Where the device prefers it, clients whose batches have the same sizes train at once; then
-        what the model draws (dropout) comes from the first one's seed. Memory does not grow with
-        the number of clients.
+        Where the device prefers it, clients whose batches have the same sizes train at once by
+        plain SGD; then what the model draws (dropout) comes from the first one's seed. Memory does
+        not grow with the number of clients.
         """
-        step = self._stepper.clients_at_once
+        assert all(clients), "a client that trains has at least one batch"
+        step = self._stepper.clients_at_once if rule.is_plain else 1
         for first in range(0, len(clients), step):
-            group = clients[first : first + step]
-            with self._training(parameters, samples, group[0], seeds[first]):
-                updates = self._stepper.train_many(parameters, samples, group, lr, momentum)
-            yield from updates
+            group, seed = clients[first : first + step], seeds[first]
+            with self._training(parameters, samples, group[0], seed):
+                if rule.is_plain:
+                    lr, momentum = rule.rate(number), rule.momentum
+                    made = self._stepper.train_many(parameters, samples, group, lr, momentum)
+                else:
+                    made = [
+                        train_by(self._stepper, parameters, samples, group[0], rule, number, seed)
+                    ]
+            yield from made
+
+    def single_steps(
+        self,
+        parameters: Tensor,
+        samples: Samples,
+        batches: Sequence[np.ndarray],
+        rule: LocalRule,
+        seed: Seed,
+        number: int = 0,
+    ) -> Tensor:
+        """[B, P] what clients with one batch each make of it; of plain SGD all at once."""
+        if rule.is_plain:
+            return self.gradients(parameters, samples, batches, seed).mul_(-rule.rate(number))
+        seeds = [seed.child("step", place) for place in range(len(batches))]
+        clients = [[batch] for batch in batches]
+        made = self.train_clients(parameters, samples, clients, rule, seeds, number)
+        return torch.stack([update.delta for update in made])
 
     @torch.no_grad()
     def evaluate(
@@ -230,8 +279,8 @@ class Engine:
         for part in np.array_split(np.arange(len(samples)), -(-len(samples) // batch_size)):
             inputs, labels = samples.batch(part, self.device)
             logits = self._stepper.logits(inputs)
-            loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
-            correct += float((logits.argmax(1) == labels).sum())
+            loss += float(self.loss.total(logits, labels))
+            correct += float(self.loss.correct(logits, labels))
         return loss / len(samples), correct / len(samples)
 
     @torch.no_grad()
@@ -278,7 +327,7 @@ class Engine:
         with self._drawing_from(seed):
             remark = self._stepper.try_on(samples, batch)
         if remark:
-            self._stepper = Stepper(self.model, self.layout, self.device)
+            self._stepper = Stepper(self.model, self.layout, self.device, self.loss)
             self._remarks.append(remark)
         twice = torch.empty(2, self.layout.size)
         for row in twice:

@@ -3,35 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from privaudit.engine.calling import each
+
 
 @dataclass(frozen=True)
 class Samples:
-    """Records as tensors: ``inputs`` [N, ...] as stored (images stay bytes), ``labels`` [N]."""
+    """Records as tensors: ``inputs`` [N, ...] as stored (images stay bytes), ``labels`` [N].
 
-    inputs: Tensor
+    Of a model with several inputs they are a dict or a tuple of such tensors
+    (:mod:`privaudit.engine.calling`); of some losses labels are [N, L] (:mod:`.losses`).
+    """
+
+    inputs: Any
     labels: Tensor
 
     @classmethod
-    def of(cls, inputs: np.ndarray, labels: np.ndarray) -> Samples:
-        """Tensors over copies of the arrays."""
-        return cls(torch.from_numpy(np.array(inputs)), torch.from_numpy(np.array(labels)))
+    def of(cls, inputs: Any, labels: np.ndarray) -> Samples:
+        """Tensors over copies of the arrays: one, or a dict or a tuple of them for ``inputs``."""
+        copies = each(inputs, lambda array: torch.from_numpy(np.array(array)))
+        return cls(copies, torch.from_numpy(np.array(labels)))
+
+    def chosen(self, records: np.ndarray) -> Samples:
+        """The records with these indices, apart from all others."""
+        return Samples(each(self.inputs, lambda one: one[records]), self.labels[records])
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, index: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    def batch(self, index: np.ndarray, device: torch.device) -> tuple[Any, Tensor]:
         """Inputs as the models take them, and labels, of the records with these indices."""
         chosen = torch.from_numpy(index)
         # Not [chosen], which takes seven times as long.
-        inputs, labels = self.inputs.index_select(0, chosen), self.labels.index_select(0, chosen)
+        inputs = each(self.inputs, lambda one: one.index_select(0, chosen))
+        labels = self.labels.index_select(0, chosen)
         if device.type != "cpu":  # bytes travel, not floats
-            inputs, labels = inputs.to(device), labels.to(device)
-        return prepare(inputs), labels
+            inputs, labels = each(inputs, lambda one: one.to(device)), labels.to(device)
+        return each(inputs, prepare), labels
 
 
 @dataclass(frozen=True)

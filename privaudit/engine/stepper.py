@@ -8,14 +8,19 @@ where a CPU convolves and pools faster; a model whose code needs the usual order
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
+from privaudit.engine.calling import arguments, each, logits_of
 from privaudit.engine.layout import Layout
+from privaudit.engine.losses import Loss
 from privaudit.engine.samples import LocalUpdate, Samples
+
+CROSS_ENTROPY = Loss()
 
 Gradient = tuple[Tensor, Tensor, Sequence[Tensor]]
 """Mean loss of a batch, how many it classified correctly, and a gradient for each parameter."""
@@ -27,12 +32,15 @@ class Stepper:
     Args:
         model: on ``device``, in training mode when it is called.
         layout: of its trainable parameters.
+        loss: what is minimised.
     """
 
     clients_at_once = 1
 
-    def __init__(self, model: nn.Module, layout: Layout, device: torch.device) -> None:
-        self.model, self.layout, self.device = model, layout, device
+    def __init__(
+        self, model: nn.Module, layout: Layout, device: torch.device, loss: Loss = CROSS_ENTROPY
+    ) -> None:
+        self.model, self.layout, self.device, self.loss = model, layout, device, loss
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self._sizes = [piece.stop - piece.start for piece in layout.slices]
         self._innermost = any(isinstance(m, nn.Conv2d) for m in model.modules())
@@ -42,7 +50,7 @@ class Stepper:
         """Find out with one batch what the model can bear; a remark for the user, or nothing."""
         if self._innermost:
             try:
-                self._step(*samples.batch(batch, self.device))
+                self.step(*samples.batch(batch, self.device))
             except RuntimeError:  # ``x.view(...)`` on what has its channels innermost
                 self._innermost = False
                 self._order(torch.contiguous_format)
@@ -59,7 +67,7 @@ class Stepper:
         for row, batch in zip(out, batches, strict=True):
             # Copied once: a ``.grad`` that is a view of the row would have to be zeroed, then added
             # to, which moves each number twice as often.
-            _, _, parts = self._step(*samples.batch(batch, self.device))
+            _, _, parts = self.step(*samples.batch(batch, self.device))
             for piece, part in zip(self.pieces(row), parts, strict=True):
                 piece.copy_(part)
 
@@ -76,7 +84,7 @@ class Stepper:
         velocity = [torch.zeros_like(p) for p in self.parameters] if momentum else None
         loss = correct = torch.zeros((), device=self.device)
         for batch in batches:
-            mean, right, parts = self._step(*samples.batch(batch, self.device))
+            mean, right, parts = self.step(*samples.batch(batch, self.device))
             loss, correct = loss + mean * len(batch), correct + right
             if velocity is not None:
                 for speed, part in zip(velocity, parts, strict=True):
@@ -86,7 +94,7 @@ class Stepper:
                 for parameter, part in zip(self.parameters, parts, strict=True):
                     parameter.add_(part, alpha=-lr)
         seen = sum(len(batch) for batch in batches)
-        return LocalUpdate(self._moved(start), float(loss) / seen, float(correct) / seen, seen)
+        return LocalUpdate(self.moved(start), float(loss) / seen, float(correct) / seen, seen)
 
     def train_many(
         self,
@@ -99,30 +107,31 @@ class Stepper:
         """At most ``clients_at_once`` clients from the same start."""
         return [self.train(start, samples, batches, lr, momentum) for batches in clients]
 
-    def logits(self, inputs: Tensor) -> Tensor:
+    def logits(self, inputs: Any) -> Tensor:
         """What the model says of a batch, in the order of memory that suits it."""
-        if self._innermost and inputs.dim() == 4:
-            inputs = channels_innermost(inputs)
-        output: Tensor = self.model(inputs)
-        return output
+        if self._innermost:
+            inputs = each(inputs, lambda x: channels_innermost(x) if x.dim() == 4 else x)
+        by_place, by_name = arguments(inputs)
+        return logits_of(self.model(*by_place, **by_name))
 
     def pieces(self, vector: Tensor) -> list[Tensor]:
         """Views of a [P] vector, one per parameter, in its shape."""
         parts = zip(vector.split(self._sizes), self.layout.slices, strict=True)
         return [part.view(piece.shape) for part, piece in parts]
 
-    def _step(self, inputs: Tensor, labels: Tensor) -> Gradient:
+    def step(self, inputs: Any, labels: Tensor) -> Gradient:
+        """Loss and gradient of one batch at the parameters as they are."""
         logits = self.logits(inputs)
-        loss = nn.functional.cross_entropy(logits, labels)
+        loss = self.loss.mean(logits, labels)
         if self._innermost:
             _pool_backwards_innermost(loss)
         parts = torch.autograd.grad(
             loss, self.parameters, allow_unused=True, materialize_grads=True
         )
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum(), parts
+        return loss.detach(), self.loss.correct(logits.detach(), labels), parts
 
     @torch.no_grad()
-    def _moved(self, start: Tensor) -> Tensor:
+    def moved(self, start: Tensor) -> Tensor:
         """[P] how far the parameters are from ``start``."""
         delta = torch.empty(self.layout.size)
         rows = zip(self.pieces(delta), self.parameters, self.pieces(start), strict=True)
@@ -175,11 +184,16 @@ LEAN: dict[type[nn.Module], type[Stepper]] = {}
 """Steppers written for one model class, equal to autograd up to rounding; models register them."""
 
 
-def stepper_for(model: nn.Module, layout: Layout, device: torch.device) -> Stepper:
-    """The lean stepper of exactly this class, if nobody changed the model; else plain autograd."""
+def stepper_for(
+    model: nn.Module, layout: Layout, device: torch.device, loss: Loss = CROSS_ENTROPY
+) -> Stepper:
+    """The lean stepper of exactly this class, if nobody changed the model; else plain autograd.
+
+    Lean ones know no other loss than cross-entropy.
+    """
     lean = LEAN.get(type(model))
-    if lean is None or device.type != "cpu" or _altered(model):
-        return Stepper(model, layout, device)
+    if lean is None or device.type != "cpu" or loss != CROSS_ENTROPY or _altered(model):
+        return Stepper(model, layout, device, loss)
     return lean(model, layout, device)
 
 

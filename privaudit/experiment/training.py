@@ -29,7 +29,7 @@ def train_run(world: World, folder: RunFolder, run: int) -> None:
         return
     engine = world.engine(run)
     partition = world.deal(run).training
-    test = Samples(world.samples.inputs[partition.test], world.samples.labels[partition.test])
+    test = world.samples.chosen(partition.test)
     parameters, rows, seconds = engine.initial, [], []
     ledger = world.scenario.ledger
     evidence = EvidenceCollector(valued=ledger.reward == "contribution")
@@ -66,7 +66,7 @@ def price_run(world: World, folder: RunFolder, run: int) -> None:
         return
     engine, start = world.engine(run), trained_parameters(folder, run)
     held_out = world.deal(run).training.test
-    test = Samples(world.samples.inputs[held_out], world.samples.labels[held_out])
+    test = world.samples.chosen(held_out)
     seed, rows = world.audit_seed(run).child("price"), []
     for participants in scenario.participants:
         partition = world.deal(run).audited(participants)

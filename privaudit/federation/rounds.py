@@ -1,7 +1,8 @@
 """One federated round, for any protocol: clients train, transform and send; the server averages.
 
 FedSGD is the special case of one batch and no momentum (McMahan et al., AISTATS 2017, section 2);
-the global model moves by the average delta (server learning rate 1). What clients make of their
+the global model moves by the average delta unless the server has an optimiser (:mod:`.server`),
+whose moments are remembered with the rest (:attr:`Sending.memory`). What clients make of their
 batches can be sent in several ways, and by several cohorts, at once (:class:`Sending`): they train
 once for all of them.
 """
@@ -18,7 +19,9 @@ from torch import Tensor
 
 from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, LocalUpdate, Samples
+from privaudit.engine.local_rule import PLAIN, LocalOptions, LocalRule
 from privaudit.federation.aggregation import Aggregator, Submission, Verdict
+from privaudit.federation.server import AVERAGE, ServerOptions, server_step
 from privaudit.randomness import Seed
 
 ProtocolName = Literal["fedavg", "fedsgd"]
@@ -29,7 +32,8 @@ class LocalTraining:
     """How a client turns its batches of a round into a delta, and what becomes of deltas.
 
     ``expected``: clients that an average is over where it is over a number fixed beforehand
-    (:attr:`.Transforms.averages_equally`); None = those of the round.
+    (:attr:`.Transforms.averages_equally`); None = those of the round. ``local`` and ``epochs`` are
+    as in :class:`.LocalRule`.
     """
 
     lr: float
@@ -37,6 +41,14 @@ class LocalTraining:
     transforms: Transforms = Transforms()
     norm_bound: float | None = None
     expected: int | None = None
+    local: LocalOptions = PLAIN
+    epochs: int = 1
+    server: ServerOptions = AVERAGE
+
+    @property
+    def rule(self) -> LocalRule:
+        """How a client trains."""
+        return LocalRule(self.lr, self.momentum, self.local, self.epochs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,15 +193,15 @@ def run_sendings(
     Deltas are handed on client by client, so memory does not grow with the cohort.
 
     Args:
-        sendings: at least one; all with the same learning rate and momentum.
+        sendings: at least one; all with the same local training.
         seed: each client and round draws from its own child, whatever is sent.
         step: [P] what the global model moves by, whatever is sent; None = by what was sent.
     """
     started = time.perf_counter()
     at_server = seed.child("server", "round", round_number)
     servers = [_Server(engine, before, sending, round_number, at_server) for sending in sendings]
-    lr, momentum = sendings[0].training.lr, sendings[0].training.momentum
-    assert all((s.training.lr, s.training.momentum) == (lr, momentum) for s in sendings)
+    rule = sendings[0].training.rule
+    assert all(sending.training.rule == rule for sending in sendings)
     for treatment in dict.fromkeys(server.treatment for server in servers):
         receivers: dict[ClientWork, list[_Server]] = {}
         for server in servers:
@@ -197,14 +209,9 @@ def run_sendings(
                 receivers.setdefault(item, []).append(server)
         jobs = sorted(receivers, key=lambda item: item.client)
         seeds = [seed.child("client", item.client, "round", round_number) for item in jobs]
-        updates = engine.under(treatment).train_clients(
-            before,
-            samples,
-            [item.batches for item in jobs],
-            lr=lr,
-            momentum=momentum,
-            seeds=seeds,
-        )
+        batches = [item.batches for item in jobs]
+        trained = engine.under(treatment)
+        updates = trained.train_clients(before, samples, batches, rule, seeds, round_number)
         for item, own, update in zip(jobs, seeds, updates, strict=True):
             for server in receivers[item]:
                 server.receive(item, update, own)
@@ -286,6 +293,9 @@ class _Server:
             bytes_up=self._bytes_up,
             bytes_down=4 * self._layout.size * clients,
         )
+        if step is None and self._training.server != AVERAGE:
+            moments = self._remembered("optimiser")
+            step = server_step(self._training.server, delta, {} if moments is None else moments)
         outcome = RoundOutcome(
             self._round,
             self._before,

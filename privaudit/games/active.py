@@ -113,7 +113,7 @@ class ActiveParticipant:
         """Weights and offsets of the head, fitted at ``before``; None where numbers left them."""
         rng = self._seed.generator("round", number, "head")
         chosen = draw_batch(0.5, min(HEAD_RECORDS, len(self._present)), self._pools, rng)
-        some = Samples(self._samples.inputs[chosen], self._samples.labels[chosen])
+        some = self._samples.chosen(chosen)
         shown = self._body.outputs(self._cut(before), some).double().numpy()
         if not np.isfinite(shown).all():
             return None

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from privaudit.custody.folder import RunFolder
-from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.engine import Engine
 from privaudit.errors import UserError, first_problem
 from privaudit.federation.aggregation import Submission, Verdict
 from privaudit.federation.rounds import RoundOutcome
@@ -137,7 +137,7 @@ def keep_ending(
 def last_model(world: World, engine: Engine, run: int, parameters: Any) -> tuple[float, float]:
     """Mean loss and accuracy on (some of) the held-out records of a run, after the rounds."""
     test = world.deal(run).training.test[:MOST_RECORDS]
-    samples = Samples(world.samples.inputs[test], world.samples.labels[test])
+    samples = world.samples.chosen(test)
     return engine.evaluate(parameters, samples)
 
 

@@ -100,4 +100,4 @@ def keep_evidence(folder: RunFolder, evidence: Mapping[Cell, EvidenceCollector])
 
 def chosen_samples(world: World, records: np.ndarray) -> Samples:
     """The records with these indices, apart from all others."""
-    return Samples(world.samples.inputs[records], world.samples.labels[records])
+    return world.samples.chosen(records)

@@ -233,11 +233,12 @@ class _UsualRounds:
         self._phase = world.audited_phase("all", 1.0, participants)
         self._partition = world.deal(run).training
         self._seed = world.audit_seed(run).child("trajectory", "usual")
+        self._memory: Memory = {}
 
     def step(self, before: Tensor, number: int) -> Tensor:
         """[P], of round ``number`` at the parameters ``before``."""
         work = natural_work(self._partition, self._phase, number, self._seed)
-        return run_round(
+        outcome = run_round(
             self._engine,
             self._samples,
             before,
@@ -245,7 +246,9 @@ class _UsualRounds:
             self._phase.training,
             round_number=number,
             seed=self._seed,
-        ).delta
+            memory=self._memory,
+        )
+        return outcome.delta if outcome.step is None else outcome.step
 
 
 def active_in(world: World, cell: Cell) -> ActiveParticipant:

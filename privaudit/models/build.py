@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -124,7 +124,8 @@ def model_source(name: str) -> Source:
 def build_model(name: str, options: Mapping[str, Any], shape: InputShape, seed: Seed) -> nn.Module:
     """The model ``name`` with its options, its initial weights drawn from ``seed``.
 
-    A class of the user's own receives its options and, of ``num_classes``, ``height``, ``width``,
+    A class of the user's own, or a function of theirs that makes a model (and may load a
+    checkpoint), receives its options and, of ``num_classes``, ``height``, ``width``,
     ``in_channels``, ``side`` (of square images), ``vocabulary_size`` and ``features``, those its
     constructor names.
 
@@ -139,7 +140,7 @@ def build_model(name: str, options: Mapping[str, Any], shape: InputShape, seed: 
             model = model_class(**arguments)
         except UserError:  # of one of ours, about an option
             raise
-        except (TypeError, ValueError, RuntimeError) as error:
+        except (TypeError, ValueError, RuntimeError, LookupError, OSError) as error:
             raise UserError(
                 f"model '{name}' cannot be built with {arguments}: {error}",
                 where="model",
@@ -157,11 +158,11 @@ def model_arguments(name: str, options: Mapping[str, Any], shape: InputShape) ->
     return {**facts, **options}
 
 
-def _class_of(name: str) -> type[nn.Module]:
+def _class_of(name: str) -> Callable[..., nn.Module]:
     return _load_class(name) if ":" in name else MODELS[name].model
 
 
-def _load_class(path: str) -> type[nn.Module]:
+def _load_class(path: str) -> Callable[..., nn.Module]:
     module_name, _, class_name = path.partition(":")
     try:
         loaded = getattr(importlib.import_module(module_name), class_name)
@@ -169,8 +170,13 @@ def _load_class(path: str) -> type[nn.Module]:
         raise UserError(
             f"cannot load model '{path}': {error}",
             where="model.name",
-            remedy="name an importable class as package.module:Class",
+            remedy="name an importable class or function as package.module:Class",
         ) from error
-    if not (inspect.isclass(loaded) and issubclass(loaded, nn.Module)):
-        raise UserError(f"'{path}' is not a torch.nn.Module class", where="model.name")
-    return loaded
+    is_class = inspect.isclass(loaded) and issubclass(loaded, nn.Module)
+    if not (is_class or inspect.isfunction(loaded)):
+        raise UserError(
+            f"'{path}' is not a torch.nn.Module class, nor a function that makes a model",
+            where="model.name",
+        )
+    made: Callable[..., nn.Module] = loaded
+    return made

@@ -66,7 +66,8 @@ class ImageCNNStep(Stepper):
             inputs, labels = samples.batch(np.concatenate(batches[first:last]), self.device)
             self.backward(inputs, labels, sizes[first:last], out[first:last])
 
-    def _step(self, inputs: Tensor, labels: Tensor) -> Gradient:
+    def step(self, inputs: Tensor, labels: Tensor) -> Gradient:
+        """As :meth:`.Stepper.step`."""
         row = torch.empty(1, self.layout.size, dtype=inputs.dtype)
         loss, correct = self.backward(inputs, labels, [len(labels)], row)
         return loss, correct, self.pieces(row[0])

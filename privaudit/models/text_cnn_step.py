@@ -67,7 +67,8 @@ class TextCNNStep(Stepper):
             self.backward(words, *samples.batch(batch, self.device), self.pieces(row))
 
     @torch.no_grad()
-    def _step(self, inputs: Tensor, labels: Tensor) -> Gradient:
+    def step(self, inputs: Tensor, labels: Tensor) -> Gradient:
+        """As :meth:`.Stepper.step`."""
         row = self.pieces(torch.empty(self.layout.size, dtype=self.parameters[0].dtype))
         loss, correct = self.backward(self._words(inputs), inputs, labels, row)
         return loss, correct, row

@@ -20,7 +20,9 @@ from pydantic import (
 from privaudit.defences.registry import Step
 from privaudit.defences.sharing import SHARING_RULES, Sharing
 from privaudit.defences.transforms import Transforms
+from privaudit.engine.local_rule import PLAIN, LocalOptions, LocalRule
 from privaudit.errors import UserError
+from privaudit.federation.server import AVERAGE, ServerOptions
 from privaudit.options import Options, parse_options
 
 MOST_RECORDS = 10**7
@@ -30,7 +32,7 @@ MOST_RECORDS = 10**7
 class Rules(Options):
     """The rules of a federation, ``property_share`` and ``others`` as far as known or assumed.
 
-    ``defences`` are not written where there are none.
+    ``defences``, ``local``, ``server`` and ``frozen`` are not written where nothing is in them.
     """
 
     model_config = ConfigDict(protected_namespaces=())
@@ -39,6 +41,12 @@ class Rules(Options):
         None, description="a bundled model or package.module:Class; unset: --model must say"
     )
     model_options: dict[str, Any] = Field({}, description="arguments of the model's constructor")
+    frozen: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of the model's parameters that are not trained "
+        "(privaudit.engine.frozen); an attack compares",
+    )
     participants: int = Field(ge=1, description="clients, the adversary included")
     cohort: int | None = Field(None, ge=1, description="clients in a round, where not all are")
     weights: list[float] | None = Field(
@@ -56,9 +64,18 @@ class Rules(Options):
         "drawn",
     )
     lr: float = Field(
-        gt=0, allow_inf_nan=False, description="learning rate of the clients' SGD, above 0"
+        gt=0, allow_inf_nan=False, description="learning rate of the clients, above 0"
     )
-    momentum: float = Field(0.0, ge=0, lt=1, description="of the clients' SGD, in [0, 1)")
+    momentum: float = Field(0.0, ge=0, lt=1, description="of the clients' optimiser, in [0, 1)")
+    local: LocalOptions = Field(
+        PLAIN,
+        description="local training beyond plain SGD and cross-entropy: a table of the keys of "
+        "[local] (docs/settings.md), such as --set local.optimiser=adam",
+    )
+    server: ServerOptions = Field(
+        AVERAGE,
+        description="the server's optimiser: a table of the keys of [server] (docs/settings.md)",
+    )
     sharing_rule: str = Field(
         "all",
         description=f"which coordinates of a delta are shared: {', '.join(SHARING_RULES)}",
@@ -102,6 +119,12 @@ class Rules(Options):
         table: dict[str, Any] = handler(self)
         if not self.defences:
             table.pop("defences", None)
+        if self.local == PLAIN:
+            table.pop("local", None)
+        if self.server == AVERAGE:
+            table.pop("server", None)
+        if self.frozen is None:
+            table.pop("frozen", None)
         return table
 
     @model_validator(mode="after")
@@ -113,6 +136,11 @@ class Rules(Options):
                 f"client and round, more than {MOST_RECORDS:,}"
             )
         return self
+
+    @property
+    def local_rule(self) -> LocalRule:
+        """How a client trains in a round."""
+        return LocalRule(self.lr, self.momentum, self.local, self.local_epochs or 1)
 
     @property
     def transforms(self) -> Transforms:

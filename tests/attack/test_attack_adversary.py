@@ -18,7 +18,7 @@ from privaudit.attack.adversary import (
 )
 from privaudit.attack.latest import LatestRound
 from privaudit.defences.transforms import Transforms
-from privaudit.engine.engine import Engine
+from privaudit.engine.engine import Engine, LocalRule
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
@@ -96,8 +96,7 @@ def test_a_shadow_is_the_delta_a_client_would_send(drawn: list[np.ndarray]) -> N
                 engine.initial,
                 own,
                 np.split(batch, steps),
-                lr=0.3,
-                momentum=momentum,
+                rule=LocalRule(0.3, momentum),
                 seed=Seed(0),
             ).delta
             expected = transforms.apply(trained, engine.layout, Seed(0))

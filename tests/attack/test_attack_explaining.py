@@ -130,7 +130,7 @@ def test_right_rules_explain_it(plain: Path, tmp_path: Path) -> None:
         ("sign", "the sign is the other way round"),
         ("adam", "an optimiser that scales each of them"),
         ("schedule", "a schedule of the learning rate"),
-        ("decay", "weight decay of about 0.5"),
+        ("decay", "weight decay of about 0."),
         ("base", "another model"),
         ("sum", "the sum of 4 deltas was written for their mean"),
         ("server-told", "the step of a server optimiser"),
@@ -140,6 +140,30 @@ def test_what_is_off_is_named(variant: str, said: str, seed: int, tmp_path: Path
     Loop(variant, seed).train(tmp_path, ROUNDS)
     found = explained(tmp_path)
     assert said in found.changes[0].what, found
+
+
+@pytest.mark.parametrize(
+    ("variant", "right", "proposed"),
+    [
+        ("adam", {"optimiser": "adam"}, {"local.optimiser": "adam", "lr": 0.01}),
+        ("schedule", {"decay": 0.93}, {"local.decay": 0.93}),
+        ("decay", {"weight_decay": DECAY}, {"local.weight_decay": DECAY}),
+    ],
+)
+def test_a_rule_of_local_training_is_proposed_and_silent_when_it_is_stated(
+    variant: str, right: dict[str, Any], proposed: dict[str, Any], tmp_path: Path
+) -> None:
+    Loop(variant, 5).train(tmp_path, ROUNDS)
+    found = explained(tmp_path)
+    said = {name: value for change in found.changes for name, value in change.rules.items()}
+    assert not found.left, found
+    for name, value in proposed.items():
+        near = value if isinstance(value, str) else pytest.approx(value, rel=0.3)
+        assert said[name] == near, name
+    lr = {"lr": 0.01} if variant == "adam" else {}
+    assert explained(
+        tmp_path, **lr, **{f"local.{n}": value for n, value in right.items()}
+    ).explained
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from small_models import rows
 from torch import Tensor, nn
 
-from privaudit.engine.engine import Engine
+from privaudit.engine.engine import Engine, LocalRule
 from privaudit.errors import UserError
 from privaudit.randomness import Seed
 
@@ -49,14 +49,16 @@ def test_gradients_with_batch_norm_are_those_of_the_whole_batch() -> None:
 def test_running_statistics_do_not_travel_between_clients() -> None:
     engine, samples = Engine(normalising()), rows(30)
     buffers = [b.clone() for b in engine.model.buffers()]
-    first = engine.train(engine.initial, samples, [BATCH], lr=0.1, momentum=0, seed=SEED)
+    first = engine.train(engine.initial, samples, [BATCH], rule=LocalRule(0.1, 0), seed=SEED)
     tested = engine.evaluate(engine.initial, samples)
-    engine.train(engine.initial, samples, [np.arange(20, 30)] * 5, lr=9.0, momentum=0, seed=SEED)
+    engine.train(
+        engine.initial, samples, [np.arange(20, 30)] * 5, rule=LocalRule(9.0, 0), seed=SEED
+    )
     assert engine.evaluate(engine.initial, samples) == tested
-    again = engine.train(engine.initial, samples, [BATCH], lr=0.1, momentum=0, seed=SEED)
+    again = engine.train(engine.initial, samples, [BATCH], rule=LocalRule(0.1, 0), seed=SEED)
     assert torch.equal(first.delta, again.delta)
     assert any(not torch.equal(b, s) for b, s in zip(engine.model.buffers(), buffers, strict=True))
-    engine.train(engine.initial, samples, [BATCH], lr=0.1, momentum=0, seed=SEED)
+    engine.train(engine.initial, samples, [BATCH], rule=LocalRule(0.1, 0), seed=SEED)
     assert int(engine.model[1][0].num_batches_tracked) == 1
 
 

@@ -11,7 +11,7 @@ import torch
 from small_models import EPSILON, Dense, dense_engine, rounding, rows
 from torch import Tensor, nn
 
-from privaudit.engine.engine import Engine, Samples, prepare
+from privaudit.engine.engine import Engine, LocalRule, Samples, prepare
 from privaudit.errors import UserError
 from privaudit.randomness import Seed
 
@@ -49,7 +49,7 @@ def test_gradients_do_not_depend_on_what_was_asked_before() -> None:
     batch = [np.arange(10)]
     first = engine.gradients(engine.initial, samples, batch, SEED)
     engine.gradients(engine.initial + 1.0, samples, [np.arange(5, 20)], SEED)
-    engine.train(engine.initial, samples, batch, lr=0.5, momentum=0.9, seed=SEED)
+    engine.train(engine.initial, samples, batch, rule=LocalRule(0.5, 0.9), seed=SEED)
     engine.evaluate(engine.initial - 1.0, samples)
     assert torch.equal(engine.gradients(engine.initial, samples, batch, SEED), first)
 
@@ -59,7 +59,7 @@ def test_arguments_are_left_as_they_were() -> None:
     parameters = engine.initial.clone()
     inputs, labels = samples.inputs.clone(), samples.labels.clone()
     engine.gradients(parameters, samples, [np.arange(4)], SEED)
-    engine.train(parameters, samples, [np.arange(4)] * 3, lr=0.1, momentum=0.9, seed=SEED)
+    engine.train(parameters, samples, [np.arange(4)] * 3, rule=LocalRule(0.1, 0.9), seed=SEED)
     engine.evaluate(parameters, samples)
     assert torch.equal(parameters, engine.initial)
     assert torch.equal(samples.inputs, inputs)
@@ -82,7 +82,9 @@ def test_train_is_the_sgd_of_torch(momentum: float) -> None:
         optimiser.step()
         losses.append(float(loss.detach()))
         correct += int((logits.argmax(1) == samples.labels[batch]).sum())
-    update = engine.train(engine.initial, samples, batches, lr=0.3, momentum=momentum, seed=SEED)
+    update = engine.train(
+        engine.initial, samples, batches, rule=LocalRule(0.3, momentum), seed=SEED
+    )
     expected = nn.utils.parameters_to_vector(reference.parameters()).detach() - engine.initial
     # One rounding of each parameter (|w| < 4) per step and per momentum addition.
     bound = len(batches) * 10 * 4 * EPSILON
@@ -96,15 +98,15 @@ def test_train_is_the_sgd_of_torch(momentum: float) -> None:
 def test_momentum_starts_at_zero_for_every_client() -> None:
     engine, samples = dense_engine(), rows(20)
     batches = [np.arange(10), np.arange(10, 20)]
-    once = engine.train(engine.initial, samples, batches, lr=0.1, momentum=0.9, seed=SEED)
-    again = engine.train(engine.initial, samples, batches, lr=0.1, momentum=0.9, seed=SEED)
+    once = engine.train(engine.initial, samples, batches, rule=LocalRule(0.1, 0.9), seed=SEED)
+    again = engine.train(engine.initial, samples, batches, rule=LocalRule(0.1, 0.9), seed=SEED)
     assert torch.equal(once.delta, again.delta)
 
 
 def test_one_plain_step_is_minus_lr_times_the_gradient() -> None:
     engine, samples = dense_engine(), rows(20)
     batch = np.arange(16)
-    delta = engine.train(engine.initial, samples, [batch], lr=0.25, momentum=0, seed=SEED).delta
+    delta = engine.train(engine.initial, samples, [batch], rule=LocalRule(0.25, 0), seed=SEED).delta
     gradient = engine.gradients(engine.initial, samples, [batch], SEED)[0]
     # w - lr g and the difference from w are rounded at the size of w.
     bound = 2 * EPSILON * float(engine.initial.abs().max() + gradient.abs().max())
@@ -113,7 +115,7 @@ def test_one_plain_step_is_minus_lr_times_the_gradient() -> None:
 
 def test_the_mean_loss_weighs_records_not_batches() -> None:
     engine, samples = dense_engine(), rows(11)
-    tiny = {"lr": 1e-12, "momentum": 0.0, "seed": SEED}
+    tiny = {"rule": LocalRule(1e-12), "seed": SEED}
     update = engine.train(engine.initial, samples, [np.arange(10), np.array([10])], **tiny)
     loss, accuracy = engine.evaluate(engine.initial, samples)
     assert update.loss == pytest.approx(loss, rel=1e-5)

@@ -10,7 +10,7 @@ import torch
 from small_models import rows
 from torch import Tensor, nn
 
-from privaudit.engine.engine import Engine
+from privaudit.engine.engine import Engine, LocalRule
 from privaudit.randomness import Seed
 
 
@@ -52,7 +52,7 @@ def test_training_is_reproducible(engine: Engine) -> None:
 
     def delta(seed: int) -> Tensor:
         return engine.train(
-            engine.initial, samples, BATCHES, lr=0.1, momentum=0.0, seed=Seed(seed)
+            engine.initial, samples, BATCHES, rule=LocalRule(0.1, 0.0), seed=Seed(seed)
         ).delta
 
     first = delta(1)
@@ -65,7 +65,7 @@ def test_the_global_generator_is_untouched(engine: Engine) -> None:
     samples = rows(20)
     state = torch.random.get_rng_state()
     engine.gradients(engine.initial, samples, BATCHES, Seed(1))
-    engine.train(engine.initial, samples, BATCHES, lr=0.1, momentum=0.0, seed=Seed(1))
+    engine.train(engine.initial, samples, BATCHES, rule=LocalRule(0.1, 0.0), seed=Seed(1))
     engine.evaluate(engine.initial, samples)
     assert torch.equal(torch.random.get_rng_state(), state)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from privaudit.engine.batched import BatchedStepper
-from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.engine import Engine, LocalRule, Samples
 from privaudit.errors import UserError
 from privaudit.models.text_cnn import TextCNN
 from privaudit.randomness import Seed
@@ -189,7 +189,7 @@ def test_clients_trained_at_once_are_those_trained_alone(
         [np.arange(20, 28), np.arange(5)],
         [np.arange(40, 48), np.arange(50, 55)],
     ]
-    how = {"lr": 0.3, "momentum": momentum}
+    how = {"rule": LocalRule(0.3, momentum)}
     alone, together = Engine(seeded(build)), Engine(seeded(build), batched=True)
     seeds = [SEED.child(number) for number in range(4)]
     found = list(together.train_clients(together.initial, samples, clients, seeds=seeds, **how))
@@ -243,7 +243,7 @@ def test_a_gpu_gives_the_same_results_up_to_rounding(
         here.gradients(here.initial, samples, BATCHES, SEED),
         **loose,
     )
-    how = {"lr": 0.3, "momentum": 0.9, "seed": SEED}
+    how = {"rule": LocalRule(0.3, 0.9), "seed": SEED}
     torch.testing.assert_close(
         there.train(there.initial, samples, BATCHES, **how).delta,
         here.train(here.initial, samples, BATCHES, **how).delta,

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import EPSILON, dense_engine, rows
 
+from privaudit.engine.engine import LocalRule
 from privaudit.federation.partition import Partition
 from privaudit.federation.phases import TrainingPhase, train
 from privaudit.federation.rounds import ClientWork, LocalTraining, run_round, run_rounds
@@ -39,7 +40,7 @@ def test_fedsgd_with_equal_clients_is_sgd_on_the_union(clients: int) -> None:
 
     *_, last = run_rounds(engine, samples, engine.initial, plan, STEP, rounds=rounds, seed=SEED)
     union = [np.arange(i * size * clients, (i + 1) * size * clients) for i in range(rounds)]
-    central = engine.train(engine.initial, samples, union, lr=LR, momentum=0.0, seed=SEED)
+    central = engine.train(engine.initial, samples, union, rule=LocalRule(LR, 0.0), seed=SEED)
     # Each round re-associates a sum of `size * clients` terms; |w| < 4 is rounded twice a round.
     bound = rounds * (size * clients + 8) * EPSILON
     assert float(central.delta.abs().max()) > 100 * bound
@@ -69,7 +70,9 @@ def test_fedavg_is_the_weighted_mean_of_the_clients_models() -> None:
     outcome = run_round(engine, samples, engine.initial, work, training, round_number=0, seed=SEED)
     models = [
         engine.initial
-        + engine.train(engine.initial, samples, item.batches, lr=LR, momentum=0.9, seed=SEED).delta
+        + engine.train(
+            engine.initial, samples, item.batches, rule=LocalRule(LR, 0.9), seed=SEED
+        ).delta
         for item in work
     ]
     expected = sum(c / 42 * w for c, w in zip(counts, models, strict=True))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from privaudit.defences.sharing import Sharing
 from privaudit.defences.transforms import Transforms
+from privaudit.engine.engine import LocalRule
 from privaudit.federation.aggregation import Submission, Verdict
 from privaudit.federation.partition import Partition
 from privaudit.federation.phases import TrainingPhase, train
@@ -76,7 +77,7 @@ def test_noise_and_random_sharing_come_from_the_seed_and_differ_by_client_and_ro
 def test_metrics_are_means_over_the_cohort() -> None:
     outcome = one_round(WORK, LocalTraining(0.1))
     each = [
-        ENGINE.train(ENGINE.initial, SAMPLES, w.batches, lr=0.1, momentum=0, seed=Seed(0))
+        ENGINE.train(ENGINE.initial, SAMPLES, w.batches, rule=LocalRule(0.1, 0), seed=Seed(0))
         for w in WORK
     ]
     metrics = outcome.metrics

@@ -49,7 +49,8 @@ class Demanding(nn.Module):
 def own_package() -> Iterator[None]:
     module = ModuleType("own_models")
     module.Own, module.Demanding, module.number = Own, Demanding, 3
-    module.function = lambda: nn.Linear(1, 1)
+    module.factory = lambda features: nn.Linear(features, 1)
+    module.function = lambda: 3
     sys.modules["own_models"] = module
     yield
     del sys.modules["own_models"]
@@ -104,6 +105,13 @@ def test_options_override_facts() -> None:
 
 
 @pytest.mark.usefixtures("own_package")
+def test_a_function_may_make_the_model() -> None:
+    model = build_model("own_models:factory", {}, TABLE, Seed(1))
+    assert isinstance(model, nn.Linear)
+    assert model.in_features == TABLE.features
+
+
+@pytest.mark.usefixtures("own_package")
 @pytest.mark.parametrize(
     ("name", "options", "shape", "message"),
     [
@@ -121,8 +129,8 @@ def test_options_override_facts() -> None:
         ("no_such_module:Model", {}, TABLE, "No module named 'no_such_module'"),
         (":Model", {}, TABLE, "cannot load model"),
         ("own_models:", {}, TABLE, "cannot load model"),
-        ("own_models:number", {}, TABLE, "is not a torch.nn.Module class"),
-        ("own_models:function", {}, TABLE, "is not a torch.nn.Module class"),
+        ("own_models:number", {}, TABLE, "is not a torch.nn.Module"),
+        ("own_models:function", {}, TABLE, "is not a torch.nn.Module"),
         ("own_models:Demanding", {}, TABLE, "needs more memory"),
     ],
 )

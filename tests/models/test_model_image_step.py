@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.engine import Engine, LocalRule, Samples
 from privaudit.engine.layout import Layout
 from privaudit.engine.stepper import Stepper, stepper_for
 from privaudit.models import image_cnn_step
@@ -112,7 +112,7 @@ def test_the_bundled_sizes_in_float32(bundled: tuple[Engine, Engine, Samples]) -
 def test_training(bundled: tuple[Engine, Engine, Samples], momentum: float) -> None:
     fast, slow, samples = bundled
     batches = [np.arange(i, min(i + 32, 120)) for i in range(0, 120, 32)]
-    how = {"lr": 0.2, "momentum": momentum, "seed": Seed(0)}
+    how = {"rule": LocalRule(0.2, momentum), "seed": Seed(0)}
     found = fast.train(fast.initial, samples, batches, **how)
     expected = slow.train(slow.initial, samples, batches, **how)
     assert float(expected.delta.abs().max()) > 30 * ROUNDING

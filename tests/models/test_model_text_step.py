@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.engine import Engine, LocalRule, Samples
 from privaudit.engine.layout import Layout
 from privaudit.engine.stepper import Stepper, stepper_for
 from privaudit.models.text_cnn import TextCNN
@@ -75,7 +75,7 @@ def test_gradients_of_every_shape_are_autograds(
     for row, batch in zip(out, batches, strict=True):
         loss, expected = autograd(model, samples.inputs[batch], samples.labels[batch])
         torch.testing.assert_close(row, expected, **FLOAT64)
-        mean, correct, parts = stepper._step(samples.inputs[batch], samples.labels[batch])
+        mean, correct, parts = stepper.step(samples.inputs[batch], samples.labels[batch])
         torch.testing.assert_close(mean, loss, **FLOAT64)
         logits = model(samples.inputs[batch])
         assert int(correct) == int((logits.argmax(1) == samples.labels[batch]).sum())
@@ -110,7 +110,7 @@ def test_float32_and_the_same_features_dropped(dropout: float) -> None:
 def test_training(momentum: float) -> None:
     fast, slow, samples = engines()
     batches = [np.arange(i, i + 12) for i in range(0, 60, 12)]
-    how = {"lr": 0.5, "momentum": momentum, "seed": Seed(0)}
+    how = {"rule": LocalRule(0.5, momentum), "seed": Seed(0)}
     found = fast.train(fast.initial, samples, batches, **how)
     expected = slow.train(slow.initial, samples, batches, **how)
     assert float(expected.delta.abs().max()) > 30 * ROUNDING

@@ -13,7 +13,7 @@ from privaudit.attack.protocol import make_attack
 from privaudit.attack.reconstruction import Rebuilding
 from privaudit.attack.registry import load_attack, registered
 from privaudit.data.registry import load_dataset
-from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.engine import Engine, LocalRule, Samples
 from privaudit.engine.samples import prepare
 from privaudit.errors import UserError
 from privaudit.evaluation.rebuilding import f1, likeness, rebuilt, words
@@ -47,7 +47,7 @@ def play(
     """One round of so many clients; client 0 listens, and client c has the c-th batch."""
     parts = [np.arange(batch) + c * batch for c in range(clients)]
     deltas: list[Tensor] = [
-        engine.train(engine.initial, samples, [p], lr=LR, momentum=0.0, seed=Seed(c)).delta
+        engine.train(engine.initial, samples, [p], rule=LocalRule(LR, 0.0), seed=Seed(c)).delta
         for c, p in enumerate(parts)
     ]
     mean, own = torch.stack(deltas).mean(0), deltas[0]

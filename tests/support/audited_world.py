@@ -19,6 +19,7 @@ from privaudit.attack.adversary import Adversary, AuxiliaryData
 from privaudit.data.dataset import Dataset
 from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.local_rule import PLAIN, LocalOptions
 from privaudit.federation.partition import ADVERSARY, TARGET, PartitionPlan, make_partition
 from privaudit.federation.phases import AuditedPhase, audited
 from privaudit.federation.rounds import LocalTraining, RoundOutcome
@@ -76,11 +77,14 @@ def audit(
     server: bool = False,
     always: bool | None = None,
     presence: np.ndarray | None = None,
+    lr: float = LR,
+    local: LocalOptions = PLAIN,
 ) -> AuditedWorld:
     """Run the audited rounds under the tap, into a trace at ``path``.
 
     ``always``: the property is there in every round (True) or in none (False); None = by the round.
-    ``presence``: [rounds] bool where it is there for a stretch.
+    ``lr`` and ``local``: how clients train. ``presence``: [rounds] bool where it is there for a
+    stretch.
     """
     root = Seed(seed)
     dataset = records(root, shift)
@@ -89,7 +93,7 @@ def audit(
         torch.manual_seed(seed)
         engine = Engine(MLP(CLASSES, FEATURES, hidden=(8,)))
     partition = make_partition(dataset, participants, PartitionPlan(), root.child("partition"))
-    training = LocalTraining(LR, transforms=transforms or Transforms())
+    training = LocalTraining(lr, transforms=transforms or Transforms(), local=local)
     phase = AuditedPhase(
         participants=participants,
         cohort=None,
@@ -112,7 +116,7 @@ def audit(
         engine.layout,
         view="server" if server else "participant",
         target=TARGET if server else None,
-        about={"lr": LR},
+        about={"lr": lr},
     ) as writer:
         outcomes = list(
             audited(
@@ -131,7 +135,8 @@ def audit(
     rules = Rules(
         participants=participants,
         batch_size=BATCH,
-        lr=LR,
+        lr=lr,
+        local=local,
         sharing_rule=sent.sharing.rule,
         shared_fraction=sent.sharing.fraction,
         clip_norm=sent.clip_norm,

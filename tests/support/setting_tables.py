@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from privaudit.attack.registry import registered
 from privaudit.data.registry import DATASETS
 from privaudit.defences.registry import KINDS
 from privaudit.models.build import MODELS
 from privaudit.observation.rules import Rules
-from privaudit.options import Setting, settings_of
+from privaudit.options import Options, Setting, settings_of
 from privaudit.scenario.named import attack_settings, data_settings, model_settings
 from privaudit.scenario.schema import Scenario, table_type
 from privaudit.scenario.write import toml_value
@@ -29,10 +30,15 @@ def rows(settings: Iterable[Setting], word: str = "key") -> str:
     """A Markdown table."""
     lines = [f"| {word} | default | what |", "|---|---|---|"]
     for setting in settings:
-        default = "unset" if setting.default is None else f"`{toml_value(setting.default)}`"
+        default = "unset" if setting.default is None else f"`{_written(setting.default)}`"
         what = setting.description.replace("|", "\\|")
         lines.append(f"| `{setting.name}` | {'-' if setting.required else default} | {what} |")
     return "\n".join(lines) + "\n"
+
+
+def _written(default: Any) -> str:
+    """A value as in a scenario; a table with nothing in it where it is one of its own."""
+    return "{}" if isinstance(default, Options) else toml_value(default)
 
 
 def scenario() -> str:

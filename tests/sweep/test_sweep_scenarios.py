@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.engine import Engine, LocalRule, Samples
 from privaudit.errors import UserError
 from privaudit.models.text_cnn import TextCNN
 from privaudit.randomness import Seed
@@ -175,7 +175,7 @@ def test_dropout_is_the_same_for_clients_and_for_shadows() -> None:
     batch, start = [np.arange(12)], engine.initial
 
     def sent(seed: int) -> torch.Tensor:
-        return engine.train(start, samples, batch, lr=1.0, momentum=0.0, seed=Seed(seed)).delta
+        return engine.train(start, samples, batch, rule=LocalRule(1.0, 0.0), seed=Seed(seed)).delta
 
     def shadow(seed: int) -> torch.Tensor:
         return engine.gradients(start, samples, batch, Seed(seed))[0]

@@ -106,7 +106,7 @@ class AuditSection(Section):
     lr: Rate | None = Field(
         None, description="learning rate; unset = that of the federation", examples=[0.1]
     )
-    momentum: float = Field(0.0, ge=0, lt=1, description="of the clients' SGD under fedavg")
+    momentum: float = Field(0.0, ge=0, lt=1, description="of the clients' optimiser under fedavg")
     schedule: Schedule = Field(
         "single-batch",
         description="single-batch (the property comes and goes by the round, Melis et al. VI-B) or "

@@ -68,8 +68,8 @@ class FederationSection(Section):
     target_share: Share | None = Field(None, description="likewise for the target", examples=[0.2])
     local_epochs: Steps = Field(1, description="passes over its own records per client and round")
     batch_size: BatchSize = Field(32, description="records per batch")
-    lr: Rate = Field(0.1, description="learning rate of the clients' SGD")
-    momentum: float = Field(0.0, ge=0, lt=1, description="of the clients' SGD, in [0, 1)")
+    lr: Rate = Field(0.1, description="learning rate of the clients' optimiser")
+    momentum: float = Field(0.0, ge=0, lt=1, description="of the clients' optimiser, in [0, 1)")
     norm_bound: Norm | None = Field(
         None,
         description="the server rejects a delta with a larger L2 norm; unset = no bound",

@@ -19,8 +19,11 @@ from pydantic import (
 from privaudit.defences.registry import KINDS, Kinds, Step, bare
 from privaudit.defences.sharing import Sharing
 from privaudit.defences.transforms import Transforms
+from privaudit.engine.local_rule import PLAIN, LocalOptions, LocalRule
+from privaudit.engine.losses import CROSS_ENTROPY
 from privaudit.errors import unknown_name
 from privaudit.federation.rewards import check_budget
+from privaudit.federation.server import AVERAGE, ServerOptions
 
 from .accounting import AccountingSection
 from .audit import NO_DEFENCE, AuditSection
@@ -65,6 +68,17 @@ class Scenario(Section):
     federation: FederationSection = Field(
         FederationSection(),
         description="The participants and their ordinary training before the audited rounds",
+    )
+    local: LocalOptions = Field(
+        PLAIN,
+        description="How a client trains beyond learning rate and momentum, before and in audited "
+        "rounds; the optimiser starts anew in each round. With optimisers other than plain SGD the "
+        "adversary's shadows take several times as long",
+    )
+    server: ServerOptions = Field(
+        AVERAGE,
+        description="What the server makes of the averaged delta (Reddi et al., ICLR 2021), before "
+        "and in audited rounds, where its moments start anew",
     )
     audit: AuditSection = Field(
         AuditSection(),
@@ -116,6 +130,10 @@ class Scenario(Section):
         for name in ("sweep", "membership", "reconstruction", "accounting", "defences"):
             if not table[name]:
                 del table[name]
+        if self.local == PLAIN:
+            del table["local"]
+        if self.server == AVERAGE:
+            del table["server"]
         return table
 
     @property
@@ -208,6 +226,35 @@ class Scenario(Section):
     def _budget_divides(self) -> Scenario:
         if self.ledger.enabled:
             check_budget(self.ledger.reward, self.ledger.budget, self.cohorts)
+        return self
+
+    @model_validator(mode="after")
+    def _local_as_games_need(self) -> Scenario:
+        if self.audit.alpha is not None and self.local != PLAIN:
+            raise ValueError("audit.alpha goes with plain local training: leave [local] unset")
+        if self.reconstruction and self.local.model_copy(update={"first_round": 0}) != PLAIN:
+            raise ValueError(
+                "reconstruction reads gradients off steps of plain SGD: leave [local] unset"
+            )
+        if self.membership and self.local.loss != CROSS_ENTROPY:
+            raise ValueError("membership asks for the odds of classes: local.loss must be unset")
+        return self
+
+    @model_validator(mode="after")
+    def _local(self) -> Scenario:
+        """A schedule is as long as the rounds that there are; one of steps is checked with data."""
+        f, a = self.federation, self.audit
+        audited = max(
+            a.rounds if a.properties else 0,
+            self.reconstruction.rounds if self.reconstruction else 0,
+        )
+        rounds = self.training_rounds + audited if audited else f.rounds
+        steps = a.local_steps if audited else None
+        epochs = f.local_epochs
+        LocalRule(f.lr, f.momentum, self.local, epochs).check(rounds=rounds, steps=steps)
+        if audited:
+            lr = f.lr if a.lr is None else a.lr
+            LocalRule(lr, a.momentum, self.local).check(rounds=rounds, steps=steps)
         return self
 
     @model_validator(mode="after")
