@@ -23,7 +23,7 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "OMP_NUM_THREADS": "1",
 }
-WAIT = 900.0
+WAIT = 1800.0
 """Seconds after which a federation hangs."""
 
 

@@ -65,11 +65,11 @@ def simulated(flower: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sealed(folder, 4)
 
 
-def sealed(folder: Path, nodes: int) -> Path:
+def sealed(folder: Path, nodes: int, **config: object) -> Path:
     [journal] = (folder / "tap").iterdir()
     more = ["--participants", str(nodes), "--total-examples", str(32 * nodes)]
     assert run_command("seal", str(journal), str(folder / "trace"), *more) == 0
-    records_of(EXAMPLES / "flower", folder / "mine.npz", 0, CONFIG | {"nodes": nodes})
+    records_of(EXAMPLES / "flower", folder / "mine.npz", 0, CONFIG | {"nodes": nodes} | config)
     return folder
 
 
@@ -120,10 +120,13 @@ def test_our_simulator_computes_what_flower_did(simulated: Path) -> None:
                 chosen = rng.choice(len(samples[node].labels), 32, replace=False)
             [gradient] = engine.gradients(seen.before, samples[node], [chosen], Seed(0))
             deltas.append(-0.1 * gradient)
-        # Weights below 1 are rounded to 6e-8 when a step is added to them, and when averaged.
+        # Weights below 1 are rounded to 6e-8 when a step is added to them, and when averaged. And
+        # now and then max pooling takes the other one of two pixels that are equal but for rounding.
         mean = torch.stack(deltas).mean(0)
         for found, ours in ((seen.own_delta, deltas[0]), (seen.global_delta, mean)):
-            torch.testing.assert_close(found, ours, rtol=0, atol=3e-7)
+            off = (found - ours).abs()
+            assert float(off.max()) < 1e-5
+            assert float((off > 3e-7).float().mean()) < 1e-3
 
 
 def test_a_superlink_with_three_supernodes(
@@ -133,13 +136,17 @@ def test_a_superlink_with_three_supernodes(
     ports = free_ports(4)
     nodes = ['partition-id=0 privaudit-tap="' + str(tmp_path / "tap") + '"']
     nodes += [f"partition-id={number}" for number in (1, 2)]
-    config = settings(tmp_path, nodes=3, rounds=10, records=CONFIG["records"])
+    small = {"records": 2400, "fraction-evaluate": 0.0}
+    config = settings(tmp_path, nodes=3, rounds=11, **small)
     with flower_home(tmp_path / "home", ports[0]) as home, superlink(flower, home, nodes, ports):
         flwr_run(flower, home, config, "here")
-    sealed(tmp_path, 3)
-    assert "10 rounds (1-10 of the server)" in capsys.readouterr().out
+    sealed(tmp_path, 3, **small)
+    text = capsys.readouterr().out
+    assert "10 rounds (1-10 of the server)" in text
+    assert "Lost: 1 rounds in which it sent something (11)" in text, "nobody evaluates after it"
     found = judged(tmp_path, "trace", capsys)["magnitude-stack"]
-    assert found["with"] + found["without"] == len(read_truth(tmp_path / "truth")) == 10
+    assert found["with"] + found["without"] == 10
+    assert sorted(read_truth(tmp_path / "truth")) == list(range(1, 12))
 
 
 def test_nvflares_simulator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

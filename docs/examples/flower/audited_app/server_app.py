@@ -14,10 +14,16 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """All rounds; every node hears of the model after each (``fraction_evaluate=1``)."""
+    """All rounds. A node that evaluates hears of the model after each, else when it trains next."""
     config = context.run_config
     nodes = int(config["nodes"])
-    strategy = FedAvg(min_train_nodes=nodes, min_evaluate_nodes=nodes, min_available_nodes=nodes)
+    heard = float(config["fraction-evaluate"])
+    strategy = FedAvg(
+        fraction_evaluate=heard,
+        min_train_nodes=nodes,
+        min_evaluate_nodes=nodes if heard else 0,
+        min_available_nodes=nodes,
+    )
     rules = {"lr": config["lr"], "batch_size": config["batch-size"], "participants": nodes}
     start = ArrayRecord(make_model(config["seed"]).state_dict())
     tapped = server_tap(strategy, config["server-trace"], rules=rules)
