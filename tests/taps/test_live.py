@@ -121,7 +121,7 @@ def test_our_simulator_computes_what_flower_did(simulated: Path) -> None:
             [gradient] = engine.gradients(seen.before, samples[node], [chosen], Seed(0))
             deltas.append(-0.1 * gradient)
         # Weights below 1 are rounded to 6e-8 when a step is added to them, and when averaged. And
-        # now and then max pooling takes the other one of two pixels that are equal but for rounding.
+        # now and then max pooling takes the other of two pixels that are equal but for rounding.
         mean = torch.stack(deltas).mean(0)
         for found, ours in ((seen.own_delta, deltas[0]), (seen.global_delta, mean)):
             off = (found - ours).abs()
