@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from privaudit.accounting.claims import mu_over
 from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.local_rule import LocalRule
 from privaudit.engine.recordwise import Recordwise
 from privaudit.errors import UserError
 from privaudit.models.image_cnn import ImageCNN
@@ -122,7 +123,7 @@ def test_without_bound_and_noise_it_is_ordinary_training(
     build: Callable[[], nn.Module], samples: Samples
 ) -> None:
     engine = Engine(seeded(build))
-    settings: dict[str, Any] = {"lr": 0.1, "momentum": 0.5, "seed": SEED}
+    settings: dict[str, Any] = {"rule": LocalRule(0.1, 0.5), "seed": SEED}
     usual = engine.train(engine.initial, samples, BATCHES, **settings)
     found = engine.under(Recordwise(1e9, 0.0)).train(engine.initial, samples, BATCHES, **settings)
     torch.testing.assert_close(found.delta, usual.delta, rtol=1e-3, atol=1e-5)
@@ -139,8 +140,7 @@ def test_noise_is_of_the_stated_deviation_and_everybodys_own() -> None:
             engine.initial,
             samples,
             [[batch, batch]] * 40,
-            lr=0.5,
-            momentum=0.0,
+            rule=LocalRule(0.5),
             seeds=[Seed(root).child(client) for client in range(40)],
         )
         return torch.stack([update.delta for update in found]).double()
@@ -178,8 +178,7 @@ def test_two_neighbours_are_as_far_apart_as_the_account_says(passes: int) -> Non
             start,
             samples,
             [batches] * draws,
-            lr=1e-3,
-            momentum=0.0,
+            rule=LocalRule(1e-3),
             seeds=[Seed(which).child(number) for number in range(draws)],
         )
         found.append(torch.stack([update.delta for update in updates]).double().numpy())
