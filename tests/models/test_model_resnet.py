@@ -20,10 +20,8 @@ def test_it_learns_coloured_digits_and_says_that_it_normalises_by_the_batch() ->
     batches = [rng.choice(600, 40, replace=False) for _ in range(60)]
     rule = LocalRule(0.01, options=LocalOptions(optimiser="adamw"))
     update = engine.train(engine.initial, samples, batches, rule=rule, seed=Seed(1))
-    before, after = (
-        engine.evaluate(at, samples) for at in (engine.initial, engine.initial + update.delta)
-    )
-    assert after[1] > before[1] + 0.2
+    accuracy = engine.evaluate(engine.initial + update.delta, samples)[1]
+    assert accuracy > 0.1 + 4.5 * (0.1 * 0.9 / 600) ** 0.5, "one of ten digits by guessing"
     (remark,) = engine.remarks
     assert "layer 'stem.1' (BatchNorm2d) and 5 more normalises over the batch" in remark
     assert engine.outputs(engine.initial, samples).shape == (600, 10)
