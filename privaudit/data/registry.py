@@ -86,6 +86,17 @@ _ALL = (
         module="glyphs",
         check=_always("generated, needs no files"),
     ),
+    DatasetInfo(
+        name="coloured-glyphs",
+        description="letters and digits 28x28 in colour, drawn from 20 typefaces",
+        task="character (36 classes, digits or letters)",
+        properties=("warm", "bold", "italic", "serif"),
+        group_kind="",
+        licence="generated; typefaces: DejaVu, STIX, Computer Modern",
+        obtain="part of the package",
+        module="coloured_glyphs",
+        check=_always("generated, needs no files"),
+    ),
     _from_file(
         "csi",
         "1,298 Dutch reviews by 590 students (CLiPS Stylometry Investigation)",

@@ -35,13 +35,15 @@ def check_trainable(model: nn.Module) -> None:
 
 def remarks_on(model: nn.Module) -> Iterator[str]:
     """What a reader of the results must know about the layers of this model."""
-    for name, module in model.named_modules():
-        if isinstance(module, _BatchNorm):
-            yield (
-                f"layer '{name}' ({type(module).__name__}) normalises over the batch: gradients "
-                "depend on which records share a batch and are computed batch by batch; running "
-                "statistics stay with each client; the test set is normalised by its own batches"
-            )
+    found = [(n, type(m).__name__) for n, m in model.named_modules() if isinstance(m, _BatchNorm)]
+    if found:
+        name, kind = found[0]
+        others = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        yield (
+            f"layer '{name}' ({kind}){others} normalises over the batch: gradients "
+            "depend on which records share a batch and are computed batch by batch; running "
+            "statistics stay with each client; the test set is normalised by its own batches"
+        )
 
 
 class Buffers:

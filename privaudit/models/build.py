@@ -14,6 +14,7 @@ from torch import nn
 from privaudit.errors import UserError, unknown_name
 from privaudit.models.image_cnn import ImageCNN, ImageOptions
 from privaudit.models.mlp import MLP, MLPOptions
+from privaudit.models.resnet import ResNet, ResNetOptions
 from privaudit.models.text_cnn import TextCNN, TextOptions
 from privaudit.options import Options
 from privaudit.randomness import Seed
@@ -31,6 +32,7 @@ class Bundled(NamedTuple):
 MODELS = {
     "cnn": Bundled(("image",), ImageCNN, ImageOptions),
     "text-cnn": Bundled(("text",), TextCNN, TextOptions),
+    "resnet": Bundled(("image",), ResNet, ResNetOptions),
     "mlp": Bundled(("table", "image"), MLP, MLPOptions),
 }
 """Bundled models by name."""

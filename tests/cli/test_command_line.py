@@ -291,6 +291,7 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "policies-text",
         "quickstart",
         *(f"reconstruction{of}" for of in ("-images", "-income", "-text", "")),
+        "resnet",
         "table1",
         "writers",
     ]

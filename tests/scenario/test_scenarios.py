@@ -34,7 +34,13 @@ def test_bundled_scenarios_name_what_exists(name: str) -> None:
     check_options(scenario.data.name, scenario.data.options)
     assert set(scenario.audit.properties) <= set(info.properties)
     assert set(scenario.audit.attacks) <= set(registered())
-    kinds = {"glyphs": "image", "unipen": "image", "mnist-writers": "image", "csi": "text"}
+    kinds = {
+        "glyphs": "image",
+        "coloured-glyphs": "image",
+        "unipen": "image",
+        "mnist-writers": "image",
+        "csi": "text",
+    }
     check_model(scenario.model.name, kinds.get(info.name, "table"))
 
 
