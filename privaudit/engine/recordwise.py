@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from privaudit.engine.batched import BatchedStepper
+from privaudit.engine.calling import each
 from privaudit.engine.character import remarks_on
 from privaudit.engine.samples import Samples
 from privaudit.engine.stepper import Gradient, Stepper
@@ -62,15 +64,15 @@ class RecordwiseStepper(Stepper):
                 where="defence dp-sgd",
                 remedy="use GroupNorm, or a model without normalisation over batches",
             )
-        super().__init__(plain.model, plain.layout, plain.device)
+        super().__init__(plain.model, plain.layout, plain.device, plain.loss)
         self._plain, self._treatment = plain, treatment
         if type(plain) is Stepper:  # one record after the other; or, faster, all of a batch at once
-            self._plain = BatchedStepper(plain.model, plain.layout, plain.device)
+            self._plain = BatchedStepper(plain.model, plain.layout, plain.device, plain.loss)
 
     def try_on(self, samples: Samples, batch: np.ndarray) -> str:
         """As :meth:`Stepper.try_on`; whatever a model can bear, records are treated one by one."""
         if self._plain.try_on(samples, batch):
-            self._plain = Stepper(self.model, self.layout, self.device)
+            self._plain = Stepper(self.model, self.layout, self.device, self.loss)
             self._plain.try_on(samples, batch)
         self._innermost = self._plain._innermost
         return ""
@@ -80,17 +82,18 @@ class RecordwiseStepper(Stepper):
         for row, batch in zip(out, batches, strict=True):
             row.copy_(self._treated(*samples.batch(batch, self.device)))
 
-    def _step(self, inputs: Tensor, labels: Tensor) -> Gradient:
+    def step(self, inputs: Any, labels: Tensor) -> Gradient:
+        """As :meth:`Stepper.step`, treated."""
         with torch.no_grad():
             logits = self.logits(inputs)
-            loss = nn.functional.cross_entropy(logits, labels)
-            right = (logits.argmax(1) == labels).sum()
+            loss, right = self.loss.mean(logits, labels), self.loss.correct(logits, labels)
         return loss, right, self.pieces(self._treated(inputs, labels).to(self.device))
 
-    def _treated(self, inputs: Tensor, labels: Tensor) -> Tensor:
+    def _treated(self, inputs: Any, labels: Tensor) -> Tensor:
         """[P] mean of the clipped gradients of a batch, with noise; on the CPU."""
         bound, count = self._treatment.bound, len(labels)
-        batch, total = Samples(inputs.cpu(), labels.cpu()), torch.zeros(self.layout.size)
+        batch = Samples(each(inputs, lambda x: x.cpu()), labels.cpu())
+        total = torch.zeros(self.layout.size)
         most = max(1, NUMBERS_AT_ONCE // self.layout.size)
         for first in range(0, count, most):
             single = [np.array([i]) for i in range(first, min(first + most, count))]

@@ -129,7 +129,8 @@ class Rules(Options):
 
     @model_validator(mode="after")
     def _known_sharing(self) -> Self:
-        _ = self.transforms.in_training
+        if self.transforms.in_training is not None and self.local.client_update is not None:
+            raise ValueError("dp-sgd does not go with local.client_update, whose steps are its own")
         if self.batch_size * self.local_steps > MOST_RECORDS:
             raise ValueError(
                 f"batch_size x local_steps is {self.batch_size * self.local_steps:,} records a "

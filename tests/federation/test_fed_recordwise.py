@@ -11,6 +11,7 @@ from privaudit.defences.recordwise import RecordLevelDP
 from privaudit.defences.sharing import Sharing
 from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine
+from privaudit.engine.local_rule import LocalRule
 from privaudit.federation.rounds import ClientWork, LocalTraining, Sending, run_sendings
 from privaudit.randomness import Seed
 
@@ -46,7 +47,7 @@ def test_what_is_trained_in_one_way_is_sent_in_many(monkeypatch: pytest.MonkeyPa
     seeds = [Seed(1).child("client", client, "round", 0) for client in range(3)]
     treated = engine.under(PRIVATE.in_training)
     each = treated.train_clients(
-        engine.initial, samples, [w.batches for w in work], lr=0.1, momentum=0.0, seeds=seeds
+        engine.initial, samples, [w.batches for w in work], LocalRule(0.1), seeds
     )
     assert torch.allclose(private, torch.stack([update.delta for update in each]).mean(0))
     assert not torch.allclose(private, plain, atol=1e-3)

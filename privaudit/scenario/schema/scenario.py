@@ -365,6 +365,8 @@ class Scenario(Section):
                 "audit.trajectory = 'common', where no round follows from the one before: it needs "
                 "what was in earlier rounds; set audit.trajectory = 'own'"
             )
+        if defence.in_training is not None and self.local.client_update is not None:
+            yield "local.client_update, whose steps are its own: nothing of them is clipped"
         if defence.hides_single_deltas:
             if audit.threat_model == "server" and not training:
                 yield "audit.threat_model = 'server': the server sees no single delta"
