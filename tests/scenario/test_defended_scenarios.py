@@ -53,6 +53,10 @@ def only(made: Scenario, game: str = "property") -> Cell:
             "'private' does not go with federation.clip_norm and noise",
         ),
         (
+            [RECORDS, 'audit.defences=["records"]', 'local.client_update="mine:update"'],
+            "'records' does not go with local.client_update, whose steps are its own",
+        ),
+        (
             ['audit.defences=["secure-aggregation"]', "audit.threat_model=server"],
             "does not go with audit.threat_model = 'server': the server sees no single delta",
         ),
