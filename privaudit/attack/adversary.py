@@ -206,7 +206,7 @@ class Adversary:
                 records,
                 self.rules.local_rule,
                 seed,
-                observation.round,
+                observation.number,
             )
         step = self.rules.batch_size
         updates = engine.train_clients(
@@ -215,7 +215,7 @@ class Adversary:
             [[r[i : i + step] for i in range(0, size, step)] for r in records],
             self.rules.local_rule,
             [seed.child("trained", i) for i in range(self.shadows)],
-            observation.round,
+            observation.number,
         )
         return torch.stack([update.delta for update in updates])
 

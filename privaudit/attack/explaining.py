@@ -17,49 +17,25 @@ What others sent is not known; of the aggregate only what no other data explain 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from scipy.stats import f as f_distribution
-from scipy.stats import t as student_t
-from torch import Tensor
 
-from privaudit.attack.asked import TRAINED
-from privaudit.attack.auxiliary import (
-    GROUPS,
-    LABELS,
-    OwnRecords,
-    is_input,
-    read_own_records,
-)
+from privaudit.attack.auxiliary import GROUPS, LABELS, is_input, read_own_records
 from privaudit.attack.own_trace import OwnTrace, engine_of, open_trace
+from privaudit.attack.reading import SURE, Reading, read
+from privaudit.attack.replicas import how_many, pools_of, rows_of
 from privaudit.data.archive import array_names
 from privaudit.data.user_checks import user_file
 from privaudit.errors import UserError
 from privaudit.observation.rules import Rules
-from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
 MOST_ROUNDS = 16
 """That are looked at, evenly spaced; half of them before an attack."""
-
-REPLICAS = 32
-"""Of each round, that the own deltas are set beside."""
-
-LEARNED = 64
-"""Of each round, more of them, that say what is usual: mean, and directions with their spread."""
-
-MOST_NUMBERS = 200_000_000
-"""In the replicas of a round; fewer are made of a large model."""
-
-LEAST_REPLICAS = 8
-
-SURE = 1e-5
-"""Two-sided p-value below which something is off beyond chance."""
 
 FACTOR = 1.25
 """By less than this factor off is as good as right."""
@@ -75,95 +51,6 @@ LEAST_PULL = 0.05
 
 MOST_STEPS = 4
 """Explanations that are tried one on the other."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What is known of a round: vectors in the adversary's own terms.
-
-    Attributes:
-        number: of the round.
-        own: [P] what it sent.
-        rest: [P] what is left of the aggregate, for one of its clients; None where nothing is.
-        honest: clients in ``rest``.
-        before: [P] parameters.
-        steps: batches of a client.
-        replicas: [n, P] what it would have sent.
-        learned: [m, P] more of them.
-    """
-
-    number: int
-    own: Tensor
-    rest: Tensor | None
-    honest: int
-    before: Tensor
-    steps: int
-    replicas: Tensor
-    learned: Tensor
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """One number of the own deltas beside that of replicas.
-
-    Attributes:
-        name: what it is.
-        own: of the own deltas.
-        expected: mean over replicas.
-        deviation: of a replica; of a ratio, of its logarithm.
-        p: two-sided p-value of "as the replicas".
-    """
-
-    name: str
-    own: float
-    expected: float
-    deviation: float
-    p: float
-
-    @property
-    def sure(self) -> bool:
-        """Off beyond chance."""
-        return self.p < SURE
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How the own deltas are made up, beside replicas; each beyond chance or not.
-
-    Attributes:
-        steps: batches of a client in a round.
-        typical: size of a coordinate of the own deltas that are not zero, the median.
-        scale: coefficient on the mean replica: 1.
-        pull: coefficient on the parameters: 0; weight decay makes it negative.
-        reach: norm of the parameters, in norms of a replica.
-        spread: what neither explains, every direction in its own deviations, as a share of what it
-            is of replicas: 1.
-        together: p-value of scale and spread being as of replicas, both at once.
-        size: ratio of norms: 1.
-        trend: by what factor the size changes from round to round: 1.
-        flatness: ratio of mean absolute value to root mean square, as a share of that of replicas.
-        support: share of the coordinates that are not zero; of replicas.
-        rest: size of what is left of the aggregate, for one client, beside that of replicas.
-        rest_flatness: as ``flatness``, of it.
-    """
-
-    steps: int
-    typical: float
-    scale: Statistic
-    pull: Statistic
-    reach: float
-    spread: Statistic
-    together: float
-    size: Statistic
-    trend: Statistic
-    flatness: Statistic
-    support: Statistic
-    rest: Statistic | None
-    rest_flatness: Statistic | None
-
-    def all(self) -> list[Statistic]:
-        """Those that are there."""
-        return [found for found in vars(self).values() if isinstance(found, Statistic)]
 
 
 @dataclass(frozen=True)
@@ -222,7 +109,7 @@ def explain(case: OwnTrace, *, rounds: int = MOST_ROUNDS) -> Explanation:
     seen = _rounds(case, rounds)
     found = []
     # What the adversary drew is not stated: records of either kind, or those without a property.
-    for records in _pools(case.records).values():
+    for records in pools_of(case.records).values():
         found.append(_explain(case, seen, records))
         if found[-1].explained:
             break
@@ -263,27 +150,10 @@ def _rounds(case: OwnTrace, most: int) -> list[int]:
     return [sent[number] for number in at]
 
 
-def _pools(records: OwnRecords) -> dict[str, np.ndarray]:
-    """What the adversary may have drawn from: all of its records, or those without a property.
-
-    Where it is said which records it trained on, those.
-    """
-    trained = records.properties.get(TRAINED)
-    if trained is not None and bool((trained == 1).any()):
-        return {TRAINED: np.flatnonzero(trained == 1)}
-    pools = {"all": np.arange(len(records.samples))}
-    for name, present in records.properties.items():
-        without = np.flatnonzero(present == 0)
-        if 0 < len(without) < len(present):
-            pools[name] = without
-    return pools
-
-
 def _explain(case: OwnTrace, numbers: Sequence[int], records: np.ndarray) -> Explanation:
-    most = max(1.0, case.engine.layout.size * (REPLICAS + LEARNED) / MOST_NUMBERS)
-    count = max(LEAST_REPLICAS, int(REPLICAS / most))
+    count = how_many(case.engine.layout.size)
     rules, changes = case.rules, list[Change]()
-    first = reading = _read(_rows(case, numbers, records, rules, count), changes)
+    first = reading = read(rows_of(case, numbers, records, rules, count))
     while len(changes) < MOST_STEPS:
         change = _what_is_off(reading, rules)
         if change is None:
@@ -292,7 +162,8 @@ def _explain(case: OwnTrace, numbers: Sequence[int], records: np.ndarray) -> Exp
         if not change.explains:
             break
         rules = _with(rules, change.rules)
-        reading = _read(_rows(case, numbers, records, rules, count), changes)
+        negated = any(one.sign for one in changes)
+        reading = read(rows_of(case, numbers, records, rules, count), negated=negated)
     left = _what_is_off(reading, rules) is not None
     return Explanation(len(numbers), count, first, tuple(changes), left)
 
@@ -306,209 +177,6 @@ def _with(rules: Rules, settings: Mapping[str, Any]) -> Rules:
 
 def _off(reading: Reading) -> int:
     return sum(one.sure for one in reading.all())
-
-
-# ------------------------------------------------------------------------------------ the replicas
-
-
-def _rows(
-    case: OwnTrace, numbers: Sequence[int], records: np.ndarray, rules: Rules, count: int
-) -> Iterator[Rows]:
-    wanted, seed = set(numbers), case.seed.child("explain")
-    told_apart = not any(step.at_server for step in rules.transforms.steps)
-    for seen in case.trace:
-        if seen.round not in wanted:
-            continue
-        made = _sent(case, seen, records, rules, count * (REPLICAS + LEARNED) // REPLICAS, seed)
-        honest = seen.contributors
-        yield Rows(
-            seen.round,
-            seen.own_delta,
-            seen.signal / honest if honest > 0 and told_apart else None,
-            honest,
-            seen.before,
-            _steps(records, rules),
-            made[:count],
-            made[count:],
-        )
-
-
-def _sent(
-    case: OwnTrace, seen: Observation, records: np.ndarray, rules: Rules, count: int, seed: Seed
-) -> Tensor:
-    """[count, P] what a client would have sent that draws from these records."""
-    seed = seed.child(seen.round)
-    rng, samples = seed.generator("draw"), case.records.samples
-    engine = case.engine.under(rules.transforms.in_training)
-    clients = [_batches(records, rules, rng) for _ in range(count)]
-    rule = rules.local_rule
-    if all(len(batches) == 1 for batches in clients):  # faster, and the same
-        only = [batches[0] for batches in clients]
-        deltas = engine.single_steps(seen.before, samples, only, rule, seed, seen.round)
-    else:
-        seeds = [seed.child("train", number) for number in range(count)]
-        updates = engine.train_clients(seen.before, samples, clients, rule, seeds, seen.round)
-        deltas = torch.stack([update.delta for update in updates])
-    if rules.transforms == rules.transforms.of_training:
-        return deltas
-    sent = [
-        rules.transforms.apply(delta, engine.layout, seed.child("sent", number), told=seen.told)
-        for number, delta in enumerate(deltas)
-    ]
-    return torch.stack(sent)
-
-
-def _batches(records: np.ndarray, rules: Rules, rng: np.random.Generator) -> list[np.ndarray]:
-    """What a client trains on in a round."""
-    size = rules.batch_size
-    if rules.local_epochs is not None:
-        passes = [rng.permutation(records) for _ in range(rules.local_epochs)]
-        return [one[i : i + size] for one in passes for i in range(0, len(one), size)]
-    drawn = rng.choice(records, size * rules.local_steps, replace=_again(records, rules))
-    return list(drawn.reshape(rules.local_steps, size))
-
-
-def _steps(records: np.ndarray, rules: Rules) -> int:
-    """Batches of a client in a round."""
-    if rules.local_epochs is None:
-        return rules.local_steps
-    return rules.local_epochs * -(-len(records) // rules.batch_size)
-
-
-def _again(records: np.ndarray, rules: Rules) -> bool:
-    return rules.batch_size * rules.local_steps > len(records)
-
-
-# ---------------------------------------------------------------------------------- the statistics
-
-
-def _read(rows: Iterator[Rows], changes: Sequence[Change]) -> Reading:
-    """Statistics over all rounds: column 0 of the own deltas, the others of replicas."""
-    sums, spreads, by_round = np.zeros(1), np.zeros(1), list[np.ndarray]()
-    numbers, rests, rest_flat = list[int](), list[np.ndarray](), list[np.ndarray]()
-    typical, steps = list[float](), 1
-    for row in rows:
-        every = torch.cat([_undone(row.own, changes)[None], row.replicas]).double()
-        mean, before = row.learned.double().mean(0), row.before.double()
-        sums = sums + _products(every, mean, before)
-        at = _directions(row.learned.double() - mean)
-        spreads = spreads + _products(every @ at, mean @ at, before @ at)
-        by_round.append(_alone(every))
-        numbers.append(row.number)
-        steps, used = row.steps, row.own[row.own != 0].abs()
-        typical.append(float(used.median()) if len(used) else 0.0)
-        if row.rest is not None:
-            rest = _undone(row.rest, changes)
-            both = torch.cat([rest[None], _stand_ins(row)]).double()
-            rests.append(torch.linalg.vector_norm(both, dim=1).numpy())
-            rest_flat.append(_flatness(both))
-    pull = _pulled(sums)
-    mm, mw, ww, xm, xw, xx = spreads
-    # In directions by their deviations: what varies much among replicas counts little.
-    scale = (xm - pull * mw) / np.maximum(mm, 1e-300)
-    left = xx + scale**2 * mm + pull**2 * ww - 2 * (scale * xm + pull * xw - scale * pull * mw)
-    size, flat, support = np.moveaxis(np.stack(by_round), 2, 0)
-    logs = _log(size)
-    logs = logs - logs[:, 1:].mean(axis=1, keepdims=True)
-    when = np.array(numbers, dtype=float) - np.mean(numbers)
-    return Reading(
-        steps=steps,
-        typical=float(np.median(typical)),
-        scale=_statistic("scale", scale / np.mean(scale[1:])),
-        pull=_statistic("pull", pull),
-        reach=float(np.sqrt(sums[2, 0] / max(1e-300, float(sums[5, 1:].mean())))),
-        spread=_ratio("spread", _log(left)),
-        together=_together(np.stack([scale / np.mean(scale[1:]), _log(left)])),
-        size=_ratio("size", logs.mean(axis=0)),
-        trend=_ratio("trend", when @ logs / max(1e-300, float(when @ when))),
-        flatness=_ratio("flatness", _log(flat).mean(axis=0)),
-        support=_statistic("support", support.mean(axis=0)),
-        rest=_ratio("rest", _log(rests).mean(axis=0)) if rests else None,
-        rest_flatness=_ratio("rest flatness", _log(rest_flat).mean(axis=0)) if rests else None,
-    )
-
-
-def _undone(delta: Tensor, changes: Sequence[Change]) -> Tensor:
-    """[P] a delta as it would be without what was found already."""
-    return -delta if any(change.sign for change in changes) else delta
-
-
-def _pulled(sums: np.ndarray) -> np.ndarray:
-    """[1 + n] coefficients on the parameters beside the mean replica, by least squares."""
-    (mm, mw, ww), (xm, xw, _) = sums[:3, 0], sums[3:]
-    across = mm * ww - mw**2
-    if across <= 1e-12 * mm * ww:  # one of them is zero, or they are parallel
-        return np.zeros_like(xm)
-    return np.asarray((xw * mm - xm * mw) / across)
-
-
-def _products(every: Tensor, mean: Tensor, before: Tensor) -> np.ndarray:
-    """[6, 1 + n] mean·mean, mean·before, before·before, and of each x·mean, x·before, x·x."""
-    alone = [float(a @ b) for a, b in ((mean, mean), (mean, before), (before, before))]
-    of_each = [(every @ mean).numpy(), (every @ before).numpy(), (every**2).sum(1).numpy()]
-    return np.stack([np.full(len(every), one) for one in alone] + of_each)
-
-
-def _directions(centred: Tensor) -> Tensor:
-    """[P, d] directions in which replicas differ, by their deviations: half of those there are."""
-    values, vectors = torch.linalg.eigh(centred @ centred.T)
-    count = max(1, len(centred) // 2)
-    values, vectors = values[-count:], vectors[:, -count:]
-    used = values > 1e-9 * values[-1].clamp(min=1e-300)
-    # Projections on unit vectors (centred.T @ vector / root of value), in deviations.
-    return centred.T @ (vectors[:, used] / values[used]) * np.sqrt(len(centred) - 1)
-
-
-def _alone(every: Tensor) -> np.ndarray:
-    """[1 + n, 3] norm, flatness and share of coordinates that are not zero."""
-    norm = torch.linalg.vector_norm(every, dim=1).numpy()
-    used = (every != 0).double().mean(dim=1).numpy()
-    return np.stack([norm, _flatness(every), used], axis=1)
-
-
-def _log(values: Any) -> np.ndarray:
-    return np.asarray(np.log(np.maximum(values, 1e-300)))
-
-
-def _flatness(rows: Tensor) -> np.ndarray:
-    """[n] mean absolute value by root mean square, of what is not zero: 1 where all are alike."""
-    used = (rows != 0).double().sum(dim=1).clamp(min=1)
-    norm = torch.linalg.vector_norm(rows, dim=1).clamp(min=1e-300)
-    return np.asarray((rows.abs().sum(dim=1) / used.sqrt() / norm).numpy())
-
-
-def _stand_ins(row: Rows) -> Tensor:
-    """[n, P] means of as many replicas as clients are in what is left: of each other ones."""
-    count = len(row.replicas)
-    steps = range(min(row.honest, count))
-    return torch.stack([torch.roll(row.replicas, step, 0) for step in steps]).mean(0)
-
-
-def _together(rows: np.ndarray) -> float:
-    """P-value of column 0 of [2, 1 + n] beside the others: Hotelling's T-squared."""
-    own, made = rows[:, 0], rows[:, 1:]
-    count = made.shape[1]
-    gap = own - made.mean(axis=1)
-    t2 = float(gap @ np.linalg.pinv(np.cov(made)) @ gap) * count / (count + 1)
-    return float(f_distribution.sf(t2 * (count - 2) / (2 * (count - 1)), 2, count - 2))
-
-
-def _statistic(name: str, values: np.ndarray) -> Statistic:
-    own, made = float(values[0]), values[1:]
-    count, spread = len(made), float(np.std(made, ddof=1))
-    t = (own - float(np.mean(made))) / max(spread * float(np.sqrt(1 + 1 / count)), 1e-12)
-    p = float(2 * student_t.sf(abs(t), count - 1))
-    return Statistic(name, own, float(np.mean(made)), spread, p)
-
-
-def _ratio(name: str, logs: np.ndarray) -> Statistic:
-    """The same on a logarithmic scale: own and expected as ratios to the expected one."""
-    found = _statistic(name, logs)
-    ratio = float(np.exp(np.clip(found.own - found.expected, -700, 700)))
-    return replace(found, own=ratio, expected=1.0)
-
-
-# ------------------------------------------------------------------------------------ what is off
 
 
 def _what_is_off(found: Reading, rules: Rules) -> Change | None:

@@ -246,7 +246,7 @@ class Honest:
             [records[i : i + rules.batch_size] for i in range(0, size, rules.batch_size)],
             rule=rules.local_rule,
             seed=seed,
-            number=observation.round,
+            number=observation.number,
         ).delta
         sent, layout, told = seed.child("sent"), self.engine.layout, observation.told
         delta = rules.transforms.apply(delta, layout, sent, told=told)

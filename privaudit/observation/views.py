@@ -41,7 +41,7 @@ class Observation:
         told: numbers that the server told everybody when the round began, by name.
         arrived: global parameters after the round, bit for bit, where they were stored themselves;
             None = ``before`` plus ``step``.
-        server_round: what the server calls this round; None = not noted.
+        server_round: the server's number of this round, from 1; None = not noted.
         span: server rounds between ``before`` and after; above 1 what was sent in them is summed.
         own_weight_known: False where ``own_weight`` is a guess.
         quantum: absolute rounding step of ``global_delta``, where those who sent or summed it
@@ -70,6 +70,11 @@ class Observation:
     quantum: float = 0.0
     buffers: Tensor | None = None
     own_buffers: Tensor | None = None
+
+    @property
+    def number(self) -> int:
+        """Of the round from the federation's start, from 0: where its schedules are."""
+        return self.round if self.server_round is None else max(0, self.server_round - 1)
 
     @property
     def after(self) -> Tensor:

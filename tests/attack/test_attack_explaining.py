@@ -216,3 +216,30 @@ def test_nothing_sent_is_nothing_to_check(tmp_path: Path, plain: Path) -> None:
     case = open_own(plain / "trace", plain / "mine.npz", model=MODEL)
     with pytest.raises(UserError, match="took part in 0 rounds"):
         explain(replace(case, trace=Trace.open(tmp_path / "t")))
+
+
+def test_rules_that_diverge_are_an_error_of_one_line(plain: Path) -> None:
+    with pytest.raises(UserError, match="what the rules give is not finite in round"):
+        explained(plain, lr=3e38, local_steps=3)
+
+
+def test_a_schedule_goes_by_the_servers_rounds(tmp_path: Path) -> None:
+    """A tap hears of some rounds only: those told are not the first ones of the federation."""
+    Loop("schedule", 5).train(tmp_path, ROUNDS)
+    every = list(Trace.open(tmp_path / "trace"))
+    layout = Trace.open(tmp_path / "trace").layout
+    rules = {"lr": LR, "batch_size": BATCH, "persistent": False, "participants": CLIENTS}
+    for path, counted in (("counted", True), ("blind", False)):
+        with TraceWriter(tmp_path / path / "trace", every[10].before, layout, rules=rules) as trace:
+            for seen in every[10:]:
+                trace.append(
+                    seen.global_delta,
+                    seen.own_delta,
+                    own_weight=seen.own_weight,
+                    participants=seen.participants,
+                    server_round=seen.round + 1 if counted else None,
+                )
+        (tmp_path / path / "mine.npz").write_bytes((tmp_path / "mine.npz").read_bytes())
+    scheduled = {"local": {"decay": 0.93}}
+    assert explained(tmp_path / "counted", **scheduled).explained
+    assert not explained(tmp_path / "blind", **scheduled).explained

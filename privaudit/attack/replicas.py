@@ -1,0 +1,162 @@
+"""What the adversary would have sent under the stated rules, beside what it sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from privaudit.attack.asked import TRAINED
+from privaudit.attack.auxiliary import OwnRecords
+from privaudit.attack.own_trace import OwnTrace
+from privaudit.errors import UserError
+from privaudit.observation.rules import Rules
+from privaudit.observation.views import Observation
+from privaudit.randomness import Seed
+
+REPLICAS = 32
+"""Of each round, that the own deltas are set beside."""
+
+LEARNED = 64
+"""Of each round, more of them, that say what is usual: mean, and directions with their spread."""
+
+MOST_NUMBERS = 200_000_000
+"""In the replicas of a round; fewer are made of a large model."""
+
+LEAST_REPLICAS = 8
+
+
+def how_many(size: int) -> int:
+    """Replicas of each round of a model of this many parameters."""
+    most = max(1.0, size * (REPLICAS + LEARNED) / MOST_NUMBERS)
+    return max(LEAST_REPLICAS, int(REPLICAS / most))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is known of a round: vectors in the adversary's own terms.
+
+    Attributes:
+        number: of the round.
+        own: [P] what it sent.
+        rest: [P] what is left of the aggregate, for one of its clients; None where nothing is.
+        honest: clients in ``rest``.
+        before: [P] parameters.
+        steps: batches of a client.
+        replicas: [n, P] what it would have sent.
+        learned: [m, P] more of them.
+    """
+
+    number: int
+    own: Tensor
+    rest: Tensor | None
+    honest: int
+    before: Tensor
+    steps: int
+    replicas: Tensor
+    learned: Tensor
+
+
+def pools_of(records: OwnRecords) -> dict[str, np.ndarray]:
+    """What the adversary may have drawn from: all of its records, or those without a property.
+
+    Where it is said which records it trained on, those.
+    """
+    trained = records.properties.get(TRAINED)
+    if trained is not None and bool((trained == 1).any()):
+        return {TRAINED: np.flatnonzero(trained == 1)}
+    pools = {"all": np.arange(len(records.samples))}
+    for name, present in records.properties.items():
+        without = np.flatnonzero(present == 0)
+        if 0 < len(without) < len(present):
+            pools[name] = without
+    return pools
+
+
+def rows_of(
+    case: OwnTrace, numbers: Sequence[int], records: np.ndarray, rules: Rules, count: int
+) -> Iterator[Rows]:
+    """The rounds with these numbers, one at a time.
+
+    Args:
+        case: a participant's.
+        numbers: of rounds in which it sent something.
+        records: indices of those it may have drawn.
+        rules: to make replicas by.
+        count: n, of each round, to set the own deltas beside.
+
+    Raises:
+        UserError: training by these rules diverges.
+    """
+    wanted, seed = set(numbers), case.seed.child("explain")
+    told_apart = not any(step.at_server for step in rules.transforms.steps)
+    for seen in case.trace:
+        if seen.round not in wanted:
+            continue
+        made = _sent(case, seen, records, rules, count * (REPLICAS + LEARNED) // REPLICAS, seed)
+        if not bool(torch.isfinite(made).all()):
+            raise UserError(
+                f"what the rules give is not finite in round {seen.round}",
+                where=str(case.trace.path),
+                remedy="state the learning rate, and the other rules, as they were (--set)",
+            )
+        honest = seen.contributors
+        yield Rows(
+            seen.round,
+            seen.own_delta,
+            seen.signal / honest if honest > 0 and told_apart else None,
+            honest,
+            seen.before,
+            _steps(records, rules),
+            made[:count],
+            made[count:],
+        )
+
+
+def _sent(
+    case: OwnTrace, seen: Observation, records: np.ndarray, rules: Rules, count: int, seed: Seed
+) -> Tensor:
+    """[count, P] what a client would have sent that draws from these records."""
+    seed = seed.child(seen.round)
+    rng, samples = seed.generator("draw"), case.records.samples
+    engine = case.engine.under(rules.transforms.in_training)
+    clients = [_batches(records, rules, rng) for _ in range(count)]
+    rule = rules.local_rule
+    if all(len(batches) == 1 for batches in clients):  # faster, and the same
+        only = [batches[0] for batches in clients]
+        deltas = engine.single_steps(seen.before, samples, only, rule, seed, seen.number)
+    else:
+        seeds = [seed.child("train", number) for number in range(count)]
+        updates = engine.train_clients(seen.before, samples, clients, rule, seeds, seen.number)
+        deltas = torch.stack([update.delta for update in updates])
+    if rules.transforms == rules.transforms.of_training:
+        return deltas
+    sent = [
+        rules.transforms.apply(delta, engine.layout, seed.child("sent", number), told=seen.told)
+        for number, delta in enumerate(deltas)
+    ]
+    return torch.stack(sent)
+
+
+def _batches(records: np.ndarray, rules: Rules, rng: np.random.Generator) -> list[np.ndarray]:
+    """What a client trains on in a round."""
+    size = rules.batch_size
+    if rules.local_epochs is not None:
+        passes = [rng.permutation(records) for _ in range(rules.local_epochs)]
+        return [one[i : i + size] for one in passes for i in range(0, len(one), size)]
+    drawn = rng.choice(records, size * rules.local_steps, replace=_again(records, rules))
+    return list(drawn.reshape(rules.local_steps, size))
+
+
+def _steps(records: np.ndarray, rules: Rules) -> int:
+    """Batches of a client in a round."""
+    if rules.local_epochs is None:
+        return rules.local_steps
+    return rules.local_epochs * -(-len(records) // rules.batch_size)
+
+
+def _again(records: np.ndarray, rules: Rules) -> bool:
+    return rules.batch_size * rules.local_steps > len(records)
