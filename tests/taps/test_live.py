@@ -45,14 +45,28 @@ def flower() -> Path:
     return environment("FLOWER")
 
 
-def test_the_tap_on_flowers_own_messages(flower: Path, tmp_path: Path) -> None:
-    tests = Path(__file__).parent / "inside" / "flower_messages.py"
-    options = ["-q", "-p", "no:cacheprovider", "--noconftest", "-c", "/dev/null"]
-    words = [flower / "bin" / "python", "-m", "pytest", *options, "--rootdir", tmp_path, tests]
+def tested_inside(place: Path, folder: Path, tests: Path, *which: str) -> str:
+    """What pytest says of these tests in the environment of a framework; all of them pass."""
+    options = ["-q", "-p", "no:cacheprovider", "--noconftest", "-c", "/dev/null", *which]
+    words = [place / "bin" / "python", "-m", "pytest", *options, "--rootdir", folder, tests]
     done = subprocess.run(
-        words, env=variables(flower, tmp_path), capture_output=True, text=True, check=False
+        words, env=variables(place, folder), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:]
+    assert "skipped" not in done.stdout
+    return done.stdout
+
+
+def test_the_tap_on_flowers_own_messages(flower: Path, tmp_path: Path) -> None:
+    tested_inside(flower, tmp_path, Path(__file__).parent / "inside" / "flower_messages.py")
+
+
+@pytest.mark.parametrize("framework", ["flower", "nvflare"])
+def test_presets_do_what_the_frameworks_classes_do(framework: str, tmp_path: Path) -> None:
+    """Tests of tests/defences that are skipped where the framework is not installed."""
+    presets = Path(__file__).parents[1] / "defences" / "test_presets.py"
+    said = tested_inside(environment(framework.upper()), tmp_path, presets, "-k", f"{framework}s")
+    assert "2 passed" in said
 
 
 @pytest.fixture(scope="module")
