@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -28,6 +29,30 @@ def write_whole(file: Path, write: Callable[[Path], object]) -> None:
         if isinstance(error, OSError) and error.errno is not None:
             raise OSError(error.errno, error.strerror, str(file)) from error
         raise
+
+
+def write_once(file: Path, write: Callable[[Path], object]) -> None:
+    """As :func:`write_whole`, unless the file is there; of several processes the first one wins.
+
+    Where a file system has no hard links, of two that write at the same moment the last one does.
+
+    Raises:
+        OSError: of the system.
+    """
+    if file.exists():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    try:
+        write(partial)
+        try:
+            os.link(partial, file)
+        except FileExistsError:
+            pass
+        except OSError:
+            partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_tensors(

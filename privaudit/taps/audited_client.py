@@ -10,13 +10,13 @@ listener never sees it. The other clients are real, so ``others = "natural"`` is
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from privaudit.engine.files import write_once
 from privaudit.errors import UserError
 from privaudit.randomness import Seed
 
@@ -109,18 +109,14 @@ class AuditedClient:
                 )
 
     def _secret(self, settings: dict[str, float]) -> int:
-        self._directory.mkdir(parents=True, exist_ok=True)
         file = self._directory / SECRET
-        partial = self._directory / f"{SECRET}.{os.getpid()}.partial"
         fresh = settings | {"secret": str(secrets.randbits(128))}
-        partial.touch(mode=0o600)
-        partial.write_text(json.dumps(fresh) + "\n")
-        try:
-            os.link(partial, file)  # of several processes the first one wins
-        except FileExistsError:
-            pass
-        finally:
-            partial.unlink()
+
+        def write(partial: Path) -> None:
+            partial.touch(mode=0o600)  # before there is something in it
+            partial.write_text(json.dumps(fresh) + "\n")
+
+        write_once(file, write)
         try:
             found = json.loads(file.read_text())
             secret = int(found.pop("secret"))
@@ -136,11 +132,9 @@ class AuditedClient:
 
     def _note(self, server_round: int, here: bool) -> None:
         """What was drawn, when it was: a round that never came is in no truth."""
+        text = json.dumps({"round": server_round, "present": here}) + "\n"
         file = self._directory / f"round-{server_round:06d}.json"
-        if not file.exists():
-            partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-            partial.write_text(json.dumps({"round": server_round, "present": here}) + "\n")
-            partial.replace(file)
+        write_once(file, lambda partial: partial.write_text(text))
 
 
 def read_truth(directory: Path | str) -> dict[int, bool]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from privaudit.engine.files import write_tensors
+from privaudit.engine.files import write_once, write_tensors
 from privaudit.errors import UserError, first_problem
 from privaudit.taps.state import Shape, StrangeStateError
 
@@ -95,7 +94,10 @@ class Journal:
                 rules=dict(rules or {}),
                 about=dict(about or {}),
             )
-            self._keep(HEAD, lambda file: file.write_text(head.model_dump_json(indent=1) + "\n"))
+            write_once(
+                self.path / HEAD,
+                lambda file: file.write_text(head.model_dump_json(indent=1) + "\n"),
+            )
         head = self.head()
         if head.run != run:
             raise StrangeStateError(f"the journal is of run {head.run}, this is run {run}")
@@ -114,12 +116,14 @@ class Journal:
         """
         metadata = {} if examples is None else {"examples": json.dumps(examples)}
         name = f"{kind}-{number:06d}.safetensors"
-        self._keep(name, lambda file: write_tensors(file, tensors, metadata))
+        write_once(self.path / name, lambda file: write_tensors(file, tensors, metadata))
 
     def note(self, what: str) -> None:
         """Something that could not be kept; the same thing once."""
         name = f"note-{hashlib.sha256(what.encode()).hexdigest()[:8]}.json"
-        self._keep(name, lambda file: file.write_text(json.dumps({"what": what}) + "\n"))
+        write_once(
+            self.path / name, lambda file: file.write_text(json.dumps({"what": what}) + "\n")
+        )
 
     def head(self) -> Head:
         """What holds for all of it.
@@ -172,17 +176,5 @@ class Journal:
                 found.append(f"{file.name} cannot be read")
         return found
 
-    def _keep(self, name: str, write: Any) -> None:
-        """A file whole or not at all; of several processes at once the first one wins."""
-        file = self.path / name
-        if file.exists():
-            return
-        self.path.mkdir(parents=True, exist_ok=True)
-        partial = self.path / f"{name}.{os.getpid()}.partial"
-        try:
-            write(partial)
-            os.link(partial, file)
-        except FileExistsError:
-            pass
-        finally:
-            partial.unlink(missing_ok=True)
+    def _write(self, name: str, text: str) -> None:
+        write_once(self.path / name, lambda file: file.write_text(text + "\n"))

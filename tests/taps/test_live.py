@@ -45,7 +45,7 @@ def flower() -> Path:
     return environment("FLOWER")
 
 
-def tested_inside(place: Path, folder: Path, tests: Path, *which: str) -> str:
+def run_inside(place: Path, folder: Path, tests: Path, *which: str) -> str:
     """What pytest says of these tests in the environment of a framework; all of them pass."""
     options = ["-q", "-p", "no:cacheprovider", "--noconftest", "-c", "/dev/null", *which]
     words = [place / "bin" / "python", "-m", "pytest", *options, "--rootdir", folder, tests]
@@ -58,14 +58,14 @@ def tested_inside(place: Path, folder: Path, tests: Path, *which: str) -> str:
 
 
 def test_the_tap_on_flowers_own_messages(flower: Path, tmp_path: Path) -> None:
-    tested_inside(flower, tmp_path, Path(__file__).parent / "inside" / "flower_messages.py")
+    run_inside(flower, tmp_path, Path(__file__).parent / "inside" / "flower_messages.py")
 
 
 @pytest.mark.parametrize("framework", ["flower", "nvflare"])
 def test_presets_do_what_the_frameworks_classes_do(framework: str, tmp_path: Path) -> None:
     """Tests of tests/defences that are skipped where the framework is not installed."""
     presets = Path(__file__).parents[1] / "defences" / "test_presets.py"
-    said = tested_inside(environment(framework.upper()), tmp_path, presets, "-k", f"{framework}s")
+    said = run_inside(environment(framework.upper()), tmp_path, presets, "-k", f"{framework}s")
     assert "2 passed" in said
 
 
