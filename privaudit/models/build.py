@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -175,7 +176,9 @@ def _load_class(path: str) -> Callable[..., nn.Module]:
             remedy="name an importable class or function as package.module:Class",
         ) from error
     is_class = inspect.isclass(loaded) and issubclass(loaded, nn.Module)
-    if not (is_class or inspect.isfunction(loaded)):
+    # A function is called: none of Python's own makes a model, and some delete what they are given.
+    of_python = module_name.partition(".")[0] in sys.stdlib_module_names
+    if not (is_class or (inspect.isfunction(loaded) and not of_python)):
         raise UserError(
             f"'{path}' is not a torch.nn.Module class, nor a function that makes a model",
             where="model.name",

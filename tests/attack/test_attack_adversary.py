@@ -48,9 +48,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
         batches.extend(chosen)
         return gradients(engine, parameters, samples, chosen, seed)
 
-    def spy_training(engine: Engine, parameters, samples, clients, **settings):  # type: ignore[no-untyped-def]
+    def spy_training(engine: Engine, parameters, samples, clients, *more):  # type: ignore[no-untyped-def]
         batches.extend(np.concatenate(chosen) for chosen in clients)
-        return training(engine, parameters, samples, clients, **settings)
+        return training(engine, parameters, samples, clients, *more)
 
     monkeypatch.setattr(Engine, "gradients", spy_gradients)
     monkeypatch.setattr(Engine, "train_clients", spy_training)

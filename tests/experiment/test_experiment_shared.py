@@ -100,9 +100,9 @@ def test_a_common_trajectory_trains_each_batch_once(
     trained, shadows = [], []
     training, gradients = Engine.train_clients, Engine.gradients
 
-    def count_training(engine, parameters, samples, clients, **settings):  # type: ignore[no-untyped-def]
+    def count_training(engine, parameters, samples, clients, *more):  # type: ignore[no-untyped-def]
         trained.extend(clients)
-        return training(engine, parameters, samples, clients, **settings)
+        return training(engine, parameters, samples, clients, *more)
 
     def count_shadows(engine, parameters, samples, batches, seed):  # type: ignore[no-untyped-def]
         shadows.extend(batches)

@@ -17,7 +17,7 @@ from privaudit.randomness import Seed
 IMAGE = InputShape("image", num_classes=4, height=12, width=12, in_channels=1)
 TEXT = InputShape("text", num_classes=2, vocabulary_size=50)
 TABLE = InputShape("table", num_classes=3, features=6)
-FITTING = {"cnn": IMAGE, "text-cnn": TEXT, "mlp": TABLE}
+FITTING = {"cnn": IMAGE, "text-cnn": TEXT, "mlp": TABLE, "resnet": IMAGE}
 BATCHES = {
     "image": torch.zeros(2, 1, 12, 12),
     "text": torch.ones(2, 20, dtype=torch.long),
