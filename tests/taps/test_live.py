@@ -123,6 +123,7 @@ def test_our_simulator_computes_what_flower_did(simulated: Path) -> None:
     audited = AuditedClient(simulated / "truth", nodes[1]["serif"], batch_size=32, rounds=40)
     trace = Trace.open(simulated / "trace")
     assert len(trace) == 40
+    to_the_rounding = 0
     for seen in trace:
         number = seen.server_round
         assert number is not None
@@ -134,13 +135,15 @@ def test_our_simulator_computes_what_flower_did(simulated: Path) -> None:
                 chosen = rng.choice(len(samples[node].labels), 32, replace=False)
             [gradient] = engine.gradients(seen.before, samples[node], [chosen], Seed(0))
             deltas.append(-0.1 * gradient)
-        # Weights below 1 are rounded to 6e-8 when a step is added to them, and when averaged. And
-        # now and then max pooling takes the other of two pixels that are equal but for rounding.
         mean = torch.stack(deltas).mean(0)
-        for found, ours in ((seen.own_delta, deltas[0]), (seen.global_delta, mean)):
-            off = (found - ours).abs()
-            assert float(off.max()) < 1e-5
-            assert float((off > 3e-7).float().mean()) < 1e-3
+        off = [seen.own_delta - deltas[0], seen.global_delta - mean]
+        # Now and then a unit or a pooled pixel is on the other side of zero by a rounding, and all
+        # that depends on it moves by a little.
+        assert float(off[0].norm()) < 5e-3 * float(deltas[0].norm())
+        assert float(off[1].norm()) < 5e-3 * float(mean.norm())
+        # Else weights below 1 are rounded to 6e-8 when a step is added, and when they are averaged.
+        to_the_rounding += max(float(one.abs().max()) for one in off) < 3e-7
+    assert to_the_rounding >= 30, "of 40 rounds; 38 and 39 were seen"
 
 
 def test_a_superlink_with_three_supernodes(
