@@ -143,7 +143,7 @@ def test_our_simulator_computes_what_flower_did(simulated: Path) -> None:
         assert float(off[1].norm()) < 5e-3 * float(mean.norm())
         # Else weights below 1 are rounded to 6e-8 when a step is added, and when they are averaged.
         to_the_rounding += max(float(one.abs().max()) for one in off) < 3e-7
-    assert to_the_rounding >= 30, "of 40 rounds; 38 and 39 were seen"
+    assert to_the_rounding >= 30, "of 40 rounds; 38 were seen"
 
 
 def test_a_superlink_with_three_supernodes(
