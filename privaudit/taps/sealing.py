@@ -89,11 +89,11 @@ def seal(
         raise UserError(f"must be above 0, got {server_lr}", where="--server-lr")
     place = _empty(Path(trace))
     with TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as half:
-        _write(Path(half) / "trace", source, head, told, known, weigh, server_lr)
+        guessed = _write(Path(half) / "trace", source, head, told, known, weigh, server_lr)
         (Path(half) / "trace").replace(place)
     own = [number + 1 for number in told if number + 1 in set(sent)]
     lost = tuple(number for number in sent if number not in set(own))
-    assumed = [*weigh.assumed(), *_assumed(rules or {}, server_lr)]
+    assumed = _assumed(guessed, server_lr)
     return Sealed(
         place,
         tuple(number + 1 for number in told),
@@ -124,8 +124,12 @@ def _write(
     rules: Mapping[str, Any],
     weigh: _Weight,
     server_lr: float,
-) -> None:
-    """All rounds, each read when it is written: memory does not grow with them."""
+) -> int:
+    """All rounds, each read when it is written: memory does not grow with them.
+
+    Returns:
+        In how many of them the node's weight is a guess.
+    """
     start, _ = source.read("seen", told[0])
     _fits(start, head, source, told[0])
     about = dict(head.about) | {"run": head.run}
@@ -133,10 +137,13 @@ def _write(
     with TraceWriter(
         place, start["parameters"], layout, rules=rules, about=about, buffers=buffers
     ) as writer:
-        last = told[0]
+        last, guessed = told[0], 0
         for number in told:
-            _tell(writer, source, head, number, weigh, server_lr, jumped=number != last)
+            guessed += not _tell(
+                writer, source, head, number, weigh, server_lr, jumped=number != last
+            )
             last = number + 1
+    return guessed
 
 
 @dataclass(frozen=True)
@@ -172,18 +179,20 @@ class _Weight:
             return examples / self.total, True
         return 1 / self.participants, False
 
-    def assumed(self) -> list[str]:
-        if self.own is not None or self.total is not None:
-            return []
-        return ["the node's weight in the average is 1 / participants (--total-examples says it)"]
 
-
-def _assumed(rules: Mapping[str, Any], server_lr: float) -> list[str]:
+def _assumed(guessed: int, server_lr: float) -> list[str]:
+    found = []
+    if guessed:
+        found.append(
+            f"the node's weight in the average is 1 / participants, in {guessed} rounds "
+            "(--total-examples says it where the node tells how many it has, or --own-weight)"
+        )
     if server_lr != 1.0:
-        return []
+        return found
     return [
+        *found,
         "the server adds the average of what it is sent to the model and nothing else (FedAvg); "
-        "with a learning rate of its own say --server-lr"
+        "with a learning rate of its own say --server-lr",
     ]
 
 
@@ -196,8 +205,8 @@ def _tell(
     server_lr: float,
     *,
     jumped: bool,
-) -> None:
-    """One round of the server: ``number`` rounds came before it."""
+) -> bool:
+    """One round of the server, before which there were ``number``; is the node's weight known?"""
     before, _ = source.read("seen", number)
     after, _ = source.read("seen", number + 1)
     for state, at in ((before, number), (after, number + 1)):
@@ -222,6 +231,7 @@ def _tell(
         buffers=_buffers(after, head),
         own_buffers=own_buffers,
     )
+    return known
 
 
 def _buffers(state: Mapping[str, Tensor], head: Head) -> dict[str, Tensor] | None:

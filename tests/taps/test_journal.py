@@ -116,7 +116,7 @@ def test_gaps_are_left_out_and_said(
     found = seal(path / "j", path / "t", participants=3)
     assert found.rounds == tuple(number + 1 for number in told)
     assert set(found.own) | set(found.lost) == sent
-    assert len(found.assumed) == 2
+    assert len(found.assumed) == 1 + bool(found.own)
     shape = Shape.of(STATE)
     for observation, number in zip(Trace.open(path / "t"), told, strict=True):
         assert observation.server_round == number + 1
@@ -124,6 +124,15 @@ def test_gaps_are_left_out_and_said(
         took_part = number + 1 in sent
         assert observation.own_weight == (1 / 3 if took_part else 0)
         assert observation.own_weight_known != took_part
+
+
+def test_a_weight_that_cannot_be_told_is_said_to_be_assumed(tmp_path: Path) -> None:
+    """The total is stated, but the node never said how many examples it has."""
+    journal = listened(tmp_path / "j", seen=range(3), sent=[])
+    journal.keep("sent", 1, journal.head().shape.flat(state(-1)))
+    found = seal(tmp_path / "j", tmp_path / "t", participants=4, total_examples=32)
+    assert "1 / participants, in 1 rounds" in found.assumed[0]
+    assert not next(iter(Trace.open(tmp_path / "t"))).own_weight_known
 
 
 def test_messages_that_come_twice_and_at_once_change_nothing(tmp_path: Path) -> None:
