@@ -12,7 +12,7 @@ import numpy as np
 from privaudit.attack.standalone import Case, open_case
 from privaudit.errors import UserError
 from privaudit.library.scores import Evaluation, evaluate
-from privaudit.taps.audited_client import read_truth
+from privaudit.taps.audited_client import read_truth, run_of
 
 LEAST = 2
 """Rounds of a kind that a run must have: fewer order nothing."""
@@ -93,6 +93,7 @@ def judge(
             references=0,
         )
         before(case)
+        _same_run(case, truth)
         numbers = [_server_round(seen.round, seen.server_round) for seen in case.trace]
         present = read_truth(truth)
         for name in case.records.properties:
@@ -100,6 +101,21 @@ def judge(
                 run = _Run.of(numbers, scores, present, place)
                 scored.setdefault((name, attack), []).append(run)
     return [_judged(name, attack, runs) for (name, attack), runs in scored.items()]
+
+
+def _same_run(case: Case, truth: Path | str) -> None:
+    """Of another run's truth every attack is at chance: a leak would look like none.
+
+    Raises:
+        UserError: trace and truth say that they are of two runs.
+    """
+    heard, drawn = case.trace.manifest.about.get("run"), run_of(truth)
+    if heard is not None and drawn is not None and str(heard) != drawn:
+        raise UserError(
+            f"the trace is of run {heard}, the truth of run {drawn}",
+            where=str(truth),
+            remedy="give traces and truths in the same order",
+        )
 
 
 def _server_round(number: int, stated: int | None) -> int:

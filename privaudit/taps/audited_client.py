@@ -34,6 +34,8 @@ class AuditedClient:
         batch_size: records a batch, at least 1.
         rounds: of the server; in half of them the property is there.
         share: of a batch that has the property where it is there, in (0, 1].
+        run: what the framework calls the run (``context.run_id``): then the truth is held against
+            no other run's trace.
 
     Raises:
         UserError: fewer records of a kind than a batch needs, or the folder is of another schedule.
@@ -47,18 +49,20 @@ class AuditedClient:
         batch_size: int,
         rounds: int,
         share: float = 1.0,
+        run: str | int | None = None,
     ) -> None:
         values = np.asarray(present)
         self._directory = Path(directory)
         self._pools = {kind: np.flatnonzero(values == kind) for kind in (0, 1)}
         self._batch_size, self._share = batch_size, share
         self._check(values, rounds)
-        settings = {
+        settings: dict[str, float | str] = {
             "rounds": rounds,
             "batch_size": batch_size,
             "share": share,
             "records": len(values),
         }
+        settings |= {} if run is None else {"run": str(run)}
         self._seed = Seed(self._secret(settings))
         # Half of the rounds, and one more or less at random where their number is odd.
         rng = self._seed.generator("presence")
@@ -108,7 +112,7 @@ class AuditedClient:
                     remedy="give the audited client more records, or take smaller batches",
                 )
 
-    def _secret(self, settings: dict[str, float]) -> int:
+    def _secret(self, settings: dict[str, float | str]) -> int:
         file = self._directory / SECRET
         fresh = settings | {"secret": str(secrets.randbits(128))}
 
@@ -135,6 +139,15 @@ class AuditedClient:
         text = json.dumps({"round": server_round, "present": here}) + "\n"
         file = self._directory / f"round-{server_round:06d}.json"
         write_once(file, lambda partial: partial.write_text(text))
+
+
+def run_of(directory: Path | str) -> str | None:
+    """What the framework calls the run that a truth is of; None where nobody noted it."""
+    try:
+        found = json.loads((Path(directory) / SECRET).read_text()).get("run")
+    except (OSError, ValueError, AttributeError):
+        return None  # a truth may be handed on without the secret
+    return None if found is None else str(found)
 
 
 def read_truth(directory: Path | str) -> dict[int, bool]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from privaudit.errors import UserError
+from privaudit.library.judging import _same_run
 from privaudit.taps.audited_client import AuditedClient, read_truth
 
 PRESENT = np.array([1, 0, -1] * 40)
@@ -82,3 +84,15 @@ def test_other_schedules_rounds_and_damage_are_refused(tmp_path: Path) -> None:
     file.write_text(json.dumps({"round": 1, "present": "yes"}))
     with pytest.raises(UserError, match="'present' is 'yes'"):
         read_truth(tmp_path / "truth")
+
+
+def test_the_truth_of_another_run_is_refused(tmp_path: Path) -> None:
+    """By it every attack would be at chance: a leak would look like none."""
+    client(tmp_path, run=7)
+    client(tmp_path / "untold")
+    for about, truth in (({"run": "7"}, "truth"), ({}, "truth"), ({"run": "8"}, "untold/truth")):
+        case = SimpleNamespace(trace=SimpleNamespace(manifest=SimpleNamespace(about=about)))
+        _same_run(case, tmp_path / truth)  # type: ignore[arg-type]
+    case = SimpleNamespace(trace=SimpleNamespace(manifest=SimpleNamespace(about={"run": "8"})))
+    with pytest.raises(UserError, match="the trace is of run 8, the truth of run 7"):
+        _same_run(case, tmp_path / "truth")  # type: ignore[arg-type]

@@ -120,8 +120,9 @@ def test_our_simulator_computes_what_flower_did(simulated: Path) -> None:
     engine = Engine(Net())
     nodes = [held(node, CONFIG | {"nodes": 4}) for node in range(4)]
     samples = [Samples.of(own["inputs"], own["labels"].astype(np.int64)) for own in nodes]
-    audited = AuditedClient(simulated / "truth", nodes[1]["serif"], batch_size=32, rounds=40)
     trace = Trace.open(simulated / "trace")
+    run, present = trace.manifest.about["run"], nodes[1]["serif"]
+    audited = AuditedClient(simulated / "truth", present, batch_size=32, rounds=40, run=run)
     assert len(trace) == 40
     to_the_rounding = 0
     for seen in trace:

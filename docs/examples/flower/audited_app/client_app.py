@@ -38,6 +38,7 @@ def train(message: Message, context: Context) -> Message:
             records[config["property"]],
             batch_size=config["batch-size"],
             rounds=config["rounds"],
+            run=context.run_id,
         )
         chosen = audited.batch(number)
     else:
