@@ -313,8 +313,8 @@ def check_world(world: World) -> tuple[str, ...]:
         What a reader of the results must know of the model; most have nothing.
 
     Raises:
-        UserError: unknown property, attack or model; a promise that needs an extra to be accounted;
-            an attack that needs to see more than the threat model gives; too few records for the
+        UserError: unknown property, attack or model; a promise that needs an extra to be accounted,
+            or one to single records at a δ that would give one of them away; an attack that needs to see more than the threat model gives; too few records for the
             roles; options that the model or an attack does not take.
     """
     audit = world.scenario.audit
@@ -342,9 +342,7 @@ def check_world(world: World) -> tuple[str, ...]:
                 remedy=f"set audit.threat_model={needed.name} or choose another attack",
             )
         make_attack(attack, world.scenario.attack_options.get(name, {}), Seed(0))
-    for cell in cells_of(world.scenario):
-        claim_of(world.scenario, cell)
-    training_claim(world.scenario)
+    _check_promises(world)
     for run in range(world.scenario.runs):
         world.deal(run)
     most = max(world.scenario.report.devices, default=0)
@@ -355,6 +353,21 @@ def check_world(world: World) -> tuple[str, ...]:
             remedy="use fewer devices or more data",
         )
     return check_model_takes_data(world)
+
+
+def _check_promises(world: World) -> None:
+    """What defences promise can be accounted, and promises something."""
+    scenario, records = world.scenario, len(world.dataset)
+    claims = [claim_of(scenario, cell) for cell in cells_of(scenario)]
+    for claim in [*claims, training_claim(scenario)]:
+        if claim and claim.unit == "record" and claim.delta and claim.delta >= 1 / records:
+            raise UserError(
+                f"{claim.delta:g} must be below 1 / {records}, one over the records of "
+                f"'{world.dataset.name}': what gives one of them away altogether would keep such a "
+                "promise",
+                where="accounting.delta",
+                remedy=f"set accounting.delta = {0.1 / records:.1g}",
+            )
 
 
 def _check_file_name(name: str) -> None:

@@ -12,6 +12,9 @@ from privaudit.games.ending import BYTES_UP, DEFENDED
 from privaudit.statistics.intervals import Interval
 from privaudit.statistics.rebuilt import gain_over_runs, mean_over_runs
 
+LOSS_ALLOWED = 0.05
+"""Of the main task's accuracy, where nobody says how much a defence may cost."""
+
 
 @dataclass(frozen=True)
 class Price:

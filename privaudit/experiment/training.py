@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -95,6 +96,12 @@ def training_rows(folder: RunFolder, runs: int) -> list[dict[str, Any]]:
         for run in range(runs)
         for row in folder.read_lines(f"training/run-{run}.jsonl")
     ]
+
+
+def parameters_sent(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Of the model, by the traffic of its training (:func:`training_rows`); 0 without training."""
+    spoke = [row for row in rows if row.get("clients")]
+    return spoke[0]["bytes_down"] // (4 * spoke[0]["clients"]) if spoke else 0
 
 
 def time_rounds(

@@ -17,7 +17,7 @@ from privaudit.evaluation.rebuilt_cells import RebuiltCell, rebuilt_cells
 from privaudit.evaluation.rebuilt_runs import SHOWN
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.data_sheet import DATA
-from privaudit.experiment.training import training_rows
+from privaudit.experiment.training import parameters_sent, training_rows
 from privaudit.games.ending import read_endings
 from privaudit.ledger.book import Page, read_book
 from privaudit.ledger.entries import AUDITS, plan_file, plan_hash
@@ -112,8 +112,7 @@ class Content:
     @cached_property
     def parameters(self) -> int:
         """Of the model, by the traffic of its training; 0 where there was none."""
-        rows = [row for row in self.training if row.get("clients")]
-        return rows[0]["bytes_down"] // (4 * rows[0]["clients"]) if rows else 0
+        return parameters_sent(self.training)
 
     @cached_property
     def notes(self) -> list[str]:

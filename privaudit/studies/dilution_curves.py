@@ -12,6 +12,7 @@ from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
 from privaudit.evaluation.rebuilt_cells import RebuiltCell, rebuilt_cells
 from privaudit.evaluation.records import Record, colluders_in, parse_records, with_scores
+from privaudit.experiment.training import parameters_sent, training_rows
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import how_sent
 from privaudit.scenario.schema import PROPERTY, Scenario
@@ -30,6 +31,7 @@ from privaudit.statistics.told import (
     smallest_told,
 )
 from privaudit.studies.dilution import ALL_ROUNDS, FOLDERS, Attacker, plans_of
+from privaudit.studies.dilution_prices import PricePoint, price_points
 
 
 @dataclass(frozen=True)
@@ -156,11 +158,13 @@ class Dilution:
         scenario: of the run that has every game in it.
         curves: one per attack of games with an AUC.
         rebuilt: cells of the game reconstruction.
+        prices: what defences cost the main task; empty where there are none.
     """
 
     scenario: Scenario
     curves: Sequence[Curve]
     rebuilt: Sequence[RebuiltCell]
+    prices: Sequence[PricePoint] = ()
 
 
 def read_dilution(out: Path, *, threshold: float) -> Dilution:
@@ -169,19 +173,29 @@ def read_dilution(out: Path, *, threshold: float) -> Dilution:
     Raises:
         UserError: ``threshold`` outside (0.5, 1], or no records there.
     """
-    cells = rebuilt_points(out)
+    records = _single_round(out)
+    cells = rebuilt_cells(records)
     curves = dilution_curves(out, threshold=threshold, needed=not cells)
-    return Dilution(plans_of(out)["single-round"], curves, cells)
+    scenario = plans_of(out)["single-round"]
+    defended = any(record.defence for record in records)
+    prices = price_points(records, _parameters(out, scenario)) if defended else []
+    return Dilution(scenario, curves, cells, prices)
 
 
-def rebuilt_points(out: Path) -> list[RebuiltCell]:
-    """Cells of the game reconstruction in a measurement; empty where it was not played."""
+def _single_round(out: Path) -> list[Record]:
+    """Records of the run that has every game in it; empty where there are none."""
     path = out / FOLDERS["single-round"]
     if not (path / "records.jsonl").is_file():
         return []
     folder = RunFolder.open(path)
     where = str(folder.file("records.jsonl"))
-    return rebuilt_cells(parse_records(folder.read_lines("records.jsonl"), where=where))
+    return parse_records(folder.read_lines("records.jsonl"), where=where)
+
+
+def _parameters(out: Path, scenario: Scenario) -> int:
+    """Of the model; 0 where nobody trained before the audit."""
+    folder = RunFolder.open(out / FOLDERS["single-round"])
+    return parameters_sent(training_rows(folder, scenario.runs))
 
 
 def dilution_curves(out: Path, *, threshold: float, needed: bool = True) -> list[Curve]:

@@ -26,7 +26,7 @@ from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import Scenario
 from privaudit.statistics.harmless import MOST_RUNS, Finding
-from privaudit.studies import rebuilt_dilution
+from privaudit.studies import dilution_prices, rebuilt_dilution
 from privaudit.studies.dilution import plans_of
 from privaudit.studies.dilution_curves import Curve, Dilution, Order, orders
 from privaudit.studies.dilution_words import answer_in_words, clients, curve_json, order_json
@@ -62,6 +62,8 @@ def write_dilution(folder: RunFolder, measured: Dilution, *, threshold: float) -
         drawing = Drawing("dilution", FIGURE_TITLE, FIGURE_TEXT, figure)
         table, notes = dilution_table(curves), conclusions(curves, threshold)
         parts = [Part(table, len(HEADS), CAPTION, notes, drawing), *parts]
+    if measured.prices:
+        parts.append(dilution_prices.part(measured.prices))
     found = Findings(
         kind="dilution",
         title=f"{TITLE}: {scenario.title or scenario.name}",
@@ -81,21 +83,23 @@ def all_answers(measured: Dilution, threshold: float) -> list[str]:
     return [
         *answers(measured.curves, threshold),
         *rebuilt_dilution.answers(measured.rebuilt),
+        *dilution_prices.answers(measured.prices),
     ]
 
 
 def all_notes(measured: Dilution, threshold: float) -> list[str]:
     """How to read the tables."""
     notes = conclusions(measured.curves, threshold) if measured.curves else []
-    if not measured.rebuilt:
-        return notes
-    return [*notes, *rebuilt_dilution.part(measured.scenario, measured.rebuilt).notes]
+    if measured.rebuilt:
+        notes += rebuilt_dilution.part(measured.scenario, measured.rebuilt).notes
+    return notes + [dilution_prices.NOTE] * bool(measured.prices)
 
 
 def all_tables(measured: Dilution) -> list[pd.DataFrame]:
-    """Of AUCs and of rebuilt records, those there are."""
+    """Of AUCs, of rebuilt records, of what defences cost: those there are."""
     found = [dilution_table(measured.curves)] if measured.curves else []
-    return found + ([rebuilt_dilution.table(measured.rebuilt)] if measured.rebuilt else [])
+    found += [rebuilt_dilution.table(measured.rebuilt)] if measured.rebuilt else []
+    return found + ([dilution_prices.table(measured.prices)] if measured.prices else [])
 
 
 def written_threshold(folder: RunFolder) -> float:
@@ -408,7 +412,7 @@ def _legend(panels: Iterable[Axes]) -> tuple[list[Any], list[str]]:
 def dilution_json(measured: Dilution) -> list[dict[str, Any]]:
     """For machines: the curves, each with how its attack compares with the others there.
 
-    And what was rebuilt, a row for each cell.
+    And a row for each cell that was rebuilt, and for what each defence costs.
     """
     curves = measured.curves
     compared = orders(curves)
@@ -424,11 +428,17 @@ def dilution_json(measured: Dilution) -> list[dict[str, Any]]:
             ]
         }
         for curve in curves
-    ] + rebuilt.long_rows(measured.rebuilt)
+    ] + _other_rows(measured)
+
+
+def _other_rows(measured: Dilution) -> list[dict[str, Any]]:
+    """Of what has no curve: what was rebuilt, and what defences cost."""
+    prices = [dilution_prices.price_json(point) for point in measured.prices]
+    return rebuilt.long_rows(measured.rebuilt) + prices
 
 
 def dilution_csv(measured: Dilution) -> str:
-    """One row per curve and number of honest clients, unrounded; then what was rebuilt."""
+    """One row per curve and number of honest clients, unrounded; then the other tables'."""
     curves = measured.curves
     if not curves:
         return rebuilt.as_csv(measured.rebuilt)
@@ -456,7 +466,7 @@ def dilution_csv(measured: Dilution) -> str:
                     "runs": len(curve.scores[honest]),
                 }
             )
-    rows += rebuilt.long_rows(measured.rebuilt)
+    rows += _other_rows(measured)
     return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 

@@ -17,7 +17,7 @@ from privaudit.accounting.claims import Ceiling, Claim
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError, unknown_name
 from privaudit.evaluation.cells import TableCell, table_cells
-from privaudit.evaluation.prices import Price, price
+from privaudit.evaluation.prices import LOSS_ALLOWED, Price, price
 from privaudit.evaluation.rebuilt_cells import RebuiltCell, rebuilt_cells
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.executors.protocol import Executor
@@ -34,9 +34,6 @@ LISTENERS: tuple[Listener, ...] = ("participant", "server")
 
 ASKED = "policies.json"
 """What was asked: reward rules, and the rule by which a policy is chosen."""
-
-LOSS_ALLOWED = 0.05
-"""Of the main task's accuracy, where nobody states the least."""
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,17 @@ import pytest
 from measured_folders import dilution_folder
 from scipy.stats import norm
 
+from privaudit.accounting.claims import claim_over
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
 from privaudit.evaluation.records import Record
+from privaudit.games.ending import DEFENDED
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import Scenario
+from privaudit.studies import dilution_prices
 from privaudit.studies.dilution import measure_dilution
 from privaudit.studies.dilution_curves import Curve, dilution_curves, orders, read_dilution
+from privaudit.studies.dilution_prices import price_points
 from privaudit.studies.dilution_report import (
     HEADS,
     answers,
@@ -264,3 +268,36 @@ def test_plans_that_cannot_be_measured_are_refused(
 def test_threshold_at_or_below_a_blind_guess_is_refused(tmp_path: Path, threshold: float) -> None:
     with pytest.raises(UserError, match="threshold must be in"):
         dilution_curves(tmp_path, threshold=threshold)
+
+
+def priced(run: int, participants: int, defence: str, accuracy: float) -> Record:
+    """A record that says what its defence cost the main task."""
+    claim = claim_over(2.0, 10, 1e-5) if defence else None
+    made = {"run": run, "defence": defence, "claim": claim, "facts": {DEFENDED: accuracy}}
+    return record(scenario(4), run, participants, 0.0).model_copy(update=made)
+
+
+def test_price_of_a_defence_by_number_of_clients_is_that_of_the_same_runs() -> None:
+    """Runs differ by far more than the defence costs; what it costs is seen run by run."""
+    plain = {run: 0.5 + 0.1 * run for run in range(4)}
+    lost = {5: 0.30, 65: 0.02, 129: 0.01}
+    records = [
+        priced(run, k, name, accuracy - (lost[k] + 0.001 * run if name else 0.0))
+        for k in lost
+        for run, accuracy in plain.items()
+        for name in ("", "dp")
+    ]
+    points = price_points(records, parameters=10_000)
+    assert [(p.defence, p.participants) for p in points] == [
+        *(("", k) for k in lost),
+        *(("dp", k) for k in lost),
+    ]
+    found = [point.price.lost for point in points if point.defence]
+    assert [interval.value for interval in found if interval] == pytest.approx(
+        [0.3015, 0.0215, 0.0115]
+    )
+    assert [point.ratio for point in points] == [None] * 3 + [2.0 * 100 / k for k in lost]
+    (said,) = dilution_prices.answers(points)
+    assert "loses less than 0.05 of its accuracy from 65 clients on" in said
+    (dear,) = dilution_prices.answers([p for p in points if p.participants == 5])
+    assert "at no number measured" in dear

@@ -53,6 +53,14 @@ def test_a_sound_scenario_passes() -> None:
         (["federation.partition=by-group"], "has no groups to partition by"),
         (["federation.adversary_share=0.9", "federation.target_share=0.2"], "take 1.1 of the"),
         (["report.devices=[2, 601]"], "601 devices, but only 600 records"),
+        (
+            [
+                'defences.records=[{kind="dp-sgd", bound=1.0, multiplier=4.0}]',
+                "federation.defence=records",
+                "accounting.delta=0.002",
+            ],
+            "accounting.delta: 0.002 must be below 1 / 600, one over the records of 'glyphs'",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(overrides: list[str], message: str) -> None:

@@ -14,8 +14,9 @@ class AccountingSection(Section):
 
     delta: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
-        description="the δ that ε is stated at, below 1 / participants; unset = 1e-5, or a tenth "
-        "of that limit where this is less",
+        description="the δ that ε is stated at, below 1 / participants (1 / records where "
+        "single records are promised something); unset = 1e-5, or a tenth of 1 / participants "
+        "where this is less",
         examples=[1e-5],
     )
     budget: Annotated[float, Field(gt=0, le=1e6)] | None = Field(
