@@ -314,8 +314,9 @@ def check_world(world: World) -> tuple[str, ...]:
 
     Raises:
         UserError: unknown property, attack or model; a promise that needs an extra to be accounted,
-            or one to single records at a δ that would give one of them away; an attack that needs to see more than the threat model gives; too few records for the
-            roles; options that the model or an attack does not take.
+            or one to single records at a δ that would give one of them away; an attack that needs
+            to see more than the threat model gives; too few records for the roles; options that the
+            model or an attack does not take.
     """
     audit = world.scenario.audit
     for name in audit.properties:

@@ -21,6 +21,7 @@ VERBS = (
     "check",
     "live",
     "tables",
+    "compare",
     "ledger",
     "keys",
     "inventory",

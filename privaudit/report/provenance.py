@@ -60,8 +60,8 @@ def command(scenario: Scenario) -> str:
     resolved = scenario.model_dump(mode="json")
     settings = [
         f"--set {shlex.quote(f'{key}={_value(value)}')}"
-        for key, value in sorted(_flat(resolved).items())
-        if _flat(base).get(key, _ABSENT) != value
+        for key, value in sorted(flat(resolved).items())
+        if flat(base).get(key, _ABSENT) != value
     ]
     return " ".join(["privaudit run", scenario.name, *settings])
 
@@ -111,12 +111,12 @@ def _origin(source: dict[str, str]) -> str:
     return f"{owner}, SHA-256 {source['digest']}"
 
 
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """``{"audit.rounds": 40, ...}``; a table with a name that is no plain key stays whole."""
     found: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, dict) and value and all(PLAIN_KEY.fullmatch(name) for name in value):
-            found |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
             found[f"{prefix}{key}"] = value
     return found

@@ -1,4 +1,4 @@
-"""Which of two attacks is ahead, from scores of both on the same federations."""
+"""Which of two attacks, or of two audits, is ahead: the difference of their AUCs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from scipy.stats import t as student_t
 from privaudit.statistics import roc
 from privaudit.statistics.between import PairedAuc, paired_auc
 from privaudit.statistics.runs import RunScores, Unit, label_unit, pairs_of, whole_run
-from privaudit.statistics.variance import delong_difference_variance
+from privaudit.statistics.variance import (
+    delong_difference_variance,
+    delong_variance,
+    run_auc_variance,
+)
 
 Pair = tuple[RunScores, RunScores]
 """The scores of one attack and of another, on the same rounds of the same federation."""
@@ -25,13 +29,15 @@ class Difference:
         value: mean over settings.
         low: lower limit.
         high: upper limit.
-        n_runs: runs behind it.
+        n_runs: runs behind it; of two audits those of the smaller.
+        p_value: of "there is none", two-sided.
     """
 
     value: float
     low: float
     high: float
     n_runs: int
+    p_value: float
 
     @property
     def ordered(self) -> bool:
@@ -41,7 +47,7 @@ class Difference:
     @property
     def turned(self) -> Difference:
         """The same the other way round."""
-        return Difference(-self.value, -self.high, -self.low, self.n_runs)
+        return Difference(-self.value, -self.high, -self.low, self.n_runs, self.p_value)
 
 
 def auc_difference(settings: Sequence[Sequence[Pair]], *, level: float = 0.95) -> Difference | None:
@@ -82,6 +88,53 @@ def auc_difference(settings: Sequence[Sequence[Pair]], *, level: float = 0.95) -
     return _difference(float(by_run.mean()), variance, by_run.size - 1, by_run.size, level)
 
 
+def auc_change(
+    first: Sequence[RunScores], second: Sequence[RunScores], *, level: float = 0.95
+) -> Difference | None:
+    """By how much the AUC of the second is above the first's, of runs that have nothing in common.
+
+    Welch's t over the runs, no narrower than what the rounds of each can say (DeLong). Labels on
+    runs: DeLong's variances of both, with runs as the units.
+
+    Args:
+        first: runs of one audit.
+        second: of the other.
+        level: nominal coverage.
+
+    Returns:
+        None with fewer than two runs (labels on runs: two of each kind) in one of them.
+    """
+    parts = [_summary(runs) for runs in (first, second)]
+    if any(part is None for part in parts):
+        return None
+    (before, var_a, free_a), (after, var_b, free_b) = (part for part in parts if part)
+    variance = var_a + var_b
+    shares = var_a**2 / free_a + var_b**2 / free_b
+    freedom = variance**2 / shares if shares else min(free_a, free_b)
+    runs = min(len(first), len(second))
+    return _difference(after - before, variance, freedom, runs, level)
+
+
+def _summary(runs: Sequence[RunScores]) -> tuple[float, float, float] | None:
+    """AUC, its variance over runs, and degrees of freedom."""
+    if label_unit(runs) is Unit.RUN:
+        summed = whole_run(runs)
+        scores = np.array([run.scores[0] for run in summed])
+        present = np.array([bool(run.present[0]) for run in summed])
+        fewest = min(int(present.sum()), int((~present).sum()))
+        if fewest < 2:
+            return None
+        return roc.auc(scores, present), delong_variance(scores, present), fewest - 1
+    aucs = np.array([roc.run_auc(run) for run in runs])
+    if aucs.size < 2:
+        return None
+    mean = float(aucs.mean())
+    edge = 0.5 / sum(run.n_rounds for run in runs)  # all right is not known to be right for ever
+    least = sum(run_auc_variance(min(max(mean, edge), 1 - edge), run) for run in runs)
+    variance = max(float(aucs.var(ddof=1)) / aucs.size, least / aucs.size**2)
+    return mean, variance, aucs.size - 1
+
+
 def _over_runs(settings: Sequence[Sequence[Pair]], level: float) -> Difference | None:
     values, deviations, freedom = [], [], len(settings[0])
     for pairs in settings:
@@ -114,7 +167,9 @@ def _over_pairs(settings: Sequence[Sequence[Pair]], level: float) -> Difference 
 
 
 def _difference(
-    value: float, variance: float, freedom: int, n_runs: int, level: float
+    value: float, variance: float, freedom: float, n_runs: int, level: float
 ) -> Difference:
-    reach = float(student_t.ppf((1 + level) / 2, freedom)) * variance**0.5
-    return Difference(value, max(value - reach, -1.0), min(value + reach, 1.0), n_runs)
+    size = variance**0.5
+    reach = float(student_t.ppf((1 + level) / 2, freedom)) * size
+    p_value = float(2 * student_t.sf(abs(value) / size, freedom)) if size else float(value == 0)
+    return Difference(value, max(value - reach, -1.0), min(value + reach, 1.0), n_runs, p_value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from privaudit.statistics.paired import Pair, auc_difference
+from privaudit.statistics.paired import Pair, auc_change, auc_difference
 from privaudit.statistics.runs import RunScores
 
 KINDS = [True, False]
@@ -52,3 +52,30 @@ def test_runs_that_happen_to_agree_leave_room() -> None:
     found = auc_difference([pairs * 3])
     assert found is not None
     assert found.high - found.low > 0.1
+
+
+@pytest.mark.parametrize("of_rounds", KINDS)
+def test_audits_with_nothing_in_common_are_told_apart_only_where_they_differ(
+    of_rounds: bool,
+) -> None:
+    rng, n, runs = np.random.default_rng(4), 100, 4 if of_rounds else 16
+
+    def audit(d_prime: float, count: int) -> list[RunScores]:
+        """Runs that differ by more than their rounds explain."""
+        made = []
+        for run in range(count):
+            rounds = 40 if of_rounds else 4
+            present = np.arange(rounds) % 2 == 0 if of_rounds else np.full(rounds, run % 2 == 0)
+            shift = d_prime + 0.4 * rng.standard_normal() * of_rounds
+            made.append(RunScores(rng.standard_normal(rounds) + shift * present, present))
+        return made
+
+    same = [auc_change(audit(0.8, runs), audit(0.8, runs + 2)) for _ in range(n)]
+    wrong = sum(found is None or found.ordered for found in same)
+    assert wrong <= n * 0.05 + 3 * np.sqrt(n * 0.05 * 0.95)
+    apart = auc_change(audit(0.0, 3 * runs), audit(3.0, 3 * runs))
+    assert apart is not None
+    assert apart.ordered
+    assert apart.value > 0.2
+    assert apart.p_value < 0.001
+    assert auc_change(audit(0.0, 1 if of_rounds else 3), audit(0.0, runs)) is None
