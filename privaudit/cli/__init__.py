@@ -22,6 +22,7 @@ VERBS = (
     "live",
     "tables",
     "compare",
+    "index",
     "ledger",
     "keys",
     "inventory",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,33 +20,14 @@ if TYPE_CHECKING:
     from privaudit.studies.dilution_curves import Dilution
 
 
-def kind_of(path: Path) -> str:
-    """What a folder is of: a ``sweep``, ``dilution``, ``policies``, ``canaries``, or a ``run``."""
-    from privaudit.studies.canaries import RECORDS
-    from privaudit.studies.dilution import FOLDERS
-    from privaudit.studies.policies import is_measurement
-
-    file = path / "scenario.json"
-    if (path / RECORDS).is_file():
-        return "canaries"
-    if not file.is_file():
-        if is_measurement(path):
-            return "policies"
-        several = any((path / name / "scenario.json").is_file() for name in FOLDERS.values())
-        return "dilution" if several else "run"
-    try:
-        table = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return "run"  # whoever reads it says what is wrong with it
-    return "sweep" if isinstance(table, dict) and table.get("sweep") else "run"
-
-
 def one_run(path: Path) -> Path:
     """The folder itself, for verbs that look at a single run.
 
     Raises:
         UserError: there are several in it; names one.
     """
+    from privaudit.studies.kinds import kind_of
+
     kind = kind_of(path)
     if kind == "run":
         return path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from privaudit.cli.app import app
-from privaudit.cli.several import kind_of, refuse_unmeasured_dilution
+from privaudit.cli.several import refuse_unmeasured_dilution
 from privaudit.errors import UserError
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def report(run_path: FoundPath) -> None:
 
 
 def _found(path: Path) -> Found:
+    from privaudit.studies.kinds import kind_of
+
     makers = {
         "run": _run,
         "sweep": _sweep,
