@@ -174,8 +174,10 @@ def clients_needed(
     """Clients in a round until noise that promises this ε is no longer than the mean delta.
 
     Noise on the mean of K deltas of length C has the length z C √P / K, so that with z of the claim
-    K = z √P / ratio. It takes the mean to be as long as each delta, which it is only where all
-    clients pull the same way: a number to begin with, and one on the low side.
+    K = z √P / ratio. A number to begin with, and no bound either way: the mean is as long as each
+    delta only where all clients pull the same way, and training may stand noise far longer than
+    the mean, because it points elsewhere in every round. What it costs the task, a measurement at
+    several K says (:mod:`privaudit.studies.dilution_prices`).
 
     Args:
         parameters: P, of the model.

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from privaudit.accounting.claims import Claim
 from privaudit.evaluation.prices import LOSS_ALLOWED, Price, price
 from privaudit.evaluation.records import Record
-from privaudit.report.defences import epsilon_text
+from privaudit.report.defences import epsilon_number, epsilon_text
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg
 from privaudit.report.tables import interval_text
@@ -126,7 +126,7 @@ def table(points: Sequence[PricePoint]) -> pd.DataFrame:
             point.defence or NO_DEFENCE,
             str(point.participants),
             epsilon_text(point.claim),
-            "–" if point.ratio is None else f"{point.ratio:.2g}",
+            "–" if point.ratio is None else epsilon_number(point.ratio),
             interval_text(point.price.accuracy),
             interval_text(point.price.lost),
         )

@@ -346,7 +346,7 @@ def dilution_figure(curves: Sequence[Curve], threshold: float) -> str:
             for axes, share in zip(row, shares, strict=True):
                 own = [c for c in curves if (c.attacker, c.share) == (attacker, share)]
                 _panel(axes, own, threshold, looks)
-                axes.set_title(attacker if len(shares) == 1 else f"{attacker}, {share} shared")
+                axes.set_title(attacker if len(shares) == 1 else f"{attacker}\n{share} shared")
             row[0].set_ylabel("AUC (0.5 = blind guess)")
         for axes in panels[-1]:
             colluding = any(c.participants[0] != c.honest[0] + 1 for c in curves)

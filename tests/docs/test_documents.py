@@ -41,6 +41,7 @@ NOT_RUN = {
     "privaudit run income": "needs real data",
     "privaudit run defences": "minutes; tests/games plays it smaller",
     "privaudit policies": "minutes; tests/policies runs it",
+    "privaudit dilution defences": "half an hour; tests/dilution reads one",
     "privaudit canaries my.toml --claimed": "ends with 1 or 2 unless it clips; tests/cli runs it",
     "privaudit run my.toml --gate": "ends with 1 where it leaks; tests/cli runs it",
     "privaudit sweep active": "minutes; tests/games plays it",
