@@ -193,6 +193,6 @@ def clients_line(scenario: Scenario, cells: Sequence[TableCell], parameters: int
         f"How many clients ε = {USEFUL:g} needs (δ = {delta:.2g}, add-or-remove, {claim.rounds} "
         f"rounds, {parameters:,} parameters): about {needed:,} in each round, until the noise on "
         "the mean delta is no longer than a clipped delta (ratio z √P / K = 1, as if all deltas "
-        f"pointed the same way); here there are {max(scenario.participants)}. Training may stand more "
-        "noise: 'privaudit dilution' of this scenario measures accuracy by number of clients."
+        f"pointed the same way); here there are {max(scenario.participants)}. Training may stand "
+        "more noise: 'privaudit dilution' of this scenario measures accuracy by number of clients."
     ]
