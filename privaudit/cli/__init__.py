@@ -11,6 +11,7 @@ from importlib import import_module
 from privaudit.cli.app import main
 
 VERBS = (
+    "demo",
     "run",
     "scenarios",
     "dilution",

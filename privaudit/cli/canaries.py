@@ -20,6 +20,7 @@ from privaudit.cli.options import (
     scenario_names,
     timestamp,
 )
+from privaudit.cli.several import next_line
 from privaudit.cli.terminal import Bars
 from privaudit.errors import unknown_name
 
@@ -96,7 +97,7 @@ def canaries(
     from privaudit.experiment.executors.local import Local
     from privaudit.scenario.load import load_scenario
     from privaudit.studies.canaries import Asked, measure_canaries
-    from privaudit.studies.canaries_report import tables, write_canaries
+    from privaudit.studies.canaries_report import next_of_canaries, tables, write_canaries
     from privaudit.studies.gates import gate_of_canaries
 
     resolved = load_scenario(scenario, assignments or [])
@@ -128,6 +129,7 @@ def canaries(
         typer.echo(tables(readings))
     else:
         typer.echo(f"{in_words(readings)}\n\nrun:    {folder}\nreport: {page}")
+        typer.echo(next_line(next_of_canaries(RunFolder(folder), readings), page))
     pass_or_leave(answer)
 
 

@@ -92,6 +92,7 @@ def dilution(
         all_notes,
         all_tables,
         dilution_json,
+        next_of_dilution,
         write_dilution,
     )
     from privaudit.studies.gates import gate_of_dilution
@@ -138,5 +139,6 @@ def dilution(
         pass_or_leave(answer)
         return
     notes = [*all_answers(found, threshold), *all_notes(found, threshold)]
-    tell(all_tables(found), notes, page, quiet=quiet)
+    step = next_of_dilution(folder_path, found, threshold)
+    tell(all_tables(found), notes, page, step, quiet=quiet)
     pass_or_leave(answer)

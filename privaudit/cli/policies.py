@@ -79,6 +79,7 @@ def policies(
     from privaudit.scenario.load import load_scenario
     from privaudit.studies.policies import Asked, measure_policies, policy_plans, read_policies
     from privaudit.studies.policies_report import (
+        next_of_policies,
         policies_answer,
         policies_json,
         policies_notes,
@@ -116,4 +117,4 @@ def policies(
         typer.echo(json.dumps({"report": str(page), "policies": policies_json(found)}))
         return
     notes = [*policies_answer(found), *policies_notes(found)]
-    tell([policies_table(found)], notes, page, quiet=quiet)
+    tell([policies_table(found)], notes, page, next_of_policies(found), quiet=quiet)

@@ -26,6 +26,7 @@ from privaudit.cli.options import (
 )
 from privaudit.cli.resume import resumable
 from privaudit.cli.scenarios import print_dry_run
+from privaudit.cli.several import next_line
 from privaudit.cli.terminal import Bars
 from privaudit.errors import UserError
 
@@ -189,8 +190,10 @@ def _print_result(
     from privaudit.custody.manifest import noted_head
     from privaudit.report import rebuilt
     from privaudit.report.content import training_summary
-    from privaudit.report.plain import content_tables
+    from privaudit.report.next_step import next_of_run
+    from privaudit.report.plain import content_tables, verdicts_of
     from privaudit.report.tables import as_text, render
+    from privaudit.report.verdict import found_line
 
     head = noted_head(folder)
     page = folder.file("report", "index.html")
@@ -216,6 +219,8 @@ def _print_result(
     typer.echo(shown + "\n")
     for note in content.notes:
         typer.echo(f"- {note}")
-    typer.echo(f"\nrun:    {folder.path}\nreport: {page}")
+    found_in_words = found_line(verdicts_of(content))
+    typer.echo(f"\nrun:    {folder.path}\nfound:  {found_in_words}\nreport: {page}")
+    typer.echo(next_line(next_of_run(content), page))
     if head:
         typer.echo(f"head:   {head}\n{KEEP}")

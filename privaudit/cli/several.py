@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from privaudit.experiment.executors.protocol import Executor
+    from privaudit.report.next_step import Next
     from privaudit.studies.dilution_curves import Dilution
 
 
@@ -62,8 +63,15 @@ def worker_processes(folder: Path) -> Iterator[Executor]:
         yield executor
 
 
-def tell(tables: Sequence[pd.DataFrame], notes: Iterable[str], page: Path, *, quiet: bool) -> None:
-    """Tables and, unless ``quiet``, their notes and where the report lies."""
+def tell(
+    tables: Sequence[pd.DataFrame],
+    notes: Iterable[str],
+    page: Path,
+    step: Next,
+    *,
+    quiet: bool,
+) -> None:
+    """Tables and, unless ``quiet``, their notes, where the report lies and what to do next."""
     from privaudit.report.tables import as_text
 
     typer.echo("\n\n".join(as_text(table) for table in tables))
@@ -72,7 +80,12 @@ def tell(tables: Sequence[pd.DataFrame], notes: Iterable[str], page: Path, *, qu
     typer.echo()
     for note in notes:
         typer.echo(f"- {note}")
-    typer.echo(f"\nreport: {page}")
+    typer.echo(f"\nreport: {page}\n{next_line(step, page)}")
+
+
+def next_line(step: Next, page: Path) -> str:
+    """What to measure next, with the folder of the report ``page`` in its place."""
+    return f"next:   {step.command.replace('RUN', str(page.parents[1]))}  ({step.why})"
 
 
 def refuse_unmeasured_dilution(found: Dilution) -> None:

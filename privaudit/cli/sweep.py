@@ -67,7 +67,13 @@ def sweep(
     from privaudit.experiment.each_value import with_each_value
     from privaudit.scenario.load import load_sweep
     from privaudit.studies.sweep import measure_sweep, read_sweep, sweep_plans
-    from privaudit.studies.sweep_report import sweep_json, sweep_notes, sweep_table, write_sweep
+    from privaudit.studies.sweep_report import (
+        next_of_sweep,
+        sweep_json,
+        sweep_notes,
+        sweep_table,
+        write_sweep,
+    )
 
     overrides = [*(assignments or []), *([] if seeds is None else [f"runs={seeds}"])]
     resolved = with_each_value(load_sweep(scenario, overrides, over), data_dir)
@@ -92,6 +98,7 @@ def sweep(
     if as_json:
         typer.echo(json.dumps({"report": str(page)} | sweep_json(found), allow_nan=False))
     else:
-        tell([sweep_table(found)], sweep_notes(found), page, quiet=quiet)
+        notes, step = sweep_notes(found), next_of_sweep(found)
+        tell([sweep_table(found)], notes, page, step, quiet=quiet)
     cells = [cell for point in found.points for cell in point.cells]
     refuse_unmeasured(any(cell.auc for cell in cells), (f for c in cells for f in c.failures))

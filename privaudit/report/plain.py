@@ -31,7 +31,7 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
     parts = [
         f"# {markdown_text(content.title)}",
         "## Verdict",
-        _bullets(f"{v.outcome}: {v.sentence}" for v in _verdicts(content)),
+        _bullets(f"{v.outcome}: {v.text}" for v in verdicts_of(content)),
         *(markdown_text(line) for line in [*comparisons(cells), *basis(scenario, cells)]),
         f"    {one_line(next_of_run(content).command)}",
         markdown_text(f"Next: {next_of_run(content).why}"),
@@ -88,8 +88,13 @@ def report_json(content: Content) -> str:
         "version": 1,
         "title": content.title,
         "verdicts": [
-            {"property": v.property, "outcome": v.outcome, "sentence": v.sentence}
-            for v in _verdicts(content)
+            {
+                "property": v.property,
+                "outcome": v.outcome,
+                "sentence": v.sentence,
+                "in_pairs": v.pairs or None,
+            }
+            for v in verdicts_of(content)
         ],
         "comparisons": comparisons(cells),
         **({"value_groups": groups} if (groups := value_groups(scenario)) else {}),
@@ -117,7 +122,8 @@ def report_json(content: Content) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _verdicts(content: Content) -> list[Verdict]:
+def verdicts_of(content: Content) -> list[Verdict]:
+    """One for each thing that was asked about."""
     return verdicts(content.scenario, content.cells, content.troubles, content.rebuilt)
 
 

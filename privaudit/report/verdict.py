@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.rebuilt_cells import RebuiltCell
@@ -17,7 +18,7 @@ from privaudit.report import rebuilt
 from privaudit.report.defences import above_ceilings
 from privaudit.report.tables import clients_text, interval_text, with_rule
 from privaudit.report.troubles import Troubles, troubles_of
-from privaudit.report.words import by_game, words_of
+from privaudit.report.words import by_game, in_pairs, words_of
 from privaudit.scenario.schema import NO_DEFENCE, Scenario
 from privaudit.statistics.rebuilt import least_p
 from privaudit.statistics.told import SIGNIFICANT
@@ -32,13 +33,20 @@ LEAK, NONE, UNKNOWN = "leak", "not told", "unknown"
 class Verdict:
     """One property: ``leak``, ``not told`` (from chance) or ``unknown``, and the sentence.
 
-    ``cell`` is the one it is about; None where nothing was measured.
+    ``cell`` is the one it is about; None where nothing was measured. ``pairs`` says of a leak how
+    often the cell fixed beforehand is right, of two; empty where that cell was not told.
     """
 
     property: str
     outcome: str
     sentence: str
     cell: TableCell | None = None
+    pairs: str = ""
+
+    @cached_property
+    def text(self) -> str:
+        """Both, the frequency first."""
+        return f"{self.pairs} {self.sentence}".strip()
 
 
 def verdicts(
@@ -81,6 +89,20 @@ def _rebuilt(
     if wrong:
         return Verdict(name, UNKNOWN, f"No leak of '{name}' is claimed: {'; '.join(wrong)}.")
     return Verdict(name, LEAK if told else NONE, _capital(sentence))
+
+
+def found_line(found: Sequence[Verdict]) -> str:
+    """All verdicts in one line: what leaks, how well for the worst, what was not told."""
+    parts = []
+    for outcome, words in ((LEAK, "leak of"), (NONE, "not told from chance:"), (UNKNOWN, "void:")):
+        named = [verdict for verdict in found if verdict.outcome == outcome]
+        if named:
+            parts.append(f"{words} {', '.join(repr(verdict.property) for verdict in named)}")
+        known = [v for v in named if v.pairs and v.cell and v.cell.auc]
+        if known:
+            worst = max(known, key=lambda v: v.cell.auc.value if v.cell and v.cell.auc else 0.0)
+            parts[-1] += f" ({worst.pairs[0].lower()}{worst.pairs[1:].rstrip('.')})"
+    return "; ".join(parts) or "nothing was asked"
 
 
 def headline(scenario: Scenario, cells: Sequence[TableCell]) -> TableCell | None:
@@ -168,7 +190,9 @@ def _verdict(
     first = headline(scenario, cells)
     if any(cell.told for cell in cells) and first is not None:
         can = f"{_who(scenario)} can tell {words_of(scenario, name).verdict}"
-        return Verdict(name, LEAK, f"{can}: {_told(scenario, first, best, cells)}", best)
+        pairs = in_pairs(scenario, first) if first.told else ""
+        said = f"{_capital(pairs)}; a coin in 50." if pairs else ""
+        return Verdict(name, LEAK, f"{can}: {_told(scenario, first, best, cells)}", best, said)
     return Verdict(name, NONE, _not_told(scenario, name, best, cells), best)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from privaudit.evaluation.cells import TableCell
 from privaudit.scenario.schema import MEMBERSHIP, RECONSTRUCTION, Scenario
 
 
@@ -17,6 +18,8 @@ class Words:
         units: what an attack scores, in the plural.
         basis: completes "Measured on R independent federation runs of ...".
         scored: whether its attacks give scores, of which there is an AUC.
+        pair: completes "of 100 pairs of ...", of which an AUC is the share that is put in the right
+            order; empty where the pairs are of no two things that a reader has before his eyes.
     """
 
     told: str
@@ -24,6 +27,7 @@ class Words:
     units: str
     basis: str
     scored: bool = True
+    pair: str = ""
 
 
 def words_of(scenario: Scenario, target: str) -> Words:
@@ -37,6 +41,7 @@ def words_of(scenario: Scenario, target: str) -> Words:
             units="candidates",
             basis=f"{count} candidates per cell, half of them trained on in each of {rounds} "
             f"round{'s' if rounds != 1 else ''}",
+            pair="records, one trained on and one not",
         )
     if scenario.reconstruction and scenario.game_of(target) == RECONSTRUCTION:
         sizes = " or ".join(map(str, scenario.reconstruction.batch_sizes))
@@ -70,7 +75,17 @@ def words_of(scenario: Scenario, target: str) -> Words:
         verdict=f"from one round whether the target's batch holds '{target}'",
         units="rounds",
         basis=f"{scenario.audit.rounds} audited rounds per cell",
+        pair=f"rounds, one with '{target}' and one without",
     )
+
+
+def in_pairs(scenario: Scenario, cell: TableCell) -> str:
+    """An AUC as a natural frequency, with its interval; empty where there is none to say."""
+    pair, auc = words_of(scenario, cell.property).pair, cell.auc
+    if not pair or auc is None:
+        return ""
+    found, low, high = (round(100 * n) for n in (auc.value, auc.low, auc.high))
+    return f"of 100 pairs of {pair}, {cell.attack} names the right one in {found} [{low}, {high}]"
 
 
 def by_game(scenario: Scenario) -> list[Words]:

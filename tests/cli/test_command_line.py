@@ -278,6 +278,7 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "active",
         *sweeps,
         "defences",
+        "demo",
         "episodes",
         "glyphs",
         "income",

@@ -57,6 +57,7 @@ NOT_RUN = {
     "privaudit judge": "needs a live run; tests/taps runs it",
     "privaudit check trace": "needs a live run; tests/taps runs it",
     "privaudit attack trace": "needs a live run; tests/taps runs it",
+    "privaudit demo": "a minute; tests/cli runs it smaller",
     "privaudit index": "needs runs; tests/compare runs it",
     "privaudit compare": "needs two runs; tests/compare runs it",
     "privaudit claim": "needs a cohort above 256; tests/audit_ledger runs it",

@@ -23,7 +23,8 @@ def test_markdown_has_what_the_page_has() -> None:
     text = report_markdown(made, drawings(made))
     for head in ("Verdict", "What was assumed", "Inference accuracy", "Figures", "Rewards"):
         assert f"\n## {head}\n" in text
-    assert "- leak: An honest-but-curious participant" in text
+    assert "- leak: Of 100 pairs of rounds, one with 'bold' and one without, linear names" in text
+    assert "An honest-but-curious participant can tell" in text
     assert "No ledger" in text
     assert "![ROC curves of the attacks](figures/roc.svg)" in text
     assert text == report_markdown(made, drawings(made))
