@@ -12,6 +12,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from privaudit.report.glossary import glossary
+
 STYLE_SHEET = (
     resources.files("privaudit.report").joinpath("templates", "style.css").read_text("utf-8")
 )
@@ -36,8 +38,14 @@ def render_page(
         parts: what the template shows.
     """
     page = _environment().get_template(template)
-    style = Markup(STYLE_SHEET)  # ours
-    return page.render(title=title, kicker=kicker, style=style, sections=sections, **parts)
+    known = parts | {
+        "title": title,
+        "kicker": kicker,
+        "sections": sections,
+        "style": Markup(STYLE_SHEET),  # ours
+    }
+    used = re.sub(r"<style>.*?</style>|<svg.*?</svg>|<[^>]*>", " ", page.render(words=[], **known))
+    return page.render(words=glossary(used), **known)
 
 
 def table_page(

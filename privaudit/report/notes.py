@@ -268,7 +268,7 @@ def _largest(limits: Sequence[float | None]) -> float | None:
 
 
 def statistics(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
-    """n, intervals, multiplicity and power, in words."""
+    """n, intervals and multiplicity, in words."""
     runs = sorted({cell.runs for cell in cells})
     rounds = sorted({cell.rounds for cell in cells})
     methods = dict.fromkeys(cell.auc.method for cell in cells if cell.auc)
@@ -282,7 +282,6 @@ def statistics(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
         f"where a run has too few {units} to resolve that false positive rate.",
         f"Against chance: per cell, one-sided, {_tests(scenario)}; the p of {tested} cells are "
         "adjusted together (Benjamini-Hochberg). Told, and starred: q below 0.05, nothing else.",
-        *power_note(cells),
         *pool_notes(scenario, cells),
         *repetition_notes(cells),
         accuracy_note(cells, units),

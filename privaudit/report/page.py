@@ -23,7 +23,9 @@ from privaudit.report.values import value_sentences, value_tables
 from privaudit.report.verdict import basis, comparisons, verdicts
 
 SECTIONS = (
-    ("verdict", "Verdict"),
+    ("leaks", "What leaks"),
+    ("sure", "How sure that is"),
+    ("change", "What would change it"),
     ("assumed", "What was assumed"),
     ("data", "The data"),
     ("accuracy", "Inference accuracy"),
@@ -35,6 +37,7 @@ SECTIONS = (
     ("rewards", "Rewards"),
     ("statistics", "Statistics"),
     ("limits", "What this does not say"),
+    ("words", "Words"),
     ("again", "How to make it again"),
 )
 
@@ -60,7 +63,7 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         verdicts=verdicts(scenario, cells, content.troubles, content.rebuilt),
         comparisons=comparisons(cells),
         next_step=next_of_run(content),
-        basis=basis(scenario, cells),
+        basis=[*basis(scenario, cells), *notes.power_note(cells)],
         assumptions=assumptions(scenario),
         data=data_rows(content.data),
         columns=frame_rows(column_table(content.data)) if content.data.get("columns") else None,

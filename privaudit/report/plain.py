@@ -19,6 +19,7 @@ from privaudit.report.drawings import Drawing
 from privaudit.report.layers import NOTE as LAYERS_NOTE
 from privaudit.report.layers import layer_rows, layer_sentences, layer_table
 from privaudit.report.next_step import next_of_run
+from privaudit.report.notes import power_note
 from privaudit.report.published import published_gaps
 from privaudit.report.tables import markdown_text, one_line
 from privaudit.report.values import value_groups, value_sentences, value_tables
@@ -30,9 +31,12 @@ def report_markdown(content: Content, figures: Sequence[Drawing]) -> str:
     scenario, cells = content.scenario, content.cells
     parts = [
         f"# {markdown_text(content.title)}",
-        "## Verdict",
+        "## What leaks",
         _bullets(f"{v.outcome}: {v.text}" for v in verdicts_of(content)),
-        *(markdown_text(line) for line in [*comparisons(cells), *basis(scenario, cells)]),
+        "## How sure that is",
+        *(markdown_text(line) for line in [*basis(scenario, cells), *power_note(cells)]),
+        "## What would change it",
+        *(markdown_text(line) for line in comparisons(cells)),
         f"    {one_line(next_of_run(content).command)}",
         markdown_text(f"Next: {next_of_run(content).why}"),
         "## What was assumed",

@@ -22,6 +22,7 @@ SECTIONS = (
     ("table", "Table"),
     ("figure", "Figure"),
     ("limits", "What this does not say"),
+    ("words", "Words"),
     ("again", "How to make it again"),
 )
 

@@ -104,7 +104,7 @@ def test_nothing_runs_over(width: int, dark: bool, pages: dict[str, str], tmp_pa
         assert found["paper"] == (DARK if dark else LIGHT)
         if kind != "table":
             assert found["svg"] == found["ink"]
-            assert found["heads"][0] in ("Verdict", "Answer")
+            assert found["heads"][0] in ("What leaks", "Answer")
             assert found["heads"][-1] == "How to make it again"
         if width == 360:
             assert any(found["boxes"]), f"{kind}: what is wide scrolls in its own box"

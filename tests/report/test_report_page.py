@@ -121,17 +121,29 @@ def test_the_verdict_comes_before_everything_else() -> None:
     links = [(a["href"] or "") for a in seen.all("a") if (a["href"] or "").startswith("#")]
     assert links == [f"#{head}" for head in heads]
     assert heads == [
-        "verdict",
+        "leaks",
+        "sure",
+        "change",
         "assumed",
         "accuracy",
         "figures",
         "rewards",
         "statistics",
         "limits",
+        "words",
         "again",
     ]
-    assert re.findall(r"<h2 id=\"(\w+)\"", shown(whole())[0])[3] == "layers"
+    assert re.findall(r"<h2 id=\"(\w+)\"", shown(whole())[0])[5] == "layers"
     assert "bold: leak" in seen.text
+
+
+def test_words_of_the_page_are_explained_and_no_others() -> None:
+    text, seen = shown(content(audited()))
+    listed = text[text.index('<h2 id="words"') : text.index('<h2 id="again"')]
+    assert "<dt>AUC</dt>" in listed
+    assert "<dt>Shadows</dt>" in listed
+    assert "ε" not in seen.text
+    assert "<dt>Ceiling</dt>" not in listed
 
 
 def test_hostile_names_and_notes_stay_text() -> None:

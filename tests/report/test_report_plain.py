@@ -21,7 +21,15 @@ HOSTILE = "a|b\n# <img src=x> [x](javascript:1) $y_1$ 5 % \\end{table}"
 def test_markdown_has_what_the_page_has() -> None:
     made = content(scenario())
     text = report_markdown(made, drawings(made))
-    for head in ("Verdict", "What was assumed", "Inference accuracy", "Figures", "Rewards"):
+    for head in (
+        "What leaks",
+        "How sure that is",
+        "What would change it",
+        "What was assumed",
+        "Inference accuracy",
+        "Figures",
+        "Rewards",
+    ):
         assert f"\n## {head}\n" in text
     assert "- leak: Of 100 pairs of rounds, one with 'bold' and one without, linear names" in text
     assert "An honest-but-curious participant can tell" in text
