@@ -18,9 +18,10 @@ from privaudit.report.page import page
 from privaudit.report.tables import wide_table
 from privaudit.studies.dilution_curves import read_dilution
 from privaudit.studies.dilution_report import write_dilution
+from privaudit.studies.index import entries, write_index
 from privaudit.studies.sweep_report import write_sweep
 
-KINDS = ("run", "sweep", "dilution", "table")
+KINDS = ("run", "sweep", "dilution", "table", "index")
 LONG_TITLE = "https://example.org/" + "a-title-without-a-space-" * 8
 WIDE: dict[str, Any] = {
     "properties": ["bold", "a-property-with-a-rather-long-name-" + "x" * 60],
@@ -51,4 +52,5 @@ def every_page(folder: Path) -> dict[str, str]:
         kind: (folder / kind / "report" / "index.html").read_text(encoding="utf-8")
         for kind in ("sweep", "dilution")
     }
-    return {"run": page(whole, drawings(whole)), "table": table, **written}
+    index = write_index(folder, entries(folder)).read_text(encoding="utf-8")
+    return {"run": page(whole, drawings(whole)), "table": table, "index": index, **written}
