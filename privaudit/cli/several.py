@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def kind_of(path: Path) -> str:
-    """What a folder is of: a ``sweep``, ``dilution``, ``policies``, ``canaries``, or a ``run``."""
+    """``sweep``, ``dilution``, ``policies``, ``canaries``, ``live`` or ``run``."""
+    from privaudit.evaluation.live_folder import is_live
     from privaudit.studies.canaries import RECORDS
     from privaudit.studies.dilution import FOLDERS
     from privaudit.studies.policies import is_measurement
@@ -31,6 +32,8 @@ def kind_of(path: Path) -> str:
     if (path / RECORDS).is_file():
         return "canaries"
     if not file.is_file():
+        if is_live(path):
+            return "live"
         if is_measurement(path):
             return "policies"
         several = any((path / name / "scenario.json").is_file() for name in FOLDERS.values())
@@ -51,9 +54,10 @@ def one_run(path: Path) -> Path:
     kind = kind_of(path)
     if kind == "run":
         return path
-    if kind == "canaries":
+    if kind in ("canaries", "live"):
         remedy = f"see {path / 'report' / 'index.html'}"
-        raise UserError("an audit by canaries, no run", where=str(path), remedy=remedy)
+        what = "an audit by canaries" if kind == "canaries" else "a judged live federation"
+        raise UserError(f"{what}, no run", where=str(path), remedy=remedy)
     runs = sorted(file.parent.name for file in path.glob("*/scenario.json"))
     remedy = f"name one of them, e.g. {path / runs[0]}" if runs else ""
     raise UserError(
