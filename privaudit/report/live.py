@@ -126,8 +126,8 @@ def live_json(live: Live) -> list[dict[str, Any]]:
             "attack": cell.attack,
             "participants": cell.participants,
             "runs": cell.runs,
-            "rounds": [list(rounds) for rounds in live.rounds],
-            "left_out": [list(rounds) for rounds in live.missed],
+            "rounds": [list(live.rounds[number]) for number in runs_of(live, cell)],
+            "left_out": [list(live.missed[number]) for number in runs_of(live, cell)],
             "with": counts(cell)[0],
             "without": counts(cell)[1],
             "auc": [cell.auc.value, cell.auc.low, cell.auc.high] if cell.auc else None,
@@ -138,6 +138,13 @@ def live_json(live: Live) -> list[dict[str, Any]]:
         }
         for cell in live.cells
     ]
+
+
+def runs_of(live: Live, cell: TableCell) -> list[int]:
+    """Numbers of the runs behind a cell: those of its setting."""
+    wanted = (cell.rule, cell.fraction, cell.participants)
+    cells = [run.cell(number, cell.property) for number, run in enumerate(live.settings.live)]
+    return [one.run for one in cells if (one.rule, one.fraction, one.participants) == wanted]
 
 
 def live_csv(live: Live) -> str:

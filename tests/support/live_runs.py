@@ -23,8 +23,8 @@ def people(rng: np.random.Generator, secret: np.ndarray) -> tuple[np.ndarray, np
     return rows, (rows[:, 0] > 0).astype(np.int64) + (rows[:, 2] > 0)
 
 
-def live_run(folder: Path, *, rounds: int = 12, seed: int = 1) -> Path:
-    """A federation of three: client 0 listens, 1 is audited, 2 is like everybody.
+def live_run(folder: Path, *, rounds: int = 12, seed: int = 1, clients: int = 3) -> Path:
+    """A federation: client 0 listens, 1 is audited, the others are like everybody.
 
     Leaves ``trace``, ``truth`` and ``mine.npz`` in the folder, which is returned.
     """
@@ -37,7 +37,7 @@ def live_run(folder: Path, *, rounds: int = 12, seed: int = 1) -> Path:
     layout = Layout.of([(name, p.shape) for name, p in model.named_parameters()])
     weights = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
     secret = np.arange(120) % 2
-    held = [people(rng, secret) for _ in range(3)]
+    held = [people(rng, secret) for _ in range(clients)]
     audited = AuditedClient(
         folder / "truth", secret, batch_size=BATCH, rounds=rounds, run=f"run-{seed}"
     )
@@ -45,11 +45,13 @@ def live_run(folder: Path, *, rounds: int = 12, seed: int = 1) -> Path:
     about = {"run": f"run-{seed}"}
     with TraceWriter(folder / "trace", weights, layout, rules=rules, about=about) as trace:
         for number in range(1, rounds + 1):
-            drawn = [rng.choice(120, BATCH, replace=False) for _ in range(3)]
+            drawn = [rng.choice(120, BATCH, replace=False) for _ in range(clients)]
             drawn[1] = audited.batch(number)
-            deltas = [_delta(model, weights, held[who], drawn[who]) for who in range(3)]
+            deltas = [_delta(model, weights, held[who], drawn[who]) for who in range(clients)]
             mean = torch.stack(deltas).mean(0)
-            trace.append(mean, deltas[0], own_weight=1 / 3, participants=3, server_round=number)
+            trace.append(
+                mean, deltas[0], own_weight=1 / clients, participants=clients, server_round=number
+            )
             weights = weights + mean
     rows, labels = held[0]
     np.savez(folder / "mine.npz", inputs=rows, labels=labels, secret=secret)

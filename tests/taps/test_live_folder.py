@@ -48,6 +48,18 @@ def test_the_table_of_the_folder_is_that_of_the_judge(
     assert text.splitlines()[0].startswith("property,")
 
 
+def test_federations_of_other_sizes_are_rows_of_their_own(
+    judged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    larger = live_run(tmp_path / "larger", seed=3, clients=4)
+    words = [*judge_words(judged / "1", larger), "--attack", "linear", "--json"]
+    rows = json.loads(said(capsys, *words))
+    assert [(row["participants"], row["runs"], len(row["rounds"])) for row in rows] == [
+        (3, 1, 1),
+        (4, 1, 1),
+    ]
+
+
 def test_the_report_is_made_again_to_the_byte(
     judged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
