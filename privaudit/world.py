@@ -103,7 +103,8 @@ class World:
         model = self.scenario.model
         shape = input_shape(self.dataset)
         module = build_model(model.name, model.options, shape, self.run_seed(run))
-        return Engine(module, self.device, self.scenario.local.loss)
+        local = self.scenario.local
+        return Engine(module, self.device, local.loss, local.statistics)
 
     def deal(self, run: int) -> Deal:
         """Who holds which records in this run."""

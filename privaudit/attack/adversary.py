@@ -199,6 +199,14 @@ class Adversary:
         size = self.rules.batch_size * self.rules.local_steps
         records = [draw_batch(share, size, self._pools[i % 2], rng) for i in range(self.shadows)]
         engine = self.engine.under(self.rules.transforms.in_training)
+        with engine.starting_from(observation.buffers_before):
+            return self._trained(engine, observation, records, seed)
+
+    def _trained(
+        self, engine: Engine, observation: Observation, records: list[np.ndarray], seed: Seed
+    ) -> Tensor:
+        """[n, P] what clients make of these records, one row each."""
+        size = self.rules.batch_size * self.rules.local_steps
         if self.rules.local_steps == 1:
             return engine.single_steps(
                 observation.before,

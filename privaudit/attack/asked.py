@@ -15,6 +15,7 @@ from privaudit.attack.own_trace import OwnTrace, check_vocabulary, engine_of, op
 from privaudit.data.archive import array_names
 from privaudit.data.user_checks import user_file
 from privaudit.engine.engine import Engine, Samples
+from privaudit.engine.local_rule import SHARED
 from privaudit.errors import UserError
 from privaudit.randomness import Seed
 
@@ -90,6 +91,12 @@ def open_asked(
     """
     trace, resolved, stated = open_trace(trace_path, rules or {}, model, model_options or {}, seed)
     records = _records(auxiliary, TRAINED)
+    if resolved.local.statistics == SHARED:
+        raise UserError(
+            "membership tells by models of the adversary's own, which have no shared statistics",
+            where="local.statistics",
+            remedy="say --set local.statistics=kept: models are then looked at by the batch",
+        )
     engine = engine_of(records, resolved, trace)
     asked = _records(candidates, MEMBER)
     _check_candidates(engine, asked, records, str(candidates))

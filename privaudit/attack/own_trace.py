@@ -160,6 +160,7 @@ def engine_of(records: OwnRecords, rules: Rules, trace: Trace) -> Engine:
     engine = _engine(records, rules)
     _check_layout(engine.layout, trace)
     _check_frozen(engine, rules)
+    _check_buffers(engine, trace)
     check_vocabulary(engine, records, "--auxiliary")
     _check_gradient(engine, records, rules.model)
     return engine
@@ -288,7 +289,7 @@ def _engine(records: OwnRecords, rules: Rules) -> Engine:
         vocabulary_size=int(inputs.max()) + 1 if records.kind == "text" else 0,
     )
     model = build_model(rules.model, rules.model_options, shape, Seed(0))
-    return Engine(model, loss=rules.local.loss)
+    return Engine(model, loss=rules.local.loss, statistics=rules.local.statistics)
 
 
 def _check_layout(layout: Layout, trace: Trace) -> None:
@@ -312,6 +313,21 @@ def _check_frozen(engine: Engine, rules: Rules) -> None:
             f"{rules.frozen[:12]}...: another base model",
             where="--model",
             remedy="give the model with the checkpoint that the federation started from",
+        )
+
+
+def _check_buffers(engine: Engine, trace: Trace) -> None:
+    """Where buffers are shared, the trace has those of the model."""
+    if not engine.shares_buffers:
+        return
+    ours = {n: list(v.shape) for n, v in engine.named_buffers(engine.initial_buffers).items()}
+    theirs = {row.name: row.shape for row in trace.manifest.buffers}
+    if list(ours.items()) != list(theirs.items()):
+        raise UserError(
+            f"local.statistics is shared: the model has the buffers {', '.join(ours)}, the trace "
+            f"{', '.join(theirs) or 'none'}",
+            where=str(trace.path / "manifest.json"),
+            remedy="write them with the trace, in this order, or say --set local.statistics=kept",
         )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from privaudit.attack.asked import TRAINED
 from privaudit.attack.auxiliary import OwnRecords
 from privaudit.attack.own_trace import OwnTrace
+from privaudit.engine.engine import Engine
 from privaudit.errors import UserError
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
@@ -121,17 +122,11 @@ def _sent(
 ) -> Tensor:
     """[count, P] what a client would have sent that draws from these records."""
     seed = seed.child(seen.round)
-    rng, samples = seed.generator("draw"), case.records.samples
+    rng = seed.generator("draw")
     engine = case.engine.under(rules.transforms.in_training)
     clients = [_batches(records, rules, rng) for _ in range(count)]
-    rule = rules.local_rule
-    if all(len(batches) == 1 for batches in clients):  # faster, and the same
-        only = [batches[0] for batches in clients]
-        deltas = engine.single_steps(seen.before, samples, only, rule, seed, seen.number)
-    else:
-        seeds = [seed.child("train", number) for number in range(count)]
-        updates = engine.train_clients(seen.before, samples, clients, rule, seeds, seen.number)
-        deltas = torch.stack([update.delta for update in updates])
+    with engine.starting_from(seen.buffers_before):
+        deltas = _trained(engine, case, seen, clients, rules, seed)
     if rules.transforms == rules.transforms.of_training:
         return deltas
     sent = [
@@ -139,6 +134,24 @@ def _sent(
         for number, delta in enumerate(deltas)
     ]
     return torch.stack(sent)
+
+
+def _trained(
+    engine: Engine,
+    case: OwnTrace,
+    seen: Observation,
+    clients: Sequence[Sequence[np.ndarray]],
+    rules: Rules,
+    seed: Seed,
+) -> Tensor:
+    """[n, P] what so many clients make of their batches."""
+    rule, samples = rules.local_rule, case.records.samples
+    if all(len(batches) == 1 for batches in clients):  # faster, and the same
+        only = [batches[0] for batches in clients]
+        return engine.single_steps(seen.before, samples, only, rule, seed, seen.number)
+    seeds = [seed.child("train", number) for number in range(len(clients))]
+    updates = engine.train_clients(seen.before, samples, clients, rule, seeds, seen.number)
+    return torch.stack([update.delta for update in updates])
 
 
 def _batches(records: np.ndarray, rules: Rules, rng: np.random.Generator) -> list[np.ndarray]:

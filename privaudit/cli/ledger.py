@@ -66,6 +66,13 @@ def verify(
         ),
     ] = None,
     data_dir: DataDir = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="Of a live federation: attack its traces again with package.module:Class.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a run's files, hashes, rewards and ledger; exit 1 if anything does not match.
@@ -73,17 +80,20 @@ def verify(
     \b
     privaudit verify runs/NAME --head 3f0c...                    against a head you kept
     privaudit verify runs/NAME --anchor-rpc http://HOST:8545     against an anchor
+    privaudit verify runs/LIVE --model my_app.task:Net           scores, too, from the traces
     """
+    from privaudit.evaluation.live_folder import is_live
     from privaudit.verify.run import verify_run
     from privaudit.verify.verdict import verdict_text
 
     verdict = verify_run(
-        one_run(run_path),
+        run_path if is_live(run_path) else one_run(run_path),
         rpc=rpc,
         head=head,
         data_dir=data_dir,
         anchor_rpc=anchor_rpc,
         anchor_tx=anchor_tx,
+        model=model,
     )
     typer.echo(json.dumps(verdict.as_json(), indent=1) if as_json else verdict_text(verdict))
     if not verdict.holds:

@@ -12,7 +12,6 @@ from privaudit.cli.app import app
 from privaudit.cli.options import Json, key_values
 
 if TYPE_CHECKING:
-    from privaudit.library.judging import Judged
     from privaudit.taps.sealing import Sealed
 
 
@@ -141,6 +140,10 @@ def judge(
         int, typer.Option("--shadows", help="Shadow batches of each kind per round.")
     ] = 8,
     seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder to keep it in, for table, report and verify."),
+    ] = None,
     force: Annotated[
         bool,
         typer.Option("--force", help="Also where the rules do not explain what the node sent."),
@@ -152,12 +155,13 @@ def judge(
     \b
     privaudit judge out/trace --truth out/truth --auxiliary mine.npz --model my_models:Net
     privaudit judge a/trace b/trace --truth a/truth --truth b/truth \\
-        --auxiliary a/mine.npz --auxiliary b/mine.npz --model my_models:Net
+        --auxiliary a/mine.npz --auxiliary b/mine.npz --model my_models:Net --out runs/live
 
     With several runs intervals are over runs; of one run they say how its rounds scatter.
     """
     from privaudit.cli.own_trace import refuse_unless_explained
     from privaudit.library.judging import judge as judge_traces
+    from privaudit.report.live import live_json, live_text
 
     found = judge_traces(
         traces,
@@ -170,64 +174,12 @@ def judge(
         rules=key_values(rules, "--set"),
         shadows=shadows,
         seed=seed,
+        out=out,
         before=lambda case: refuse_unless_explained(case, force=force),
     )
-    typer.echo(json.dumps(_judged(found), indent=1) if as_json else _judged_text(found))
-
-
-def _judged(found: list[Judged]) -> list[dict[str, Any]]:
-    return [
-        {
-            "property": one.property,
-            "attack": one.attack,
-            "runs": len(one.rounds),
-            "rounds": [list(rounds) for rounds in one.rounds],
-            "left_out": [list(rounds) for rounds in one.left_out],
-            "with": one.evaluation.n_in,
-            "without": one.evaluation.n_out,
-            "auc": [one.evaluation.auc.value, one.evaluation.auc.low, one.evaluation.auc.high],
-            "interval": one.evaluation.auc.method,
-            "p": one.evaluation.p_value,
-        }
-        for one in found
-    ]
-
-
-def _judged_text(found: list[Judged]) -> str:
-    from tabulate import tabulate
-
-    heads = ("property", "attack", "runs", "rounds with + without", "AUC", "p")
-    rows = []
-    for one in found:
-        about, auc = one.evaluation, one.evaluation.auc
-        rows.append(
-            (
-                one.property,
-                one.attack,
-                len(one.rounds),
-                f"{about.n_in} + {about.n_out}",
-                f"{auc.value:.2f} [{auc.low:.2f}, {auc.high:.2f}]",
-                f"{about.p_value:.2g}",
-            )
-        )
-    first = found[0]
-    missed = sum(len(rounds) for rounds in first.left_out)
-    lines = [
-        "AUC of telling rounds in which the audited client's records have the property from those "
-        f"in which they have not, with its 95 % interval ({first.evaluation.auc.method}); a blind "
-        "guess has 0.50. p: permutation of the rounds within each run."
-    ]
-    if len(first.rounds) == 1:
-        lines.append(
-            "One run: the interval is over its rounds. Another federation may give another number; "
-            "several runs say how far it scatters."
-        )
-    if missed:
-        lines.append(f"Rounds of the truth that no trace tells: {missed}.")
-    return "\n".join(
-        [
-            tabulate(rows, heads, tablefmt="github", disable_numparse=True),
-            "",
-            *(f"- {x}" for x in lines),
-        ]
-    )
+    if as_json:
+        typer.echo(json.dumps(live_json(found), indent=1))
+        return
+    typer.echo(live_text(found))
+    if out is not None:
+        typer.echo(f"\nrun:    {out}\nreport: {out / 'report' / 'index.html'}")

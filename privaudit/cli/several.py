@@ -32,9 +32,10 @@ def one_run(path: Path) -> Path:
     kind = kind_of(path)
     if kind == "run":
         return path
-    if kind == "canaries":
+    if kind in ("canaries", "live"):
         remedy = f"see {path / 'report' / 'index.html'}"
-        raise UserError("an audit by canaries, no run", where=str(path), remedy=remedy)
+        what = "an audit by canaries" if kind == "canaries" else "a judged live federation"
+        raise UserError(f"{what}, no run", where=str(path), remedy=remedy)
     runs = sorted(file.parent.name for file in path.glob("*/scenario.json"))
     remedy = f"name one of them, e.g. {path / runs[0]}" if runs else ""
     raise UserError(

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 FoundPath = Annotated[
     Path,
     typer.Argument(
-        metavar="RUN", help="Folder of a run, a sweep, a dilution, policies or canaries."
+        metavar="RUN",
+        help="Folder of a run, a sweep, a dilution, policies, canaries or a live federation.",
     ),
 ]
 
@@ -109,6 +110,7 @@ def _found(path: Path) -> Found:
         "dilution": _dilution,
         "policies": _policies,
         "canaries": _canaries,
+        "live": _live,
     }
     return makers[kind_of(path)](path)
 
@@ -221,4 +223,22 @@ def _canaries(path: Path) -> Found:
         csv=lambda: said.canaries_csv(found),
         json=lambda: json.dumps(said.canaries_json(found), allow_nan=False),
         write=lambda: said.write_canaries(RunFolder(path)),
+    )
+
+
+def _live(path: Path) -> Found:
+    from privaudit.custody.folder import RunFolder
+    from privaudit.evaluation.live_folder import read_live
+    from privaudit.report import live as said
+
+    folder = RunFolder(path)
+    found = read_live(folder)
+    return Found(
+        title=found.settings.title,
+        caption=said.CAPTION,
+        frames=lambda: [said.live_table(found)],
+        notes=lambda: said.live_notes(found),
+        csv=lambda: said.live_csv(found),
+        json=lambda: json.dumps(said.live_json(found), allow_nan=False),
+        write=lambda: said.write_live(folder),
     )

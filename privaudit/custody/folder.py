@@ -61,20 +61,34 @@ class RunFolder:
             UserError: another run holds it; it holds files and ``resume`` is off; it cannot be
                 created; or, with ``resume``, it belongs to another scenario.
         """
-        folder = cls(path)
-        if not resume and not folder.file(".lock").exists():
-            folder._refuse_unless_empty()  # before a lock file is put among somebody's files
-        with folder._exclusively():
-            if resume:
-                if folder.scenario() != scenario:
-                    raise UserError(
-                        "belongs to another scenario",
-                        where=str(path),
-                        remedy="resume with the scenario it was started with",
-                    )
-            else:
-                folder._refuse_unless_empty()
+        if not resume:
+            with cls.new(path) as folder:
                 folder.write_json("scenario.json", scenario.model_dump(mode="json"))
+                yield folder
+            return
+        folder = cls(path)
+        with folder._exclusively():
+            if folder.scenario() != scenario:
+                raise UserError(
+                    "belongs to another scenario",
+                    where=str(path),
+                    remedy="resume with the scenario it was started with",
+                )
+            yield folder
+
+    @classmethod
+    @contextmanager
+    def new(cls, path: Path) -> Iterator[RunFolder]:
+        """Take a new or empty folder, exclusively, until the block ends.
+
+        Raises:
+            UserError: another run holds it, it holds files, or it cannot be created.
+        """
+        folder = cls(path)
+        if not folder.file(".lock").exists():
+            folder.refuse_unless_empty()  # before a lock file is put among somebody's files
+        with folder._exclusively():
+            folder.refuse_unless_empty()
             yield folder
 
     @classmethod
@@ -138,7 +152,12 @@ class RunFolder:
                 f"cannot be read: {error}", where=str(file), remedy="the run may not be finished"
             ) from error
 
-    def _refuse_unless_empty(self) -> None:
+    def refuse_unless_empty(self) -> None:
+        """Nothing is there that anybody would miss.
+
+        Raises:
+            UserError: there is.
+        """
         if self.path.is_dir() and set(os.listdir(self.path)) - BEFORE_IT_BEGAN:
             raise UserError(
                 "output folder is not empty",

@@ -18,3 +18,8 @@ def parameters_file(folder: RunFolder, run: int) -> Path:
 def trained_parameters(folder: RunFolder, run: int) -> Tensor:
     """[P] parameters after stage 1."""
     return load_file(parameters_file(folder, run))["parameters"]
+
+
+def trained_buffers(folder: RunFolder, run: int) -> Tensor | None:
+    """[B] what clients shared beside them; None where they shared nothing."""
+    return load_file(parameters_file(folder, run)).get("buffers")

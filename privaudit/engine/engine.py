@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -28,7 +29,7 @@ from privaudit.engine.device import device_named
 from privaudit.engine.frozen import frozen_digest
 from privaudit.engine.general import train_by
 from privaudit.engine.layout import Layout
-from privaudit.engine.local_rule import LocalRule
+from privaudit.engine.local_rule import KEPT, SHARED, LocalRule
 from privaudit.engine.losses import CROSS_ENTROPY, loss_named
 from privaudit.engine.recordwise import Recordwise, RecordwiseStepper
 from privaudit.engine.samples import LocalUpdate, Samples, prepare
@@ -52,6 +53,8 @@ class Engine:
             are the initial ones. The engine works in it: nobody else should.
         device: where to compute: ``cpu``, ``cuda``, ``cuda:1`` ...
         loss: name of what is minimised (:mod:`privaudit.engine.losses`).
+        statistics: whether what the model has beside parameters (buffers in its ``state_dict``:
+            running statistics of batch normalisation) is ``kept`` by each client or ``shared``.
         batched: compute many batches and clients at once; None = on any device but the CPU, where
             one after the other is faster.
 
@@ -64,6 +67,7 @@ class Engine:
         model: nn.Module,
         device: str = "cpu",
         loss: str = CROSS_ENTROPY,
+        statistics: str = KEPT,
         *,
         batched: bool | None = None,
     ) -> None:
@@ -75,19 +79,44 @@ class Engine:
         self.layout = Layout.of([(name, p.shape) for name, p in named])
         self.initial = torch.cat([p.detach().flatten().cpu() for _, p in named])
         self._buffers = Buffers(model)
-        self._remarks = list(remarks_on(model))
+        self.shares_buffers = statistics == SHARED and bool(self._buffers.names)
+        self._first_buffers = self._buffers.vector()
+        self._remarks = list(remarks_on(model, shared=self.shares_buffers))
         wanted = self.device.type != "cpu" if batched is None else batched
         chosen = BatchedStepper if wanted and not self._remarks else stepper_for
         self._stepper = chosen(model, self.layout, self.device, self.loss)
         self._tried = False
         self._treated: dict[Recordwise, Engine] = {}
 
-    def __reduce__(self) -> tuple[type[Engine], tuple[nn.Module, str, str]]:
-        """Sent to another process: the model as it was given, the device, the loss."""
+    def __reduce__(self) -> tuple[type[Engine], tuple[nn.Module, str, str, str]]:
+        """Sent to another process: the model as it was given, the device, the loss, statistics."""
         assert not isinstance(self._stepper, RecordwiseStepper), "send the plain one"
         self._stepper.load(self.initial)
         self._buffers.restore()
-        return Engine, (self.model, str(self.device), self.loss.name)
+        statistics = SHARED if self.shares_buffers else KEPT
+        return Engine, (self.model, str(self.device), self.loss.name, statistics)
+
+    @property
+    def initial_buffers(self) -> Tensor | None:
+        """[B] what clients share beside parameters, as it is at first; None where nothing is."""
+        return self._first_buffers if self.shares_buffers else None
+
+    def named_buffers(self, buffers: Tensor | None) -> dict[str, Tensor]:
+        """The same by name, of any [B] vector of them; empty for None."""
+        return {} if buffers is None else self._buffers.named(buffers)
+
+    @contextlib.contextmanager
+    def starting_from(self, buffers: Tensor | None) -> Iterator[None]:
+        """Clients start from, and tests are made with, these shared buffers [B].
+
+        With None, or where nothing is shared, from those that the model was given with.
+        """
+        before = self._buffers.start
+        self._buffers.start = buffers if self.shares_buffers else None
+        try:
+            yield
+        finally:
+            self._buffers.start = before
 
     @cached_property
     def frozen(self) -> str | None:
@@ -237,7 +266,8 @@ class Engine:
         not grow with the number of clients.
         """
         assert all(clients), "a client that trains has at least one batch"
-        step = self._stepper.clients_at_once if rule.is_plain else 1
+        alone = self.shares_buffers or not rule.is_plain
+        step = 1 if alone else self._stepper.clients_at_once
         for first in range(0, len(clients), step):
             group, seed = clients[first : first + step], seeds[first]
             with self._training(parameters, samples, group[0], seed):
@@ -248,6 +278,8 @@ class Engine:
                     made = [
                         train_by(self._stepper, parameters, samples, group[0], rule, number, seed)
                     ]
+                if self.shares_buffers:
+                    made = [replace(made[0], buffers=self._buffers.vector())]
             yield from made
 
     def single_steps(
@@ -271,10 +303,13 @@ class Engine:
     def evaluate(
         self, parameters: Tensor, samples: Samples, batch_size: int = 512
     ) -> tuple[float, float]:
-        """Mean loss and accuracy over all records: no dropout; batch normalisation by the batch."""
+        """Mean loss and accuracy over all records: no dropout; batch normalisation by the batch.
+
+        By the shared statistics, where clients share them.
+        """
         self._stepper.load(parameters)
         self._buffers.restore()
-        evaluation_mode(self.model)
+        evaluation_mode(self.model, shared=self.shares_buffers)
         loss = correct = 0.0
         for part in np.array_split(np.arange(len(samples)), -(-len(samples) // batch_size)):
             inputs, labels = samples.batch(part, self.device)
@@ -288,7 +323,7 @@ class Engine:
         """[N, ...] float32 on the CPU: what the model gives for each record, in evaluation mode."""
         self._stepper.load(parameters)
         self._buffers.restore()
-        evaluation_mode(self.model)
+        evaluation_mode(self.model, shared=self.shares_buffers)
         parts = np.array_split(np.arange(len(samples)), -(-len(samples) // batch_size))
         found = [self._stepper.logits(samples.batch(part, self.device)[0]) for part in parts]
         return torch.cat(found).cpu()

@@ -24,6 +24,7 @@ from privaudit.errors import UserError, unknown_name
 from privaudit.options import Options
 
 SGD = "sgd"
+KEPT, SHARED = "kept", "shared"
 
 LEFT_OUT = ("optimizer", "lbfgs", "sparseadam", "muon")
 """The base class; calls the loss several times a step; sparse gradients only; matrices only."""
@@ -102,6 +103,13 @@ class LocalOptions(Options):
         description="package.module:function (model, batches, round, rng) that trains the model in "
         "place, instead of all of the above but first_round and loss; unset = off",
         examples=["my_training:update"],
+    )
+
+    statistics: Literal["kept", "shared"] = Field(
+        "kept",
+        description="running statistics of batch normalisation, and whatever else a model has in "
+        "its state_dict beside parameters: kept (never leave a client; test sets are normalised by "
+        "their own batches) or shared (sent, averaged by the server by records, handed out)",
     )
 
     @field_validator("optimiser")

@@ -49,12 +49,16 @@ class Samples:
 
 @dataclass(frozen=True)
 class LocalUpdate:
-    """What local training returns: ``delta`` [P] = w_local - w_global, and training diagnostics."""
+    """What local training returns: ``delta`` [P] = w_local - w_global, and training diagnostics.
+
+    ``buffers`` [B] is what the model's buffers have become, where clients share them.
+    """
 
     delta: Tensor
     loss: float
     accuracy: float
     samples: int
+    buffers: Tensor | None = None
 
 
 def prepare(inputs: Tensor) -> Tensor:

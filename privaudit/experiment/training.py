@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from privaudit.custody.evidence import EvidenceCollector
 from privaudit.custody.folder import RunFolder
@@ -31,7 +32,11 @@ def train_run(world: World, folder: RunFolder, run: int) -> None:
     engine = world.engine(run)
     partition = world.deal(run).training
     test = world.samples.chosen(partition.test)
-    parameters, rows, seconds = engine.initial, [], []
+    reached: dict[str, Tensor | None] = {
+        "parameters": engine.initial,
+        "buffers": engine.initial_buffers,
+    }
+    rows, seconds = [], []
     ledger = world.scenario.ledger
     evidence = EvidenceCollector(valued=ledger.reward == "contribution")
     for outcome in train(
@@ -43,17 +48,15 @@ def train_run(world: World, folder: RunFolder, run: int) -> None:
         seed=world.run_seed(run).child("training"),
         observers=[evidence] if ledger.enabled else [],
     ):
-        parameters = outcome.after
+        reached = {"parameters": outcome.after, "buffers": outcome.buffers}
         rows.append(_metrics_row(run, outcome, engine, test))
         seconds.append({"run": run, "round": outcome.round, "seconds": outcome.metrics.seconds})
     folder.write_lines(f"training/run-{run}.jsonl", rows)
     folder.write_lines(f"training/run-{run}.timings.jsonl", seconds)
     if ledger.enabled:
         folder.write_lines(f"evidence/run-{run}/training.jsonl", evidence.rows())
-    write_whole(
-        parameters_file(folder, run),
-        lambda partial: write_tensors(partial, {"parameters": parameters}),
-    )
+    kept = {name: vector for name, vector in reached.items() if vector is not None}
+    write_whole(parameters_file(folder, run), lambda partial: write_tensors(partial, kept))
 
 
 def price_run(world: World, folder: RunFolder, run: int) -> None:
@@ -141,7 +144,8 @@ def time_rounds(
 
 
 def _metrics_row(run: int, outcome: RoundOutcome, engine: Engine, test: Samples) -> dict[str, Any]:
-    test_loss, test_accuracy = engine.evaluate(outcome.after, test)
+    with engine.starting_from(outcome.buffers):
+        test_loss, test_accuracy = engine.evaluate(outcome.after, test)
     row: dict[str, Any] = asdict(outcome.metrics) | {
         "run": run,
         "test_loss": test_loss,

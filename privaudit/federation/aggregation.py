@@ -11,11 +11,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Submission:
-    """What one client sends in one round: its delta [P] and how many records it trained on."""
+    """What one client sends in one round: its delta [P] and how many records it trained on.
+
+    And the model's buffers [B], where clients share them.
+    """
 
     client: int
     delta: Tensor
     samples: int
+    buffers: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Aggregator:
         self._sum = torch.zeros(size)
         self._norm_bound = norm_bound
         self._fixed = fixed
+        self._buffers: Tensor | None = None
         self.verdicts: list[Verdict] = []
 
     def add(self, submission: Submission) -> Verdict:
@@ -73,6 +78,9 @@ class Aggregator:
             self._sum.add_(
                 submission.delta, alpha=1.0 if self._fixed else float(submission.samples)
             )
+            if submission.buffers is not None:
+                part = submission.buffers * float(submission.samples)
+                self._buffers = part if self._buffers is None else self._buffers + part
         return verdict
 
     def weights(self) -> dict[int, float]:
@@ -85,6 +93,11 @@ class Aggregator:
             return {v.client: 1 / self._fixed for v in accepted}
         total = sum(v.samples for v in accepted)
         return {v.client: v.samples / total for v in accepted}
+
+    def buffers(self) -> Tensor | None:
+        """[B] mean over the records of the accepted clients; None where nobody sent any."""
+        total = sum(v.samples for v in self.verdicts if v.accepted)
+        return None if self._buffers is None else self._buffers / total
 
     def delta(self) -> Tensor:
         """The [P] weighted mean; zero when nothing was accepted."""

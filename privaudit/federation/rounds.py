@@ -85,6 +85,7 @@ class RoundOutcome:
 
     ``step`` [P] is what the global model moves by; None = by ``delta``, the averaged delta.
     ``told`` is what the server told everybody when the round began, besides the parameters.
+    ``buffers`` [B] is what it hands out beside the next ones; None where clients share no buffers.
     """
 
     round: int
@@ -95,6 +96,7 @@ class RoundOutcome:
     metrics: RoundMetrics
     step: Tensor | None = None
     told: Mapping[str, float] = field(default_factory=dict)
+    buffers: Tensor | None = None
 
     @property
     def after(self) -> Tensor:
@@ -160,6 +162,7 @@ def run_round(
     seed: Seed,
     observers: Sequence[RoundObserver] = (),
     memory: dict[str, dict[str, Any]] | None = None,
+    buffers: Tensor | None = None,
 ) -> RoundOutcome:
     """Run one round from the global parameters ``before`` [P].
 
@@ -168,10 +171,17 @@ def run_round(
         seed: the stream of this federation; each client and round draws from its own child.
         observers: told of the opening, each submission and the end, in that order.
         memory: of clients and server (:attr:`Sending.memory`).
+        buffers: [B] shared ones that clients start from; None = those of the model.
     """
     sendings = [Sending(work, training, observers, memory=memory)]
     (outcome,) = run_sendings(
-        engine, samples, before, sendings, round_number=round_number, seed=seed
+        engine,
+        samples,
+        before,
+        sendings,
+        round_number=round_number,
+        seed=seed,
+        buffers=buffers,
     )
     return outcome
 
@@ -185,6 +195,7 @@ def run_sendings(
     round_number: int,
     seed: Seed,
     step: Tensor | None = None,
+    buffers: Tensor | None = None,
 ) -> list[RoundOutcome]:
     """Batches trained on once and sent in several ways: one outcome each, in order.
 
@@ -196,6 +207,7 @@ def run_sendings(
         sendings: at least one; all with the same local training.
         seed: each client and round draws from its own child, whatever is sent.
         step: [P] what the global model moves by, whatever is sent; None = by what was sent.
+        buffers: [B] shared ones that clients start from; None = those of the model.
     """
     started = time.perf_counter()
     at_server = seed.child("server", "round", round_number)
@@ -212,10 +224,11 @@ def run_sendings(
         batches = [item.batches for item in jobs]
         trained = engine.under(treatment)
         updates = trained.train_clients(before, samples, batches, rule, seeds, round_number)
-        for item, own, update in zip(jobs, seeds, updates, strict=True):
-            for server in receivers[item]:
-                server.receive(item, update, own)
-    return [server.close(time.perf_counter() - started, step) for server in servers]
+        with trained.starting_from(buffers):
+            for item, own, update in zip(jobs, seeds, updates, strict=True):
+                for server in receivers[item]:
+                    server.receive(item, update, own)
+    return [server.close(time.perf_counter() - started, step, buffers) for server in servers]
 
 
 class _Server:
@@ -263,16 +276,16 @@ class _Server:
             memory=self._remembered(str(client)),
             notes=self._notes,
         )
-        submission = Submission(client, sent, update.samples)
+        submission = Submission(client, sent, update.samples, update.buffers)
         verdict = self._aggregator.add(submission)
         for observer in self._observers:
             observer.submitted(submission, verdict)
-        self._bytes_up += transforms.payload(sent)
+        self._bytes_up += transforms.payload(sent) + _payload(update.buffers)
         self._losses.append(update.loss)
         self._accuracies.append(update.accuracy)
 
-    def close(self, seconds: float, step: Tensor | None) -> RoundOutcome:
-        """Average what arrived."""
+    def close(self, seconds: float, step: Tensor | None, buffers: Tensor | None) -> RoundOutcome:
+        """Average what arrived; shared buffers stay as they were where none did."""
         clients = len(self._aggregator.verdicts)
         delta = self._training.transforms.aggregate(
             self._aggregator.delta(),
@@ -283,6 +296,8 @@ class _Server:
             memory=self._remembered("server"),
             notes=self._notes,
         )
+        averaged = self._aggregator.buffers()
+        averaged = buffers if averaged is None else averaged
         metrics = RoundMetrics(
             round=self._round,
             clients=clients,
@@ -291,7 +306,7 @@ class _Server:
             train_accuracy=_mean(self._accuracies),
             seconds=seconds,
             bytes_up=self._bytes_up,
-            bytes_down=4 * self._layout.size * clients,
+            bytes_down=(4 * self._layout.size + _payload(averaged)) * clients,
         )
         if step is None and self._training.server != AVERAGE:
             moments = self._remembered("optimiser")
@@ -305,6 +320,7 @@ class _Server:
             metrics,
             step,
             self._told,
+            averaged,
         )
         for observer in self._observers:
             observer.end(outcome)
@@ -312,6 +328,11 @@ class _Server:
 
     def _remembered(self, who: str) -> dict[str, Any] | None:
         return None if self._memory is None else self._memory.setdefault(who, {})
+
+
+def _payload(buffers: Tensor | None) -> int:
+    """Bytes of shared buffers."""
+    return 0 if buffers is None else 4 * buffers.numel()
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -328,9 +349,14 @@ def run_rounds(
     rounds: int,
     seed: Seed,
     observers: Sequence[RoundObserver] = (),
+    buffers: Tensor | None = None,
 ) -> Iterator[RoundOutcome]:
-    """A federation: ``rounds`` rounds in a row, each planned by ``plan(round)``."""
+    """A federation: ``rounds`` rounds in a row, each planned by ``plan(round)``.
+
+    ``buffers`` [B] are shared ones to start from; None = those of the model, where it shares any.
+    """
     parameters, memory = start, dict[str, dict[str, Any]]()
+    buffers = engine.initial_buffers if buffers is None else buffers
     for number in range(rounds):
         outcome = run_round(
             engine,
@@ -342,9 +368,10 @@ def run_rounds(
             seed=seed,
             observers=observers,
             memory=memory,
+            buffers=buffers,
         )
         yield outcome
-        parameters = outcome.after
+        parameters, buffers = outcome.after, outcome.buffers
 
 
 def epochs(

@@ -134,11 +134,14 @@ def keep_ending(
     folder.write_json(_file(cell), row.model_dump(exclude_unset=True))
 
 
-def last_model(world: World, engine: Engine, run: int, parameters: Any) -> tuple[float, float]:
+def last_model(
+    world: World, engine: Engine, run: int, parameters: Any, buffers: Any = None
+) -> tuple[float, float]:
     """Mean loss and accuracy on (some of) the held-out records of a run, after the rounds."""
     test = world.deal(run).training.test[:MOST_RECORDS]
     samples = world.samples.chosen(test)
-    return engine.evaluate(parameters, samples)
+    with engine.starting_from(buffers):
+        return engine.evaluate(parameters, samples)
 
 
 def costs_of(folder: RunFolder, cell: Cell) -> dict[str, float]:

@@ -43,14 +43,15 @@ def listen_to(
     Returns:
         The evidence for the ledger, where there is one.
     """
-    last, evidence = start, evidence_of(world)
+    last, buffers, evidence = start, engine.initial_buffers, evidence_of(world)
     ending = Endings(world.coalition(cell.participants))
     with ExitStack() as stack:
         tap = tap_on(world, folder, cell, engine, start, world.rules(cell), stack)
         observers = [tap, ending, *([] if evidence is None else [evidence])]
         for outcome in federation(observers=observers):
-            last = outcome.after
-    keep_ending(world, folder, cell, ending, last_model(world, engine, cell.run, last))
+            last, buffers = outcome.after, outcome.buffers
+    model = last_model(world, engine, cell.run, last, buffers)
+    keep_ending(world, folder, cell, ending, model)
     return evidence
 
 
@@ -62,10 +63,12 @@ def tap_on(
     start: Tensor,
     rules: Rules,
     stack: ExitStack,
+    buffers: Tensor | None = None,
 ) -> Tap:
     """A tap that writes the trace of a cell, which is closed with the stack.
 
-    What an earlier, interrupted attempt left of the trace is removed first.
+    What an earlier, interrupted attempt left of the trace is removed first. ``buffers`` [B] are
+    shared ones before the first round; None = those of the model, where it shares any.
     """
     threat_model = world.scenario.audit.threat_model
     server = threat_model == "server"
@@ -79,6 +82,7 @@ def tap_on(
         target=TARGET if server else None,
         rules=rules,
         precision=world.scenario.audit.trace_precision,
+        buffers=engine.named_buffers(engine.initial_buffers if buffers is None else buffers),
     )
     _, *colluders = world.coalition(cell.participants)
     return Tap(stack.enter_context(writer), adversary=ADVERSARY, colluders=colluders, server=server)

@@ -17,7 +17,7 @@ from torch import Tensor
 from privaudit.attack.adversary import Adversary, AuxiliaryData
 from privaudit.custody.evidence import EvidenceCollector
 from privaudit.custody.folder import RunFolder
-from privaudit.custody.models import trained_parameters
+from privaudit.custody.models import trained_buffers, trained_parameters
 from privaudit.engine.engine import Engine
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.federation.phases import AuditedPhase, audited_work, natural_work
@@ -111,10 +111,10 @@ def _observe(
     run = cells[0].run
     engine = world.engine(run)
     usual = _UsualRounds(world, engine, run) if common else None
-    before = trained_parameters(folder, run)
+    before, buffers = trained_parameters(folder, run), trained_buffers(folder, run)
     with ExitStack() as stack:
         taps = {
-            cell: tap_on(world, folder, cell, engine, before, world.rules(cell), stack)
+            cell: tap_on(world, folder, cell, engine, before, world.rules(cell), stack, buffers)
             for cell in cells
         }
         federations = _federations(world, taps)
@@ -131,10 +131,14 @@ def _observe(
                     round_number=number,
                     seed=seed,
                     step=step,
+                    buffers=buffers,
                 )
             ]
-            before = outcomes[0].after
-    last, active = last_model(world, engine, run, before), world.scenario.audit.alpha is not None
+            before, buffers = outcomes[0].after, outcomes[0].buffers
+    last, active = (
+        last_model(world, engine, run, before, buffers),
+        world.scenario.audit.alpha is not None,
+    )
     for federation in federations:
         for cell, ending in federation.endings.items():
             keep_ending(world, folder, cell, ending, last, active)

@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from privaudit.attack.standalone import Case, open_case
+from privaudit.custody.folder import RunFolder
+from privaudit.custody.manifest import write_manifest, write_seal
 from privaudit.errors import UserError
-from privaudit.library.scores import Evaluation, evaluate
+from privaudit.evaluation.live import Live, LiveRun, judge_live, make_live_plan, server_rounds
+from privaudit.evaluation.live_folder import keep_live
+from privaudit.experiment.listener import Listener
+from privaudit.report.live import write_live
 from privaudit.taps.audited_client import read_truth, run_of
-
-LEAST = 2
-"""Rounds of a kind that a run must have: fewer order nothing."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What one attack found out about one property.
-
-    Attributes:
-        property: its name.
-        attack: its name.
-        rounds: for each run the rounds of the server that were scored and are in the truth.
-        left_out: for each run the rounds of the truth that its trace does not tell.
-        evaluation: over all runs; with two or more the intervals are over runs.
-    """
-
-    property: str
-    attack: str
-    rounds: tuple[tuple[int, ...], ...]
-    left_out: tuple[tuple[int, ...], ...]
-    evaluation: Evaluation
 
 
 def judge(
@@ -49,8 +29,9 @@ def judge(
     rules: Mapping[str, Any] | None = None,
     shadows: int = 8,
     seed: int = 1,
+    out: Path | None = None,
     before: Callable[[Case], None] = lambda case: None,
-) -> list[Judged]:
+) -> Live:
     """Attack each trace, and join the scores with the truth by the round of the server.
 
     Args:
@@ -64,11 +45,13 @@ def judge(
         rules: of the federation; they go before those in the trace.
         shadows: shadow batches of each kind a round.
         seed: of everything that is drawn.
+        out: new or empty folder that takes the run (:mod:`privaudit.evaluation.live_folder`), for
+            ``table``, ``report`` and ``verify``; None = nothing is kept.
         before: told each case before it is attacked; may refuse it.
 
     Raises:
-        UserError: as many traces as truths are wanted; something cannot be read; a run has fewer
-            than two rounds of a kind.
+        UserError: as many traces as truths are wanted; something cannot be read; the runs are not
+            of one kind; a run has fewer than two rounds of a kind; the folder cannot be used.
     """
     files = list(auxiliary) * len(traces) if len(auxiliary) == 1 else list(auxiliary)
     if not len(traces) == len(truths) == len(files):
@@ -77,9 +60,11 @@ def judge(
             where="TRACE, --truth, --auxiliary",
             remedy="give one of each per run, in the same order",
         )
+    if out is not None:
+        RunFolder(out).refuse_unless_empty()
     # The property of an audited client comes and goes; the other clients are as they are.
     known = {"persistent": False, "others": "natural"} | dict(rules or {})
-    scored: dict[tuple[str, str], list[_Run]] = {}
+    cases = []
     for place, truth, file in zip(traces, truths, files, strict=True):
         case = open_case(
             Path(place),
@@ -92,15 +77,23 @@ def judge(
             seed=seed,
             references=0,
         )
-        before(case)
         _same_run(case, truth)
-        numbers = [_server_round(seen.round, seen.server_round) for seen in case.trace]
-        present = read_truth(truth)
-        for name in case.records.properties:
-            for attack, scores in case.scores(name, list(attacks)).items():
-                run = _Run.of(numbers, scores, present, place)
-                scored.setdefault((name, attack), []).append(run)
-    return [_judged(name, attack, runs) for (name, attack), runs in scored.items()]
+        before(case)
+        cases.append(case)
+    plan = make_live_plan(cases, [Path(file) for file in files], attacks, seed=seed)
+    scored = [{n: case.scores(n, list(attacks)) for n in case.records.properties} for case in cases]
+    runs = [
+        LiveRun(str(case.trace.path), server_rounds(case.trace), scores, read_truth(truth))
+        for case, scores, truth in zip(cases, scored, truths, strict=True)
+    ]
+    live = judge_live(plan, runs)
+    if out is not None:
+        with RunFolder.new(out) as folder:
+            keep_live(folder, live, runs, [Path(truth) for truth in truths])
+            write_live(folder)
+            write_manifest(folder)
+            write_seal(folder, Listener().facts)
+    return live
 
 
 def _same_run(case: Case, truth: Path | str) -> None:
@@ -116,44 +109,3 @@ def _same_run(case: Case, truth: Path | str) -> None:
             where=str(truth),
             remedy="give traces and truths in the same order",
         )
-
-
-def _server_round(number: int, stated: int | None) -> int:
-    """Of a trace that does not say: rounds in order, from 1."""
-    return number + 1 if stated is None else stated
-
-
-@dataclass(frozen=True)
-class _Run:
-    rounds: tuple[int, ...]
-    left_out: tuple[int, ...]
-    inside: np.ndarray
-    outside: np.ndarray
-
-    @classmethod
-    def of(
-        cls,
-        numbers: Sequence[int],
-        scores: Sequence[float],
-        present: Mapping[int, bool],
-        place: Path | str,
-    ) -> _Run:
-        told = [(number, score) for number, score in zip(numbers, scores, strict=True)]
-        told = [(number, score) for number, score in told if number in present]
-        inside = np.array([score for number, score in told if present[number]])
-        outside = np.array([score for number, score in told if not present[number]])
-        if min(len(inside), len(outside)) < LEAST:
-            raise UserError(
-                f"{len(inside)} rounds with the property and {len(outside)} without are both in "
-                f"trace and truth, wanted are {LEAST} of each",
-                where=str(place),
-                remedy="give the truth of the same run, or run more rounds",
-            )
-        rounds = tuple(number for number, _ in told)
-        return cls(rounds, tuple(sorted(set(present) - set(rounds))), inside, outside)
-
-
-def _judged(name: str, attack: str, runs: Sequence[_Run]) -> Judged:
-    evaluation = evaluate([run.inside for run in runs], [run.outside for run in runs])
-    rounds, left_out = zip(*((run.rounds, run.left_out) for run in runs), strict=True)
-    return Judged(name, attack, rounds, left_out, evaluation)

@@ -31,16 +31,17 @@ class Tap:
         self._colluders = colluders
         self._server = server
         self._own: Tensor | None = None
+        self._own_buffers: Tensor | None = None
         self._clients: dict[int, Tensor] = {}
 
     def begin(self, round_number: int, before: Tensor, cohort: Sequence[int]) -> None:
         """Forget the round before."""
-        self._own, self._clients = None, {}
+        self._own, self._own_buffers, self._clients = None, None, {}
 
     def submitted(self, submission: Submission, verdict: Verdict) -> None:
         """Keep the adversary's own delta and its colluders'; the server keeps everybody's."""
         if submission.client == self._adversary and verdict.accepted:
-            self._own = submission.delta
+            self._own, self._own_buffers = submission.delta, submission.buffers
         if (self._server or submission.client in self._colluders) and verdict.accepted:
             self._clients[submission.client] = submission.delta
 
@@ -57,6 +58,8 @@ class Tap:
             participants=max(1, outcome.metrics.accepted),
             step=outcome.step,
             told=outcome.told,
+            buffers=outcome.buffers,
+            own_buffers=self._own_buffers,
             client_deltas=self._clients,
             client_weights=outcome.weights
             if self._server

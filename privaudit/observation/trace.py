@@ -138,8 +138,8 @@ class TraceWriter:
         server_round: int | None = None,
         span: int = 1,
         own_weight_known: bool = True,
-        buffers: Mapping[str, Tensor] | None = None,
-        own_buffers: Mapping[str, Tensor] | None = None,
+        buffers: Mapping[str, Tensor] | Tensor | None = None,
+        own_buffers: Mapping[str, Tensor] | Tensor | None = None,
     ) -> None:
         """Add the next round (vectors [P]); it is on disk when this returns.
 
@@ -187,8 +187,11 @@ class TraceWriter:
         if error is None:
             self.close()
 
-    def _flat(self, name: str, buffers: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    def _flat(self, name: str, buffers: Mapping[str, Tensor] | Tensor | None) -> dict[str, Tensor]:
         """Buffers as one vector, in the order of the manifest; nothing where there are none."""
+        if isinstance(buffers, Tensor):
+            assert buffers.shape == (self._manifest.size_of_buffers,), "in the manifest's order"
+            return {name: buffers}
         if not buffers:
             return {}
         rows = self._manifest.buffers
@@ -281,11 +284,11 @@ class Trace:
         return self._rounds
 
     def __iter__(self) -> Iterator[Observation]:
-        before = self._initial()
+        before, handed_out = self._initial(), self._initial_buffers()
         for number in range(self._rounds):
-            observation = self._read(number, before)
+            observation = self._read(number, before, handed_out)
             yield observation
-            before = observation.after
+            before, handed_out = observation.after, observation.buffers
 
     def _initial(self) -> Tensor:
         file = self.path / "initial.safetensors"
@@ -297,10 +300,16 @@ class Trace:
         except ValueError as error:
             raise UserError(str(error), where=str(file)) from error
 
+    def _initial_buffers(self) -> Tensor | None:
+        """[B] before the first round; None where there are none."""
+        if not self.manifest.buffers:
+            return None
+        return self._buffers("buffers", _load(self.path / "initial.safetensors")[0])
+
     def _buffers(self, name: str, tensors: dict[str, Tensor]) -> Tensor | None:
         return unpack(name, tensors, self.manifest.size_of_buffers) if name in tensors else None
 
-    def _read(self, number: int, before: Tensor) -> Observation:
+    def _read(self, number: int, before: Tensor, handed_out: Tensor | None) -> Observation:
         file = self.path / round_file(number)
         tensors, metadata = _load(file)
         try:
@@ -338,6 +347,7 @@ class Trace:
                 quantum=self.manifest.quantum,
                 buffers=self._buffers("buffers", tensors),
                 own_buffers=self._buffers("own_buffers", tensors),
+                buffers_before=handed_out,
             )
         except (
             LookupError,

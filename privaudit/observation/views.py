@@ -49,6 +49,7 @@ class Observation:
         buffers: [B] what else the server sends out (BatchNorm statistics), after the round, in the
             order of the manifest; None = not seen.
         own_buffers: [B] the same as the adversary sent it itself.
+        buffers_before: [B] as it was handed out when the round began.
     """
 
     round: int
@@ -70,6 +71,7 @@ class Observation:
     quantum: float = 0.0
     buffers: Tensor | None = None
     own_buffers: Tensor | None = None
+    buffers_before: Tensor | None = None
 
     @property
     def number(self) -> int:

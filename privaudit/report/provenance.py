@@ -59,7 +59,7 @@ def command(scenario: Scenario) -> str:
     base = load_scenario(scenario.name).model_dump(mode="json")
     resolved = scenario.model_dump(mode="json")
     settings = [
-        f"--set {shlex.quote(f'{key}={_value(value)}')}"
+        f"--set {shlex.quote(f'{key}={toml_value(value)}')}"
         for key, value in sorted(flat(resolved).items())
         if flat(base).get(key, _ABSENT) != value
     ]
@@ -122,11 +122,11 @@ def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
     """As ``--set`` reads it: TOML, whose texts, numbers and lists are those of JSON."""
     if value is None:
         return "null"
     if isinstance(value, dict):
-        pairs = (f"{_value(name)} = {_value(inner)}" for name, inner in value.items())
+        pairs = (f"{toml_value(name)} = {toml_value(inner)}" for name, inner in value.items())
         return f"{{{', '.join(pairs)}}}"
     return json.dumps(value, ensure_ascii=False)

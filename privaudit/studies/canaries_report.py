@@ -18,12 +18,12 @@ from privaudit.custody.folder import RunFolder
 from privaudit.custody.plan import Plan, read_plan
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import PLAIN, as_svg
+from privaudit.report.findings import Findings, Part, write_findings
 from privaudit.report.next_step import Next
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import as_text
 from privaudit.scenario.schema import Scenario
 from privaudit.studies.canaries import SETTINGS, read_canaries
-from privaudit.studies.findings import Findings, Part, write_findings
 
 CAPTION = "What is claimed, what canaries show, and what they could have shown"
 TITLE = "Canaries"

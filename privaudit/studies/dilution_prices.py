@@ -22,9 +22,9 @@ from privaudit.evaluation.records import Record
 from privaudit.report.defences import epsilon_number, epsilon_text
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg
+from privaudit.report.findings import Part, error_bars
 from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import NO_DEFENCE, PROPERTY
-from privaudit.studies.findings import Part, error_bars
 
 HEADS = ("defence", "clients")
 TITLE = "Main task by number of clients"

@@ -21,6 +21,7 @@ from privaudit.report import rebuilt
 from privaudit.report.assumptions import not_asked
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
+from privaudit.report.findings import Findings, Part, error_bars, write_findings
 from privaudit.report.next_step import Next
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
@@ -30,7 +31,6 @@ from privaudit.studies import dilution_prices, rebuilt_dilution
 from privaudit.studies.dilution import plans_of
 from privaudit.studies.dilution_curves import Curve, Dilution, Order, orders
 from privaudit.studies.dilution_words import answer_in_words, clients, curve_json, order_json
-from privaudit.studies.findings import Findings, Part, error_bars, write_findings
 
 MOST_NAMED = 4
 FOUND = (Finding.LEAKS, Finding.WRONG_WAY)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from privaudit.evaluation.live_folder import is_live
 from privaudit.studies.canaries import RECORDS
 from privaudit.studies.dilution import FOLDERS
 from privaudit.studies.policies import is_measurement
 
 
 def kind_of(path: Path) -> str:
-    """What a folder is of: a ``sweep``, ``dilution``, ``policies``, ``canaries``, or a ``run``."""
+    """``sweep``, ``dilution``, ``policies``, ``canaries``, ``live`` or ``run``."""
     file = path / "scenario.json"
     if (path / RECORDS).is_file():
         return "canaries"
     if not file.is_file():
+        if is_live(path):
+            return "live"
         if is_measurement(path):
             return "policies"
         several = any((path / name / "scenario.json").is_file() for name in FOLDERS.values())

@@ -14,11 +14,11 @@ from privaudit.report.assumptions import limits
 from privaudit.report.defences import epsilon_number, epsilon_text
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg
+from privaudit.report.findings import Findings, Part, error_bars, write_findings
 from privaudit.report.next_step import Next
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import NO_DEFENCE
-from privaudit.studies.findings import Findings, Part, error_bars, write_findings
 from privaudit.studies.policies import Policies, Policy
 
 NOT_MEASURED = "not measured"

@@ -14,8 +14,8 @@ from privaudit.evaluation.rebuilt_cells import RebuiltCell
 from privaudit.report import rebuilt
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg
+from privaudit.report.findings import Part, error_bars
 from privaudit.scenario.schema import Scenario
-from privaudit.studies.findings import Part, error_bars
 
 HEADS = ("batch", "shared", "honest clients")
 

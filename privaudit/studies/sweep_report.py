@@ -18,6 +18,7 @@ from privaudit.evaluation.metrics import METRICS, Measure
 from privaudit.report.assumptions import limits
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
+from privaudit.report.findings import Findings, Part, error_bars, write_findings
 from privaudit.report.next_step import Next
 from privaudit.report.notes import cost_notes, footnotes, room_notes
 from privaudit.report.provenance import SCENARIO
@@ -30,7 +31,6 @@ from privaudit.report.tables import (
 )
 from privaudit.report.words import units_of
 from privaudit.statistics.intervals import Interval
-from privaudit.studies.findings import Findings, Part, error_bars, write_findings
 from privaudit.studies.sweep import Sweep
 
 AUC = METRICS["auc"]

@@ -20,7 +20,7 @@ from privaudit.engine.files import write_once
 from privaudit.errors import UserError
 from privaudit.randomness import Seed
 
-SECRET = "schedule.json"
+SECRET, ROUND_FILES = "schedule.json", "round-*.json"
 
 
 class AuditedClient:
@@ -64,10 +64,7 @@ class AuditedClient:
         }
         settings |= {} if run is None else {"run": str(run)}
         self._seed = Seed(self._secret(settings))
-        # Half of the rounds, and one more or less at random where their number is odd.
-        rng = self._seed.generator("presence")
-        half = rounds // 2 + int(rounds % 2 and rng.integers(2))
-        self._schedule = rng.permutation(np.arange(rounds) < half)
+        self._schedule = _schedule(self._seed, rounds)
 
     def batch(self, server_round: int, number: int = 0) -> np.ndarray:
         """[b] positions of the records to train on next.
@@ -141,6 +138,39 @@ class AuditedClient:
         write_once(file, lambda partial: partial.write_text(text))
 
 
+def _schedule(seed: Seed, rounds: int) -> np.ndarray:
+    """[rounds] bool: half of the rounds, one more or less at random where their number is odd."""
+    rng = seed.generator("presence")
+    half = rounds // 2 + int(rounds % 2 and rng.integers(2))
+    drawn: np.ndarray = rng.permutation(np.arange(rounds) < half)
+    return drawn
+
+
+def truth_files(directory: Path | str) -> list[str]:
+    """Names of the files that an audited client left in its folder, the secret's first."""
+    place = Path(directory)
+    secret = [SECRET] if (place / SECRET).is_file() else []
+    return secret + sorted(file.name for file in place.glob(ROUND_FILES))
+
+
+def drawn_truth(directory: Path | str) -> dict[int, bool] | None:
+    """The truth that follows from the secret: every round of the schedule, from 1; None without.
+
+    Raises:
+        UserError: the secret cannot be read.
+    """
+    file = Path(directory) / SECRET
+    if not file.is_file():
+        return None
+    try:
+        found = json.loads(file.read_text())
+        rounds = int(found["rounds"])
+        schedule = _schedule(Seed(int(found["secret"])), rounds)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"cannot be read: {error}", where=str(file)) from error
+    return {number: bool(here) for number, here in enumerate(schedule, start=1)}
+
+
 def run_of(directory: Path | str) -> str | None:
     """What the framework calls the run that a truth is of; None where nobody noted it."""
     try:
@@ -157,7 +187,7 @@ def read_truth(directory: Path | str) -> dict[int, bool]:
         UserError: there is none, or it cannot be read.
     """
     found = {}
-    for file in sorted(Path(directory).glob("round-*.json")):
+    for file in sorted(Path(directory).glob(ROUND_FILES)):
         try:
             row = json.loads(file.read_text())
             if not isinstance(row["present"], bool):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +10,16 @@ from privaudit.chain.errors import RpcError
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import ANCHOR, MANIFEST, SEAL, read_seal, unreadable
 from privaudit.errors import UserError
+from privaudit.evaluation.live_folder import is_live
 from privaudit.ledger.anchor_note import read_note, utc
 from privaudit.ledger.commitments import SECRET, is_open_to_others
 from privaudit.verify import data as verify_data
 from privaudit.verify import files as verify_files
 from privaudit.verify import records as verify_records
 from privaudit.verify.files import Subject
+from privaudit.verify.live import LiveSubject, live_checks, live_notes
 from privaudit.verify.report import check_report
-from privaudit.verify.verdict import Check, Verdict
+from privaudit.verify.verdict import LIVE, Check, Verdict
 
 if TYPE_CHECKING:
     from privaudit.verify.anchor import AnchorCheck
@@ -102,6 +104,7 @@ def verify_run(
     data_dir: Path | None = None,
     anchor_rpc: str | None = None,
     anchor_tx: str | None = None,
+    model: str | None = None,
 ) -> Verdict:
     """Make every check; a check that cannot be carried out has failed.
 
@@ -115,10 +118,16 @@ def verify_run(
             says of its data is computed again if they are there.
         anchor_rpc: node of the chain on which the head of an embedded ledger was anchored.
         anchor_tx: hash of the transaction that did, noted elsewhere; None = as the run says.
+        model: of a live run, to attack its traces again; its code is then run.
 
     Raises:
         UserError: no run there, or a node is missing, not needed, of another chain or out of reach.
     """
+    if is_live(path):
+        given = {"--rpc": rpc, "--head": head, "--anchor-rpc": anchor_rpc, "--anchor-tx": anchor_tx}
+        return _verify_live(LiveSubject(RunFolder(path), data_dir, model), given)
+    if model is not None:
+        raise UserError("only live runs are attacked again", where="--model", remedy="leave it out")
     if not any((path / name).is_file() for name in ("scenario.json", MANIFEST, SEAL)):
         raise UserError("no run folder (no scenario.json)", where=str(path))
     run = Subject(RunFolder(path), data_dir)
@@ -148,6 +157,28 @@ def verify_run(
         tuple(notes),
         anchor.facts if anchor else None,
         same_code=not kind or run.same_code,
+    )
+
+
+def _verify_live(run: LiveSubject, given: Mapping[str, str | None]) -> Verdict:
+    """Every check of a judged live run, which has no ledger.
+
+    Raises:
+        UserError: something of a ledger was given.
+    """
+    for flag, value in given.items():
+        if value is not None:
+            raise UserError("a live run has no ledger", where=flag, remedy="leave it out")
+    reason = _not_to_be_read(run)
+    if reason:
+        name, meaning, check = FILE_CHECKS[0]
+        return Verdict((Check(name, meaning, _problems(lambda: check(run))),), LIVE, {})
+    return Verdict(
+        tuple(live_checks(run, _problems)),
+        LIVE,
+        {},
+        notes=tuple(live_notes(run)),
+        same_code=run.same_code,
     )
 
 

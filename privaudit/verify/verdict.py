@@ -33,7 +33,8 @@ class Verdict:
 
     Attributes:
         checks: every one, made or not.
-        kind: of the ledger, by the plan: ``embedded``, ``rpc`` or ``none``.
+        kind: of the ledger, by the plan: ``embedded``, ``rpc`` or ``none``; ``live`` of a judged
+            live run, which has none.
         facts: where the ledger is, by the seal; empty where that is not to be read.
         head: the head that was noted elsewhere and given.
         notes: what is not wrong, and good to know.
@@ -98,6 +99,14 @@ FILES_AGREE = (
     "layers, how training went and rounds ended, how alike records are, seconds) is bound by hash "
     "and not computed again."
 )
+LIVE = "live"
+LIVE_AGREES = (
+    "Verified: the files agree with one another and with their hashes; records, table and page "
+    "follow from scores and truth{again}. Traces and truth are what listener and auditor kept: "
+    "nothing is proven about the federation itself, when it ran, or that it was not judged again "
+    "until the numbers pleased. seal.json has a checksum over everything; a copy of it kept "
+    "elsewhere shows that nothing was changed since."
+)
 OTHER_CODE = (
     "Verified: the files agree with one another and with their hashes; ground truth follows from "
     "scenario and data. Metrics, tables and pages are what the run says of itself: other code made "
@@ -118,6 +127,18 @@ def conclusion(verdict: Verdict) -> str:
     if not verdict.holds:
         names = ", ".join(check.name for check in verdict.checks if check.problems)
         return f"Not verified: {names}. Nothing is proven about this run."
+    if verdict.kind == LIVE:
+        return _live(verdict)
+    return _of_a_run(verdict)
+
+
+def _live(verdict: Verdict) -> str:
+    attacked = any(check.name == "scores" and not check.skipped for check in verdict.checks)
+    again = ", scores from traces and the listener's records" if attacked else ""
+    return LIVE_AGREES.format(again=again)
+
+
+def _of_a_run(verdict: Verdict) -> str:
     agree = FILES_AGREE if verdict.same_code else OTHER_CODE
     if verdict.kind == "none":
         return (

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -229,3 +233,61 @@ def test_what_was_not_told_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
     words = ["seal", str(tmp_path / "j"), str(tmp_path / "u"), "--participants", "3", "--json"]
     assert run_command(*words) == 0
     assert json.loads(capsys.readouterr().out)["lost"] == [4, 7]
+
+
+NODE = '''
+import os, signal, sys
+import torch
+from test_journal import state
+from privaudit.taps import journal as rooms
+
+path, first, last, dies = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+whole = rooms.write_tensors
+
+def half(file, tensors, metadata):
+    """The machine takes the process in the middle of a file."""
+    whole(file, tensors, metadata)
+    if dies in file.name:
+        os.truncate(file, file.stat().st_size // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+rooms.write_tensors = half
+node = rooms.Journal(path)
+shape = node.begin(state(0), run="7", rules={"lr": 0.1})
+for number in range(first, last + 1):
+    node.keep("seen", number - 1, shape.flat(state(number - 1)))
+    node.keep("sent", number, shape.flat(state(-number)), examples=8)
+'''
+"""A node that hears of the model when it trains, and dies while it keeps a sighting."""
+
+
+def node(path: Path, first: int, last: int, *, dies: str) -> int:
+    """The node as a process of its own, in rounds ``first`` to ``last``; how it ended."""
+    words = [sys.executable, "-c", NODE, str(path), str(first), str(last), dies]
+    places = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run(words, env=os.environ | {"PYTHONPATH": places}, check=False)
+    return done.returncode
+
+
+@pytest.mark.parametrize("dies", ["sent-000004", "seen-000003"])
+def test_a_node_that_is_killed_in_mid_run_leaves_a_journal_that_is_sealed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], dies: str
+) -> None:
+    """It never comes back; or it does, two rounds later."""
+    assert node(tmp_path / "j", 1, 8, dies=dies) == -signal.SIGKILL
+    assert list((tmp_path / "j").glob(f"{dies}*partial"))
+    assert run_command("seal", str(tmp_path / "j"), str(tmp_path / "t"), "--participants", "3") == 0
+    # Of the round after which it died, both ends are there where it heard of the second one.
+    whole = (1, 2, 3) if dies.startswith("sent") else (1, 2)
+    trace = Trace.open(tmp_path / "t")
+    assert trace.whole
+    assert [seen.server_round for seen in trace] == list(whole)
+    assert node(tmp_path / "j", 6, 9, dies="never") == 0
+    capsys.readouterr()
+    assert run_command("seal", str(tmp_path / "j"), str(tmp_path / "u"), "--participants", "3") == 0
+    text = capsys.readouterr().out
+    again = list(Trace.open(tmp_path / "u"))
+    assert [seen.server_round for seen in again if seen.own_weight > 0] == [*whole, 6, 7, 8]
+    assert "Lost" in text
+    for seen in again:
+        assert seen.span == 1, "what others did while it was away is in no round"

@@ -112,6 +112,19 @@ def test_the_rules_explain_what_the_node_sent(simulated: Path) -> None:
     assert run_command("check", *words, "--set", "lr=0.3") == 1
 
 
+def test_its_folder_takes_table_report_and_verify(
+    simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What tests/taps/test_live_folder.py does with a made-up federation."""
+    words = ["--truth", str(simulated / "truth"), "--auxiliary", str(simulated / "mine.npz")]
+    out = str(tmp_path / "run")
+    assert run_command("judge", str(simulated / "trace"), *words, *MODEL, "--out", out) == 0
+    told = capsys.readouterr().out
+    assert run_command("table", out) == run_command("report", out) == 0
+    assert capsys.readouterr().out.splitlines()[0] in told
+    assert run_command("verify", out, *MODEL) == 0, capsys.readouterr().out
+
+
 def test_our_simulator_computes_what_flower_did(simulated: Path) -> None:
     """The same batches at the same parameters: the same vectors, but for rounding."""
     from audited_app.task import Net

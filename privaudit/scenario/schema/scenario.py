@@ -19,7 +19,7 @@ from pydantic import (
 from privaudit.defences.registry import KINDS, Kinds, Step, bare
 from privaudit.defences.sharing import Sharing
 from privaudit.defences.transforms import Transforms
-from privaudit.engine.local_rule import PLAIN, LocalOptions, LocalRule
+from privaudit.engine.local_rule import PLAIN, SHARED, LocalOptions, LocalRule
 from privaudit.engine.losses import CROSS_ENTROPY
 from privaudit.errors import unknown_name
 from privaudit.federation.rewards import check_budget
@@ -238,6 +238,30 @@ class Scenario(Section):
             )
         if self.membership and self.local.loss != CROSS_ENTROPY:
             raise ValueError("membership asks for the odds of classes: local.loss must be unset")
+        return self
+
+    @model_validator(mode="after")
+    def _statistics_go_somewhere(self) -> Scenario:
+        """Shared statistics go on with the model, and past everything that is done to deltas."""
+        f, a = self.federation, self.audit
+        if self.local.statistics != SHARED:
+            return self
+        if a.properties and a.trajectory == "common":
+            raise ValueError(
+                "local.statistics = 'shared' needs audit.trajectory = 'own': statistics go on from "
+                "the rounds that are audited"
+            )
+        if self.membership:
+            raise ValueError(
+                "membership tells by models of the adversary's own, which have no shared "
+                "statistics: leave local.statistics unset"
+            )
+        named = {f.defence, *a.defences} - {None, NO_DEFENCE}
+        if f.clip_norm is not None or f.noise or named:
+            raise ValueError(
+                "defences are done to deltas, and statistics would go past them: with "
+                "local.statistics = 'shared' leave clip_norm, noise and defences unset"
+            )
         return self
 
     @model_validator(mode="after")

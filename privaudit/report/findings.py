@@ -1,4 +1,4 @@
-"""What the reports of several audits have in common: their page, their list, their points."""
+"""What the reports of others than single runs have in common: their page, list and points."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a sweep, a dilution measurement or an audit by canaries has to say.
+    """What a sweep, a dilution measurement, an audit by canaries or a live run has to say.
 
     Attributes:
-        kind: ``sweep``, ``dilution`` or ``canaries``; also the name of its files.
+        kind: ``sweep``, ``dilution``, ``canaries`` or ``live``; also the name of its files.
         title: of the page.
         answer: what was found, in sentences.
         parts: tables with their figures, at least one.
@@ -84,13 +84,19 @@ def write_findings(folder: RunFolder, found: Findings, *, document: str, rows: s
         document: the same as JSON.
         rows: the same as CSV.
     """
+    for name, text in render_findings(folder, found, document=document, rows=rows).items():
+        folder.write_text(name, text)
+
+
+def render_findings(
+    folder: RunFolder, found: Findings, *, document: str, rows: str
+) -> dict[str, str]:
+    """Name of every file of :func:`write_findings` -> its text."""
     name = f"report/{found.kind}"
-    folder.write_text(f"{name}.json", document + "\n")
-    folder.write_text(f"{name}.csv", rows)
-    for part in found.parts:
-        folder.write_text(f"report/{part.drawing.name}.svg", part.drawing.svg)
-    folder.write_text(f"{name}.md", _markdown(found))
-    folder.write_text("report/index.html", _page(folder, found))
+    files = {f"{name}.json": document + "\n", f"{name}.csv": rows}
+    files |= {f"report/{part.drawing.name}.svg": part.drawing.svg for part in found.parts}
+    files |= {f"{name}.md": _markdown(found), "report/index.html": _page(folder, found)}
+    return files
 
 
 def error_bars(intervals: Sequence[Interval]) -> list[list[float]]:
