@@ -13,6 +13,9 @@ from privaudit.scenario.schema import PROPERTY, Scenario
 LOWER = 10.0
 """A learning rate that diverged is tried again this many times smaller."""
 
+MANY = 200
+"""Runs that nobody waits for."""
+
 
 @dataclass(frozen=True)
 class Next:
@@ -56,6 +59,13 @@ def next_of_run(content: Content) -> Next:
     seeds = seeds_needed(content.scored, content.cells, HARMLESS)
     if seeds is None or seeds <= scenario.runs:
         seeds = 2 * scenario.runs
+    if seeds > MANY:
+        more = f"--seeds {4 * scenario.runs}"
+        return Next(
+            _again(scenario, more),
+            f"tells smaller leaks; to show that there is none above {HARMLESS:g} would take about "
+            f"{seeds:,} runs, as the target holds so few records",
+        )
     more = f"--seeds {seeds + seeds % 2} --gate {HARMLESS:g}"
     return Next(_again(scenario, more), "enough to show a leak, or that there is none above it")
 

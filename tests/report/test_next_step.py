@@ -13,6 +13,7 @@ from measured_folders import dilution_folder, sweep_folder
 from report_content import cell, content, scenario
 
 from privaudit.custody.folder import RunFolder
+from privaudit.report import next_step
 from privaudit.report.content import Content
 from privaudit.report.next_step import Next, next_of_run
 from privaudit.scenario.load import load_scenario
@@ -39,7 +40,9 @@ def test_a_leak_asks_for_more_clients() -> None:
     settings(step)
 
 
-def test_nothing_told_asks_for_enough_runs() -> None:
+@pytest.mark.parametrize("many", [200, 2])
+def test_nothing_told_asks_for_enough_runs(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(next_step, "MANY", many)
     made = content(quickstart("audit.rounds=12", "runs=2"))
     scores = [float(7 * number % 12) for number in range(12)]
     blind = [record.model_copy(update={"scores": scores}) for record in made.records]
@@ -48,7 +51,8 @@ def test_nothing_told_asks_for_enough_runs() -> None:
     found = settings(step)
     assert step.command.startswith("privaudit run quickstart")
     assert int(found["--seeds"]) > 2
-    assert found["--gate"] == "0.6"
+    assert found.get("--gate") == ("0.6" if many > 2 else None)
+    assert ("would take about" in step.why) == (many == 2)
 
 
 def test_a_run_that_diverged_asks_for_a_smaller_step() -> None:
