@@ -56,16 +56,21 @@ def next_of_run(content: Content) -> Next:
             "hidden in a round is not hidden in a run: fewer clients, and an attacker who adds up "
             "rounds",
         )
+    return _more_runs(content)
+
+
+def _more_runs(content: Content) -> Next:
+    """As many as would tell, or say that there is nothing; or more than now, where nobody waits."""
+    scenario = content.scenario
     seeds = seeds_needed(content.scored, content.cells, HARMLESS)
     if seeds is None or seeds <= scenario.runs:
         seeds = 2 * scenario.runs
     if seeds > MANY:
-        more = f"--seeds {4 * scenario.runs}"
-        return Next(
-            _again(scenario, more),
+        why = (
             f"tells smaller leaks; to show that there is none above {HARMLESS:g} would take about "
-            f"{seeds:,} runs, as the target holds so few records",
+            f"{seeds:,} runs, as the target holds so few records"
         )
+        return Next(_again(scenario, f"--seeds {4 * scenario.runs}"), why)
     more = f"--seeds {seeds + seeds % 2} --gate {HARMLESS:g}"
     return Next(_again(scenario, more), "enough to show a leak, or that there is none above it")
 
