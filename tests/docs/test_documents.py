@@ -169,7 +169,7 @@ def test_a_document_works_from_top_to_bottom(document: str, place: Path) -> None
 
 def prepare(document: str, place: Path) -> None:
     """What the reader of these documents has: a model, records of its own, and a trace."""
-    if document not in ("README.md", "docs/trace.md"):
+    if document not in ("README.md", "docs/commands.md", "docs/trace.md"):
         return
     (place / "my_models.py").write_text(
         "from torch import nn\n\n\nclass Net(nn.Linear):\n"
@@ -180,7 +180,7 @@ def prepare(document: str, place: Path) -> None:
     inputs = rng.normal(size=(400, 8)).astype(np.float32)
     np.savez(place / "mine.npz", inputs=inputs, **coins)  # type: ignore[arg-type]
     np.savez(place / "asked.npz", inputs=-inputs, labels=coins["labels"])
-    if document == "README.md":
+    if document != "docs/trace.md":
         [writer] = [b for b in blocks("docs/trace.md") if "TraceWriter(" in b.text]
         text = writer.text.replace('"lr": 0.1', '"lr": 0.1, "batch_size": 64')
         exec(compile(text.replace("my-trace", "TRACE"), "docs/trace.md", "exec"), {})
@@ -258,6 +258,10 @@ def names_a_scenario(command: str) -> None:
             "judge",
             "check",
             "attack",
+            "compare",
+            "index",
+            "report",
+            "table",
         )
         assert verb in without or "--resume" in words or words[0].endswith(".toml")
         return
