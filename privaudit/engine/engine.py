@@ -166,7 +166,12 @@ class Engine:
         """
         out = torch.empty(len(batches), self.layout.size)
         with self._training(parameters, samples, batches, seed):
-            self._stepper.gradients(samples, batches, out)
+            if not self.shares_buffers:
+                self._stepper.gradients(samples, batches, out)
+                return out
+            for row, batch in zip(out, batches, strict=True):
+                self._buffers.restore()  # no client starts from what another's batch left
+                self._stepper.gradients(samples, [batch], row.unsqueeze(0))
         return out
 
     def slopes(

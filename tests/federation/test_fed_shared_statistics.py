@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +15,16 @@ from small_models import rows
 from torch import Tensor, nn
 
 from privaudit.attack.adversary import Adversary, AuxiliaryData
+from privaudit.attack.auxiliary import OwnRecords
+from privaudit.attack.explaining import explain
+from privaudit.attack.own_trace import OwnTrace
 from privaudit.engine.engine import Engine
 from privaudit.engine.local_rule import LocalOptions
 from privaudit.errors import UserError
 from privaudit.federation.rounds import ClientWork, LocalTraining, RoundOutcome, run_rounds
 from privaudit.observation.rules import Rules
+from privaudit.observation.tap import Tap
+from privaudit.observation.trace import Trace, TraceWriter
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 from privaudit.scenario.load import load_scenario
@@ -151,7 +158,7 @@ def test_shadows_start_from_what_was_handed_out() -> None:
     assert not torch.allclose(shadows(at_first), shadows(later), atol=1e-4)
     by_hand = model(Centred())
     by_hand[1].centre.fill_(2.0)  # type: ignore[union-attr, operator]
-    other = Engine(by_hand)
+    other = Engine(by_hand, statistics="shared")
     expected = Adversary(other, AuxiliaryData(SAMPLES, present), rules, 4, Seed(3))
     assert torch.equal(shadows(later), expected.shadow(at_first).present)
 
@@ -166,3 +173,41 @@ def test_shadows_start_from_what_was_handed_out() -> None:
 def test_where_they_have_no_place_they_are_refused(more: tuple[str, ...], says: str) -> None:
     with pytest.raises(UserError, match=says):
         load_scenario("quickstart", [*SMALL, 'local.statistics="shared"', *more])
+
+
+def test_check_makes_up_deltas_from_what_was_handed_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A federation whose deltas depend on it; whoever starts from elsewhere explains nothing."""
+    samples = rows(240)
+    samples.inputs.add_(3.0)  # what is handed out is far from what the model was given with
+    own = np.arange(80)
+    engine = Engine(model(Centred()), statistics="shared")
+    work = [[ClientWork(c, [_drawn(c, number)]) for c in range(3)] for number in range(10)]
+    rules = Rules(participants=3, batch_size=16, lr=0.1, local=SHARED)
+    buffers = engine.named_buffers(engine.initial_buffers)
+    with TraceWriter(
+        tmp_path / "t", engine.initial, engine.layout, rules=rules, buffers=buffers
+    ) as writer:
+        training = LocalTraining(0.1, local=SHARED)
+        for _ in run_rounds(
+            engine,
+            samples,
+            engine.initial,
+            work.__getitem__,
+            training,
+            rounds=10,
+            seed=Seed(1),
+            observers=[Tap(writer, adversary=0)],
+        ):
+            pass
+    records = OwnRecords(samples.chosen(own), "table", {}, None)
+    case = OwnTrace(Trace.open(tmp_path / "t"), records, engine, rules, {}, Seed(2))
+    assert explain(case).explained
+    monkeypatch.setattr(Engine, "starting_from", lambda engine, buffers: nullcontext())
+    assert not explain(case).explained
+
+
+def _drawn(client: int, number: int) -> np.ndarray:
+    rng = np.random.default_rng([client, number])
+    return 80 * client + rng.choice(80, 16, replace=False)
