@@ -209,7 +209,7 @@ def audited_phase(
             a.lr or f.lr,
             a.momentum,
             transforms,
-            f.norm_bound,
+            scenario.audited_norm_bound,
             local=_later(scenario),
             server=scenario.server,
         ),

@@ -167,8 +167,9 @@ def _multiplier(scenario: Scenario, cell: Cell) -> float | str:
     # Everybody draws as many records, and the target is in every cohort: nothing is amplified.
     clients = cell.participants if cohort is None else max(2, min(cohort, cell.participants))
     honest = max(1, clients - 1 - audit.colluding(cell.participants))
-    if federation.norm_bound is not None and not (server or transforms.averages_equally):
-        return "a refused delta changes what the others count (federation.norm_bound)"
+    bounded = scenario.audited_norm_bound is not None
+    if bounded and not (server or transforms.averages_equally):
+        return "a refused delta changes what the others count (norm_bound)"
     return noise_multiplier(transforms, server=server, honest=honest)
 
 

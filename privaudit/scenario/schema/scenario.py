@@ -231,6 +231,11 @@ class Scenario(Section):
         return self.transforms(sharing, federation.defence)
 
     @property
+    def audited_norm_bound(self) -> float | None:
+        """The longest delta of an audited round that the server accepts; None = any."""
+        return self.audit.norm_bound or self.federation.norm_bound
+
+    @property
     def participants(self) -> list[int]:
         """The numbers of participants to audit."""
         return self.audit.participants or [self.federation.participants]
@@ -392,8 +397,10 @@ class Scenario(Section):
         if defence.hides_single_deltas:
             if audit.threat_model == "server" and not training:
                 yield "audit.threat_model = 'server': the server sees no single delta"
-            if federation.norm_bound is not None:
-                yield "federation.norm_bound: the server cannot tell how long a delta is"
+            bounds = [federation.norm_bound, None if training else audit.norm_bound]
+            for table, bound in zip(("federation", "audit"), bounds, strict=True):
+                if bound is not None:
+                    yield f"{table}.norm_bound: the server cannot tell how long a delta is"
             if self.ledger.enabled and self.ledger.reward in VALUED:
                 yield (
                     f"ledger.reward = '{self.ledger.reward}': nobody can tell what one delta was "
