@@ -40,7 +40,7 @@ from privaudit.randomness import Seed
 from privaudit.scenario.claims import claim_of, training_claim
 from privaudit.scenario.grid import Cell, cells_of, federation_of, rounds_of
 from privaudit.scenario.schema import PROPERTY, RECONSTRUCTION, Scenario, batch_of
-from privaudit.scenario.truth import presence
+from privaudit.scenario.truth import audit_seed, presence
 
 MAX_NAME_BYTES = 120
 
@@ -76,7 +76,7 @@ class World:
         Nobody with a share of the records has the data set's checksum: a guessed scenario's seed
         does not give an attacker the noise of the others, to take it off again.
         """
-        return self.run_seed(run).child("audit").opaque(self.dataset.checksum)
+        return audit_seed(self.scenario, self.dataset.checksum, run)
 
     def presence(self, cell: Cell) -> np.ndarray:
         """The ground truth of a cell, [rounds] bool."""
@@ -210,7 +210,7 @@ def audited_phase(
             a.lr or f.lr,
             a.momentum,
             transforms,
-            f.norm_bound,
+            scenario.audited_norm_bound,
             local=_later(scenario),
             server=scenario.server,
         ),

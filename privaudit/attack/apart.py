@@ -43,6 +43,7 @@ from privaudit.attack.scoring import (
 )
 from privaudit.attack.scratch import Scratch
 from privaudit.errors import MachineError
+from privaudit.observation.public import PublicRound, Seen
 from privaudit.observation.views import Observation
 
 LOOK = 0.5
@@ -50,7 +51,10 @@ LOOK = 0.5
 
 
 def score_apart(
-    hearings: Sequence[Hearing], views: Sequence[Iterable[Observation]], *, run: int = 0
+    hearings: Sequence[Hearing],
+    views: Sequence[Iterable[Seen]],
+    *,
+    run: int = 0,
 ) -> list[dict[str, Scores]]:
     """As :func:`privaudit.attack.scoring.score_in_step`, in the process for attacks.
 
@@ -102,7 +106,7 @@ class Process:
         return self.owner == os.getpid() and self._process.poll() is None
 
     def ask(
-        self, hearings: Sequence[Hearing], views: Sequence[Iterable[Observation]]
+        self, hearings: Sequence[Hearing], views: Sequence[Iterable[Seen]]
     ) -> list[dict[str, Scores]] | tuple[str, Failure]:
         """Scores of each hearing; or, where the process ended, whose code ran, and the failure."""
         names = {w.name for hearing in hearings for w in hearing.attacks}
@@ -154,9 +158,7 @@ class Process:
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
 
-    def _send_all(
-        self, hearings: Sequence[Hearing], views: Sequence[Iterable[Observation]]
-    ) -> list[int]:
+    def _send_all(self, hearings: Sequence[Hearing], views: Sequence[Iterable[Seen]]) -> list[int]:
         """How many rounds each view had."""
         rounds = [0] * len(hearings)
         with _no_pipe():  # a process that has ended is found by its answer
@@ -262,14 +264,18 @@ def end() -> None:
             process.end()
 
 
-def packed(observation: Observation) -> dict[str, Any]:
+def packed(observation: Seen) -> dict[str, Any] | PublicRound:
     """An observation as arrays, which pickle faster than tensors."""
+    if isinstance(observation, PublicRound):
+        return observation
     values = {f.name: getattr(observation, f.name) for f in fields(observation)}
     return {name: _array(value) for name, value in values.items()}
 
 
-def unpacked(values: dict[str, Any]) -> Observation:
+def unpacked(values: dict[str, Any] | PublicRound) -> Seen:
     """The observation again."""
+    if isinstance(values, PublicRound):
+        return values
     return Observation(**{name: _tensor(value) for name, value in values.items()})
 
 

@@ -16,7 +16,7 @@ from privaudit.attack.adversary import Adversary, ShadowRound
 from privaudit.engine.layout import Layout
 from privaudit.engine.process import KeptMemory
 from privaudit.errors import UserError, unknown_name
-from privaudit.observation.views import Observation, ParticipantView
+from privaudit.observation.views import Observation, OutsiderView, ParticipantView
 from privaudit.options import Options as AnyOptions
 from privaudit.options import Setting, arguments_of, parse_options
 from privaudit.randomness import Seed
@@ -49,7 +49,7 @@ class GameAttack(ABC):
     name: ClassVar[str]
     source: ClassVar[str]
     game: ClassVar[str]
-    view: ClassVar[type[ParticipantView]] = ParticipantView
+    view: ClassVar[type[OutsiderView]] = ParticipantView
     Options: ClassVar[type[AnyOptions]] = AnyOptions
     options: Any
 
@@ -58,8 +58,8 @@ class GameAttack(ABC):
         self.options = parse_options(self.Options, options, where=_where(type(self)))
 
     @abstractmethod
-    def listen(self, observation: Observation, given: Any) -> None:
-        """Take in one round, with what the game gives an adversary besides."""
+    def listen(self, observation: Any, given: Any) -> None:
+        """Take in one round as its view shows it, with what the game gives an adversary besides."""
 
     @abstractmethod
     def answer(self) -> Any:

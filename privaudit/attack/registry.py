@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from privaudit.attack.protocol import GameAttack
 from privaudit.errors import UserError, failure_of_others, unknown_name
-from privaudit.observation.views import VIEWS
+from privaudit.observation.views import VIEWS, OutsiderView
 from privaudit.options import Options
 from privaudit.source import Source, source_of_package
 
@@ -102,6 +102,8 @@ def _what_is_wrong(loaded: object, name: str) -> str:
         "has Options that are no subclass of privaudit.options.Options": not (
             isinstance(options, type) and issubclass(options, Options)
         ),
-        f"needs the view {loaded.view!r}, which there is not": loaded.view not in VIEWS.values(),
+        f"needs the view {loaded.view!r}, which there is not": (
+            loaded.view not in (OutsiderView, *VIEWS.values())
+        ),
     }
     return next((words for words, applies in wrong.items() if applies), "")

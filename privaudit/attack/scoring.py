@@ -17,7 +17,7 @@ from privaudit.attack.protocol import GameAttack, make_attack
 from privaudit.attack.registry import load_attack
 from privaudit.engine.process import KeptMemory
 from privaudit.errors import failure_of_others
-from privaudit.observation.views import Observation
+from privaudit.observation.public import Seen
 from privaudit.randomness import Seed
 
 MODEL = ""
@@ -56,7 +56,7 @@ class Given(Protocol):
             ValueError, TypeError: it is none.
         """
 
-    def prepare(self, observation: Observation) -> None:
+    def prepare(self, observation: Any) -> None:
         """Compute what the model says of a round, for all attacks: where it fails, all have."""
 
 
@@ -70,7 +70,7 @@ class Hearing:
 
 def score_in_step(
     hearings: Sequence[Hearing],
-    rounds: Iterable[Sequence[Observation | None]],
+    rounds: Iterable[Sequence[Seen | None]],
     at: Callable[[str], None] = lambda name: None,
 ) -> list[dict[str, Scores]]:
     """Hand every round of every view to its attacks, then ask each for its scores.
@@ -96,7 +96,7 @@ def score_in_step(
     return [listener.scores() for listener in listeners]
 
 
-def in_step(views: Sequence[Iterable[Observation]]) -> Iterable[tuple[Observation | None, ...]]:
+def in_step(views: Sequence[Iterable[Seen]]) -> Iterable[tuple[Seen | None, ...]]:
     """Round by round through all views: what :func:`score_in_step` takes."""
     return zip_longest(*views)
 
@@ -118,7 +118,7 @@ class _Listener:
                     load_attack(wanted.name), wanted.options, wanted.seed
                 )
 
-    def hear(self, observation: Observation) -> None:
+    def hear(self, observation: Seen) -> None:
         self.rounds += 1
         given = self.hearing.given
         if self.attacks:

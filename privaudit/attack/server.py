@@ -13,7 +13,7 @@ from typing import IO, Any
 from privaudit.attack.apart import unpacked
 from privaudit.attack.scoring import Failure, Hearing, Scores, score_in_step
 from privaudit.engine.process import tune_process
-from privaudit.observation.views import Observation
+from privaudit.observation.public import Seen
 
 
 def serve(requests: IO[bytes]) -> None:
@@ -42,7 +42,7 @@ def serve(requests: IO[bytes]) -> None:
         _answer(answers, {"scores": [_plain(one) for one in found]})
 
 
-def _rounds(requests: IO[bytes]) -> Iterator[Sequence[Observation | None]]:
+def _rounds(requests: IO[bytes]) -> Iterator[Sequence[Seen | None]]:
     while (observations := _next(requests)) is not None:
         yield [o and unpacked(o) for o in observations]
 

@@ -13,8 +13,9 @@ from privaudit.custody.plan import Plan
 from privaudit.evaluation.metrics import METRICS, measure_all
 from privaudit.evaluation.rebuilding import Rebuilt
 from privaudit.evaluation.records import Metric, Record, targets_in
+from privaudit.observation.views import OutsiderView
 from privaudit.scenario.grid import Cell, federation_of
-from privaudit.scenario.schema import PROPERTY
+from privaudit.scenario.schema import PROPERTY, PUBLIC_LEDGER
 from privaudit.statistics.intervals import Interval
 from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores
@@ -69,7 +70,9 @@ def judge(
         "fraction": cell.fraction,
         "participants": cell.participants,
         "attack": attack,
-        "view": scenario["audit"]["threat_model"],
+        "view": OutsiderView.name
+        if cell.game == PUBLIC_LEDGER
+        else scenario["audit"]["threat_model"],
         "holdings": _as_written(holdings),
         "facts": dict(facts or {}),
         "defence": cell.defence,

@@ -7,9 +7,8 @@ from typing import Any
 
 from privaudit.attack.apart import score_apart
 from privaudit.attack.scoring import Hearing, Scores, Wanted
-from privaudit.custody.folder import RunFolder, trace_folder
+from privaudit.custody.folder import RunFolder
 from privaudit.games import GAMES
-from privaudit.observation.trace import Trace
 from privaudit.scenario.grid import Cell
 from privaudit.world import World
 
@@ -22,9 +21,10 @@ def attack_cells(
     Returns:
         For each cell, attack -> its scores, or why it has none.
     """
-    given = GAMES[cells[0].game].given(world, cells)
+    game = GAMES[cells[0].game]
+    given = game.given(world, cells)
     hearings = [_hearing(world, given[cell], cell) for cell in cells]
-    views = [Trace.open(trace_folder(folder, cell)).view() for cell in cells]
+    views = [game.view(folder, cell) for cell in cells]
     return dict(zip(cells, score_apart(hearings, views, run=cells[0].run), strict=True))
 
 

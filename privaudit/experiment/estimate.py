@@ -24,10 +24,11 @@ from privaudit.scenario.grid import (
     cells_for_layers,
     cells_of,
     groups_of,
+    is_of_rounds,
     rounds_of,
 )
 from privaudit.scenario.load import refuse_sweep
-from privaudit.scenario.schema import PROPERTY, RECONSTRUCTION, Scenario
+from privaudit.scenario.schema import PROPERTY, PUBLIC_LEDGER, RECONSTRUCTION, Scenario
 from privaudit.world import World, check_world
 
 Size = tuple[str, int, str]
@@ -157,6 +158,8 @@ def _group_seconds(world: World, costs: dict[Size, Costs], group: Sequence[Cell]
     """Of cells that are observed and attacked in one go: what they share is done once."""
     audit, federation = world.scenario.audit, world.scenario.federation
     any_cost = costs[_size(group[0])]
+    if group[0].game == PUBLIC_LEDGER:
+        return _ledger_seconds(world, group, any_cost.step)
     if group[0].game != PROPERTY:  # each a federation of its own
         steps = GAMES[group[0].game].given(world, group[:1])[group[0]].rules.local_steps
         rounds = rounds_of(world.scenario, group[0]) * np.sum(
@@ -181,6 +184,17 @@ def _group_seconds(world: World, costs: dict[Size, Costs], group: Sequence[Cell]
     return np.asarray(audit.rounds * per_round + final)
 
 
+def _ledger_seconds(world: World, group: Sequence[Cell], step: Range) -> Range:
+    """Of all ledgers of the same rounds: clients train once for all audited rounds."""
+    audited, training = world.scenario.audit, world.scenario.federation
+    most = max(cell.participants for cell in group)
+    if is_of_rounds(world.scenario, group[0]):
+        usual = training.cohort or training.participants
+        return np.asarray(audited.rounds * (most + usual) * audited.local_steps * step)
+    places = {(cell.rule, cell.fraction, cell.participants, cell.defence) for cell in group}
+    return len(places) * training_seconds(world, training.rounds)
+
+
 def _disk(scenario: Scenario, groups: Sequence[Sequence[Cell]], workers: int, size: int) -> int:
     """Bytes of the parameters of every run and of the traces that are there at the same time."""
     parameters = 4 * size * scenario.runs
@@ -197,6 +211,8 @@ def _disk(scenario: Scenario, groups: Sequence[Sequence[Cell]], workers: int, si
 def _trace_bytes(scenario: Scenario, cell: Cell, size: int) -> int:
     """Of the aggregate and the own delta of each round, and of what else a trace may hold."""
     audit = scenario.audit
+    if cell.game == PUBLIC_LEDGER:
+        return 0
     value = PRECISIONS[audit.trace_precision].itemsize
     shares = [1 - (1 - cell.fraction) ** cell.participants, cell.fraction]
     if audit.threat_model == "server":

@@ -15,6 +15,7 @@ from privaudit.games import GAMES
 from privaudit.machine import peak_memory
 from privaudit.observation.views import Observation
 from privaudit.scenario.grid import Cell, rounds_of
+from privaudit.scenario.schema import PUBLIC_LEDGER
 from privaudit.statistics.runs import FloatArray
 from privaudit.world import World
 
@@ -44,14 +45,17 @@ class Costs:
     memory: int
 
 
+_NOTHING = np.zeros(2), np.zeros(2), 0.0, 0
+
+
 def cell_costs(world: World, cell: Cell) -> Costs:
-    """What one round of a cell, and its scores, would take."""
+    """What one round of a cell, and its scores, would take; reading a ledger takes no time."""
+    if cell.game == PUBLIC_LEDGER:
+        return Costs(_step_seconds(world, world.scenario.audit.batch_size), *_NOTHING)
     given = GAMES[cell.game].given(world, [cell])[cell]
     rules = given.rules
     seen = _made_up(world, cell, rules.local_steps, rules.batch_size)
-    engine, seed = world.engine(0), world.run_seed(0).child("estimate")
-    batch = np.arange(min(rules.batch_size, len(world.dataset)))
-    step = time_range(lambda: engine.gradients(seen[0].before, world.samples, [batch], seed))
+    step = _step_seconds(world, rules.batch_size)
     few, many = min(REPEATS, len(seen)), len(seen)
     before = peak_memory()
     shadows, fits, score = _attack_seconds(world, cell, seen[:few])
@@ -68,6 +72,12 @@ def cell_costs(world: World, cell: Cell) -> Costs:
         score,
         max(0, peak_memory() - before),
     )
+
+
+def _step_seconds(world: World, batch_size: int) -> Range:
+    engine, seed = world.engine(0), world.run_seed(0).child("estimate")
+    batch = np.arange(min(batch_size, len(world.dataset)))
+    return time_range(lambda: engine.gradients(engine.initial, world.samples, [batch], seed))
 
 
 def _extremes(seconds: list[float]) -> Range:

@@ -89,6 +89,9 @@ def contribution(budget: int, cohort: Sequence[Delivery]) -> dict[int, int]:
 Rule = Callable[[int, Sequence[Delivery]], dict[int, int]]
 RULES: dict[str, Rule] = {"equal": equal, "samples": samples, "contribution": contribution}
 
+VALUED = frozenset({"contribution"})
+"""Rules that ask what a delta was worth, which nobody can tell who sees no single delta."""
+
 
 def rewards(rule: str, budget: int, cohort: Sequence[Delivery]) -> dict[int, int]:
     """Client -> wei for everybody in the cohort; a rejected delta earns 0.

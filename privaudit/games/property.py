@@ -6,13 +6,11 @@ the target's holds the property or not (:mod:`privaudit.federation.schedule`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
 from privaudit.attack.adversary import Adversary, AuxiliaryData
 from privaudit.custody.evidence import EvidenceCollector
@@ -20,26 +18,12 @@ from privaudit.custody.folder import RunFolder
 from privaudit.custody.models import trained_buffers, trained_parameters
 from privaudit.engine.engine import Engine
 from privaudit.federation.partition import ADVERSARY, TARGET
-from privaudit.federation.phases import AuditedPhase, audited_work, natural_work
-from privaudit.federation.rounds import (
-    Active,
-    ClientWork,
-    LocalTraining,
-    RoundObserver,
-    Sending,
-    run_round,
-    run_sendings,
-)
-from privaudit.federation.schedule import (
-    PropertyPools,
-    property_pools,
-)
+from privaudit.federation.rounds import RoundObserver
 from privaudit.games.active import ActiveParticipant
+from privaudit.games.audited_rounds import Way, play, together
 from privaudit.games.ending import Endings, costs_of, keep_ending, last_model, price_of
 from privaudit.games.listening import chosen_samples, evidence_of, tap_on
 from privaudit.games.protocol import Game
-from privaudit.observation.tap import Tap
-from privaudit.randomness import Seed
 from privaudit.scenario.grid import Cell, cells_of
 from privaudit.scenario.schema import PROPERTY
 from privaudit.world import World
@@ -84,175 +68,51 @@ class Property(Game):
 def observe_cells(
     world: World, folder: RunFolder, cells: Sequence[Cell]
 ) -> dict[Cell, EvidenceCollector]:
-    """Run the audited rounds of some cells of one run under the tap.
-
-    On a common trajectory all cells are observed at the parameters of one federation, which goes
-    on as usual. Cells that differ only in what is shared see the same batches, and those of a
-    property the same batches of everybody but the target, whose rounds with the property are other
-    ones at each number of participants; each batch is trained on once. With trajectories of their
-    own, cells are federations of their own.
+    """Run the audited rounds of some cells of one run under the tap (:mod:`.audited_rounds`).
 
     What an earlier, interrupted attempt left of a trace is removed first.
 
     Returns:
         The evidence for the ledger, where there is one: to be kept when the attacks are done.
     """
-    if world.scenario.audit.trajectory == "common":
-        return _observe(world, folder, cells, common=True)
     kept: dict[Cell, EvidenceCollector] = {}
-    for cell in cells:
-        kept |= _observe(world, folder, [cell], common=False)
+    for some in together(world, cells):
+        kept |= _observe(world, folder, some)
     return kept
 
 
 def _observe(
-    world: World, folder: RunFolder, cells: Sequence[Cell], *, common: bool
+    world: World, folder: RunFolder, cells: Sequence[Cell]
 ) -> dict[Cell, EvidenceCollector]:
-    run = cells[0].run
+    run, active = cells[0].run, world.scenario.audit.alpha is not None
     engine = world.engine(run)
-    usual = _UsualRounds(world, engine, run) if common else None
-    before, buffers = trained_parameters(folder, run), trained_buffers(folder, run)
     with ExitStack() as stack:
-        taps = {
-            cell: tap_on(world, folder, cell, engine, before, world.rules(cell), stack, buffers)
-            for cell in cells
-        }
-        federations = _federations(world, taps)
-        for number in range(world.scenario.audit.rounds):
-            step = usual.step(before, number) if usual else None
-            outcomes = [
-                outcome
-                for seed, sendings in _sendings(federations, number).items()
-                for outcome in run_sendings(
-                    engine,
-                    world.samples,
-                    before,
-                    sendings,
-                    round_number=number,
-                    seed=seed,
-                    step=step,
-                    buffers=buffers,
-                )
-            ]
-            before, buffers = outcomes[0].after, outcomes[0].buffers
-    last, active = (
-        last_model(world, engine, run, before, buffers),
-        world.scenario.audit.alpha is not None,
-    )
-    for federation in federations:
-        for cell, ending in federation.endings.items():
-            keep_ending(world, folder, cell, ending, last, active)
-    return {
-        cell: evidence
-        for federation in federations
-        for cell, evidence in federation.cells.items()
-        if evidence is not None
-    }
-
-
-Memory = dict[str, dict[str, Any]]
+        watched = [_watched(world, folder, cell, engine, stack) for cell in cells]
+        after, buffers = play(world, folder, engine, [one.way for one in watched])
+    last = last_model(world, engine, run, after, buffers)
+    for one in watched:
+        keep_ending(world, folder, one.way.cell, one.ending, last, active)
+    return {one.way.cell: one.evidence for one in watched if one.evidence is not None}
 
 
 @dataclass(frozen=True, eq=False)
-class _Federation:
-    """Cells with the same clients and batches: they differ in what is shared.
+class _Watched:
+    """A cell with what is kept of it beside its trace."""
 
-    Attributes:
-        seed: of all federations of a property; what everybody but the target draws from.
-        own_seed: of this number of participants.
-        present: [rounds] bool, the ground truth.
-        ways: what is done to a delta before it is sent, who watches, who sends others, and what
-            clients and server remember; None where rounds do not follow each other.
-        cells: with the evidence kept of each, or None.
-        endings: how the rounds of each went.
-    """
-
-    phase: AuditedPhase
-    pools: PropertyPools
-    seed: Seed
-    own_seed: Seed
-    present: np.ndarray
-    ways: list[tuple[LocalTraining, Sequence[RoundObserver], Mapping[int, Active], Memory | None]]
-    cells: dict[Cell, EvidenceCollector | None]
-    endings: dict[Cell, Endings]
-
-    def sendings(self, number: int, known: dict[int, ClientWork]) -> list[Sending]:
-        """What is sent in round ``number``; for ``known`` see :func:`audited_work`."""
-        work = audited_work(
-            self.pools,
-            bool(self.present[number]),
-            self.phase,
-            number,
-            self.seed,
-            target_seed=self.own_seed,
-            known=known,
-        )
-        return [Sending(work, *way) for way in self.ways]
+    way: Way
+    ending: Endings
+    evidence: EvidenceCollector | None
 
 
-def _sendings(federations: Sequence[_Federation], number: int) -> dict[Seed, list[Sending]]:
-    """What is sent in round ``number``, by the seed that clients draw their batches from."""
-    known: dict[Seed, dict[int, ClientWork]] = {}
-    found: dict[Seed, list[Sending]] = {}
-    for federation in federations:
-        batches = known.setdefault(federation.seed, {})
-        found.setdefault(federation.seed, []).extend(federation.sendings(number, batches))
-    return found
-
-
-def _federations(world: World, taps: dict[Cell, Tap]) -> list[_Federation]:
-    audit = world.scenario.audit
-    found: dict[tuple[str, int], _Federation] = {}
-    for cell, tap in taps.items():
-        phase = world.audited_phase(cell.rule, cell.fraction, cell.participants, cell.defence)
-        key = (cell.property, cell.participants)
-        if key not in found:
-            partition = world.deal(cell.run).audited(cell.participants)
-            pools = property_pools(
-                world.dataset, partition, cell.property, audit.batch_size, audit.others
-            )
-            held_out = world.held_out(cell.run)
-            own = pools.every[ADVERSARY]
-            pools = replace(pools, every=(own[~np.isin(own, held_out)], *pools.every[1:]))
-            seed = world.audit_seed(cell.run).child(cell.property)
-            own_seed = seed.child("participants", cell.participants)
-            present = world.presence(cell)
-            found[key] = _Federation(phase, pools, seed, own_seed, present, [], {}, {})
-        evidence = evidence_of(world)
-        ending = found[key].endings[cell] = Endings(world.coalition(cell.participants))
-        observers: list[RoundObserver] = [tap, ending, *([evidence] if evidence else [])]
-        active = {} if audit.alpha is None else {ADVERSARY: active_in(world, cell)}
-        memory: Memory | None = None if audit.trajectory == "common" else {}
-        found[key].ways.append((phase.training, observers, active, memory))
-        found[key].cells[cell] = evidence
-    return list(found.values())
-
-
-class _UsualRounds:
-    """The federation that goes on as usual beside the audited rounds: what its model moves by."""
-
-    def __init__(self, world: World, engine: Engine, run: int) -> None:
-        participants = world.scenario.federation.participants
-        self._engine, self._samples = engine, world.samples
-        self._phase = world.audited_phase("all", 1.0, participants)
-        self._partition = world.deal(run).training
-        self._seed = world.audit_seed(run).child("trajectory", "usual")
-        self._memory: Memory = {}
-
-    def step(self, before: Tensor, number: int) -> Tensor:
-        """[P], of round ``number`` at the parameters ``before``."""
-        work = natural_work(self._partition, self._phase, number, self._seed)
-        outcome = run_round(
-            self._engine,
-            self._samples,
-            before,
-            work,
-            self._phase.training,
-            round_number=number,
-            seed=self._seed,
-            memory=self._memory,
-        )
-        return outcome.delta if outcome.step is None else outcome.step
+def _watched(
+    world: World, folder: RunFolder, cell: Cell, engine: Engine, stack: ExitStack
+) -> _Watched:
+    start, buffers = trained_parameters(folder, cell.run), trained_buffers(folder, cell.run)
+    tap = tap_on(world, folder, cell, engine, start, world.rules(cell), stack, buffers)
+    evidence, ending = evidence_of(world), Endings(world.coalition(cell.participants))
+    observers: list[RoundObserver] = [tap, ending, *([evidence] if evidence else [])]
+    active = {} if world.scenario.audit.alpha is None else {ADVERSARY: active_in(world, cell)}
+    return _Watched(Way(cell, observers, active), ending, evidence)
 
 
 def active_in(world: World, cell: Cell) -> ActiveParticipant:

@@ -8,11 +8,14 @@ the scenario and of the data's checksum, computed where it is needed, so that it
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from privaudit.custody.evidence import EvidenceCollector
-from privaudit.custody.folder import RunFolder
+from privaudit.custody.folder import RunFolder, trace_folder
+from privaudit.observation.public import PublicRound
+from privaudit.observation.trace import Trace
+from privaudit.observation.views import Observation
 from privaudit.scenario.grid import Cell
 from privaudit.world import World
 
@@ -38,6 +41,10 @@ class Game(ABC):
         Returns:
             The evidence for the ledger, where there is one: to be kept when the attacks are done.
         """
+
+    def view(self, folder: RunFolder, cell: Cell) -> Iterable[Observation] | Iterable[PublicRound]:
+        """What the adversary of a cell sees, round by round: mostly the trace."""
+        return Trace.open(trace_folder(folder, cell)).view()
 
     def facts(self, world: World, folder: RunFolder, cell: Cell) -> dict[str, float]:
         """What a reader needs beside the result, by name; asked when the attacks are done."""

@@ -21,7 +21,8 @@ from typing import Any
 from privaudit.custody.evidence import RoundEvidence, parse_evidence
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
-from privaudit.federation.rewards import Delivery, rewards, round_budget
+from privaudit.federation.rewards import Delivery
+from privaudit.federation.settling import Settlement, settle
 from privaudit.scenario.grid import cells_of
 from privaudit.scenario.schema import LedgerSection, Scenario
 
@@ -126,12 +127,9 @@ def pages(folder: RunFolder, ledger: LedgerSection, numbers: dict[str, int]) -> 
 
 def page(label: str, number: int, evidence: Sequence[RoundEvidence], ledger: LedgerSection) -> Page:
     """One ledger round out of the federated rounds it stands for, at least one."""
-    budgets = [round_budget(ledger.budget, len(item.cohort)) for item in evidence]
-    earned: dict[int, int] = {}
+    settled = settle(ledger.reward, ledger.budget, [item.cohort for item in evidence])
     sent: dict[int, list[tuple[int, Delivery]]] = {}
-    for budget, item in zip(budgets, evidence, strict=True):
-        for client, amount in rewards(ledger.reward, budget, item.cohort).items():
-            earned[client] = earned.get(client, 0) + amount
+    for item in evidence:
         for delivery in item.cohort:
             sent.setdefault(delivery.client, []).append((item.round, delivery))
     return Page(
@@ -140,9 +138,9 @@ def page(label: str, number: int, evidence: Sequence[RoundEvidence], ledger: Led
         rounds=len(evidence),
         model_hash=evidence[0].before,
         result_hash=result_of(evidence, whole=label.startswith("audit/")),
-        budget=sum(budgets),
+        budget=settled.budget,
         payments=tuple(
-            _payment(client, sent[client], earned[client], whole=label.startswith("audit/"))
+            _payment(client, sent[client], settled, whole=label.startswith("audit/"))
             for client in sorted(sent)
         ),
     )
@@ -183,16 +181,15 @@ def read_book(folder: RunFolder) -> list[Page]:
 
 
 def _payment(
-    client: int, sent: Sequence[tuple[int, Delivery]], amount: int, *, whole: bool
+    client: int, sent: Sequence[tuple[int, Delivery]], settled: Settlement, *, whole: bool
 ) -> Payment:
     reasons = [delivery.reason for _, delivery in sent if not delivery.accepted]
-    judged = next((d for _, d in sent if d.accepted), sent[0][1])
     hashes = [(number, delivery.sha256) for number, delivery in sent]
     return Payment(
         client=client,
         delta_sha256=delta_list_hash(hashes) if whole else hashes[0][1],
-        amount=amount,
-        outcome=judged.outcome,
+        amount=settled.amounts[client],
+        outcome=settled.outcomes[client],
         deltas=len(sent),
         rejected=len(reasons),
         reason=reasons[0] if reasons else "",

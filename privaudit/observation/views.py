@@ -144,7 +144,13 @@ class Rounds(Protocol):
     def __iter__(self) -> Iterator[Observation]: ...
 
 
-class ParticipantView:
+class OutsiderView:
+    """Somebody who never took part: what everybody can read (:mod:`.public`), and no trace."""
+
+    name: ClassVar[str] = "outsider"
+
+
+class ParticipantView(OutsiderView):
     """A passive participant: global parameters before and after, its own delta, the head count.
 
     And the deltas of those who collude with it, if there are any.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from privaudit.evaluation.cells import TableCell
-from privaudit.scenario.schema import MEMBERSHIP, RECONSTRUCTION, Scenario
+from privaudit.scenario.schema import MEMBERSHIP, PUBLIC_LEDGER, RECONSTRUCTION, Scenario
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ def words_of(scenario: Scenario, target: str) -> Words:
             basis=f"{scenario.reconstruction.rounds} rounds per cell with batches of {sizes}",
             scored=False,
         )
+    if scenario.game_of(target) == PUBLIC_LEDGER:
+        return _of_ledger(scenario, target)
     if scenario.audit.schedule == "dataset":
         return Words(
             told="rounds of runs in which the target's records have the property from rounds of "
@@ -79,6 +81,33 @@ def words_of(scenario: Scenario, target: str) -> Words:
     )
 
 
+def _of_ledger(scenario: Scenario, target: str) -> Words:
+    asked, rounds = scenario.asked_of_ledgers[target], scenario.federation.rounds
+    of_training = f"{rounds} rounds of ordinary training per cell"
+    paid = f"from a public ledger with reward {asked.reward}"
+    if asked.question == "sizes":
+        return Words(
+            told="clients that train on all their records from those that train on a part",
+            verdict=f"{paid} which clients train on all their records",
+            units="clients",
+            basis=of_training,
+        )
+    if asked.question == "cohorts":
+        return Words(
+            told="rounds in which a client took part from others",
+            verdict=f"{paid} which client took part in which round",
+            units="rounds of clients",
+            basis=of_training,
+        )
+    return Words(
+        told="rounds in which the target's records have the property from the other rounds, by the "
+        "public ledger alone",
+        verdict=f"{paid} in which rounds the target's batch holds '{asked.about}'",
+        units="rounds",
+        basis=f"{scenario.audit.rounds} audited rounds per cell",
+    )
+
+
 def in_pairs(scenario: Scenario, cell: TableCell) -> str:
     """An AUC as a natural frequency, with its interval; empty where there is none to say."""
     pair, auc = words_of(scenario, cell.property).pair, cell.auc
@@ -89,8 +118,14 @@ def in_pairs(scenario: Scenario, cell: TableCell) -> str:
 
 
 def by_game(scenario: Scenario) -> list[Words]:
-    """One for each game of a scenario."""
-    return list({scenario.game_of(t): words_of(scenario, t) for t in scenario.targets}.values())
+    """One for each game of a scenario, of a public ledger one for each question."""
+    found = {_kind(scenario, t): words_of(scenario, t) for t in scenario.targets}
+    return list(found.values())
+
+
+def _kind(scenario: Scenario, target: str) -> str:
+    game, asked = scenario.game_of(target), scenario.asked_of_ledgers
+    return f"{game} {asked[target].question}" if game == PUBLIC_LEDGER else game
 
 
 def units_of(scenario: Scenario) -> str:

@@ -31,13 +31,14 @@ from privaudit.defences.sharing import Sharing
 from privaudit.defences.transforms import Transforms
 from privaudit.errors import UserError
 from privaudit.scenario.grid import Cell, cells_of, rounds_of
-from privaudit.scenario.schema import MEMBERSHIP, PROPERTY, RECONSTRUCTION, Scenario
+from privaudit.scenario.schema import MEMBERSHIP, PROPERTY, PUBLIC_LEDGER, RECONSTRUCTION, Scenario
 
 USUAL_DELTA = 1e-5
 OF_RECORDS = (
     "what is promised to single records says nothing of a property, which all records of a batch "
     "have"
 )
+OF_LEDGERS = "verdicts and pay are made of single deltas, and noise on their sum covers no ledger"
 ONE_ROUND, ALL_ROUNDS = "single-batch", "dataset"
 """Schedules of which it is known in how many rounds answers differ."""
 
@@ -47,6 +48,8 @@ def claim_of(scenario: Scenario, cell: Cell) -> Claim | None:
     transforms = _transforms(scenario, cell)
     if not transforms.defences and not transforms.noise:
         return None
+    if cell.game == PUBLIC_LEDGER:
+        return nothing(OF_LEDGERS)
     found, rounds = _multiplier(scenario, cell), rounds_of(scenario, cell)
     delta = _delta(scenario, cell.participants)
     if not isinstance(found, str):
@@ -63,7 +66,7 @@ def claim_of(scenario: Scenario, cell: Cell) -> Claim | None:
 def ceiling_of(scenario: Scenario, cell: Cell) -> Ceiling | None:
     """What no attack on a cell can exceed while its claim is true; None where nothing is known."""
     found, schedule = _multiplier(scenario, cell), scenario.audit.schedule
-    if cell.game == RECONSTRUCTION:
+    if cell.game in (RECONSTRUCTION, PUBLIC_LEDGER):
         return None
     if cell.game == PROPERTY and schedule not in (ONE_ROUND, ALL_ROUNDS):
         return None
@@ -164,8 +167,9 @@ def _multiplier(scenario: Scenario, cell: Cell) -> float | str:
     # Everybody draws as many records, and the target is in every cohort: nothing is amplified.
     clients = cell.participants if cohort is None else max(2, min(cohort, cell.participants))
     honest = max(1, clients - 1 - audit.colluding(cell.participants))
-    if federation.norm_bound is not None and not (server or transforms.averages_equally):
-        return "a refused delta changes what the others count (federation.norm_bound)"
+    bounded = scenario.audited_norm_bound is not None
+    if bounded and not (server or transforms.averages_equally):
+        return "a refused delta changes what the others count (norm_bound)"
     return noise_multiplier(transforms, server=server, honest=honest)
 
 

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise, product
 
-from privaudit.scenario.schema import NO_DEFENCE, PROPERTY, RECONSTRUCTION, Scenario
+from privaudit.federation.rewards import VALUED
+from privaudit.federation.settling import policy_named
+from privaudit.scenario.schema import (
+    NO_DEFENCE,
+    PROPERTY,
+    PUBLIC_LEDGER,
+    RECONSTRUCTION,
+    Scenario,
+)
 
 
 def federation_of(schedule: str, run: int) -> int:
@@ -57,6 +65,7 @@ def cells_of(scenario: Scenario) -> list[Cell]:
     """Every cell, in table order.
 
     At fraction 1 all sharing rules are the same federation: it is run once, under rule ``all``.
+    What nobody can tell the worth of is paid by no rule that asks for it: there is no such ledger.
     """
     audit = scenario.audit
     grid = product(
@@ -79,7 +88,23 @@ def cells_of(scenario: Scenario) -> list[Cell]:
         )
         for run, name, rule, fraction, participants, defence in grid
     )
-    return list(dict.fromkeys(cells))
+    return [cell for cell in dict.fromkeys(cells) if _can_be_paid(scenario, cell)]
+
+
+def _can_be_paid(scenario: Scenario, cell: Cell) -> bool:
+    if cell.game != PUBLIC_LEDGER:
+        return True
+    rule = policy_named(scenario.asked_of_ledgers[cell.property].reward).rule
+    return rule not in VALUED or not any(
+        step.hides_single_deltas for step in scenario.defence(cell.defence)
+    )
+
+
+def is_of_rounds(scenario: Scenario, cell: Cell) -> bool:
+    """Whether a cell is about audited rounds: of a property, or of what a ledger says of it."""
+    if cell.game == PUBLIC_LEDGER:
+        return scenario.asked_of_ledgers[cell.property].question == "rounds"
+    return cell.game == PROPERTY
 
 
 def attacked_cells(scenario: Scenario) -> list[tuple[Cell, str]]:
@@ -93,7 +118,8 @@ def rounds_of(scenario: Scenario, cell: Cell) -> int:
     """Rounds of the federation of a cell."""
     if cell.game == RECONSTRUCTION and scenario.reconstruction:
         return scenario.reconstruction.rounds
-    return scenario.audit.rounds if cell.game == PROPERTY else scenario.federation.rounds
+    audited = is_of_rounds(scenario, cell)
+    return scenario.audit.rounds if audited else scenario.federation.rounds
 
 
 def cells_for_layers(scenario: Scenario) -> list[Cell]:
@@ -126,10 +152,10 @@ def groups_of(scenario: Scenario, workers: int) -> list[tuple[Cell, ...]]:
     not every worker would have one. The clients of a smaller federation are those of a larger one,
     so that cells of about as many participants stay together.
     """
-    groups: dict[tuple[int, str], list[Cell]] = {}
-    for cell in cells_of(scenario):  # a game of its own name is no property: groups are of one game
-        groups.setdefault((cell.run, cell.property), []).append(cell)
-    largest = max(map(len, groups.values()))
+    groups: dict[tuple[int, str, str], list[Cell]] = {}
+    for cell in cells_of(scenario):
+        groups.setdefault((cell.run, cell.game, _shared(scenario, cell)), []).append(cell)
+    largest = max((len(g) for g in groups.values() if not _is_whole(g)), default=1)
     parts = max(math.ceil(largest / LARGEST_GROUP), min(largest, math.ceil(workers / len(groups))))
     split = [part for group in groups.values() for part in _split(group, parts)]
     split.sort(key=_work, reverse=True)
@@ -138,7 +164,24 @@ def groups_of(scenario: Scenario, workers: int) -> list[tuple[Cell, ...]]:
     return [*split[: len(split) - left], *last]
 
 
+def _is_whole(cells: Sequence[Cell]) -> bool:
+    """Ledgers of the same rounds share nearly all their work, and their attacks keep nothing."""
+    return cells[0].game == PUBLIC_LEDGER
+
+
+def _shared(scenario: Scenario, cell: Cell) -> str:
+    """Cells of a run and a game that have this in common are of the same federations.
+
+    All ledgers are, that pay for the same rounds.
+    """
+    if cell.game != PUBLIC_LEDGER:
+        return cell.property
+    return scenario.asked_of_ledgers[cell.property].about
+
+
 def _split(cells: Sequence[Cell], parts: int) -> list[tuple[Cell, ...]]:
+    if _is_whole(cells):
+        return [tuple(sorted(cells))]
     ordered = sorted(cells, key=lambda cell: cell.participants)
     cuts = [len(ordered) * part // parts for part in range(parts + 1)]
     dealt = (ordered[start:end] for start, end in pairwise(cuts))

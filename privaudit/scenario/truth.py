@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from privaudit.federation.rounds import cohort_of, poisson_cohort
 from privaudit.federation.schedule import balanced_presence, stretches, targets_of
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import Cell, federation_of
-from privaudit.scenario.schema import MEMBERSHIP, Scenario
+from privaudit.scenario.schema import MEMBERSHIP, PUBLIC_LEDGER, Scenario
 
 
 def presence(scenario: Scenario, checksum: str, cell: Cell) -> np.ndarray:
     """In which audited rounds the target's records hold the property, [rounds] bool.
 
     In the game ``membership``, which of the candidates are trained on, [candidates] bool: the same
-    ones whatever is shared, and whoever else takes part.
+    ones whatever is shared, and whoever else takes part. Of a public ledger the same as of the
+    property, or [clients] who trains on all its records, or [rounds x clients] who took part.
 
     Args:
         scenario: the resolved scenario.
@@ -31,7 +33,16 @@ def presence(scenario: Scenario, checksum: str, cell: Cell) -> np.ndarray:
     if scenario.membership and cell.game == MEMBERSHIP:
         coins = root.generator("run", cell.run, MEMBERSHIP)
         return balanced_presence(scenario.membership.candidates, coins)
-    names = (cell.property, cell.participants)
+    asked = cell.property
+    if cell.game == PUBLIC_LEDGER:
+        found_of = scenario.asked_of_ledgers[cell.property]
+        if found_of.question == "sizes":
+            coins = root.generator("run", cell.run, PUBLIC_LEDGER, "sizes", cell.participants)
+            return balanced_presence(cell.participants, coins)
+        if found_of.question == "cohorts":
+            return _took_part(scenario, checksum, cell.run).ravel()
+        asked = found_of.about
+    names = (asked, cell.participants)
     if scenario.audit.schedule == "single-batch":
         rng = root.generator("run", cell.run, *names)
         rotate = scenario.audit.targets == "rotate"
@@ -48,3 +59,21 @@ def presence(scenario: Scenario, checksum: str, cell: Cell) -> np.ndarray:
     federation = federation_of(scenario.audit.schedule, cell.run)
     first = bool(root.generator("federation", federation, *names).integers(2))
     return np.full(rounds, first == (cell.run % 2 == 0))
+
+
+def audit_seed(scenario: Scenario, checksum: str, run: int) -> Seed:
+    """The root of what is drawn while somebody listens (:meth:`.world.World.audit_seed`)."""
+    federation = federation_of(scenario.audit.schedule, run)
+    return Seed(scenario.seed).child("run", federation).child("audit").opaque(checksum)
+
+
+def _took_part(scenario: Scenario, checksum: str, run: int) -> np.ndarray:
+    """[rounds, clients] bool, as :func:`privaudit.federation.phases.train` draws them."""
+    f, seed = scenario.federation, audit_seed(scenario, checksum, run).child(PUBLIC_LEDGER)
+    draw_cohort = poisson_cohort if f.sampler == "poisson" else cohort_of
+    found = np.zeros((f.rounds, f.participants), dtype=bool)
+    for number in range(f.rounds):
+        found[number, draw_cohort(f.participants, f.cohort, seed.generator("cohort", number))] = (
+            True
+        )
+    return found

@@ -35,7 +35,7 @@ from privaudit.ledger.book import BOOK, Page, cell_evidence, pages, read_book, t
 from privaudit.models.build import is_bundled
 from privaudit.observation.trace import Trace
 from privaudit.scenario.grid import Cell, cells_of, rounds_of
-from privaudit.scenario.schema import PROPERTY, Scenario
+from privaudit.scenario.schema import PROPERTY, PUBLIC_LEDGER, Scenario
 from privaudit.scenario.truth import presence
 from privaudit.world import World, load_world, rules_of
 
@@ -191,7 +191,7 @@ def check_traces(subject: Subject) -> list[str]:
         return []
     wrong = []
     compare = _trace_differences if subject.plan.ledger != "none" else _trace_outline
-    for cell in (c for c in cells_of(subject.scenario) if subject.is_scored(c)):
+    for cell in _with_traces(subject):
         try:
             wrong += list(compare(subject, cell))
             wrong += list(_misstated(subject, cell))
@@ -200,10 +200,16 @@ def check_traces(subject: Subject) -> list[str]:
     return wrong
 
 
+def _with_traces(subject: Subject) -> list[Cell]:
+    """Cells with a federation of their own, under a tap, which somebody is paid for."""
+    cells = cells_of(subject.scenario)
+    return [c for c in cells if c.game != PUBLIC_LEDGER and subject.is_scored(c)]
+
+
 def check_book(subject: Subject) -> list[str]:
     """The book follows from the evidence by the reward rule; no round pays more than its budget."""
     ledger, scenario = subject.scenario.ledger, subject.scenario
-    scored = [cell for cell in cells_of(scenario) if subject.is_scored(cell)]
+    scored = _with_traces(subject)
     trained = product(range(scenario.runs), range(scenario.training_rounds))
     due = [f"training/run-{run}/round-{number}" for run, number in trained]
     due += [f"audit/run-{cell.run}/{cell.name}" for cell in scored]

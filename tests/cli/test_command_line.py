@@ -290,6 +290,7 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "policies-glyphs",
         "policies-income",
         "policies-text",
+        "public-ledger",
         "quickstart",
         *(f"reconstruction{of}" for of in ("-images", "-income", "-text", "")),
         "resnet",

@@ -1,9 +1,9 @@
 """What a scenario may say: one type per table, its fields with default, range and description.
 
 The tables follow the main path: ``[data]`` -> ``[model]`` -> ``[federation]`` (ordinary training)
--> ``[audit]`` (the rounds the adversary listens to) -> ``[membership]`` and
-``[reconstruction]`` (other questions) ->
-``[ledger]`` -> ``[report]``. A scenario with ``[sweep]`` is several, one per value of one key
+-> ``[audit]`` (the rounds the adversary listens to) -> ``[membership]``, ``[reconstruction]`` and
+``[public_ledger]`` (other questions) -> ``[ledger]`` -> ``[report]``. A scenario with ``[sweep]``
+is several, one per value of one key
 (:func:`privaudit.scenario.load.variants`). What the fields mean is their ``description``:
 ``privaudit new`` writes it above each, docs/settings.md lists them all.
 """
@@ -16,9 +16,10 @@ from .data import DataSection, ModelSection
 from .federation import FederationSection
 from .ledger import LedgerSection
 from .membership import MembershipSection
+from .public_ledger import Asked, PublicLedgerSection
 from .reconstruction import ReconstructionSection, batch_of
 from .report import ReportSection
-from .scenario import MEMBERSHIP, PROPERTY, RECONSTRUCTION, Scenario
+from .scenario import MEMBERSHIP, PROPERTY, PUBLIC_LEDGER, RECONSTRUCTION, Scenario
 from .sweep import SweepSection
 from .values import Section, table_type
 
@@ -26,14 +27,17 @@ __all__ = [
     "MEMBERSHIP",
     "NO_DEFENCE",
     "PROPERTY",
+    "PUBLIC_LEDGER",
     "RECONSTRUCTION",
     "AccountingSection",
+    "Asked",
     "AuditSection",
     "DataSection",
     "FederationSection",
     "LedgerSection",
     "MembershipSection",
     "ModelSection",
+    "PublicLedgerSection",
     "ReconstructionSection",
     "ReportSection",
     "Scenario",

@@ -31,6 +31,7 @@ from .values import (
     Attacks,
     BatchSize,
     Fraction,
+    Norm,
     Participants,
     Rate,
     Rounds,
@@ -107,6 +108,12 @@ class AuditSection(Section):
         None, description="learning rate; unset = that of the federation", examples=[0.1]
     )
     momentum: float = Field(0.0, ge=0, lt=1, description="of the clients' optimiser under fedavg")
+    norm_bound: Norm | None = Field(
+        None,
+        description="the server rejects a delta of an audited round with a larger L2 norm; unset = "
+        "federation.norm_bound",
+        examples=[0.1],
+    )
     schedule: Schedule = Field(
         "single-batch",
         description="single-batch (the property comes and goes by the round, Melis et al. VI-B) or "
@@ -201,6 +208,8 @@ class AuditSection(Section):
             del table["colluders"]
         if self.alpha is None:
             del table["alpha"]
+        if self.norm_bound is None:
+            del table["norm_bound"]
         if self.boost == 1:
             del table["boost"]
         if self.defences == [NO_DEFENCE]:

@@ -22,7 +22,7 @@ from privaudit.defences.transforms import Transforms
 from privaudit.engine.local_rule import PLAIN, SHARED, LocalOptions, LocalRule
 from privaudit.engine.losses import CROSS_ENTROPY
 from privaudit.errors import unknown_name
-from privaudit.federation.rewards import check_budget
+from privaudit.federation.rewards import VALUED, check_budget
 from privaudit.federation.server import AVERAGE, ServerOptions
 
 from .accounting import AccountingSection
@@ -31,12 +31,14 @@ from .data import DataSection, ModelSection
 from .federation import FederationSection
 from .ledger import LedgerSection
 from .membership import MembershipSection
+from .public_ledger import Asked, PublicLedgerSection
 from .reconstruction import ReconstructionSection
 from .report import ReportSection
 from .sweep import SweepSection
 from .values import MOST_CELLS, Runs, Section, without_nulls
 
 PROPERTY, MEMBERSHIP, RECONSTRUCTION = "property", "membership", "reconstruction"
+PUBLIC_LEDGER = "public-ledger"
 """Names of the games."""
 
 
@@ -109,6 +111,12 @@ class Scenario(Section):
         "parameters that [federation] trained, by the settings of [audit]; everybody takes part in "
         "every round",
     )
+    public_ledger: PublicLedgerSection | None = Field(
+        None,
+        description="Another game: what does somebody learn who never took part and reads the "
+        "public ledger alone? For every question and reward policy a ledger of its own, on which "
+        "every federated round (or block of rounds) is settled",
+    )
     attack_options: Annotated[dict[str, dict[str, Any]], BeforeValidator(without_nulls)] = Field(
         {}, description="Options of the attacks, a table for each"
     )
@@ -127,7 +135,8 @@ class Scenario(Section):
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         table: dict[str, Any] = handler(self)
-        for name in ("sweep", "membership", "reconstruction", "accounting", "defences"):
+        others = ("membership", "reconstruction", "public_ledger")
+        for name in ("sweep", *others, "accounting", "defences"):
             if not table[name]:
                 del table[name]
         if self.local == PLAIN:
@@ -138,9 +147,16 @@ class Scenario(Section):
 
     @property
     def targets(self) -> list[str]:
-        """Names of what is asked: properties, membership by its own name, sizes of batches."""
+        """Names of what is asked: properties, membership by its own name, sizes of batches, ..."""
         batches = self.reconstruction.targets if self.reconstruction else []
-        return [*self.audit.properties, *([MEMBERSHIP] if self.membership else []), *batches]
+        members = [MEMBERSHIP] if self.membership else []
+        return [*self.audit.properties, *members, *batches, *self.asked_of_ledgers]
+
+    @property
+    def asked_of_ledgers(self) -> dict[str, Asked]:
+        """Target -> what is asked of which ledger; empty where nothing is."""
+        section = self.public_ledger
+        return section.asked(self.audit.properties) if section else {}
 
     @property
     def attacks(self) -> list[str]:
@@ -154,6 +170,7 @@ class Scenario(Section):
             (PROPERTY, bool(self.audit.properties)),
             (MEMBERSHIP, bool(self.membership)),
             (RECONSTRUCTION, bool(self.reconstruction)),
+            (PUBLIC_LEDGER, bool(self.public_ledger)),
         ]
         return [name for name, is_played in played if is_played]
 
@@ -161,19 +178,24 @@ class Scenario(Section):
         """The game that one of :attr:`targets` belongs to."""
         if self.reconstruction and target in self.reconstruction.targets:
             return RECONSTRUCTION
+        if target in self.asked_of_ledgers:
+            return PUBLIC_LEDGER
         return MEMBERSHIP if self.membership and target == MEMBERSHIP else PROPERTY
 
     def attacks_of(self, game: str) -> list[str]:
         """Attacks on one game."""
-        other = {MEMBERSHIP: self.membership, RECONSTRUCTION: self.reconstruction}.get(game)
-        if other is not None:
-            return other.attacks
-        return self.audit.attacks
+        others = {
+            MEMBERSHIP: self.membership,
+            RECONSTRUCTION: self.reconstruction,
+            PUBLIC_LEDGER: self.public_ledger,
+        }
+        other = others.get(game)
+        return self.audit.attacks if other is None else other.attacks
 
     def about_properties(self) -> Scenario:
         """The same without any other game."""
         options = {n: o for n, o in self.attack_options.items() if n in self.audit.attacks}
-        others = {"membership": None, "reconstruction": None}
+        others = {"membership": None, "reconstruction": None, "public_ledger": None}
         return self.model_copy(update=others | {"attack_options": options})
 
     @property
@@ -207,6 +229,11 @@ class Scenario(Section):
         federation = self.federation
         sharing = Sharing(federation.sharing_rule, federation.shared_fraction)
         return self.transforms(sharing, federation.defence)
+
+    @property
+    def audited_norm_bound(self) -> float | None:
+        """The longest delta of an audited round that the server accepts; None = any."""
+        return self.audit.norm_bound or self.federation.norm_bound
 
     @property
     def participants(self) -> list[int]:
@@ -394,10 +421,15 @@ class Scenario(Section):
         if defence.hides_single_deltas:
             if audit.threat_model == "server" and not training:
                 yield "audit.threat_model = 'server': the server sees no single delta"
-            if federation.norm_bound is not None:
-                yield "federation.norm_bound: the server cannot tell how long a delta is"
-            if self.ledger.enabled and self.ledger.reward == "contribution":
-                yield "ledger.reward = 'contribution': nobody can tell what one delta was worth"
+            bounds = [federation.norm_bound, None if training else audit.norm_bound]
+            for table, bound in zip(("federation", "audit"), bounds, strict=True):
+                if bound is not None:
+                    yield f"{table}.norm_bound: the server cannot tell how long a delta is"
+            if self.ledger.enabled and self.ledger.reward in VALUED:
+                yield (
+                    f"ledger.reward = '{self.ledger.reward}': nobody can tell what one delta was "
+                    "worth"
+                )
         drawn = training or (self.membership is not None and where == "audit.defences")
         if federation.sampler == "poisson" and drawn and not defence.averages_equally:
             yield (
@@ -422,6 +454,7 @@ class Scenario(Section):
         both = [name for name in taken if name in self.audit.properties]
         if both:
             raise ValueError(f"a property named '{both[0]}' cannot be told from a batch size")
+        self._ledgers_can_be_asked()
         if self.reconstruction and self.federation.cohort is not None:
             raise ValueError(
                 "[reconstruction] is about rounds in which everybody takes part: leave "
@@ -437,3 +470,37 @@ class Scenario(Section):
         if self.membership and not self.federation.rounds:
             raise ValueError("membership is asked of training: federation.rounds must be above 0")
         return self
+
+    def _ledgers_can_be_asked(self) -> None:
+        section, audit = self.public_ledger, self.audit
+        if section is None:
+            return
+        of_training = {"sizes", "cohorts"} & set(section.questions)
+        some = self.federation.cohort not in (None, self.federation.participants)
+        sizes = self.participants != [self.federation.participants]
+        for wrong, text in (
+            (
+                "rounds" in section.questions and not audit.properties,
+                "questions about rounds need audit.properties",
+            ),
+            (
+                audit.schedule != "single-batch" or audit.targets == "rotate",
+                "rounds are asked of audit.schedule = 'single-batch' and audit.targets = 'fixed'",
+            ),
+            (audit.alpha is not None, "nobody is active: leave audit.alpha unset"),
+            (
+                bool(of_training) and not self.federation.rounds,
+                "sizes and cohorts are asked of training: federation.rounds must be above 0",
+            ),
+            (
+                "cohorts" in section.questions and (not some or sizes),
+                "cohorts need a federation.cohort below federation.participants, and leave "
+                "audit.participants unset",
+            ),
+            (
+                bool(set(self.asked_of_ledgers) & set(audit.properties)),
+                "a property cannot be told from a question of the ledger: rename it",
+            ),
+        ):
+            if wrong:
+                raise ValueError(f"[public_ledger]: {text}")

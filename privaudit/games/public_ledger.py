@@ -1,0 +1,287 @@
+"""The game ``public-ledger``: what does somebody learn who never took part and reads the chain?
+
+For every question and reward policy there is a ledger, on which each federated round, or block of
+rounds, is settled by the code that pays (:mod:`privaudit.federation.settling`). The adversary reads
+that and nothing else. Questions about rounds are of the very rounds of the game ``property``; sizes
+and cohorts are of ordinary training from the initial weights on, in which a random half of the
+clients train on all their records and the others on a part of them.
+
+Transactions say no more than that: the gas of a settlement follows from what it writes, commitments
+are salted, order is that of the clients, and block times are those of the coordinator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from privaudit.attack.public_ledger import Outsider, sizes_of_shares
+from privaudit.custody.evidence import EvidenceCollector
+from privaudit.custody.folder import RunFolder
+from privaudit.errors import UserError
+from privaudit.federation.partition import TARGET, Partition
+from privaudit.federation.phases import train
+from privaudit.federation.rounds import Active
+from privaudit.federation.settling import Settlement, policy_named, settlements
+from privaudit.games.audited_rounds import Way, play, together
+from privaudit.games.listening import chosen_samples
+from privaudit.games.protocol import Game
+from privaudit.games.worth import MOST_RECORDS, Rider, StaleRider, Worth
+from privaudit.observation.public import PublicRound
+from privaudit.scenario.grid import Cell, rounds_of
+from privaudit.scenario.schema import PROPERTY, PUBLIC_LEDGER, Asked
+from privaudit.world import World, listened_phase
+
+PAY_ERROR = "pay_error"
+"""Fact: share of all pay that would have to move for pay to be as worth is, in [0, 1]."""
+RIDERS = {"random": "rider_random", "stale": "rider_stale"}
+"""Facts: what a free rider earns in the last client's place, in equal shares."""
+WITHIN, WITHIN_TOLD = "sizes_within_20", "sizes_within_20_told"
+"""Facts: share of the clients whose number of records is found within 20 %, by who knows none of
+them, and by who knows how many there are in all."""
+CLOSE = 0.2
+
+Place = tuple[str, float, int, str]
+"""What ledgers of the same rounds differ in beside the reward policy: how deltas are sent."""
+
+
+class PublicLedger(Game):
+    """See the module."""
+
+    name = PUBLIC_LEDGER
+
+    def check(self, world: World) -> None:
+        """Everybody must hold enough records for a part of them to be fewer."""
+        section = world.scenario.public_ledger
+        assert section is not None
+        if "sizes" not in section.questions:
+            return
+        for run in range(world.scenario.runs):
+            fewest = min(len(held) for held in world.deal(run).largest.clients)
+            if round(section.part * fewest) in (0, fewest):
+                raise UserError(
+                    f"{section.part:g} of the {fewest} records of a client in run {run} is none, "
+                    "or all of them",
+                    where="public_ledger.part",
+                    remedy="use fewer participants, more data or another part",
+                )
+
+    def observe(
+        self, world: World, folder: RunFolder, cells: Sequence[Cell]
+    ) -> dict[Cell, EvidenceCollector]:
+        """All ledgers of the same rounds at once; nobody is paid for them a second time."""
+        of_rounds = _asked(world, cells[0]).question == "rounds"
+        paid = (_audited if of_rounds else _trained)(world, folder, cells)
+        for cell, found in paid.items():
+            folder.write_lines(public_file(cell), [_row(s) for s in found.ledger])
+            folder.write_json(_facts_file(cell), found.facts)
+        return {}
+
+    def view(self, folder: RunFolder, cell: Cell) -> Iterable[PublicRound]:
+        """The rounds of the ledger."""
+        first = 0
+        for row in folder.read_lines(public_file(cell)):
+            found = _parsed(row)
+            yield PublicRound(first, found.rounds, found.budget, found.outcomes, found.amounts)
+            first += found.rounds
+
+    def facts(self, world: World, folder: RunFolder, cell: Cell) -> dict[str, float]:
+        """How far pay is from worth, what free riders earn; how well sizes are found."""
+        if _asked(world, cell).question == "sizes":
+            return _sizes_found(world, cell, list(self.view(folder, cell)))
+        return dict(folder.read_json(_facts_file(cell)))
+
+    def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Outsider]:
+        """What is public of each federation."""
+        return {
+            cell: Outsider(
+                _asked(world, cell).question,
+                cell.participants,
+                rounds_of(world.scenario, cell),
+                TARGET,
+            )
+            for cell in cells
+        }
+
+
+@dataclass(frozen=True)
+class _Paid:
+    """A ledger, and what is known of its pay."""
+
+    ledger: list[Settlement]
+    facts: dict[str, float]
+
+
+def public_file(cell: Cell) -> str:
+    """Where it lies in the run folder what everybody could read."""
+    return f"public/run-{cell.run}/{cell.name}.jsonl"
+
+
+def _facts_file(cell: Cell) -> str:
+    return f"public/run-{cell.run}/{cell.name}.pay.json"
+
+
+def _asked(world: World, cell: Cell) -> Asked:
+    return world.scenario.asked_of_ledgers[cell.property]
+
+
+def _place(cell: Cell) -> Place:
+    return cell.rule, cell.fraction, cell.participants, cell.defence
+
+
+def _settled(world: World, cell: Cell, evidence: EvidenceCollector) -> list[Settlement]:
+    policy = policy_named(_asked(world, cell).reward)
+    rounds = [round_.cohort for round_ in evidence.rounds]
+    return list(settlements(policy, world.scenario.ledger.budget, rounds))
+
+
+# ------------------------------------------------------------------ rounds with a property, or not
+
+
+def _audited(world: World, folder: RunFolder, cells: Sequence[Cell]) -> dict[Cell, _Paid]:
+    """Honest rounds and, beside them, the same with a free rider in the last client's place."""
+    engine = world.engine(cells[0].run)
+    watched: dict[tuple[Place, str], EvidenceCollector] = {}
+    ways = []
+    for place, cell in {_place(cell): cell for cell in cells}.items():
+        of_property = replace(cell, property=_asked(world, cell).about, game=PROPERTY)
+        for kind, active in _riders(world, cell).items():
+            watched[place, kind] = evidence = EvidenceCollector(valued=True)
+            ways.append(Way(of_property, [evidence], active))
+    worth = {}
+    test = chosen_samples(world, world.deal(cells[0].run).training.test[:MOST_RECORDS])
+    for participants, cell in {cell.participants: cell for cell in cells}.items():
+        worth[participants] = Worth(engine, test)
+        name = _asked(world, cell).about
+        plain = Cell(cell.run, name, "all", 1.0, participants)
+        ways.append(Way(plain, [worth[participants]]))
+    for some in together(world, ways):
+        play(world, folder, engine, some)
+    return {cell: _paid(world, cell, watched, worth[cell.participants]) for cell in cells}
+
+
+def _riders(world: World, cell: Cell) -> dict[str, dict[int, Active]]:
+    """Who sends something else, by the kind of round; of two clients nobody rides free."""
+    honest: dict[str, dict[int, Active]] = {"": {}}
+    if cell.participants < 3:
+        return honest
+    seed, last = world.audit_seed(cell.run).child(PUBLIC_LEDGER, "rider"), cell.participants - 1
+    return honest | {"random": {last: Rider(seed)}, "stale": {last: StaleRider(seed)}}
+
+
+def _paid(
+    world: World, cell: Cell, watched: Mapping[tuple[Place, str], EvidenceCollector], worth: Worth
+) -> _Paid:
+    place, facts = _place(cell), {}
+    ledger = _settled(world, cell, watched[place, ""])
+    pay, shares = _pay(ledger, cell.participants), worth.shares(cell.participants)
+    if pay.sum() > 0 and shares is not None:
+        facts[PAY_ERROR] = float(np.abs(pay / pay.sum() - shares).sum() / 2)
+    for kind, name in RIDERS.items():
+        if (place, kind) in watched:
+            pay = _pay(_settled(world, cell, watched[place, kind]), cell.participants)
+            facts[name] = float(pay[-1] / pay.mean()) if pay.sum() > 0 else 0.0
+    return _Paid(ledger, facts)
+
+
+def _pay(ledger: Sequence[Settlement], clients: int) -> np.ndarray:
+    """[K] wei of each client over all rounds."""
+    return np.array(
+        [float(sum(s.amounts.get(client, 0) for s in ledger)) for client in range(clients)]
+    )
+
+
+# ------------------------------------------------------------------------------ ordinary training
+
+
+def _trained(world: World, folder: RunFolder, cells: Sequence[Cell]) -> dict[Cell, _Paid]:
+    found: dict[Place, EvidenceCollector] = {}
+    for cell in cells:
+        if _place(cell) not in found:
+            found[_place(cell)] = _training(world, cell)
+    return {cell: _Paid(_settled(world, cell, found[_place(cell)]), {}) for cell in cells}
+
+
+def _training(world: World, cell: Cell) -> EvidenceCollector:
+    engine, evidence = world.engine(cell.run), EvidenceCollector(valued=True)
+    for _ in train(
+        engine,
+        world.samples,
+        _dealt(world, cell),
+        listened_phase(world.scenario, cell),
+        start=engine.initial,
+        seed=world.audit_seed(cell.run).child(PUBLIC_LEDGER),
+        observers=[evidence],
+    ):
+        pass
+    return evidence
+
+
+def _dealt(world: World, cell: Cell) -> Partition:
+    """Who trains on what: of sizes half of the clients on a part of their records."""
+    section, partition = (
+        world.scenario.public_ledger,
+        world.deal(cell.run).audited(cell.participants),
+    )
+    assert section is not None
+    asked = world.scenario.asked_of_ledgers.values()
+    sizes = [one.name for one in asked if one.question == "sizes"]
+    if not sizes:
+        return partition
+    whole = world.presence(replace(cell, property=sizes[0]))
+    seed = world.audit_seed(cell.run).child(PUBLIC_LEDGER, "part")
+    clients = [
+        held if all_ else _part(held, section.part, seed.generator(client))
+        for client, (held, all_) in enumerate(zip(partition.clients, whole, strict=True))
+    ]
+    return replace(partition, clients=tuple(clients))
+
+
+def _part(held: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    return np.sort(rng.choice(held, round(share * len(held)), replace=False))
+
+
+def _sizes_found(world: World, cell: Cell, ledger: Sequence[PublicRound]) -> dict[str, float]:
+    """How many clients' numbers of records are found within 20 %."""
+    true = np.array([len(held) for held in _dealt(world, cell).clients], dtype=float)
+    found: dict[int, list[float]] = {}
+    pay, budget = np.zeros(len(true)), 0
+    for seen in ledger:
+        clients = [client for client, amount in seen.amounts.items() if amount]
+        amounts = np.array([seen.amounts[client] for client in clients], dtype=float)
+        sizes = sizes_of_shares(amounts, seen.budget) if clients else None
+        for client, size in zip(clients, [] if sizes is None else sizes, strict=False):
+            found.setdefault(client, []).append(float(size))
+        pay[clients] += amounts
+        budget += seen.budget
+    guesses = np.array([np.median(found.get(client, [0.0])) for client in range(len(true))])
+    told = pay / pay.sum() * true.sum() if pay.sum() else pay
+    return {WITHIN: _close(guesses, true), WITHIN_TOLD: _close(told, true)}
+
+
+def _close(guesses: np.ndarray, true: np.ndarray) -> float:
+    return float(np.mean(np.abs(guesses - true) <= CLOSE * true))
+
+
+# ----------------------------------------------------------------------------------------- on disk
+
+
+def _row(settled: Settlement) -> dict[str, Any]:
+    """As a JSON object; wei as text, which no JSON reader rounds."""
+    row = asdict(settled)
+    return row | {
+        "budget": str(settled.budget),
+        "amounts": {str(client): str(amount) for client, amount in settled.amounts.items()},
+    }
+
+
+def _parsed(row: Mapping[str, Any]) -> Settlement:
+    return Settlement(
+        row["rounds"],
+        int(row["budget"]),
+        {int(client): int(code) for client, code in row["outcomes"].items()},
+        {int(client): int(amount) for client, amount in row["amounts"].items()},
+    )

@@ -1,0 +1,99 @@
+"""What deltas were worth, whatever a ledger pays for them, and clients who send what costs nothing.
+
+Worth is by leave-one-out: by how much more the average of a round lowers the loss on held-out
+records than the average without that delta (the first term of what A. Ghorbani and J. Zou, "Data
+Shapley", ICML 2019, average over all coalitions). It is that of deltas before any defence, so that
+the pay of all policies is held against one worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from privaudit.engine.engine import Engine, LocalUpdate, Samples
+from privaudit.federation.aggregation import Submission, Verdict
+from privaudit.federation.rounds import ClientWork, RoundOutcome
+from privaudit.randomness import Seed
+
+MOST_RECORDS = 300
+"""Held-out records that worth is told by."""
+
+
+class Worth:
+    """A round observer that adds up what each client's deltas were worth.
+
+    Args:
+        engine: with the model.
+        held_out: records nobody trains on.
+    """
+
+    def __init__(self, engine: Engine, held_out: Samples) -> None:
+        self.by_client: dict[int, float] = {}
+        self._engine, self._held_out = engine, held_out
+        self._deltas: dict[int, tuple[Tensor, int]] = {}
+
+    def begin(self, round_number: int, before: Tensor, cohort: Sequence[int]) -> None:
+        """Forget the round before."""
+        self._deltas = {}
+
+    def submitted(self, submission: Submission, verdict: Verdict) -> None:
+        """Remember a delta, whatever the verdict: it is worth what it is worth."""
+        if np.isfinite(verdict.norm):
+            self._deltas[submission.client] = submission.delta, submission.samples
+
+    def end(self, outcome: RoundOutcome) -> None:
+        """Leave out one after the other."""
+        if len(self._deltas) < 2:
+            return
+        everybody = self._loss(outcome.before, set(self._deltas))
+        for client in self._deltas:
+            without = self._loss(outcome.before, set(self._deltas) - {client})
+            self.by_client[client] = self.by_client.get(client, 0.0) + without - everybody
+
+    def shares(self, clients: int) -> np.ndarray | None:
+        """[K] of all that was worth something; a client that did harm has 0. None: nobody did."""
+        found = np.array([max(0.0, self.by_client.get(c, 0.0)) for c in range(clients)])
+        total = found.sum()
+        return found / total if np.isfinite(total) and total > 0 else None
+
+    def _loss(self, before: Tensor, clients: set[int]) -> float:
+        total = sum(self._deltas[c][1] for c in clients)
+        mean = sum(self._deltas[c][0] * (self._deltas[c][1] / total) for c in sorted(clients))
+        loss, _ = self._engine.evaluate(before + mean, self._held_out)
+        return loss
+
+
+class Rider:
+    """A free rider: it sends a random direction, as long as what it would send honestly."""
+
+    def __init__(self, seed: Seed) -> None:
+        self._seed = seed
+
+    def send(self, number: int, before: Tensor, work: ClientWork, honest: LocalUpdate) -> Tensor:
+        """As :class:`privaudit.federation.rounds.Active`."""
+        generator = self._seed.torch_generator(number)
+        return _as_long_as(torch.randn(len(before), generator=generator), honest.delta)
+
+
+class StaleRider(Rider):
+    """A free rider that sends what the global model moved by in the round before, once more."""
+
+    def __init__(self, seed: Seed) -> None:
+        super().__init__(seed)
+        self._last: Tensor | None = None
+
+    def send(self, number: int, before: Tensor, work: ClientWork, honest: LocalUpdate) -> Tensor:
+        """As :class:`privaudit.federation.rounds.Active`; in the first round a random direction."""
+        last, self._last = self._last, before.clone()
+        if last is None:
+            return super().send(number, before, work, honest)
+        return _as_long_as(before - last, honest.delta)
+
+
+def _as_long_as(direction: Tensor, other: Tensor) -> Tensor:
+    norm = torch.linalg.vector_norm(direction)
+    return direction * (torch.linalg.vector_norm(other) / norm) if float(norm) > 0 else direction

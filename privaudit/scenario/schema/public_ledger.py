@@ -1,0 +1,77 @@
+"""``[public_ledger]``: that game."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from privaudit.federation.settling import policy_named
+
+from .values import Attacks, Section, Share, SomeValues, distinct
+
+Question = Literal["rounds", "sizes", "cohorts"]
+ON_LEDGER = "ledger-"
+"""What is asked about is called this, the question and the reward policy."""
+
+
+def _known_policies(names: list[str]) -> list[str]:
+    for name in names:
+        policy_named(name)
+    return distinct(names)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question about one ledger.
+
+    Attributes:
+        question: ``rounds`` (which hold the property), ``sizes`` (who trains on all its records)
+            or ``cohorts`` (who takes part in a round).
+        reward: name of the reward policy by which the ledger pays.
+        about: the property of a question about rounds; else empty.
+    """
+
+    question: Question
+    reward: str
+    about: str = ""
+
+    @property
+    def name(self) -> str:
+        """As a target of the scenario."""
+        return f"{ON_LEDGER}{self.about or self.question}-{self.reward}"
+
+
+class PublicLedgerSection(Section):
+    """``[public_ledger]``: what does who only reads the public ledger learn?"""
+
+    questions: Annotated[list[Question], SomeValues, AfterValidator(distinct)] = Field(
+        ["rounds"],
+        description="rounds (in which of the audited rounds do the target's records have a "
+        "property of audit.properties?), sizes (which clients train on all their records, which on "
+        "a part?), cohorts (who takes part in which round? needs federation.cohort); the last two "
+        "of ordinary training by [federation], from the initial weights on",
+    )
+    rewards: Annotated[list[str], SomeValues, AfterValidator(_known_policies)] = Field(
+        ["equal", "samples", "contribution"],
+        description="reward policies, each a ledger of its own: a rule of ledger.reward, or with "
+        "-per-N one that settles N rounds at once, as in contribution-per-10",
+    )
+    part: Share = Field(
+        0.8, description="share of its records that every second client trains on, of sizes"
+    )
+    attacks: Attacks = Field(
+        ["ledger-verdicts", "ledger-pay", "ledger-participation"],
+        description="attacks to run, one for each channel",
+    )
+
+    def asked(self, properties: list[str]) -> dict[str, Asked]:
+        """Target -> what is asked of which ledger, in table order."""
+        about = [
+            (question, name)
+            for question in self.questions
+            for name in (properties if question == "rounds" else [""])
+        ]
+        found = [Asked(q, reward, name) for q, name in about for reward in self.rewards]
+        return {one.name: one for one in found}

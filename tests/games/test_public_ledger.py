@@ -1,0 +1,166 @@
+"""The game public-ledger: nothing to read where nothing is paid by, a planted leak is found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from privaudit.attack.protocol import fit_together, make_attack
+from privaudit.attack.public_ledger import Outsider, sizes_of_shares
+from privaudit.attack.registry import load_attack
+from privaudit.errors import UserError
+from privaudit.federation.rewards import Delivery, rewards
+from privaudit.federation.settling import policy_named, settlements
+from privaudit.observation.public import PublicRound
+from privaudit.observation.views import OutsiderView
+from privaudit.randomness import Seed
+from privaudit.scenario.grid import cells_of
+from privaudit.scenario.load import load_scenario
+from privaudit.scenario.schema import PUBLIC_LEDGER
+
+CHANNELS = ("ledger-verdicts", "ledger-pay", "ledger-participation")
+CLIENTS, ROUNDS, TARGET = 5, 200, 1
+BUDGET = 1_000_000
+TOO_LONG = "norm 2 over 1"
+
+
+def ledger(policy: str, rounds: list[list[Delivery]]) -> list[PublicRound]:
+    found, first = [], 0
+    for one in settlements(policy_named(policy), BUDGET, rounds):
+        found.append(PublicRound(first, one.rounds, one.budget, one.outcomes, one.amounts))
+        first += one.rounds
+    return found
+
+
+def scores(channel: str, seen: list[PublicRound], question: str = "rounds") -> np.ndarray:
+    asked = Outsider(question, CLIENTS, sum(one.rounds for one in seen), TARGET)
+    attack = make_attack(load_attack(channel), {}, Seed(1))
+    fit_together([attack], seen, asked)
+    return np.array(asked.checked(attack.answer(), len(seen)))
+
+
+def played(rng: np.random.Generator, present: np.ndarray, refused: float) -> list[list[Delivery]]:
+    """Deltas of which 5 % are refused, of the target's with the property ``refused`` of them."""
+    return [
+        [
+            Delivery(
+                client,
+                "",
+                100,
+                reason=TOO_LONG
+                if rng.random() < (refused if there and client == TARGET else 0.05)
+                else "",
+                value=int(rng.integers(1, 1_000_000)),
+            )
+            for client in range(CLIENTS)
+        ]
+        for there in present
+    ]
+
+
+@pytest.fixture(scope="module")
+def present() -> np.ndarray:
+    return np.random.default_rng(3).permutation(np.arange(ROUNDS) % 2 == 0)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("policy", ["equal", "samples", "contribution", "contribution-per-10"])
+def test_where_nothing_depends_on_it_nothing_is_read(
+    channel: str, policy: str, present: np.ndarray
+) -> None:
+    assert load_attack(channel).view is OutsiderView
+    rounds = played(np.random.default_rng(7), present, 0.05)
+    found = roc_auc_score(present, scores(channel, ledger(policy, rounds)))
+    error = np.sqrt((ROUNDS + 1) / (12 * (ROUNDS / 2) ** 2))
+    assert abs(found - 0.5) < 4.5 * error
+
+
+def test_refusals_of_the_property_are_read_off_verdicts_and_not_off_a_block(
+    present: np.ndarray,
+) -> None:
+    rounds = played(np.random.default_rng(5), present, 0.79)
+    each = roc_auc_score(present, scores("ledger-verdicts", ledger("equal", rounds)))
+    assert each > 0.8
+    blocks = roc_auc_score(present, scores("ledger-verdicts", ledger("equal-per-50", rounds)))
+    assert abs(blocks - 0.5) < 0.2
+    one = roc_auc_score(present, scores("ledger-participation", ledger("equal", rounds)))
+    assert one == 0.5
+
+
+def test_equal_pay_with_no_bound_says_nothing_at_all(present: np.ndarray) -> None:
+    rounds = [[Delivery(client, "", 100) for client in range(CLIENTS)] for _ in present]
+    for channel in CHANNELS:
+        assert np.ptp(scores(channel, ledger("equal", rounds))) == 0
+
+
+def test_who_took_part_stands_there_and_in_a_block_no_more() -> None:
+    rng = np.random.default_rng(1)
+    took = rng.random((60, CLIENTS)) < 0.5
+    took[:, 0] = True
+    rounds = [[Delivery(int(c), "", 100) for c in np.flatnonzero(row)] for row in took]
+    each = scores("ledger-participation", ledger("equal", rounds), "cohorts")
+    assert roc_auc_score(took.ravel(), each) == 1.0
+    block = scores("ledger-participation", ledger("equal-per-20", rounds), "cohorts")
+    assert roc_auc_score(took.ravel(), block) < 0.6
+
+
+@given(st.lists(st.integers(20, 900), min_size=2, max_size=6))
+def test_sizes_are_read_off_shares_up_to_a_common_divisor(sizes: list[int]) -> None:
+    cohort = [Delivery(client, "", size) for client, size in enumerate(sizes)]
+    paid = rewards("samples", 100_000_000, cohort)
+    amounts = np.array([paid[client] for client in range(len(sizes))], dtype=float)
+    found = sizes_of_shares(amounts, 100_000_000)
+    assert found is not None
+    assert found == pytest.approx(np.array(sizes) / np.gcd.reduce(sizes), abs=1e-6)
+
+
+@given(st.integers(1, 7), st.integers(1, 40))
+def test_blocks_pay_what_their_rounds_pay(block: int, rounds: int) -> None:
+    rng = np.random.default_rng(rounds)
+    sent = played(rng, np.zeros(rounds, dtype=bool), 0.0)
+    name = "contribution" if block == 1 else f"contribution-per-{block}"
+    each = list(settlements(policy_named("contribution"), None, sent))
+    blocks = list(settlements(policy_named(name), None, sent))
+    assert sum(one.rounds for one in blocks) == rounds
+    for client in range(CLIENTS):
+        both = [sum(one.amounts[client] for one in of) for of in (each, blocks)]
+        assert both[0] == both[1]
+    assert all(sum(one.amounts.values()) <= one.budget for one in blocks)
+
+
+@pytest.mark.parametrize("name", ["fair", "equal-per-1", "equal-per-x", "samples-per-0"])
+def test_what_is_no_reward_policy_is_refused(name: str) -> None:
+    with pytest.raises(UserError):
+        policy_named(name)
+
+
+def test_nobody_pays_by_worth_where_nobody_sees_a_delta() -> None:
+    scenario = load_scenario(
+        "public-ledger",
+        ['audit.defences=["none","secure-aggregation"]', "audit.norm_bound=null"],
+    )
+    paid = {
+        (cell.defence, scenario.asked_of_ledgers[cell.property].reward)
+        for cell in cells_of(scenario)
+        if cell.game == PUBLIC_LEDGER
+    }
+    assert ("", "contribution") in paid
+    assert ("secure-aggregation", "equal") in paid
+    assert ("secure-aggregation", "contribution") not in paid
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (('public_ledger.questions=["cohorts"]',), "federation.cohort"),
+        (('public_ledger.questions=["sizes"]', "federation.rounds=0"), "above 0"),
+        (('audit.schedule="episodes"', "runs=4"), "single-batch"),
+        (('public_ledger.rewards=["fair"]',), "fair"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(settings: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        load_scenario("public-ledger", list(settings))
