@@ -47,9 +47,12 @@ def check_inputs(subject: Subject) -> list[str]:
         wrong.append(f"{PLAN}: not of the attacks of scenario.json")
     if (plan.ledger == "none") == scenario.ledger.enabled:
         wrong.append(f"{PLAN}: ledger '{plan.ledger}', scenario.json says otherwise")
-    if is_sealed(folder) and (kind := read_seal(folder)[1].get("kind")) != plan.ledger:
+    sealed = is_sealed(folder)
+    said = read_seal(folder)[1] if sealed else {}
+    kind = said.get("kind")
+    if sealed and kind != plan.ledger:
         wrong.append(f"{SEAL}: says ledger '{kind}', the plan says '{plan.ledger}'")
-    elif kind == "none" and (more := sorted(read_seal(folder)[1].keys() - {"kind"})):
+    elif kind == "none" and (more := sorted(said.keys() - {"kind"})):
         wrong.append(f"{SEAL}: no ledger, and yet {', '.join(more)}")
     again = tomllib.loads(folder.file(TOML).read_text(encoding="utf-8"))
     if check_scenario(again, where=TOML) != scenario:

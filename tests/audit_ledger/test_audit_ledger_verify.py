@@ -155,6 +155,7 @@ def test_a_run_without_its_seal_or_journal_is_not_verified(copied: RunFolder, na
     verdict = verify_run(copied.path)
     assert name in verdict_text(verdict)
     assert not verdict.holds
+    assert "UnboundLocalError" not in verdict_text(verdict)
 
 
 @pytest.mark.parametrize("fact", ["state_root", "audit_head", "contract", "chain_id"])
