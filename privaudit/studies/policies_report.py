@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from privaudit.custody.folder import RunFolder
 from privaudit.report.assumptions import limits
@@ -36,8 +37,9 @@ def write_policies(folder: RunFolder, found: Policies) -> None:
     """Write ``report/policies.{md,csv,json,svg}`` and ``report/index.html``."""
     title = found.scenario.title or found.scenario.name
     text = (
-        "Points with 95 % intervals over runs, one for each defence; joined: those that no other "
-        "beats. Left and up is better; dashed: a blind guess."
+        "Points with 95 % intervals over runs: shape by defence, colour by reward rule (pay moves "
+        "neither number, so that rules of a defence lie on one another); joined: those that no "
+        "other beats. Left and up is better; dashed: a blind guess."
     )
     findings = Findings(
         kind="policies",
@@ -233,26 +235,28 @@ def policies_json(found: Policies) -> list[dict[str, Any]]:
 
 @matplotlib.rc_context(PLAIN)
 def _figure(found: Policies) -> str:
-    """Leak to a participant against accuracy; reward rules of a defence lie on one another."""
+    """Leak to a participant against accuracy: shape by defence, a ring for each reward rule.
+
+    Pay moves neither number, so that rings of a defence lie on one another.
+    """
     drawn = Figure(figsize=(7.0, 4.6), layout="constrained")
     axes = drawn.subplots()
-    first: dict[tuple[str, int], Policy] = {}
-    for policy in found.policies:
-        if policy.leak and policy.accuracy:
-            first.setdefault((policy.defence, policy.participants), policy)
-    for number, policy in enumerate(first.values()):
+    rewards, known = found.asked.rewards, [p for p in found.policies if p.leak and p.accuracy]
+    places = list(dict.fromkeys(_label(policy, found) for policy in known))
+    for policy in known:
         assert policy.leak
         assert policy.accuracy
+        order = rewards.index(policy.reward)
         axes.errorbar(
             [policy.leak.value],
             [policy.accuracy.value],
             xerr=error_bars([policy.leak]),
             yerr=error_bars([policy.accuracy]),
-            marker=MARKERS[number % len(MARKERS)],
-            color=f"C{number % 5}",
+            marker=MARKERS[places.index(_label(policy, found)) % len(MARKERS)],
+            markersize=5 + 4 * (len(rewards) - 1 - order),
+            color=f"C{order}",
+            elinewidth=0.6,
             capsize=2,
-            linestyle="none",
-            label=_label(policy, found),
         )
     line = sorted(
         {(p.leak.value, p.accuracy.value) for p in found.front() if p.leak and p.accuracy}
@@ -262,8 +266,18 @@ def _figure(found: Policies) -> str:
     axes.axvline(0.5, color="grey", linewidth=1, linestyle="--")
     axes.set_xlabel("leak to a participant: highest AUC")
     axes.set_ylabel("accuracy of the main task")
-    if first:
-        drawn.legend(loc="outside lower center", ncols=3, fontsize="small")
+    handles = [
+        *(
+            Line2D([], [], color=f"C{n}", marker="o", ls="", label=f"reward {reward}")
+            for n, reward in enumerate(rewards)
+        ),
+        *(
+            Line2D([], [], color="grey", marker=MARKERS[n % len(MARKERS)], ls="", label=name)
+            for n, name in enumerate(places)
+        ),
+    ]
+    if known:
+        drawn.legend(handles=handles, loc="outside lower center", ncols=4, fontsize="small")
     return as_svg(drawn)
 
 
