@@ -32,8 +32,13 @@ def policies(
         ),
     ] = "policies-glyphs",
     rewards: Annotated[
-        str, typer.Option("--rewards", help="Reward rules to cross the defences with.")
-    ] = "equal,samples,contribution",
+        str,
+        typer.Option(
+            "--rewards",
+            help="Reward policies to cross the defences with: rules, or RULE-per-N, which settles "
+            "N rounds at once.",
+        ),
+    ] = "equal,samples,contribution,contribution-per-10",
     most_leak: Annotated[
         float,
         typer.Option("--max-leak", help="AUC that a policy's leak must lie wholly below."),
@@ -93,7 +98,7 @@ def policies(
     resolved = with_each_value(load_scenario(scenario, overrides), data_dir)
     folder_path = folder_of("policies", resolved.name, out, resume=resume)
     if dry_run:
-        plans = policy_plans(resolved, server=server)
+        plans = policy_plans(resolved, asked.rewards, server=server)
         print_dry_runs(plans, folder_path, data_dir, workers, as_json)
         return
     with worker_processes(folder_path) as executor:

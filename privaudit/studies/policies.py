@@ -2,8 +2,9 @@
 
 One audit crosses the defences (``audit.defences``): they share training, and shadows before they
 are defended. A second one looks at the same federations with the eyes of the server. What a round
-pays changes no delta, so that reward rules cost nothing more. What the ledger itself leaks, how far
-pay is from what a delta was worth, and what a free rider earns is not measured yet.
+pays changes no delta: reward policies share all of that, and the rounds in which the game
+``public-ledger`` measures what their ledgers leak, how far pay is from worth, and what free riders
+earn (:mod:`.paid`).
 """
 
 from __future__ import annotations
@@ -15,22 +16,27 @@ from typing import Literal, TypeVar
 
 from privaudit.accounting.claims import Ceiling, Claim
 from privaudit.custody.folder import RunFolder
-from privaudit.errors import UserError, unknown_name
+from privaudit.errors import UserError
 from privaudit.evaluation.cells import TableCell, table_cells
 from privaudit.evaluation.prices import LOSS_ALLOWED, Price, price
 from privaudit.evaluation.rebuilt_cells import RebuiltCell, rebuilt_cells
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.experiment.executors.protocol import Executor
-from privaudit.federation.rewards import RULES
+from privaudit.federation.rewards import VALUED
+from privaudit.federation.settling import policy_named
 from privaudit.progress import Progress
 from privaudit.scenario.load import check_scenario
-from privaudit.scenario.schema import NO_DEFENCE, Scenario
+from privaudit.scenario.schema import NO_DEFENCE, PUBLIC_LEDGER, Scenario
 from privaudit.statistics.intervals import Interval
+from privaudit.studies.paid import ATTACKS, Paid, can_be_asked, paid
 from privaudit.studies.several import run_audits
 
 Listener = Literal["participant", "server"]
 LISTENERS: tuple[Listener, ...] = ("participant", "server")
 """Who listens, and the folders of the runs."""
+
+REWARDS = ("equal", "samples", "contribution", "contribution-per-10")
+"""Reward policies that defences are crossed with, where nobody names others."""
 
 ASKED = "policies.json"
 """What was asked: reward rules, and the rule by which a policy is chosen."""
@@ -41,12 +47,12 @@ class Asked:
     """What is asked of policies.
 
     Attributes:
-        rewards: reward rules to cross the defences with.
+        rewards: reward policies to cross the defences with: rules, or ``RULE-per-N``.
         most_leak: AUC that the whole interval of a leak must lie below, and above 1 - which.
         least_accuracy: of the main task; None: 0.05 below that without a defence.
     """
 
-    rewards: tuple[str, ...] = tuple(RULES)
+    rewards: tuple[str, ...] = REWARDS
     most_leak: float = 0.6
     least_accuracy: float | None = None
 
@@ -57,8 +63,10 @@ class Asked:
             UserError: a rule is unknown or named twice, or a number out of range.
         """
         for name in self.rewards:
-            if name not in RULES:
-                raise unknown_name("reward rule", name, RULES, where="--rewards")
+            try:
+                policy_named(name)
+            except UserError as error:
+                raise UserError(error.what, where="--rewards", remedy=error.remedy) from error
         if len(set(self.rewards)) < len(self.rewards) or not self.rewards:
             raise UserError("each reward rule once, at least one", where="--rewards")
         if not 0.5 < self.most_leak < 1:
@@ -84,6 +92,7 @@ class Policy:
             is nothing to promise.
         ceilings: of each leak the largest AUC while the promise is kept.
         price: what the defence costs the main task.
+        paid: what its ledger leaks and whom it pays; None where no ledger was looked at.
         rebuilt: who listens -> the largest share of the target's batch in an answer, and in a
             guess; none unless the game reconstruction is played.
     """
@@ -97,6 +106,7 @@ class Policy:
     ceilings: dict[tuple[str, Listener], Ceiling]
     price: Price
     rebuilt: dict[Listener, tuple[Interval, Interval]] = field(default_factory=dict)
+    paid: Paid | None = None
 
     @property
     def accuracy(self) -> Interval | None:
@@ -111,8 +121,9 @@ class Policy:
 
     @property
     def leak(self) -> Interval | None:
-        """The largest to a participant, of all games."""
+        """The largest to a participant, of all games, or to who reads the ledger alone."""
         found = [leak for (_, who), leak in self.leaks.items() if who == "participant"]
+        found += [self.paid.leak] if self.paid and self.paid.leak else []
         return max(found, key=lambda leak: leak.value, default=None)
 
     @property
@@ -208,7 +219,7 @@ def measure_policies(
     Raises:
         UserError: the scenario names fewer than two defences.
     """
-    plans = policy_plans(scenario, server=server)
+    plans = policy_plans(scenario, asked.rewards, server=server)
     run_audits(
         plans,
         out,
@@ -222,7 +233,9 @@ def measure_policies(
     RunFolder(out).write_json(ASKED, asdict(asked))
 
 
-def policy_plans(scenario: Scenario, *, server: bool = True) -> dict[str, Scenario]:
+def policy_plans(
+    scenario: Scenario, rewards: Sequence[str] = REWARDS, *, server: bool = True
+) -> dict[str, Scenario]:
     """Folder name -> what is run there; arguments and errors of :func:`measure_policies`."""
     defences = scenario.audit.defences
     if len(defences) < 2:
@@ -232,16 +245,23 @@ def policy_plans(scenario: Scenario, *, server: bool = True) -> dict[str, Scenar
             remedy='name several, e.g. --set audit.defences=["none","secure-aggregation"], or use '
             "the scenario defences",
         )
-    plans = {"participant": _changed(scenario, "participant", defences)}
+    plans = {"participant": _changed(scenario, "participant", defences, rewards)}
     if server and scenario.audit.alpha is None:
         shown = [name for name in defences if not _hidden(scenario, name)]
         plans["server"] = _changed(scenario, "server", shown)
     return plans
 
 
-def _changed(scenario: Scenario, listener: Listener, defences: Sequence[str]) -> Scenario:
+def _changed(
+    scenario: Scenario, listener: Listener, defences: Sequence[str], rewards: Sequence[str] = ()
+) -> Scenario:
+    """``rewards`` of the ledgers that are looked at as well, where they can be."""
     table = scenario.model_dump(mode="json")
     table["audit"] |= {"threat_model": listener, "defences": list(defences), "keep_traces": False}
+    table["public_ledger"] = None
+    if rewards and can_be_asked(scenario):
+        asked = {"questions": ["rounds"], "rewards": list(rewards), "attacks": list(ATTACKS)}
+        table["public_ledger"] = asked
     if listener == "server":
         table["audit"]["colluders"] = 0
     table["ledger"] |= {"enabled": False}
@@ -252,6 +272,11 @@ def _changed(scenario: Scenario, listener: Listener, defences: Sequence[str]) ->
 def _hidden(scenario: Scenario, defence: str) -> bool:
     """Whether the server sees no single delta."""
     return any(step.hides_single_deltas for step in scenario.defence(defence))
+
+
+def _unvalued(scenario: Scenario, defence: str, reward: str) -> bool:
+    """Whether a rule asks what a delta was worth, and nobody sees one."""
+    return policy_named(reward).rule in VALUED and _hidden(scenario, defence)
 
 
 def read_policies(out: Path) -> Policies:
@@ -277,7 +302,7 @@ def read_policies(out: Path) -> Policies:
         f"{name} with {reward}: nobody can tell what one delta was worth"
         for name in scenario.audit.defences
         for reward in asked.rewards
-        if reward == "contribution" and _hidden(scenario, name)
+        if _unvalued(scenario, name, reward)
     ]
     found = tuple(_policies(scenario, asked.rewards, records))
     return Policies(scenario, asked, found, tuple(impossible), tuple(runs))
@@ -308,20 +333,21 @@ def _policies(
     cells = {who: table_cells(of) for who, of in records.items()}
     rebuilt = {who: rebuilt_cells(of) for who, of in records.items()}
     for participants in scenario.participants:
-        plain = [r for r in records["participant"] if r.participants == participants]
+        every = [r for r in records["participant"] if r.participants == participants]
+        plain = [r for r in every if r.game != PUBLIC_LEDGER]
         for name in scenario.audit.defences:
             at = ("" if name == NO_DEFENCE else name), participants
             own = {who: _under(at, of) for who, of in cells.items()}
             best = {
                 (game, who): found
                 for who, of in own.items()
-                for game in dict.fromkeys(cell.game for cell in of)
+                for game in dict.fromkeys(cell.game for cell in of if cell.game != PUBLIC_LEDGER)
                 if (found := _best([cell for cell in of if cell.game == game]))
             }
             costs = price(_under(at, plain), [r for r in plain if not r.defence] if at[0] else [])
             answers = {who: _most_rebuilt(_under(at, of)) for who, of in rebuilt.items()}
             for reward in rewards:
-                if reward == "contribution" and _hidden(scenario, name):
+                if _unvalued(scenario, name, reward):
                     continue
                 yield Policy(
                     defence=at[0],
@@ -333,6 +359,7 @@ def _policies(
                     ceilings={key: cell.ceiling for key, cell in best.items() if cell.ceiling},
                     price=costs,
                     rebuilt={who: found for who, found in answers.items() if found},
+                    paid=paid(scenario, own["participant"], _under(at, every), reward),
                 )
 
 
@@ -346,7 +373,7 @@ def _under(at: tuple[str, int], found: Sequence[Placed]) -> list[Placed]:
 
 def _claims(cells: Sequence[TableCell]) -> dict[str, Claim]:
     """Game -> its promise, which all its cells have."""
-    return {cell.game: cell.claim for cell in cells if cell.claim}
+    return {cell.game: cell.claim for cell in cells if cell.claim and cell.game != PUBLIC_LEDGER}
 
 
 def _best(cells: Sequence[TableCell]) -> TableCell | None:

@@ -20,6 +20,7 @@ from privaudit.report.next_step import Next
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import NO_DEFENCE
+from privaudit.studies.paid import Paid
 from privaudit.studies.policies import Policies, Policy
 
 NOT_MEASURED = "not measured"
@@ -32,14 +33,28 @@ CAPTION = (
     "that differ in nothing"
 )
 
+LEDGER_NOTE = (
+    "Public ledger: AUC of the better of two attacks by somebody who never took part and reads "
+    "verdicts and pay alone; '-per-N' settles N rounds at once. Pay error: share of all pay that "
+    "would have to move for pay to be as leave-one-out on held-out records says. Free rider: what "
+    "a client earns, in equal shares, that sends a random direction, or the last step of the "
+    "global model. The rule and * take the larger leak of participant and public ledger."
+)
+NO_LEDGER_NOTE = (
+    "Not measured: what the ledger leaks by a reward policy, how far pay is from what a delta is "
+    "worth, and what a free rider earns. It takes properties that come and go by the round, and "
+    "nobody active; here reward policies differ in what they exclude alone."
+)
+
 
 def write_policies(folder: RunFolder, found: Policies) -> None:
     """Write ``report/policies.{md,csv,json,svg}`` and ``report/index.html``."""
     title = found.scenario.title or found.scenario.name
     text = (
-        "Points with 95 % intervals over runs: shape by defence, colour by reward rule (pay moves "
-        "neither number, so that rules of a defence lie on one another); joined: those that no "
-        "other beats. Left and up is better; dashed: a blind guess."
+        "Points with 95 % intervals over runs: shape by defence, colour by reward policy; leak: "
+        "the larger of participant and public ledger, so that policies whose ledgers leak less lie "
+        "on one another; joined: those that no other beats. Left and up is better; dashed: a blind "
+        "guess."
     )
     findings = Findings(
         kind="policies",
@@ -99,8 +114,22 @@ def _row(policy: Policy, found: Policies, *, front: bool) -> dict[str, str]:
             f"{interval_text(answer[0])} (guess {answer[1].value:.2f})" if answer else "–"
         )
     row["bytes up"] = f"{cost.bytes_up:,.0f}" if cost.bytes_up else "–"
-    row[UNMEASURED] = NOT_MEASURED
-    return row
+    return row | _of_ledger(policy.paid, found)
+
+
+def _of_ledger(paid: Paid | None, found: Policies) -> dict[str, str]:
+    """What the ledger leaks and pays, in columns of their own."""
+    if not any(policy.paid for policy in found.policies):
+        return {UNMEASURED: NOT_MEASURED}
+    kinds = dict.fromkeys(kind for p in found.policies if p.paid for kind in p.paid.riders)
+    return {
+        "public ledger, outsider": interval_text(paid.leak if paid else None),
+        "pay error": interval_text(paid.error if paid else None),
+        **{
+            f"free rider, {kind}": interval_text(paid.riders.get(kind) if paid else None)
+            for kind in kinds
+        },
+    }
 
 
 def _promises(policy: Policy) -> str:
@@ -121,9 +150,7 @@ def policies_notes(found: Policies) -> list[str]:
         "audited; lost: by how much less that is than without a defence in the same run. * = no "
         "other policy leaks less at no less accuracy, by the values as measured (intervals may "
         "overlap).",
-        "Not measured yet: what the ledger leaks by a reward rule, how far pay is from what a "
-        "delta is worth, and what a free rider earns. Until then reward rules differ in what they "
-        "exclude alone.",
+        LEDGER_NOTE if any(policy.paid for policy in found.policies) else NO_LEDGER_NOTE,
     ]
     if any(policy.rebuilt for policy in found.policies):
         lines.append(
@@ -136,8 +163,10 @@ def policies_notes(found: Policies) -> list[str]:
 def policies_answer(found: Policies) -> list[str]:
     """Which policy to take by the rule that is stated, and what else is not beaten."""
     plain, least, most_leak = found.undefended, found.least_accuracy, found.asked.most_leak
+    looked = any(policy.paid for policy in found.policies)
+    by_ledger = " to a participant" + " and by its ledger" * looked
     rule = (
-        f"Rule: the most accurate policy whose leak to a participant lies wholly between "
+        f"Rule: the most accurate policy whose leak{by_ledger} lies wholly between "
         f"{1 - most_leak:g} and {most_leak:g} (--max-leak) with an accuracy of at least "
         f"{least:.2f} (--min-accuracy)"
     )
@@ -154,11 +183,11 @@ def policies_answer(found: Policies) -> list[str]:
         )
     if plain:
         lines.append(f"Without a defence: {_said(plain)}.")
-    seen = dict.fromkeys((p.defence, p.participants) for p in found.front())
-    for defence, participants in seen:
-        of = [p for p in found.front() if (p.defence, p.participants) == (defence, participants)]
-        rewards = ", ".join(p.reward for p in of)
-        lines.append(f"Not beaten: {_said(of[0], rewards)}.")
+    alike: dict[str, list[Policy]] = {}
+    for policy in found.front():
+        alike.setdefault(_said(policy, ""), []).append(policy)
+    for of in alike.values():
+        lines.append(f"Not beaten: {_said(of[0], ', '.join(p.reward for p in of))}.")
     return lines
 
 
@@ -183,7 +212,7 @@ def _said(policy: Policy, rewards: str | None = None) -> str:
     promise = policy.claim.epsilon if policy.claim else None
     said = f"ε = {epsilon_number(promise)}" if promise is not None else "no ε"
     return (
-        f"'{_name(policy)}' with reward {rewards or policy.reward} at K = "
+        f"'{_name(policy)}' with reward {policy.reward if rewards is None else rewards} at K = "
         f"{policy.participants} ({leak}, main task {accuracy}, {said})"
     )
 
@@ -219,6 +248,7 @@ def policies_json(found: Policies) -> list[dict[str, Any]]:
             "lost_high": lost.high if lost else None,
             "bytes_up": policy.price.bytes_up,
             "front": id(policy) in front,
+            **_ledger_json(policy.paid),
         }
         for (game, who), leak in policy.leaks.items():
             name = f"{game}_{who}"
@@ -233,11 +263,24 @@ def policies_json(found: Policies) -> list[dict[str, Any]]:
     return rows
 
 
+def _ledger_json(paid: Paid | None) -> dict[str, Any]:
+    """Value and limits of what is known of a ledger."""
+    if paid is None:
+        return {}
+    known = {"public_ledger": paid.leak, "pay_error": paid.error}
+    known |= {f"free_rider_{kind}": earned for kind, earned in paid.riders.items()}
+    row: dict[str, Any] = {"public_ledger_attack": paid.attack}
+    for name, of in known.items():
+        if of is not None:
+            row |= {name: of.value, f"{name}_low": of.low, f"{name}_high": of.high}
+    return row
+
+
 @matplotlib.rc_context(PLAIN)
 def _figure(found: Policies) -> str:
-    """Leak to a participant against accuracy: shape by defence, a ring for each reward rule.
+    """Leak against accuracy: shape by defence, a ring for each reward policy.
 
-    Pay moves neither number, so that rings of a defence lie on one another.
+    Where the ledger leaks less than a participant learns, rings of a defence lie on one another.
     """
     drawn = Figure(figsize=(7.0, 4.6), layout="constrained")
     axes = drawn.subplots()
@@ -264,7 +307,7 @@ def _figure(found: Policies) -> str:
     if line:
         axes.plot(*zip(*line, strict=True), color="grey", linewidth=1)
     axes.axvline(0.5, color="grey", linewidth=1, linestyle="--")
-    axes.set_xlabel("leak to a participant: highest AUC")
+    axes.set_xlabel("leak to a participant or by the ledger: highest AUC")
     axes.set_ylabel("accuracy of the main task")
     handles = [
         *(

@@ -18,7 +18,15 @@ from privaudit.errors import UserError
 from privaudit.evaluation.prices import Price
 from privaudit.scenario.load import load_scenario
 from privaudit.statistics.intervals import Interval
-from privaudit.studies.policies import Asked, Policies, Policy, policy_plans, read_policies
+from privaudit.studies.paid import Paid
+from privaudit.studies.policies import (
+    REWARDS,
+    Asked,
+    Policies,
+    Policy,
+    policy_plans,
+    read_policies,
+)
 from privaudit.studies.policies_report import (
     policies_answer,
     policies_json,
@@ -133,8 +141,8 @@ def test_every_policy_has_a_row(measured: Path) -> None:
     assert {(r["defence"], r["reward"]) for r in rows} == {
         (d, r)
         for d in ("none", "secure-aggregation", "dp-strong")
-        for r in ("equal", "samples", "contribution")
-        if (d, r) != ("secure-aggregation", "contribution")
+        for r in REWARDS
+        if d != "secure-aggregation" or "contribution" not in r
     }
     by_name = {r["defence"]: r for r in rows}
     assert by_name["dp-strong"]["epsilon"] is not None
@@ -151,22 +159,55 @@ def test_every_policy_has_a_row(measured: Path) -> None:
     assert by_name["dp-strong"]["lost_low"] <= lost <= by_name["dp-strong"]["lost_high"]
 
 
-def test_reward_rules_that_differ_in_nothing_share_a_row(measured: Path) -> None:
-    table = policies_table(read_policies(measured))
-    assert [name.removesuffix(" *") for name in table["defence"]] == [
-        "none",
-        "secure-aggregation",
-        "dp-strong",
-    ]
-    assert table["reward rule"].tolist() == [
-        "equal, samples, contribution",
-        "equal, samples",
-        "equal, samples, contribution",
-    ]
-    assert set(table["ledger's leak, pay error, free rider's share"]) == {"not measured"}
-    assert "K" not in table.columns
+def test_the_ledger_of_each_policy_has_its_columns(measured: Path) -> None:
+    found = read_policies(measured)
+    table = policies_table(found)
+    columns = ["public ledger, outsider", "pay error", "free rider, random", "free rider, stale"]
+    assert not {"not measured", "–"} & {text for name in columns for text in table[name]}
+    for policy in found.policies:
+        assert policy.paid is not None
+        assert policy.paid.leak is not None
+        assert policy.leak is not None
+        assert policy.leak.value >= policy.paid.leak.value
+        assert ("public-ledger", "participant") not in policy.leaks
+        if policy.reward == "equal":  # nobody is refused here: everybody earns as much
+            assert policy.paid.leak.value == 0.5
+            assert {rider.value for rider in policy.paid.riders.values()} == {1.0}
+    rows = {(row["defence"], row["reward"]): row for row in policies_json(found)}
+    assert 0 <= rows["none", "contribution"]["pay_error"] <= 1
+    assert "public_ledger_low" in rows["dp-strong", "contribution-per-10"]
     page = (measured / "report" / "index.html").read_text(encoding="utf-8")
     assert '<td data-label="accuracy lost">' in page
+    assert "leave-one-out" in page
+
+
+def test_reward_rules_that_differ_in_nothing_share_a_row() -> None:
+    found = policies(
+        policy("", 0.5, 0.5), policy("", 0.5, 0.5, "samples"), policy("sign", 0.5, 0.5)
+    )
+    table = policies_table(found)
+    assert table["reward rule"].tolist() == ["equal, samples", "equal"]
+    assert set(table["ledger's leak, pay error, free rider's share"]) == {"not measured"}
+    assert "K" not in table.columns
+    assert "Not measured: what the ledger leaks" in " ".join(policies_notes(found))
+
+
+def test_a_ledger_that_leaks_more_than_the_deltas_is_the_leak() -> None:
+    leaky = Paid(interval(0.8), "ledger-pay", None, {})
+    one = replace(policy("", 0.5, 0.9), paid=leaky)
+    other = policy("", 0.5, 0.9, "equal")
+    assert one.leak == interval(0.8)
+    assert policies(one, other).chosen(0.0) is other
+    assert policies(one, other).front() == [other]
+
+
+def test_scenarios_without_rounds_to_ask_of_have_no_ledger_to_look_at() -> None:
+    plain = load_scenario("policies-glyphs", ["audit.schedule=dataset", "runs=4"])
+    assert policy_plans(plain)["participant"].public_ledger is None
+    asked = policy_plans(SCENARIO, ("equal",))["participant"].public_ledger
+    assert asked is not None
+    assert asked.rewards == ["equal"]
+    assert policy_plans(SCENARIO)["server"].public_ledger is None
 
 
 def test_a_promise_is_told_by_game_where_games_differ() -> None:
