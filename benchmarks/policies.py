@@ -1,10 +1,10 @@
 """What a table of policies costs beside its rows one by one.
 
-The scenario `policies-glyphs` with six defences of the audited rounds. Together: one `privaudit
-policies`. One by one: for every defence a `privaudit run` with the eyes of a participant and one of
-the server, which is what its row takes. A reward rule changes no delta, so that a row's cost is
-that of its defence: each defence is run once, and counts once for every reward rule. Processor
-seconds of everything started, its imports included, alternating on one machine.
+The scenario `policies-glyphs` with six defences of the audited rounds and the four reward policies
+of `privaudit policies`. Together: one such table. One by one: for every defence a `privaudit run`
+with the eyes of a participant, with the ledger of one reward policy, and one of the server, which
+is what its row takes. That of another reward policy takes as much: each defence is run once, and
+counts once for every policy. Processor seconds of everything started, its imports included.
 
 Run with ``python benchmarks/policies.py [--runs 2] [--rounds 24] [--records 12000]`` (about ten
 minutes on one core).
@@ -23,13 +23,14 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from privaudit.federation.rewards import RULES
+from privaudit.studies.paid import ATTACKS
+from privaudit.studies.policies import REWARDS
 
 SCENARIO = "policies-glyphs"
 DEFENCES = ("eight-bits", "signs", "random-10", "dp-weak", "dp-strong", "quantise")
 """Of the scenario, and one that needs no settings; the server sees something of each."""
-PLANNED = 4
-"""Reward rules of the target; there may be fewer yet."""
+LEDGER = {"questions": ["rounds"], "rewards": ["contribution"], "attacks": list(ATTACKS)}
+"""What a row looks at beside the deltas."""
 
 
 def seconds(*arguments: str) -> float:
@@ -53,6 +54,7 @@ def measured(out: Path, size: list[str]) -> tuple[float, dict[str, float]]:
             seconds(
                 *("run", SCENARIO, "--out", str(out / f"{defence}-{who}"), *size, *named(defence)),
                 *("--set", f"audit.threat_model={who}", "--set", "ledger.enabled=false"),
+                *(ledger() if who == "participant" else ()),
             )
             for who in ("participant", "server")
         )
@@ -64,6 +66,12 @@ def measured(out: Path, size: list[str]) -> tuple[float, dict[str, float]]:
 def named(*defences: str) -> list[str]:
     """The option that names defences."""
     return ["--set", f"audit.defences={json.dumps(defences)}"]
+
+
+def ledger() -> list[str]:
+    """The options that let a run look at a ledger as well."""
+    settings = (f"public_ledger.{name}={json.dumps(value)}" for name, value in LEDGER.items())
+    return [part for setting in settings for part in ("--set", setting)]
 
 
 def main() -> None:
@@ -81,11 +89,10 @@ def main() -> None:
     rows = [(name, f"{spent:.1f}") for name, spent in alone.items()]
     rows += [("each defence once, added up", f"{once:.1f}"), ("the table", f"{together:.1f}")]
     print(tabulate(rows, headers=["defence", "processor seconds"], tablefmt="github"))
-    for rules in sorted({1, len(RULES), PLANNED}):
-        print(
-            f"{len(DEFENCES)} defences x {rules} reward rules: the table takes "
-            f"{together / (rules * once):.2f} of its rows one by one"
-        )
+    print(
+        f"{len(DEFENCES)} defences x {len(REWARDS)} reward policies: the table takes "
+        f"{together / (len(REWARDS) * once):.2f} of its rows one by one"
+    )
 
 
 if __name__ == "__main__":
