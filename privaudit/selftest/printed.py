@@ -27,7 +27,7 @@ def interval(report: str, attack: str) -> tuple[float, float, float]:
 
 def verdict(report: str) -> str:
     """The first word or words of the verdict: ``leak``, ``not told``, ``unknown``."""
-    return _section(report, "Verdict").strip().removeprefix("- ").partition(":")[0]
+    return _section(report, "What leaks").strip().removeprefix("- ").partition(":")[0]
 
 
 def power(report: str) -> float | None:

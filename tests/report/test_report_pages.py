@@ -113,4 +113,6 @@ def test_the_pages_are_what_they_are_called(pages: dict[str, str], tmp_path: Pat
     for kind, text in pages.items():
         name = "report" if kind == "run" else kind
         assert f'<p class="kicker">privaudit {name}</p>' in text
-    assert every_page(tmp_path) == pages
+    again = every_page(tmp_path)
+    for kind in set(pages) - {"index"}:  # which says where it lies, and when reports were written
+        assert again[kind] == pages[kind]
