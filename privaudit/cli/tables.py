@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,9 +26,14 @@ FoundPath = Annotated[
 ]
 
 
+TableFormat = Annotated[
+    str, typer.Option("--format", help="github, markdown, csv, json, latex or html.")
+]
+
+
 @dataclass(frozen=True)
-class Found:
-    """What lies in a folder: its table in every form, and how to write its report again."""
+class Shown:
+    """Tables in every form."""
 
     title: str
     caption: str
@@ -36,6 +41,12 @@ class Found:
     notes: Callable[[], Sequence[str]]
     csv: Callable[[], str]
     json: Callable[[], str]
+
+
+@dataclass(frozen=True)
+class Found(Shown):
+    """What lies in a folder, and how to write its report again."""
+
     write: Callable[[], None]
     with_accuracy: Callable[[], tuple[pd.DataFrame, str]] | None = None
 
@@ -43,9 +54,7 @@ class Found:
 @app.command()
 def table(
     run_path: FoundPath,
-    table_format: Annotated[
-        str, typer.Option("--format", help="github, markdown, csv, json, latex or html.")
-    ] = "github",
+    table_format: TableFormat = "github",
     accuracy: Annotated[
         bool,
         typer.Option(
@@ -61,32 +70,40 @@ def table(
     privaudit table runs/NAME --format latex > table.tex
     privaudit table runs/NAME --format html > table.html
     """
-    from privaudit.report.html import table_page
-    from privaudit.report.tables import as_text, check_format, markdown_text
+    from privaudit.report.tables import check_format
 
     check_format(table_format)
     found = _found(run_path)
-    frames, notes = found.frames, found.notes
-    if accuracy:
-        if found.with_accuracy is None:
-            raise UserError(
-                "only the table of a single run has accuracy, where it has an AUC",
-                where="--accuracy",
-                remedy="name one of the runs in the folder, or leave it out",
-            )
-        made, note = found.with_accuracy()
-        frames, notes = (lambda: [made]), (lambda: [note, *found.notes()])
+    if not accuracy:
+        show(found, table_format)
+        return
+    if found.with_accuracy is None:
+        raise UserError(
+            "only the table of a single run has accuracy, where it has an AUC",
+            where="--accuracy",
+            remedy="name one of the runs in the folder, or leave it out",
+        )
+    made, note = found.with_accuracy()
+    widened = replace(found, frames=lambda: [made], notes=lambda: [note, *found.notes()])
+    show(widened, table_format)
+
+
+def show(shown: Shown, table_format: str) -> None:
+    """Print tables, and below those for people their notes."""
+    from privaudit.report.html import table_page
+    from privaudit.report.tables import as_text, markdown_text
+
     if table_format in ("csv", "json"):
-        typer.echo((found.csv if table_format == "csv" else found.json)().rstrip("\n"))
+        typer.echo((shown.csv if table_format == "csv" else shown.json)().rstrip("\n"))
     elif table_format == "html":
-        page = table_page(found.title, frames(), notes(), caption=found.caption)
+        page = table_page(shown.title, shown.frames(), shown.notes(), caption=shown.caption)
         typer.echo(page.rstrip("\n"))
     else:
-        texts = (as_text(frame, table_format).rstrip("\n") for frame in frames())
+        texts = (as_text(frame, table_format).rstrip("\n") for frame in shown.frames())
         typer.echo("\n\n".join(texts))
         if table_format in ("github", "markdown"):
             typer.echo()
-            for note in notes():
+            for note in shown.notes():
                 typer.echo(f"- {markdown_text(note) if table_format == 'markdown' else note}")
 
 
