@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from torch.utils.data import Dataset, IterableDataset
 
 from privaudit.audit import run_audit
 from privaudit.data.user_checks import has_dimensions
 from privaudit.errors import UserError, unknown_name
+from privaudit.library.datasets import arrays_of
 from privaudit.library.result import Result
 from privaudit.scenario.load import check_scenario
 from privaudit.world import load_world
@@ -25,15 +28,17 @@ if TYPE_CHECKING:
 
 DATA_FILE, RUN_FOLDER = "data.npz", "run"
 MODELS = {"image": "cnn", "text": "text-cnn", "table": "mlp"}
-SETTINGS = ("federation", "audit", "ledger", "report", "attack_options", "seed", "runs", "title")
+TABLES = ("federation", "local", "server", "audit", "defences", "accounting")
+GAMES = ("membership", "reconstruction")
+SETTINGS = (*TABLES, *GAMES, "ledger", "report", "attack_options", "seed", "runs", "title")
 
 
 def audit_model(
-    inputs: ArrayLike,
-    labels: ArrayLike,
+    inputs: ArrayLike | Dataset[Any],
+    labels: ArrayLike | None = None,
     *,
     properties: Mapping[str, ArrayLike],
-    model: str | type[nn.Module] | None = None,
+    model: str | Callable[..., nn.Module] | None = None,
     model_options: Mapping[str, Any] | None = None,
     groups: ArrayLike | None = None,
     kind: str | None = None,
@@ -45,15 +50,19 @@ def audit_model(
 
     Args:
         inputs: [N, H, W] or [N, H, W, C] uint8 images (C 1 or 3), [N, L] token ids of texts (0 =
-            padding), or [N, F] numbers; arrays, tensors or data frames.
-        labels: [N] whole numbers or strings, the main task.
+            padding), or [N, F] numbers; arrays, tensors or data frames. Or a
+            ``torch.utils.data.Dataset`` of (input, label), or of dicts as those of Hugging Face
+            (:func:`privaudit.library.datasets.arrays_of`).
+        labels: [N] whole numbers or strings, the main task; None = those in the data set.
         properties: name -> [N] private property: 1 or True present, 0 or False absent; -1, NaN, NA
             and what is masked are unknown.
-        model: a module class defined at the top level of a module or notebook, or its name
+        model: a module class, or a function that makes a model (and may load a checkpoint),
+            defined at the top level of a module or notebook; or its name
             ``"package.module:Class"``, or a bundled model; None = the bundled one for this kind of
             data. Of ``num_classes``, ``height``, ``width``, ``in_channels``, ``side`` (of square
-            images), ``vocabulary_size`` and ``features`` it is given those its constructor names.
-        model_options: further arguments of the constructor.
+            images), ``vocabulary_size`` and ``features`` it is given those it names. The model
+            gives logits, or a dict or an object with ``logits`` as models of Hugging Face do.
+        model_options: further arguments of the constructor or function.
         groups: [N] natural client (writer, hospital) of each record.
         kind: ``image``, ``text`` or ``table``; None = seen from ``inputs``.
         folder: new or empty; takes the data (``data.npz``) and the run (``run/``).
@@ -67,6 +76,11 @@ def audit_model(
     for name in settings:
         if name not in SETTINGS:
             raise unknown_name("setting", name, SETTINGS)
+    if isinstance(inputs, Dataset | IterableDataset):
+        inputs, found, seen = arrays_of(inputs, kind=kind)
+        labels, kind = found if labels is None else labels, kind or seen
+    if labels is None:
+        raise UserError("missing", where="labels", remedy="give one per record")
     arrays = _arrays(inputs, labels, properties, groups)
     kind = kind or _kind(arrays["inputs"])
     place = Path(folder)
@@ -178,8 +192,8 @@ def _kind(inputs: np.ndarray) -> str:
     )
 
 
-def _model_name(model: str | type[nn.Module] | None, kind: str) -> str:
-    """How a scenario names the model; a class must be found again under its name."""
+def _model_name(model: str | Callable[..., nn.Module] | None, kind: str) -> str:
+    """How a scenario names the model; a class or function is found again under its name."""
     if model is None:
         return MODELS.get(kind, "mlp")
     if isinstance(model, str):
@@ -189,12 +203,12 @@ def _model_name(model: str | type[nn.Module] | None, kind: str) -> str:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError):
         found = None
-    if found is not model or not isinstance(model, type):
+    if found is not model or not (inspect.isclass(model) or inspect.isfunction(model)):
         raise UserError(
-            f"not a class that can be found under its name (got {reprlib.repr(model)})",
+            f"not a class or function that can be found under its name (got {reprlib.repr(model)})",
             where="model",
-            remedy="give a class defined at the top level of a module or notebook, not an object, "
-            "a function or a local class; its arguments go to model_options",
+            remedy="give a class, or a function that makes the model, defined at the top level of "
+            "a module or notebook: no object, lambda or local one; arguments go to model_options",
         )
     return f"{module}:{name}"
 

@@ -9,35 +9,58 @@ from os import PathLike
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError, unknown_name
-from privaudit.evaluation.cells import TableCell
 from privaudit.report.content import Content, read_content
 from privaudit.report.drawings import drawings
+from privaudit.report.figures import as_svg
 from privaudit.report.layers import layer_rows
 from privaudit.report.plain import content_tables
 from privaudit.report.rebuilt import long_rows
 from privaudit.report.tables import as_text, long_table
+from privaudit.report.tidy import tidy_cells
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of a run; a notebook shows it."""
+    """A figure of a run; a notebook shows it.
 
-    svg: str
+    Attributes:
+        figure: matplotlib's own, to be restyled: ``picture.figure.axes[0].set_title(...)``. What
+            is changed there is in :attr:`svg`, in what :meth:`save` writes and in the notebook.
+    """
+
+    figure: Figure
+
+    @property
+    def svg(self) -> str:
+        """As SVG text, as it is now."""
+        return as_svg(self.figure)
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write it as an SVG file."""
+        """Write it, in the format that the name ends with: ``.svg``, ``.pdf``, ``.png``.
+
+        Raises:
+            UserError: matplotlib knows no such format, or the file cannot be written.
+        """
         file = Path(path)
-        file.write_text(self.svg, encoding="utf-8")
+        try:
+            if file.suffix in (".svg", ""):
+                file.write_text(self.svg, encoding="utf-8")
+            else:
+                self.figure.savefig(file, dpi=200)
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot be written: {error}", where=str(file)) from error
         return file
 
     def _repr_svg_(self) -> str:
         return self.svg
 
     def __repr__(self) -> str:
-        return f"<SVG figure, {len(self.svg)} characters; .save(path) writes it>"
+        width, height = self.figure.get_size_inches()
+        return f"<figure, {width:g} by {height:g} inches; .figure is matplotlib's, .save(path)>"
 
 
 @dataclass(frozen=True)
@@ -55,9 +78,18 @@ class Result:
         return read_content(RunFolder.open(self.path))
 
     @property
-    def cells(self) -> list[TableCell]:
-        """One per property, rule, fraction, K and attack, with all metrics."""
-        return list(self._content.cells)
+    def cells(self) -> pd.DataFrame:
+        """One row per cell of every game, unrounded, with the same columns for all of them.
+
+        What each column holds: :data:`privaudit.report.tidy.COLUMNS`. :meth:`table` has the other
+        metrics of games with an AUC, :attr:`rebuilt` those of rebuilt records.
+        """
+        return tidy_cells(self._content.cells, self._content.rebuilt)
+
+    @property
+    def figures(self) -> list[str]:
+        """Names of the figures that :meth:`figure` knows."""
+        return list(self._figures)
 
     @property
     def rebuilt(self) -> pd.DataFrame:
@@ -97,9 +129,9 @@ class Result:
         return Picture(figures[name])
 
     @cached_property
-    def _figures(self) -> dict[str, str]:
-        """Name -> SVG."""
-        return {drawing.name: drawing.svg for drawing in drawings(self._content)}
+    def _figures(self) -> dict[str, Figure]:
+        """Name -> what matplotlib draws."""
+        return {drawing.name: drawing.figure for drawing in drawings(self._content)}
 
     def __repr__(self) -> str:
         tables = (as_text(frame) for frame in content_tables(self._content))
@@ -108,7 +140,7 @@ class Result:
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
         names = ("auc_by_fraction", "rebuilt_by_fraction")
-        figure = next((self._figures[name] for name in names if name in self._figures), "")
+        figure = next((self.figure(name).svg for name in names if name in self._figures), "")
         drawn = figure[figure.index("<svg") :] if figure else ""
         tables = "".join(as_text(frame, "html") for frame in content_tables(self._content))
         return f"{tables}{drawn}<ul>{notes}</ul>"
@@ -121,6 +153,6 @@ def open_run(path: str | PathLike[str]) -> Result:
         UserError: no run there, or it is not finished or cannot be read.
     """
     result = Result(Path(path))
-    if not result.cells and result.rebuilt.empty:
+    if result.cells.empty:
         raise UserError("the run has no records", where=str(path))
     return result

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from privaudit.evaluation.appearing import Appearing, Judged, Share
 from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.records import Record
-from privaudit.report.figures import PLAIN, as_svg, short
+from privaudit.report.figures import NARROW, PLAIN, QUIET, short
+from privaudit.report.looks import look_of
 from privaudit.report.verdict import headline
 from privaudit.scenario.schema import Scenario
 
@@ -136,19 +137,25 @@ def _share_row(share: Share) -> dict[str, float]:
 
 
 @matplotlib.rc_context(PLAIN)
-def scores_by_round(records: Sequence[Record], shown: Sequence[Appearing]) -> str | None:
+def scores_by_round(
+    records: Sequence[Record], shown: Sequence[Appearing], *, narrow: bool = False
+) -> Figure | None:
     """Scores of some runs over the rounds, the truth beneath: a row of panels per property."""
     rows = [(one, _some_runs(one)) for one in shown[:MOST_PROPERTIES]]
     most = max((len(runs) for _, runs in rows), default=0)
     if not most:
         return None
-    figure = Figure(figsize=(2.6 * most + 0.8, 2.2 * len(rows) + 0.6), layout="constrained")
-    panels = figure.subplots(len(rows), most, squeeze=False, sharex=True)
-    for line, (one, runs) in zip(panels, rows, strict=True):
+    count = len(rows)
+    size, shape = (2.6 * most + 0.8, 2.2 * count + 0.6), (count, most)
+    if narrow:
+        size, shape = (NARROW, 1.8 * count * most + 0.6), (count * most, 1)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(*shape, squeeze=False, sharex=True)
+    for line, (one, runs) in zip(panels.reshape(count, most), rows, strict=True):
         for axes in line[len(runs) :]:
             axes.set_axis_off()
         for axes, run in zip(line, runs, strict=False):
-            _panel(axes, run, _scores(records, one, run))
+            _panel(axes, run, _scores(records, one, run), look_of(one.attack).colour)
             axes.set_title(f"{short(one.property)}, run {run.run}")
         line[0].set_ylabel(f"score of {short(one.attack)}")
     for axes in panels[-1]:
@@ -158,8 +165,11 @@ def scores_by_round(records: Sequence[Record], shown: Sequence[Appearing]) -> st
         for axes in panels.flat
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=4, fontsize="small")
-    return as_svg(figure)
+    columns = 2 if narrow else 4
+    figure.legend(
+        handles.values(), handles, loc="outside lower center", ncols=columns, fontsize="small"
+    )
+    return figure
 
 
 def _some_runs(one: Appearing) -> list[Judged]:
@@ -177,19 +187,19 @@ def _scores(records: Sequence[Record], one: Appearing, run: Judged) -> list[floa
     )
 
 
-def _panel(axes: Axes, run: Judged, scores: Sequence[float]) -> None:
+def _panel(axes: Axes, run: Judged, scores: Sequence[float], colour: str) -> None:
     rounds = range(1, len(scores) + 1)
-    axes.plot(rounds, scores, marker="o", markersize=2.5, linewidth=0.8, color="C0", label="score")
+    axes.plot(rounds, scores, marker="o", markersize=2.5, lw=0.8, color=colour, label="score")
     low, high = min(scores), max(scores)
     span = (high - low) or 1.0
-    for height, colour, label, stretch in (
-        (0.10, "C1", "found", (run.said.start, run.said.end) if run.said.found else None),
-        (0.20, "C2", "the property was there", (run.start, run.end)),
+    for height, ink, label, stretch in (
+        (0.10, colour, "found", (run.said.start, run.said.end) if run.said.found else None),
+        (0.20, QUIET, "the property was there", (run.start, run.end)),
     ):
         if stretch is not None and stretch[0] is not None and stretch[1] is not None:
             ends = [stretch[0] + 0.6, stretch[1] + 0.4]
-            axes.plot(ends, [low - height * span] * 2, linewidth=5, color=colour, label=label)
+            axes.plot(ends, [low - height * span] * 2, linewidth=5, color=ink, label=label)
     if run.said.alarm is not None:
-        axes.axvline(run.said.alarm + 1, color="C3", linestyle=":", label="alarm")
+        axes.axvline(run.said.alarm + 1, color=colour, linestyle=":", label="alarm")
     axes.set_xlim(0, len(scores) + 1)
     axes.set_ylim(low - 0.28 * span, high + 0.08 * span)

@@ -13,14 +13,15 @@ from matplotlib.figure import Figure
 from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.records import Record, with_scores
 from privaudit.report.figures import (
-    MARKERS,
     MOST_BESIDE,
+    NARROW,
     PLAIN,
-    as_svg,
     label_left,
+    name_lines,
     panels_of,
     short,
 )
+from privaudit.report.looks import look_of
 from privaudit.scenario.schema import PROPERTY
 from privaudit.statistics.intervals import auc_interval
 from privaudit.statistics.roc import roc_curve
@@ -63,7 +64,9 @@ def left_out(cells: Sequence[TableCell]) -> str:
 
 
 @matplotlib.rc_context(PLAIN)
-def roc_curves(records: Sequence[Record], cells: Sequence[TableCell]) -> str | None:
+def roc_curves(
+    records: Sequence[Record], cells: Sequence[TableCell], *, narrow: bool = False
+) -> Figure | None:
     """ROC of the shown cells, linear and with both axes logarithmic.
 
     Few properties have a column each, linear above; more have a row each, linear on the left.
@@ -76,23 +79,26 @@ def roc_curves(records: Sequence[Record], cells: Sequence[TableCell]) -> str | N
     names = list(dict.fromkeys(cell.property for cell in shown))
     beside = len(names) <= MOST_BESIDE
     size = (2.9 * len(names) + 1.0, 5.8) if beside else (6.8, 2.9 * len(names))
-    figure = Figure(figsize=size, layout="constrained")
     shape = (2, len(names)) if beside else (len(names), 2)
+    if narrow:
+        size, shape = (NARROW, 6.0 * len(names)), (2 * len(names), 1)
+    figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(*shape, squeeze=False)
-    colours = _colours(cells)
-    for (linear, logarithmic), name in zip(panels.T if beside else panels, names, strict=True):
+    pairs = panels.reshape(-1, 2) if narrow else panels.T if beside else panels
+    for (linear, logarithmic), name in zip(pairs, names, strict=True):
         for cell in (c for c in shown if c.property == name):
-            colour = colours[cell.attack]
-            _roc_lines((linear, logarithmic), cell, scores_of(records, cell), colour)
+            _roc_lines((linear, logarithmic), cell, scores_of(records, cell))
         linear.set_title(short(name))
         _frame(linear, logarithmic)
     for axes in panels[:, 0]:
         axes.set_ylabel("true positive rate")
-    return as_svg(figure)
+    return figure
 
 
 @matplotlib.rc_context(PLAIN)
-def auc_by_window(records: Sequence[Record], cells: Sequence[TableCell]) -> str | None:
+def auc_by_window(
+    records: Sequence[Record], cells: Sequence[TableCell], *, narrow: bool = False
+) -> Figure | None:
     """AUC of the shown cells within consecutive windows of the audited rounds, with intervals.
 
     None where the rounds are too few for two windows with enough rounds of each kind, and where
@@ -106,23 +112,19 @@ def auc_by_window(records: Sequence[Record], cells: Sequence[TableCell]) -> str 
     cut = [(cell, windows(runs, most=count)) for cell, runs in scores]
     shown = [(cell, parts) for cell, parts in cut if parts]
     names = list(dict.fromkeys(cell.property for cell, _ in shown))
-    figure, panels = panels_of(len(names), width=3.2, height=3.4, margin=1.2)
-    colours = _colours(cells)
+    figure, panels = panels_of(len(names), width=2.9, height=3.0, margin=1.8, narrow=narrow)
     for axes, name in zip(panels, names, strict=True):
         axes.axhline(0.5, color="grey", linewidth=1, linestyle="--")
         own = [(cell, parts) for cell, parts in shown if cell.property == name]
         for position, (cell, parts) in enumerate(own):
-            _window_line(axes, cell, parts, position, colours[cell.attack])
+            _window_line(axes, cell, parts, position)
         axes.set_title(short(name))
         axes.set_xlabel("audited round")
         axes.set_xlim(0, max(last for _, parts in own for _, last, _ in parts) + 2)
         axes.set_ylim(0, 1.03)
     label_left(panels, "AUC within the window")
-    most = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
-    figure.legend(
-        *most.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small"
-    )
-    return as_svg(figure)
+    name_lines(figure, panels)
+    return figure
 
 
 def scores_of(records: Sequence[Record], cell: TableCell) -> list[RunScores]:
@@ -182,15 +184,8 @@ def mean_roc(runs: Sequence[RunScores]) -> tuple[FloatArray, FloatArray]:
     return grid, np.array([np.interp(grid, curve.fpr, curve.tpr) for curve in curves])
 
 
-def _colours(cells: Sequence[TableCell]) -> dict[str, str]:
-    """Attack -> its colour, whichever of them a figure shows."""
-    attacks = dict.fromkeys(cell.attack for cell in cells)
-    return {attack: f"C{number}" for number, attack in enumerate(attacks)}
-
-
-def _roc_lines(
-    panels: tuple[Axes, Axes], cell: TableCell, runs: Sequence[RunScores], colour: str
-) -> None:
+def _roc_lines(panels: tuple[Axes, Axes], cell: TableCell, runs: Sequence[RunScores]) -> None:
+    colour = look_of(cell.attack).colour
     rates, found = mean_roc(runs)
     value = f"{cell.attack} ({cell.auc.value:.2f})" if cell.auc else cell.attack
     for axes, start in zip(panels, (0, 1), strict=True):
@@ -224,15 +219,13 @@ def _frame(linear: Axes, logarithmic: Axes) -> None:
     logarithmic.set_ylim(0.009, 1.15)
 
 
-def _window_line(
-    axes: Axes, cell: TableCell, parts: Sequence[Window], position: int, colour: str
-) -> None:
+def _window_line(axes: Axes, cell: TableCell, parts: Sequence[Window], position: int) -> None:
     tau, overlap = (cell.design.tau or 0.0, cell.design.overlap) if cell.design else (0.0, 0.0)
     found = [auc_interval(runs, tau=tau, overlap=overlap) for _, _, runs in parts]
     middles = [(first + last) / 2 + 1 + 0.8 * position for first, last, _ in parts]
     y = [interval.value for interval in found]
     error = [[i.value - i.low for i in found], [i.high - i.value for i in found]]
-    marker = MARKERS[position % len(MARKERS)]
+    colour, marker = look_of(cell.attack)
     axes.errorbar(middles, y, yerr=error, marker=marker, color=colour, capsize=3, label=cell.attack)
 
 

@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
+from typing import Any
+
+from matplotlib.figure import Figure
 
 from privaudit.report import appearing, curves, figures, rebuilt_figures
 from privaudit.report.content import Content
 from privaudit.report.layers import LayerCell, auc_by_layer
 
+Draw = Callable[..., Figure]
+"""Of a figure; with ``narrow=True`` its form for a narrow page."""
+
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure: ``name`` of its file, what it shows, how to read it, and its SVG."""
+    """A figure.
+
+    Attributes:
+        name: of its file.
+        title: what it shows.
+        description: how to read it.
+        figure: as it is drawn.
+        narrow: the same for a narrow page, where that has a form of its own.
+    """
 
     name: str
     title: str
     description: str
-    svg: str
+    figure: Figure
+    narrow: Figure | None = None
+
+    @classmethod
+    def of(cls, name: str, title: str, description: str, draw: Draw, *what: Any) -> Drawing:
+        """Both forms of a figure that ``draw`` makes of ``what``."""
+        return cls(name, title, description, draw(*what), draw(*what, narrow=True))
+
+    @cached_property
+    def svg(self) -> str:
+        """As text."""
+        return figures.as_svg(self.figure)
 
 
 def drawings(content: Content) -> list[Drawing]:
@@ -36,7 +62,7 @@ def drawings(content: Content) -> list[Drawing]:
             "rebuilt_by_fraction",
             "What was rebuilt of the target's batch by the percentage of parameters shared",
             "One panel per size of batch; bars are 95 % intervals over runs, dashed: a guess.",
-            rebuilt_figures.rebuilt_by_fraction(content.rebuilt),
+            both(rebuilt_figures.rebuilt_by_fraction, content.rebuilt),
         ),
         *(
             (
@@ -45,7 +71,7 @@ def drawings(content: Content) -> list[Drawing]:
                 f"K = {found['participants']}, {100 * found['fraction']:g} % shared; first round "
                 "of the first run. Below each image its PSNR; grey: nothing was rebuilt. The "
                 "nearest own image is what a guess gets at best.",
-                rebuilt_figures.rebuilt_images(found),
+                (rebuilt_figures.rebuilt_images(found), None),
             )
             for found in content.shown
         ),
@@ -53,7 +79,7 @@ def drawings(content: Content) -> list[Drawing]:
             "auc_by_fraction",
             "AUC of each attack by the percentage of parameters shared",
             "One panel per property; bars are 95 % intervals over runs, dashed: a blind guess.",
-            figures.auc_by_fraction(content.cells),
+            both(figures.auc_by_fraction, content.cells),
         ),
         (
             "roc",
@@ -62,14 +88,14 @@ def drawings(content: Content) -> list[Drawing]:
             "rate; bands: the range over runs; dashed: a blind guess. Below (of many properties: "
             "on the right) the same with both axes logarithmic: a false positive rate smaller than "
             "one round in a run has no point.",
-            curves.roc_curves(content.scored, content.cells),
+            both(curves.roc_curves, content.scored, content.cells),
         ),
         (
             "auc_by_window",
             "AUC by window of the audited rounds: whether the leak grows or falls",
             f"{setting}. Each point is the AUC within one window, with its 95 % interval over "
             "runs; windows are small, so intervals are wide.",
-            curves.auc_by_window(content.scored, content.cells),
+            both(curves.auc_by_window, content.scored, content.cells),
         ),
         (
             "scores_by_round",
@@ -77,7 +103,8 @@ def drawings(content: Content) -> list[Drawing]:
             "For each property the cell fixed beforehand, in the first runs in which it appeared "
             "and one in which it never did. Below the scores: the stretch that was found, and the "
             "truth; dotted: the alarm of whoever listens along.",
-            appearing.scores_by_round(
+            both(
+                appearing.scores_by_round,
                 content.scored,
                 appearing.headlines(content.scenario, content.appearing, content.cells),
             ),
@@ -86,23 +113,32 @@ def drawings(content: Content) -> list[Drawing]:
             "auc_by_layer",
             "Which layer leaks: AUC from one layer's coordinates alone",
             _layer_text(content.layers),
-            auc_by_layer(content.layers),
+            both(auc_by_layer, content.layers),
         ),
         (
             "accuracy_by_round",
             "Training: accuracy after each federated round, and megabytes sent",
             "Accuracy: mean over runs. Megabytes: all clients together, summed over rounds, mean "
             "over runs.",
-            figures.accuracy_by_round(content.training),
+            both(figures.accuracy_by_round, content.training),
         ),
         (
             "seconds_by_devices",
             "Seconds of one training round by number of devices",
             "Median and range; devices are simulated one after the other on one core.",
-            figures.seconds_by_devices(content.timings),
+            both(figures.seconds_by_devices, content.timings),
         ),
     ]
-    return [Drawing(name, title, text, svg) for name, title, text, svg in drawn if svg]
+    return [
+        Drawing(name, title, text, wide, narrow)
+        for name, title, text, (wide, narrow) in drawn
+        if wide is not None
+    ]
+
+
+def both(draw: Callable[..., Figure | None], *of: Any) -> tuple[Figure | None, Figure | None]:
+    """A figure for a wide page and the same for a narrow one."""
+    return draw(*of), draw(*of, narrow=True)
 
 
 def _layer_text(layers: Sequence[LayerCell]) -> str:
@@ -117,17 +153,29 @@ def _layer_text(layers: Sequence[LayerCell]) -> str:
 
 
 def inline(drawing: Drawing) -> str:
-    """The SVG to stand inside a page: described, in the page's ink, its ids its own."""
-    svg = drawing.svg[drawing.svg.index("<svg") :]
+    """The SVG to stand inside a page: described, in the page's ink, its ids its own.
+
+    Where there is a narrow form, too, both: a page shows one of them.
+    """
+    if drawing.narrow is None:
+        return _inline(drawing, drawing.name, drawing.svg, "ink")
+    narrow = figures.as_svg(drawing.narrow)
+    return _inline(drawing, drawing.name, drawing.svg, "ink on-wide") + _inline(
+        drawing, f"{drawing.name}-narrow", narrow, "ink on-narrow"
+    )
+
+
+def _inline(drawing: Drawing, name: str, text: str, shown: str) -> str:
+    svg = text[text.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<style\b.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{drawing.name}-", svg)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     svg = svg.replace(figures.INK, "currentColor").replace("fill: #ffffff", "fill: none")
-    title, text = f"{drawing.name}-title", f"{drawing.name}-text"
+    title, about = f"{name}-title", f"{name}-text"
     start = (
-        f'<svg class="ink" role="img" aria-labelledby="{title} {text}"'
+        f'<svg class="{shown}" role="img" aria-labelledby="{title} {about}"'
         f"{svg[len('<svg') : svg.index('>')]}>"
         f'<title id="{title}">{escape(drawing.title)}</title>'
-        f'<desc id="{text}">{escape(drawing.description)}</desc>'
+        f'<desc id="{about}">{escape(drawing.description)}</desc>'
     )
     return start + svg[svg.index(">") + 1 :]

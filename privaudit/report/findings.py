@@ -19,8 +19,8 @@ from privaudit.statistics.intervals import Interval
 
 SECTIONS = (
     ("answer", "Answer"),
-    ("table", "Table"),
     ("figure", "Figure"),
+    ("table", "Table"),
     ("limits", "What this does not say"),
     ("words", "Words"),
     ("again", "How to make it again"),

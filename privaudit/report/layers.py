@@ -10,11 +10,12 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from privaudit.evaluation.layers import ALL, LayerScores
 from privaudit.evaluation.records import Record
 from privaudit.randomness import Seed
-from privaudit.report.figures import MARKERS, PLAIN, as_svg, panels_of, short
+from privaudit.report.figures import PLAIN, panels_of, short
 from privaudit.report.tables import interval_text
 from privaudit.statistics.intervals import Interval, auc_interval
 from privaudit.statistics.pools import Holdings
@@ -135,7 +136,7 @@ def layer_sentences(
 
 
 @matplotlib.rc_context(PLAIN)
-def auc_by_layer(cells: Sequence[LayerCell]) -> str | None:
+def auc_by_layer(cells: Sequence[LayerCell], *, narrow: bool = False) -> Figure | None:
     """AUC from each layer alone with its interval, one panel per property, input at the top."""
     cells = [cell for cell in cells if cell.auc is not None]
     names = list(dict.fromkeys(cell.property for cell in cells))
@@ -143,7 +144,7 @@ def auc_by_layer(cells: Sequence[LayerCell]) -> str | None:
     if not layers:
         return None
     height = 1.3 + 0.32 * len(layers)
-    figure, panels = panels_of(len(names), width=3.0, height=height, margin=1.6)
+    figure, panels = panels_of(len(names), width=3.0, height=height, margin=1.6, narrow=narrow)
     for axes, name in zip(panels, names, strict=True):
         axes.axvline(CHANCE, color="grey", linewidth=1, linestyle="--")
         own = {cell.layer: cell for cell in cells if cell.property == name}
@@ -156,7 +157,7 @@ def auc_by_layer(cells: Sequence[LayerCell]) -> str | None:
                 [auc.value],
                 [place],
                 xerr=error,
-                marker=MARKERS[1 if layer == ALL else 0],
+                marker="s" if layer == ALL else "o",
                 color="C0" if told else "grey",
                 markerfacecolor="C0" if told else "none",
                 capsize=3,
@@ -166,7 +167,7 @@ def auc_by_layer(cells: Sequence[LayerCell]) -> str | None:
         axes.set_xlabel("AUC from this layer alone")
     panels[0].set_yticks(np.arange(len(layers)), [short(layer) for layer in layers])
     panels[0].set_ylim(len(layers) - 0.5, -0.5)
-    return as_svg(figure)
+    return figure
 
 
 def _cell(

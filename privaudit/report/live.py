@@ -16,13 +16,15 @@ from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.live import UNTOLD, Live, LiveTrace
 from privaudit.evaluation.live_folder import read_live, trace_name, truth_name
 from privaudit.report.drawings import Drawing
-from privaudit.report.figures import PLAIN, as_svg
+from privaudit.report.figures import NARROW, PLAIN
 from privaudit.report.findings import Findings, Part, error_bars, render_findings
+from privaudit.report.looks import look_of
 from privaudit.report.next_step import Next
 from privaudit.report.notes import power_note
 from privaudit.report.provenance import record_facts, toml_value
 from privaudit.report.tables import as_text, cell_text, interval_text, long_table, with_rule
 
+TITLE = "AUC of each attack"
 CAPTION = (
     "AUC with 95 % interval: rounds of the audited client with the property from those without"
 )
@@ -166,7 +168,7 @@ def write_live(folder: RunFolder) -> None:
 def render_live(folder: RunFolder) -> dict[str, str]:
     """Name of every file of the report -> its text."""
     live = read_live(folder)
-    drawing = Drawing("auc", "AUC of each attack", "Bars are 95 % intervals.", _figure(live.cells))
+    drawing = Drawing.of("auc", TITLE, "Bars are 95 % intervals.", _figure, live.cells)
     found = Findings(
         kind="live",
         title=live.settings.title,
@@ -240,22 +242,21 @@ def _facts(live: Live) -> list[tuple[str, str]]:
     return facts
 
 
-def _figure(cells: Sequence[TableCell]) -> str:
+def _figure(cells: Sequence[TableCell], *, narrow: bool = False) -> Figure:
     """One line per row of the table, with its interval."""
     shown = [(cell, cell.auc) for cell in cells if cell.auc is not None]
     at = [-float(number) for number in range(len(shown))]
     with matplotlib.rc_context(PLAIN):
-        figure = Figure(figsize=(6.0, 1.2 + 0.4 * len(shown)), layout="constrained")
+        figure = Figure(
+            figsize=(NARROW if narrow else 6.0, 1.2 + 0.4 * len(shown)), layout="constrained"
+        )
         axes = figure.subplots()
         axes.axvline(0.5, color="grey", linewidth=1, linestyle="--")
-        axes.errorbar(
-            [auc.value for _, auc in shown],
-            at,
-            xerr=error_bars([auc for _, auc in shown]),
-            fmt="o",
-            capsize=3,
-        )
+        for place, (cell, auc) in zip(at, shown, strict=True):
+            colour, mark = look_of(cell.attack)
+            bars = error_bars([auc])
+            axes.errorbar([auc.value], [place], xerr=bars, marker=mark, color=colour, capsize=3)
         axes.set_yticks(at, [f"{cell.property}, {cell.attack}" for cell, _ in shown])
         axes.set_xlim(0, 1.03)
         axes.set_xlabel("AUC (0.5 = blind guess)")
-        return as_svg(figure)
+        return figure

@@ -12,26 +12,27 @@ from matplotlib.figure import Figure
 
 from privaudit.evaluation.rebuilt_cells import RebuiltCell
 from privaudit.evaluation.rebuilt_runs import MOST_SHOWN
-from privaudit.report.figures import MARKERS, PLAIN, as_svg, label_left, panels_of
+from privaudit.report.figures import PLAIN, STYLES, label_left, name_lines, panels_of
+from privaudit.report.looks import look_of
 
 TILE, SPACE, LABELS = 0.7, 0.25, 1.5
 """Inches of an image, of what stands below it, and of what stands to the left."""
 
 
 @matplotlib.rc_context(PLAIN)
-def rebuilt_by_fraction(cells: Sequence[RebuiltCell]) -> str | None:
+def rebuilt_by_fraction(cells: Sequence[RebuiltCell], *, narrow: bool = False) -> Figure | None:
     """What was rebuilt by shared fraction, one panel per size of batch, with 95 % intervals."""
     cells = [cell for cell in cells if cell.measure is not None and cell.answered]
     if not cells or cells[0].measure is None:
         return None
     measure, sizes = cells[0].measure, sorted({cell.batch for cell in cells})
-    figure, panels = panels_of(len(sizes), width=3.2, height=3.6, margin=1.2)
+    figure, panels = panels_of(len(sizes), width=2.9, height=3.2, margin=1.8, narrow=narrow)
     for axes, size in zip(panels, sizes, strict=True):
         _panel(axes, [cell for cell in cells if cell.batch == size])
         axes.set_title(f"batches of {size}")
     label_left(panels, f"{measure.title}{f', {measure.unit}' if measure.unit else ''}")
-    panels[-1].legend(fontsize="small")
-    return as_svg(figure)
+    name_lines(figure, panels)
+    return figure
 
 
 def _panel(axes: Axes, cells: Sequence[RebuiltCell]) -> None:
@@ -39,10 +40,11 @@ def _panel(axes: Axes, cells: Sequence[RebuiltCell]) -> None:
     numbers = sorted({cell.participants for cell in cells})
     rules = sorted({cell.rule for cell in cells if cell.rule != "all"}) or ["all"]
     defences = list(dict.fromkeys(cell.defence for cell in cells))
-    lines = [(a, r, k, d) for a in attacks for r in rules for k in numbers for d in defences]
+    variants = [(r, k, d) for r in rules for k in numbers for d in defences]
+    lines = [(a, v) for a in attacks for v in variants]
     guesses = [cell.guess.value for cell in cells if cell.guess is not None]
     axes.axhline(float(np.mean(guesses)), color="grey", linewidth=1, linestyle="--")
-    for position, (attack, rule, participants, defence) in enumerate(lines):
+    for position, (attack, (rule, participants, defence)) in enumerate(lines):
         line = sorted(
             (
                 c
@@ -57,8 +59,18 @@ def _panel(axes: Axes, cells: Sequence[RebuiltCell]) -> None:
         error = [[p.value - p.low for _, p in points], [p.high - p.value for _, p in points]]
         name = attack + (f", {rule}" if len(rules) > 1 else "") + f", K={participants}"
         name += f", {defence or 'none'}" if len(defences) > 1 else ""
-        marker = MARKERS[position % len(MARKERS)]
-        axes.errorbar(x, [p.value for _, p in points], error, marker=marker, capsize=3, label=name)
+        colour, mark = look_of(attack)
+        style = STYLES[position % len(variants) % len(STYLES)]
+        axes.errorbar(
+            x,
+            [p.value for _, p in points],
+            error,
+            marker=mark,
+            color=colour,
+            ls=style,
+            capsize=3,
+            label=name,
+        )
     axes.set_xlabel("parameters shared (%)")
     axes.set_xlim(0, 108)
     axes.set_xticks(sorted({100 * c.fraction for c in cells}))
@@ -66,7 +78,7 @@ def _panel(axes: Axes, cells: Sequence[RebuiltCell]) -> None:
 
 
 @matplotlib.rc_context(PLAIN)
-def rebuilt_images(shown: Mapping[str, Any]) -> str | None:
+def rebuilt_images(shown: Mapping[str, Any]) -> Figure | None:
     """Truth, what each attack rebuilt and the nearest own images, side by side.
 
     Args:
@@ -98,4 +110,4 @@ def rebuilt_images(shown: Mapping[str, Any]) -> str | None:
             if decibels is not None:
                 axes.set_xlabel(f"{decibels[number]:.1f} dB", fontsize="x-small", labelpad=1)
         of_row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize="small")
-    return as_svg(figure)
+    return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,7 +18,7 @@ from privaudit.canaries.words import notes, rows, sentence
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.plan import Plan, read_plan
 from privaudit.report.drawings import Drawing
-from privaudit.report.figures import PLAIN, as_svg
+from privaudit.report.figures import NARROW, PLAIN, QUIET
 from privaudit.report.findings import Findings, Part, write_findings
 from privaudit.report.next_step import Next
 from privaudit.report.provenance import SCENARIO
@@ -52,7 +53,7 @@ def answers(readings: Sequence[Reading]) -> list[str]:
 def write_canaries(folder: RunFolder) -> None:
     """Write ``report/canaries.{md,csv,json}``, the figure and ``report/index.html``."""
     readings, scenario = read_canaries(folder.path), folder.scenario()
-    drawing = Drawing("scores", FIGURE_TITLE, FIGURE_TEXT, _figure(readings))
+    drawing = Drawing.of("scores", FIGURE_TITLE, FIGURE_TEXT, _figure, readings)
     found = Findings(
         kind="canaries",
         title=f"{TITLE}: {scenario.title or scenario.name}",
@@ -170,19 +171,24 @@ def _facts(plan: Plan, scenario: Scenario) -> list[tuple[str, str]]:
     ]
 
 
-def _figure(readings: Sequence[Reading]) -> str:
+def _figure(readings: Sequence[Reading], *, narrow: bool = False) -> Figure:
     with matplotlib.rc_context(PLAIN):
-        figure = Figure(figsize=(3.6 * len(readings) + 0.8, 3.2), layout="constrained")
-        panels = figure.subplots(1, len(readings), squeeze=False)[0]
+        count = len(readings)
+        size, shape = (3.6 * count + 0.8, 3.2), (1, count)
+        if narrow:
+            size, shape = (NARROW, 2.8 * count), (count, 1)
+        figure = Figure(figsize=size, layout="constrained")
+        panels = list(figure.subplots(*shape, squeeze=False).flat)
         for axes, reading in zip(panels, readings, strict=True):
             record = reading.record
             scores = np.array(record.scores) / (record.carried or 1.0)
             inside = np.array(record.inserted)
             bins = np.linspace(scores.min(), scores.max() + 1e-9, 31)
-            for chosen, label in ((inside, "in"), (~inside, "not in")):
-                axes.hist(scores[chosen], bins=bins, histtype="step", linewidth=1.5, label=label)
+            for chosen, label, style in ((inside, "in", "-"), (~inside, "not in", "--")):
+                drawn: Any = {"histtype": "step", "linewidth": 1.5, "ls": style, "color": QUIET}
+                axes.hist(scores[chosen], bins=bins, label=label, **drawn)
             axes.set_title(record.view)
             axes.set_xlabel("score")
         panels[0].set_ylabel("canaries")
         panels[0].legend()
-        return as_svg(figure)
+        return figure

@@ -21,8 +21,9 @@ from privaudit.evaluation.prices import LOSS_ALLOWED, Price, price
 from privaudit.evaluation.records import Record
 from privaudit.report.defences import epsilon_number, epsilon_text
 from privaudit.report.drawings import Drawing
-from privaudit.report.figures import MARKERS, PLAIN, as_svg
+from privaudit.report.figures import NARROW, PLAIN, name_lines
 from privaudit.report.findings import Part, error_bars
+from privaudit.report.looks import numbered
 from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import NO_DEFENCE, PROPERTY
 
@@ -89,7 +90,7 @@ def part(points: Sequence[PricePoint]) -> Part:
         heads=len(HEADS),
         caption="What defences cost the main task, with 95 % intervals over runs",
         notes=[NOTE],
-        drawing=Drawing("prices", TITLE, text, figure(points)),
+        drawing=Drawing.of("prices", TITLE, text, figure, points),
         stacked=True,
     )
 
@@ -137,19 +138,20 @@ def table(points: Sequence[PricePoint]) -> pd.DataFrame:
 
 
 @matplotlib.rc_context(PLAIN)
-def figure(points: Sequence[PricePoint]) -> str:
+def figure(points: Sequence[PricePoint], *, narrow: bool = False) -> Figure:
     """Accuracy of the main task by number of clients."""
-    drawn = Figure(figsize=(5.6, 3.6), layout="constrained")
+    drawn = Figure(figsize=(NARROW if narrow else 6.4, 3.6), layout="constrained")
     axes = drawn.subplots()
     for number, name in enumerate(dict.fromkeys(point.defence for point in points)):
         own = [p for p in points if p.defence == name and p.price.accuracy]
         found = [p.price.accuracy for p in own if p.price.accuracy]
+        colour, mark = numbered(number)
         axes.errorbar(
             [p.participants for p in own],
             [accuracy.value for accuracy in found],
             yerr=error_bars(found),
-            marker=MARKERS[number % len(MARKERS)],
-            color=f"C{number}",
+            marker=mark,
+            color=colour,
             capsize=3,
             label=name or NO_DEFENCE,
         )
@@ -160,8 +162,8 @@ def figure(points: Sequence[PricePoint]) -> str:
     axes.set_ylim(0, 1.03)
     axes.set_xlabel("clients in a round (K)")
     axes.set_ylabel("accuracy of the main task")
-    drawn.legend(loc="outside lower center", ncols=3, fontsize="small")
-    return as_svg(drawn)
+    name_lines(drawn, [axes])
+    return drawn
 
 
 def price_json(point: PricePoint) -> dict[str, Any]:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
 from privaudit.report import rebuilt
 from privaudit.report.assumptions import not_asked
 from privaudit.report.drawings import Drawing
-from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
-from privaudit.report.findings import Findings, Part, error_bars, write_findings
+from privaudit.report.findings import Findings, Part, write_findings
 from privaudit.report.next_step import Next
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
@@ -30,19 +25,18 @@ from privaudit.statistics.harmless import MOST_RUNS, Finding
 from privaudit.studies import dilution_prices, rebuilt_dilution
 from privaudit.studies.dilution import plans_of
 from privaudit.studies.dilution_curves import Curve, Dilution, Order, orders
+from privaudit.studies.dilution_figure import dilution_figure
 from privaudit.studies.dilution_words import answer_in_words, clients, curve_json, order_json
 
 MOST_NAMED = 4
 FOUND = (Finding.LEAKS, Finding.WRONG_WAY)
-MISFIT = 0.05
-"""A law whose p-value is below is not drawn."""
-
 HARMLESS = 0.6
 CAPTION = "AUC with 95 % interval by number of honest clients, and how fast d' falls"
 TITLE = "How many honest clients dilute the attacker"
 FIGURE_TITLE = "AUC by number of honest clients"
 FIGURE_TEXT = (
-    "Points with 95 % intervals, one column of panels per share of the parameters; lines: the "
+    "Points with 95 % intervals; a panel for each attacker, property and share of the parameters, "
+    "a colour and a mark for each attack; grey band: harmless; dashed: a blind guess. Lines: the "
     "fitted law of an attacker who learns from simulated aggregates, where the attack is told from "
     "chance with the fewest clients and the law fits, between the measured numbers only."
 )
@@ -58,8 +52,9 @@ def write_dilution(folder: RunFolder, measured: Dilution, *, threshold: float) -
     scenario, curves, cells = measured.scenario, measured.curves, measured.rebuilt
     parts = [] if not cells else [rebuilt_dilution.part(scenario, cells)]
     if curves:
-        figure = dilution_figure(curves, threshold)
-        drawing = Drawing("dilution", FIGURE_TITLE, FIGURE_TEXT, figure)
+        drawing = Drawing.of(
+            "dilution", FIGURE_TITLE, FIGURE_TEXT, dilution_figure, curves, threshold
+        )
         table, notes = dilution_table(curves), conclusions(curves, threshold)
         parts = [Part(table, len(HEADS), CAPTION, notes, drawing), *parts]
     if measured.prices:
@@ -329,84 +324,6 @@ def _order_text(attacker: str, compared: Sequence[Order]) -> str:
         f"Order of the attacks, {attacker} attacker (AUC, mean over all numbers of clients, paired "
         f"over runs, 95 %): {'; '.join(named)}."
     )
-
-
-def dilution_figure(curves: Sequence[Curve], threshold: float) -> str:
-    """AUC by honest clients: a row of panels per attacker, a column per share."""
-    attackers = list(dict.fromkeys(curve.attacker for curve in curves))
-    shares = list(dict.fromkeys(curve.share for curve in curves))
-    size = (max(3.4 * len(shares) + 0.6, 5.6), 3.2 * len(attackers) + 0.8)
-    with matplotlib.rc_context(PLAIN):
-        figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(
-            len(attackers), len(shares), sharex=True, sharey=True, squeeze=False
-        )
-        looks = _looks(curves)
-        for row, attacker in zip(panels, attackers, strict=True):
-            for axes, share in zip(row, shares, strict=True):
-                own = [c for c in curves if (c.attacker, c.share) == (attacker, share)]
-                _panel(axes, own, threshold, looks)
-                axes.set_title(attacker if len(shares) == 1 else f"{attacker}\n{share} shared")
-            row[0].set_ylabel("AUC (0.5 = blind guess)")
-        for axes in panels[-1]:
-            colluding = any(c.participants[0] != c.honest[0] + 1 for c in curves)
-            axes.set_xlabel("honest clients" + ("" if colluding else " (K - 1)"))
-        handles, labels = _legend(panels.ravel())
-        figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
-        return as_svg(figure)
-
-
-Look = tuple[str, str, float]
-"""Colour, marker, and a factor on the logarithmic axis that keeps equal points apart."""
-
-
-def _looks(curves: Sequence[Curve]) -> dict[tuple[str, str], Look]:
-    """(property, attack) -> how it is drawn, the same in every panel: colours are attacks."""
-    attacks = list(dict.fromkeys(curve.attack for curve in curves))
-    names = list(dict.fromkeys(curve.property for curve in curves))
-    keys = [(name, attack) for name in names for attack in attacks]
-    return {
-        (name, attack): (
-            f"C{attacks.index(attack)}",
-            MARKERS[names.index(name) % len(MARKERS)],
-            1.04 ** (number - (len(keys) - 1) / 2),
-        )
-        for number, (name, attack) in enumerate(keys)
-    }
-
-
-def _panel(
-    axes: Axes,
-    curves: Sequence[Curve],
-    threshold: float,
-    looks: dict[tuple[str, str], Look],
-) -> None:
-    axes.axhline(0.5, color="grey", linewidth=1, linestyle="--")
-    axes.axhspan(1 - threshold, threshold, color="grey", alpha=0.12, linewidth=0)
-    for curve in curves:
-        colour, marker, shift = looks[curve.property, curve.attack]
-        x = np.array(curve.honest) * shift
-        y = [interval.value for interval in curve.aucs]
-        error = error_bars(curve.aucs)
-        label = f"{short(curve.property)}, {curve.attack}"
-        axes.errorbar(x, y, yerr=error, marker=marker, color=colour, ls="", capsize=3, label=label)
-        if curve.moment and (curve.moment.misfit_p or 1.0) >= MISFIT:
-            grid = np.geomspace(curve.honest[0], curve.honest[-1], 40)
-            axes.plot(grid, [curve.moment.auc(n).value for n in grid], color=colour, linewidth=1)
-    axes.set_xscale("log")
-    ticks = sorted({n for curve in curves for n in curve.honest})
-    axes.set_xticks(ticks, [str(n) for n in ticks])
-    axes.minorticks_off()
-    axes.set_ylim(0, 1.03)
-
-
-def _legend(panels: Iterable[Axes]) -> tuple[list[Any], list[str]]:
-    """One entry per label, whatever panel it is drawn in."""
-    found: dict[str, Any] = {}
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    return list(found.values()), list(found)
 
 
 def dilution_json(measured: Dilution) -> list[dict[str, Any]]:

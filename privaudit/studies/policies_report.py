@@ -14,8 +14,9 @@ from privaudit.custody.folder import RunFolder
 from privaudit.report.assumptions import limits
 from privaudit.report.defences import epsilon_number, epsilon_text
 from privaudit.report.drawings import Drawing
-from privaudit.report.figures import MARKERS, PLAIN, as_svg
+from privaudit.report.figures import NARROW, PLAIN
 from privaudit.report.findings import Findings, Part, error_bars, write_findings
+from privaudit.report.looks import MARKS
 from privaudit.report.next_step import Next
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
@@ -67,7 +68,7 @@ def write_policies(folder: RunFolder, found: Policies) -> None:
                 stacked=True,
                 caption=CAPTION,
                 notes=policies_notes(found),
-                drawing=Drawing("policies", "Leak against accuracy", text, _figure(found)),
+                drawing=Drawing.of("policies", "Leak against accuracy", text, _figure, found),
             )
         ],
         limits=limits(found.scenario),
@@ -277,12 +278,12 @@ def _ledger_json(paid: Paid | None) -> dict[str, Any]:
 
 
 @matplotlib.rc_context(PLAIN)
-def _figure(found: Policies) -> str:
+def _figure(found: Policies, *, narrow: bool = False) -> Figure:
     """Leak against accuracy: shape by defence, a ring for each reward policy.
 
     Where the ledger leaks less than a participant learns, rings of a defence lie on one another.
     """
-    drawn = Figure(figsize=(7.0, 4.6), layout="constrained")
+    drawn = Figure(figsize=(NARROW if narrow else 7.0, 4.6), layout="constrained")
     axes = drawn.subplots()
     rewards, known = found.asked.rewards, [p for p in found.policies if p.leak and p.accuracy]
     places = list(dict.fromkeys(_label(policy, found) for policy in known))
@@ -295,7 +296,7 @@ def _figure(found: Policies) -> str:
             [policy.accuracy.value],
             xerr=error_bars([policy.leak]),
             yerr=error_bars([policy.accuracy]),
-            marker=MARKERS[places.index(_label(policy, found)) % len(MARKERS)],
+            marker=MARKS[places.index(_label(policy, found)) % len(MARKS)],
             markersize=5 + 4 * (len(rewards) - 1 - order),
             color=f"C{order}",
             elinewidth=0.6,
@@ -315,13 +316,14 @@ def _figure(found: Policies) -> str:
             for n, reward in enumerate(rewards)
         ),
         *(
-            Line2D([], [], color="grey", marker=MARKERS[n % len(MARKERS)], ls="", label=name)
+            Line2D([], [], color="grey", marker=MARKS[n % len(MARKS)], ls="", label=name)
             for n, name in enumerate(places)
         ),
     ]
     if known:
-        drawn.legend(handles=handles, loc="outside lower center", ncols=4, fontsize="small")
-    return as_svg(drawn)
+        columns = 2 if narrow else 4
+        drawn.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize="small")
+    return drawn
 
 
 def _label(policy: Policy, found: Policies) -> str:

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from privaudit.evaluation.rebuilt_cells import RebuiltCell
 from privaudit.report import rebuilt
 from privaudit.report.drawings import Drawing
-from privaudit.report.figures import MARKERS, PLAIN, as_svg
+from privaudit.report.figures import NARROW, PLAIN, name_lines
 from privaudit.report.findings import Part, error_bars
+from privaudit.report.looks import look_of
 from privaudit.scenario.schema import Scenario
 
 HEADS = ("batch", "shared", "honest clients")
@@ -33,7 +34,7 @@ def part(scenario: Scenario, cells: Sequence[RebuiltCell]) -> Part:
         heads=len(HEADS),
         caption=rebuilt.caption(cells, "number of honest clients"),
         notes=[*rebuilt.by_clients(cells), *rebuilt.reading(scenario, cells)],
-        drawing=Drawing("rebuilt", f"{title} by number of honest clients", text, figure(cells)),
+        drawing=Drawing.of("rebuilt", f"{title} by number of honest clients", text, figure, cells),
     )
 
 
@@ -92,29 +93,30 @@ def _share(cell: RebuiltCell) -> str:
 
 
 @matplotlib.rc_context(PLAIN)
-def figure(cells: Sequence[RebuiltCell]) -> str:
+def figure(cells: Sequence[RebuiltCell], *, narrow: bool = False) -> Figure:
     """What was rebuilt by number of honest clients."""
     cells = [cell for cell in cells if cell.found is not None and cell.answered]
     batches = sorted({cell.batch for cell in cells})
     shares = list(dict.fromkeys(map(_share, cells)))
     attacks = list(dict.fromkeys(cell.attack for cell in cells))
-    size = (max(3.0 * len(shares) + 0.6, 5.6), 2.4 * max(1, len(batches)) + 0.8)
+    places = [(batch, share) for batch in batches for share in shares]
+    columns = 1 if narrow else max(1, len(shares))
+    rows = max(1, -(-len(places) // columns))
+    size = (NARROW if narrow else max(2.6 * columns + 1.8, 5.6), 2.3 * rows + 0.4)
     drawn = Figure(figsize=size, layout="constrained")
     if not cells:
-        return as_svg(drawn)
-    panels = drawn.subplots(len(batches), len(shares), sharex=True, sharey=True, squeeze=False)
-    for row, batch in zip(panels, batches, strict=True):
-        for axes, share in zip(row, shares, strict=True):
-            _panel(axes, [c for c in cells if (c.batch, _share(c)) == (batch, share)], attacks)
-            axes.set_title(f"batches of {batch}, {share} shared", fontsize="medium")
+        return drawn
+    panels = drawn.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, (batch, share) in zip(panels.flat, places, strict=True):
+        _panel(axes, [c for c in cells if (c.batch, _share(c)) == (batch, share)], attacks)
+        axes.set_title(f"batches of {batch}, {share} shared", fontsize="small")
     measure = cells[0].measure
     assert measure is not None
     drawn.supylabel(f"{measure.title}{f', {measure.unit}' if measure.unit else ''}")
     for axes in panels[-1]:
         axes.set_xlabel("honest clients")
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
-    return as_svg(drawn)
+    name_lines(drawn, list(panels.flat))
+    return drawn
 
 
 def _panel(axes: Axes, cells: Sequence[RebuiltCell], attacks: Sequence[str]) -> None:
@@ -122,12 +124,13 @@ def _panel(axes: Axes, cells: Sequence[RebuiltCell], attacks: Sequence[str]) -> 
         line = sorted((c for c in cells if c.attack == attack), key=lambda c: c.honest)
         found = [c.found for c in line if c.found is not None]
         x = np.array([c.honest for c in line]) * 1.04 ** (number - (len(attacks) - 1) / 2)
+        colour, mark = look_of(attack)
         axes.errorbar(
             x,
             [f.value for f in found],
             yerr=error_bars(found),
-            marker=MARKERS[number % len(MARKERS)],
-            color=f"C{number}",
+            marker=mark,
+            color=colour,
             capsize=3,
             label=attack,
         )

@@ -17,8 +17,9 @@ from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.metrics import METRICS, Measure
 from privaudit.report.assumptions import limits
 from privaudit.report.drawings import Drawing
-from privaudit.report.figures import MARKERS, PLAIN, as_svg, short
+from privaudit.report.figures import PLAIN, STYLES, label_left, name_lines, panels_of, short
 from privaudit.report.findings import Findings, Part, error_bars, write_findings
+from privaudit.report.looks import look_of
 from privaudit.report.next_step import Next
 from privaudit.report.notes import cost_notes, footnotes, room_notes
 from privaudit.report.provenance import SCENARIO
@@ -71,7 +72,9 @@ def write_sweep(folder: RunFolder, sweep: Sweep) -> None:
                 heads=4 if _metric(sweep) is AUC else 5,
                 caption=f"{_titles(sweep)} with 95 % interval, by {sweep.key}",
                 notes=sweep_notes(sweep),
-                drawing=Drawing("sweep", f"AUC by {sweep.key}", FIGURE_TEXT, sweep_figure(sweep)),
+                drawing=Drawing.of(
+                    "sweep", f"AUC by {sweep.key}", FIGURE_TEXT, sweep_figure, sweep
+                ),
             )
         ],
         limits=limits(sweep.points[-1].scenario),
@@ -306,19 +309,18 @@ def lines_of(sweep: Sweep) -> list[Line]:
     return [Line(*k, cells=tuple(cells.get(k) for cells in found)) for k in keys]
 
 
-def sweep_figure(sweep: Sweep) -> str:
+def sweep_figure(sweep: Sweep, *, narrow: bool = False) -> Figure:
     """AUC by value with interval bands, one panel per property, one line per attack."""
     lines = lines_of(sweep)
     names = list(dict.fromkeys(line.property for line in lines))
     with matplotlib.rc_context(PLAIN):
-        figure = Figure(figsize=(4.2 * len(names) + 1.2, 4.0), layout="constrained")
-        panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+        figure, panels = panels_of(len(names), width=3.2, height=3.4, margin=1.8, narrow=narrow)
         for axes, name in zip(panels, names, strict=True):
             _panel(axes, sweep, [line for line in lines if line.property == name])
             axes.set_title(short(name))
-        panels[0].set_ylabel("AUC (0.5 = blind guess)")
-        panels[0].legend(fontsize="small", loc="lower right")
-        return as_svg(figure)
+        label_left(panels, "AUC (0.5 = blind guess)")
+        name_lines(figure, panels)
+        return figure
 
 
 def _panel(axes: Axes, sweep: Sweep, lines: Sequence[Line]) -> None:
@@ -328,6 +330,7 @@ def _panel(axes: Axes, sweep: Sweep, lines: Sequence[Line]) -> None:
         "K": len({line.participants for line in lines}) > 1,
         "shared": len({line.shared for line in lines}) > 1,
     }
+    variants = list(dict.fromkeys((line.participants, line.shared) for line in lines))
     for number, line in enumerate(lines):
         places = _beside(positions, number - (len(lines) - 1) / 2, axes.get_xscale() == "log")
         points = sorted(
@@ -338,10 +341,11 @@ def _panel(axes: Axes, sweep: Sweep, lines: Sequence[Line]) -> None:
         x, aucs = [place for place, _ in points], [auc for _, auc in points]
         label = line.attack + (f", K={line.participants}" if several["K"] else "")
         label += f", {line.shared}" if several["shared"] else ""
-        marker, colour = MARKERS[number % len(MARKERS)], f"C{number}"
+        colour, marker = look_of(line.attack)
+        style = STYLES[variants.index((line.participants, line.shared)) % len(STYLES)]
         y = [auc.value for auc in aucs]
         axes.errorbar(
-            x, y, yerr=error_bars(aucs), capsize=3, label=label, marker=marker, color=colour
+            x, y, error_bars(aucs), capsize=3, label=label, marker=marker, color=colour, ls=style
         )
         if len(lines) <= MOST_BANDS:
             low, high = [auc.low for auc in aucs], [auc.high for auc in aucs]

@@ -123,7 +123,13 @@ def test_report_table_and_library_show_it(finished: RunFolder, content: Content)
     assert list(table["found"]) == [row["found"] for row in document["rebuilt"]]
     rows = [row for row in document["audit_entries"] if "rebuilt" in row]
     assert [row["rebuilt"] for row in rows] == pytest.approx(list(table["found"]), abs=1e-6)
-    assert list(privaudit.open_run(finished.path).rebuilt["told"]) == list(table["told"])
+    opened = privaudit.open_run(finished.path)
+    assert list(opened.rebuilt["told"]) == list(table["told"])
+    tidy = opened.cells
+    assert list(tidy["value"]) == list(opened.rebuilt["found"])
+    assert list(tidy["blind"]) == list(opened.rebuilt["guess"])
+    assert set(tidy["game"]) == {"reconstruction"}
+    assert set(tidy["statistic"]) == {"records"}
 
 
 def test_the_command_line_prints_both_tables(

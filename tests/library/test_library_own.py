@@ -63,11 +63,30 @@ def test_a_result_shows_itself(result: privaudit.Result, tmp_path: Path) -> None
     assert "<table>" in result._repr_html_()
     picture = result.figure()
     assert picture._repr_svg_().lstrip().startswith("<?xml")
-    assert picture.save(tmp_path / "figure.svg").read_text() == picture.svg
-    assert len(repr(picture)) < 80
+    assert ">melis-rf<" in picture.save(tmp_path / "figure.svg").read_text()
+    assert len(repr(picture)) < 100
+    assert result.figures[0] == "auc_by_fraction"
     assert any("95 % interval" in note for note in result.notes)
     with pytest.raises(privaudit.UserError, match="did you mean 'auc_by_fraction'"):
         result.figure("auc_by_fractions")
+
+
+def test_cells_are_tidy(result: privaudit.Result) -> None:
+    [row] = result.cells.to_dict("records")
+    [wide] = result.table().to_dict("records")
+    assert (row["game"], row["target"], row["statistic"]) == ("property", "secret", "auc")
+    assert (row["value"], row["low"], row["n"]) == (wide["auc"], wide["low"], 10)
+
+
+def test_a_figure_can_be_restyled(result: privaudit.Result, tmp_path: Path) -> None:
+    picture = result.figure()
+    before = picture.svg
+    picture.figure.axes[0].set_title("Our ward")
+    assert "Our ward" in picture.svg
+    assert "Our ward" not in before
+    assert picture.save(tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(privaudit.UserError, match=r"figure\.tiger: cannot be written"):
+        picture.save(tmp_path / "figure.tiger")
 
 
 def test_a_run_opened_again_is_the_same(result: privaudit.Result) -> None:
@@ -104,7 +123,9 @@ def test_no_run_there(tmp_path: Path) -> None:
         ({"properties": {"../p": SECRET}}, "audit.properties"),
         ({"groups": [1]}, r"'groups' has shape \[1\]"),
         ({"model": Dense(5, 7, 3)}, "model: not a class"),
-        ({"model": dense_engine}, "model: not a class"),
+        ({"model": dense_engine}, "not a torch.nn.Module"),
+        ({"model": lambda hidden: Dense(5, hidden)}, "model: not a class"),
+        ({"labels": None}, "labels: missing"),
         ({"model": dict}, "builtins:dict"),
         ({"model": "cnn"}, "takes image data"),
         ({"model_options": {"hiden": 3}}, "hiden"),

@@ -9,6 +9,7 @@ from report_content import audit_entries, content, layer_scores, scenario
 
 from privaudit.evaluation.layers import ALL, LayerScores
 from privaudit.report.drawings import drawings
+from privaudit.report.figures import as_svg
 from privaudit.report.layers import (
     MOST_LAYERS,
     LayerCell,
@@ -82,8 +83,9 @@ def test_a_run_that_diverged_is_not_counted() -> None:
 
 def test_a_deep_model_is_drawn_in_part_and_listed_whole() -> None:
     cells = [cell(f"layer{n}", 0.6, 0.5, 0.7) for n in range(100)] + [cell(ALL, 0.7, 0.6, 0.8)]
-    svg = auc_by_layer(cells)
-    assert svg is not None
+    figure = auc_by_layer(cells)
+    assert figure is not None
+    svg = as_svg(figure)
     assert svg.count(">layer") == MOST_LAYERS
     assert ">layer99<" in svg
     assert f">{ALL}<" in svg

@@ -56,6 +56,26 @@ class Convolutions(nn.Module):
         return self.maps(images).mean((2, 3))
 
 
+class WithLogits(nn.Module):
+    """As models of Hugging Face: answers hold the logits."""
+
+    def __init__(self, vocabulary: int, classes: int) -> None:
+        super().__init__()
+        self.words = nn.EmbeddingBag(vocabulary, 6, padding_idx=0)
+        self.head = nn.Linear(6, classes)
+
+    def forward(self, input_ids: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.head(self.words(input_ids))}
+
+
+def pretrained(vocabulary_size: int, num_classes: int, scale: float = 1.0) -> WithLogits:
+    """A factory, as ``AutoModelForSequenceClassification.from_pretrained`` is wrapped in one."""
+    model = WithLogits(vocabulary_size, num_classes)
+    with torch.no_grad():
+        model.head.weight.mul_(scale)
+    return model
+
+
 def dense_engine(seed: int = 0, **sizes: int) -> Engine:
     """An engine over :class:`Dense` with reproducible weights."""
     with torch.random.fork_rng(devices=[]):

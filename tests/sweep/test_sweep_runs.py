@@ -16,6 +16,7 @@ from refusals import refused
 from privaudit.audit import run_audit
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
+from privaudit.report.figures import as_svg
 from privaudit.report.tables import interval_text
 from privaudit.scenario.load import load_scenario
 from privaudit.statistics.intervals import Interval
@@ -314,7 +315,7 @@ def test_what_follows_the_swept_value_makes_no_line_of_its_own(here: Path) -> No
     assert [(line.participants, line.shared) for line in lines_of(sweep)] == [("", "100 %")] * 2
     assert all(None not in line.cells for line in lines_of(sweep))
     assert list(sweep_table(sweep)["K"]) == ["by value"] * 2
-    assert "participants" in sweep_figure(sweep)
+    assert "participants" in as_svg(sweep_figure(sweep))
 
 
 def test_a_note_that_depends_on_the_value_names_it(here: Path) -> None:
