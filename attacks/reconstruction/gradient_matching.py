@@ -48,7 +48,7 @@ def match_gradient(
     step: float = 0.1,
     smoothness: float = 1e-2,
 ) -> Matched:
-    """Images of a batch with known labels (:mod:`.label_counts`).
+    """Images of a batch with known labels (:mod:`.labels`).
 
     Args:
         model: at the parameters before the round, in the mode the clients train in.

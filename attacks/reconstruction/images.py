@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 
 from privaudit.attack.reconstruction import Rebuilding, ReconstructionAttack
-from privaudit.engine.layout import ParameterSlice
 from privaudit.engine.samples import prepare
 from privaudit.errors import UserError
 from privaudit.observation.views import Observation
 from privaudit.options import Options
 
 from .gradient_matching import match_gradient
-from .label_counts import label_counts
-
-MOST_OWN = 256
-"""Own records that the mean prediction is taken of."""
+from .labels import counted, gradient_of, last_biases, model_at
 
 
 class MatchingOptions(Options):
@@ -56,7 +48,7 @@ class GradientMatching(ReconstructionAttack):
                 where=f"attack '{self.name}'",
                 remedy="leave it out; tables have first-layer and spear, texts moved-words",
             )
-        _last_bias(given, self.name)
+        last_biases(given, self.name)
 
     def rebuild(self, observation: Observation, given: Rebuilding) -> np.ndarray:
         """[n, C, H, W] in [0, 1]; none where more records stand behind the round than asked for."""
@@ -64,9 +56,9 @@ class GradientMatching(ReconstructionAttack):
         shape = tuple(int(side) for side in prepare(given.own.inputs[:1]).shape[1:])
         if records > self.options.most:
             return np.empty((0, *shape))
-        model, gradient = _at(given, observation.before), _gradient(observation, given)
+        model, gradient = model_at(given, observation.before), gradient_of(observation, given)
         shared = gradient != 0 if given.rules.shared_fraction < 1 else None
-        labels = _labels(model, gradient, given, records, self.name)
+        labels = counted(model, gradient, given, records, self.name)
         return match_gradient(
             model,
             [gradient],
@@ -77,59 +69,3 @@ class GradientMatching(ReconstructionAttack):
             restarts=self.options.restarts,
             steps=self.options.steps,
         ).images
-
-
-def labels_of(observation: Observation, given: Rebuilding) -> np.ndarray:
-    """[n] how the last layer's biases count the labels behind a round, in the order of classes.
-
-    Raises:
-        UserError: the model does not end in a dense layer with biases.
-    """
-    model, gradient = _at(given, observation.before), _gradient(observation, given)
-    return _labels(model, gradient, given, given.records(observation), "label-counts")
-
-
-def _gradient(observation: Observation, given: Rebuilding) -> Tensor:
-    """[P] of everybody's mean losses, summed; 0 where rounding alone may have left something."""
-    signal = observation.signal * (observation.signal.abs() > observation.rounding)
-    return -signal / given.rules.lr
-
-
-def _at(given: Rebuilding, parameters: Tensor) -> nn.Module:
-    """The model at these parameters, as clients train it, with everything there that drops out."""
-    model = copy.deepcopy(given.engine.model).cpu().train()
-    for module in model.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):
-            module.eval()
-    named = dict(model.named_parameters())
-    with torch.no_grad():
-        for piece in given.layout.slices:
-            named[piece.name].copy_(parameters[piece.start : piece.stop].view(piece.shape))
-    return model
-
-
-def _labels(
-    model: nn.Module, gradient: Tensor, given: Rebuilding, records: int, attack: str
-) -> np.ndarray:
-    """[records] as the last layer's biases count them, those of one class together."""
-    at = _last_bias(given, attack)
-    with torch.no_grad():
-        outputs = model(prepare(given.own.inputs[:MOST_OWN]))
-    guesses = torch.softmax(outputs, dim=1).mean(0).double().numpy()
-    # Each client's step is of the mean over its batch; of the sum it is so many times as long.
-    summed = gradient[at.start : at.stop].double().numpy() * given.rules.batch_size
-    counts = label_counts(summed, guesses, records)
-    return np.repeat(np.arange(len(counts)), counts)
-
-
-def _last_bias(given: Rebuilding, attack: str) -> ParameterSlice:
-    dense = [(n, m) for n, m in given.engine.model.named_modules() if isinstance(m, nn.Linear)]
-    places = {piece.name: piece for piece in given.layout.slices}
-    name = f"{dense[-1][0]}.bias".removeprefix(".") if dense else ""
-    if name not in places:
-        raise UserError(
-            "counts labels by the biases of a last dense layer, and the model has none",
-            where=f"attack '{attack}'",
-            remedy="leave it out",
-        )
-    return places[name]

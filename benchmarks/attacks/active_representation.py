@@ -81,7 +81,8 @@ def told(world: World, cell: Cell, parameters: Tensor) -> float:
     """How well the property of the target's records is told from their representation."""
     engine = world.engine(cell.run)
     few, _ = world.samples.batch(np.arange(2), engine.device)
-    body = Engine(with_layer(engine.model, last_dense_layer(engine.model, few), nn.Identity()))
+    last = last_dense_layer(engine.model, few, without="name another model")
+    body = Engine(with_layer(engine.model, last, nn.Identity()))
     clients = world.deal(cell.run).audited(cell.participants).clients
     present = world.dataset.properties[cell.property]
     # The last layer's weights and offsets are the last ones of the vector.

@@ -50,14 +50,41 @@ def words_of(answer: object, rounds: int, size: int) -> list[list[list[float]]]:
     found = []
     for number, one in enumerate(_of_rounds(answer, rounds)):
         words = _numbers(one, "rebuild()", "token ids").ravel()
-        known = np.isfinite(words) & (words >= 0) & (words < size) & (words == np.floor(words))
-        if not known.all() or len(np.unique(words)) < len(words):
+        strange = _strange(words, size)
+        if strange or len(np.unique(words)) < len(words):
             raise ValueError(
-                f"rebuild() gave {int((~known).sum())} numbers for round {number} that are no "
+                f"rebuild() gave {strange} numbers for round {number} that are no "
                 f"token ids from 0 to {size - 1}, {len(words) - len(np.unique(words))} twice"
             )
         found.append([[float(word)] for word in words])
     return found
+
+
+def labels_of(answer: object, rounds: int, classes: int, most: int) -> list[list[list[float]]]:
+    """Labels of every round, as records of one number: whole, from 0 to ``classes`` - 1.
+
+    At most ``most``, each as often as it is there.
+
+    Raises:
+        ValueError, TypeError: says what came instead.
+    """
+    found = []
+    for number, one in enumerate(_of_rounds(answer, rounds)):
+        labels = _numbers(one, "rebuild()", "labels").ravel()
+        strange = _strange(labels, classes)
+        if strange or len(labels) > most:
+            raise ValueError(
+                f"rebuild() gave {len(labels)} labels for round {number}, {strange} of them no "
+                f"whole number from 0 to {classes - 1}; expected at most {most}"
+            )
+        found.append([[float(label)] for label in labels])
+    return found
+
+
+def _strange(found: np.ndarray[Any, np.dtype[np.float64]], size: int) -> int:
+    """How many are no whole numbers from 0 to ``size`` - 1."""
+    known = np.isfinite(found) & (found >= 0) & (found < size) & (found == np.floor(found))
+    return int((~known).sum())
 
 
 def _of_rounds(answer: object, rounds: int) -> list[object]:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from privaudit.attack.answers import records_of, words_of
+from privaudit.attack.answers import labels_of, records_of, words_of
 from privaudit.attack.protocol import GameAttack
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.layout import Layout
@@ -32,6 +32,7 @@ class Rebuilding:
         rules: of the federation.
         seed: the adversary's stream.
         honest: clients whose deltas are summed in what is seen; None: all but the adversary.
+        classes: of the task, where labels are asked about; None: records are.
     """
 
     engine: Engine
@@ -39,6 +40,7 @@ class Rebuilding:
     rules: Rules
     seed: Seed
     honest: int | None = None
+    classes: int | None = None
 
     @property
     def layout(self) -> Layout:
@@ -67,11 +69,14 @@ class Rebuilding:
 
         Never more than stand behind what is seen: a longer answer would be a list of guesses. Of
         texts any number of words, as too many of them cost precision (:func:`.answers.words_of`).
+        Where labels are asked about, labels (:func:`.answers.labels_of`).
         """
-        if self.are_texts:
-            return words_of(answer, rounds, self._words)
         honest = self.rules.participants - 1 if self.honest is None else self.honest
         most = self.rules.batch_size * self.rules.local_steps * honest
+        if self.classes is not None:
+            return labels_of(answer, rounds, self.classes, most)
+        if self.are_texts:
+            return words_of(answer, rounds, self._words)
         return records_of(answer, rounds, self.own.inputs[0].numel(), most)
 
     @property
@@ -86,9 +91,14 @@ class ReconstructionAttack(GameAttack):
 
     A subclass sets the class attributes, takes ``seed`` and its options as keyword arguments, and
     registers in the entry-point group ``privaudit.attacks``.
+
+    Attributes:
+        of: what of the records it rebuilds, as ``reconstruction.of`` has it: they themselves (of
+            texts their words), or their ``labels``.
     """
 
     game: ClassVar[str] = "reconstruction"
+    of: ClassVar[str] = "records"
 
     def __init__(self, *, seed: Seed, **options: Any) -> None:
         super().__init__(seed=seed, **options)
@@ -105,7 +115,7 @@ class ReconstructionAttack(GameAttack):
     def rebuild(self, observation: Observation, given: Rebuilding) -> np.ndarray:
         """The records of the round, the surest first: [n, ...], n at most ``given.records``.
 
-        Of texts the words: [n] token ids, each once.
+        Of texts the words: [n] token ids, each once. Of labels [n], each as often as it is there.
         """
 
     def listen(self, observation: Observation, given: Rebuilding) -> None:

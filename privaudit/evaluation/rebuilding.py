@@ -3,7 +3,8 @@
 What is counted depends on the records (:data:`MEASURES`): rows of tables that stand in the answer,
 words of texts, how near images are. The *guess* is judged alike: of tables and images the
 adversary's own records, each with the one of the batch that it is nearest to, chosen by the judge;
-of texts the words that most of its own texts hold, as many as do best on batches of its own.
+of texts the words that most of its own texts hold, as many as do best on batches of its own; of
+labels those that are the most likely by their frequencies (:mod:`.counted_labels`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
+
+from privaudit.evaluation.counted_labels import overlap
+from privaudit.scenario.schema import LABELS
 
 TOLERANCE = 0.01
 """A record is rebuilt if no number in it is off by more than this share of its column's range."""
@@ -121,9 +125,10 @@ def measured(
     """Judge the answers to the rounds of one cell.
 
     Args:
-        kind: of the data: ``table``, ``text`` or ``image``.
-        truth: [T] of [b, ...] the records of the target's batch, as the model takes them.
-        answers: [T] of [n][F] what was rebuilt; of texts [n][1] words.
+        kind: of the data: ``table``, ``text`` or ``image``; or ``labels``.
+        truth: [T] of [b, ...] the records of the target's batch, as the model takes them, or [b]
+            their labels.
+        answers: [T] of [n][F] what was rebuilt; of texts [n][1] words, or [n][1] labels.
         guess: of the same batches (:func:`guessed`).
         scale: [F] of the columns (:func:`ranges`); of images and texts not looked at.
     """
@@ -152,7 +157,8 @@ def guessed(
     Args:
         kind: of the data.
         truth: [T] of [b, ...] as in :func:`measured`.
-        own: [N, ...] the adversary's own records.
+        own: [N, ...] the adversary's own records; of labels [n] the guess itself
+            (:func:`.counted_labels.likely_labels`).
         scale: as in :func:`measured`.
         rng: what batches of own texts are drawn with.
     """
@@ -173,6 +179,8 @@ def _held(kind: str, batch: np.ndarray, answer: np.ndarray, scale: np.ndarray) -
 def _number(kind: str, batch: np.ndarray, answer: np.ndarray, scale: np.ndarray) -> float:
     if kind == "text":
         return f1(*words(batch, answer))
+    if kind == LABELS:
+        return overlap(batch, answer)
     return likeness(batch, answer) if kind == "image" else rebuilt(batch, answer, scale)
 
 
@@ -303,9 +311,10 @@ MEASURES = {
             False,
             {"recall": "recall of the words", "precision": "precision of the words"},
         ),
+        Measure(LABELS, "labels of the batch named right", "", 1.0, True, {}),
     )
 }
 """By name."""
 
-MEASURE_OF = {"table": "records", "image": "images", "text": "words"}
-"""Kind of data -> name of a measure."""
+MEASURE_OF = {"table": "records", "image": "images", "text": "words", LABELS: LABELS}
+"""Kind of data, or labels -> name of a measure."""

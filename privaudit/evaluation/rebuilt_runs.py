@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from privaudit.engine.samples import prepare
+from privaudit.evaluation.counted_labels import likely_labels
 from privaudit.evaluation.rebuilding import (
     Rebuilt,
     assigned,
@@ -18,10 +19,10 @@ from privaudit.evaluation.rebuilding import (
     psnr,
     ranges,
 )
-from privaudit.games.reconstruction import target_batches
+from privaudit.games.reconstruction import clients_behind, target_batches
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import Cell, cells_of
-from privaudit.scenario.schema import RECONSTRUCTION
+from privaudit.scenario.schema import LABELS, RECONSTRUCTION
 from privaudit.world import World
 
 SHOWN = "shown"
@@ -47,26 +48,42 @@ class AnswerJudge:
     def __call__(self, cell: Cell, answers: Sequence[Sequence[Sequence[float]]]) -> Rebuilt:
         """How much of the target's batches the answers of an attack hold."""
         world = self._world
-        kind = world.dataset.kind
-        truth = [_inputs(world, batch) for batch in target_batches(world, cell)]
+        batches = target_batches(world, cell)
+        truth = [self._looked_at(np.asarray(batch)) for batch in batches]
         key = cell.run, cell.property, cell.participants
         if key not in self._guesses:
             self._guesses[key] = self._guess(cell, truth)
-        return measured(kind, truth, answers, self._guesses[key], self._scale)
+        return measured(self._kind, truth, answers, self._guesses[key], self._scale)
+
+    @property
+    def _kind(self) -> str:
+        """Of the data, or labels where these are asked about."""
+        return LABELS if _of_labels(self._world) else self._world.dataset.kind
+
+    def _looked_at(self, records: np.ndarray) -> np.ndarray:
+        """What of these records an answer is held against: they themselves, or their labels."""
+        world = self._world
+        labels = self._kind == LABELS
+        return world.dataset.labels[records] if labels else _inputs(world, records)
 
     @cached_property
     def _scale(self) -> np.ndarray:
         """Of the columns of a table, over the whole data set."""
-        if self._world.dataset.kind != "table":
+        if self._kind != "table":
             return np.ones(1)
         return ranges(_inputs(self._world, np.arange(len(self._world.samples.inputs))))
 
     def _guess(self, cell: Cell, truth: Sequence[np.ndarray]) -> dict[str, list[float]]:
         world = self._world
+        own = self._looked_at(world.pooled(cell.run, cell.participants))
+        if self._kind == LABELS:
+            batch = len(truth[0])
+            most = batch * clients_behind(world, cell)
+            own = likely_labels(own, world.dataset.num_classes, batch, most)
         return guessed(
-            world.dataset.kind,
+            self._kind,
             truth,
-            _inputs(world, world.pooled(cell.run, cell.participants)),
+            own,
             self._scale,
             Seed(world.scenario.seed).generator(
                 "guess", cell.run, cell.property, cell.participants
@@ -78,8 +95,9 @@ def cells_to_show(world: World) -> list[Cell]:
     """Of the first run and each size the cell with most shared and fewest participants.
 
     None unless the data are images that were generated: a report holds no record of anybody.
+    None of labels either: there is nothing to look at.
     """
-    if not world.dataset.generated or world.dataset.kind != "image":
+    if not world.dataset.generated or world.dataset.kind != "image" or _of_labels(world):
         return []
     cells = [c for c in cells_of(world.scenario) if c.game == RECONSTRUCTION and c.run == 0]
     chosen: dict[str, Cell] = {}
@@ -127,6 +145,11 @@ def _shown(truth: np.ndarray, answer: np.ndarray) -> dict[str, Any]:
 def _shades(images: np.ndarray) -> list[list[int]]:
     whole = np.rint(np.clip(images, 0, 1) * SHADES).astype(int)
     return [[int(value) for value in image.ravel()] for image in whole]
+
+
+def _of_labels(world: World) -> bool:
+    asked = world.scenario.reconstruction
+    return asked is not None and asked.of == LABELS
 
 
 def _inputs(world: World, records: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -30,7 +30,12 @@ from privaudit.attack.adversary import AuxiliaryData, draw_batch
 from privaudit.engine.engine import Engine, LocalUpdate, Samples
 from privaudit.errors import UserError
 from privaudit.federation.rounds import ClientWork, LocalTraining
-from privaudit.models.last_layer import dense_layer, last_dense_layer, with_layer
+from privaudit.models.last_layer import (
+    check_trained_before,
+    dense_layer,
+    last_dense_layer,
+    with_layer,
+)
 from privaudit.randomness import Seed
 
 HEAD_RECORDS = 512
@@ -72,7 +77,9 @@ class ActiveParticipant:
         self._alpha, self._boost, self._seed = alpha, boost, seed
         two = Samples(self._samples.inputs[:2], self._samples.labels[:2])
         inputs, _ = two.batch(np.arange(len(two)), engine.device)
-        self._last = last_dense_layer(engine.model, inputs)
+        without = "leave audit.alpha unset"
+        self._last = last_dense_layer(engine.model, inputs, without=without)
+        check_trained_before(engine.model, self._last)
         width = dense_layer(engine.model, self._last).in_features
         self._body = self._with(nn.Identity())
         """The model up to the last shared representation."""

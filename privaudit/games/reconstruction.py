@@ -30,7 +30,7 @@ from privaudit.games.listening import chosen_samples, listen_to
 from privaudit.games.protocol import Game
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import Cell, cells_of
-from privaudit.scenario.schema import RECONSTRUCTION
+from privaudit.scenario.schema import LABELS, RECONSTRUCTION
 from privaudit.world import World, attacked_phase
 
 
@@ -60,6 +60,7 @@ class Reconstruction(Game):
             options = world.scenario.attack_options.get(name, {})
             attack = make_attack(load_attack(name), options, world.attacker_seed(0))
             assert isinstance(attack, ReconstructionAttack)
+            _check_asked(attack, _asked(world))
             for one in given.values():
                 attack.check(one)
 
@@ -92,22 +93,43 @@ class Reconstruction(Game):
 
     def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Rebuilding]:
         """The records of the adversary and its colluders, and the rules."""
-        server = world.scenario.audit.threat_model == "server"
+        labels = _asked(world) == LABELS
         return {
             cell: Rebuilding(
                 engine=world.engine(cell.run),
                 own=chosen_samples(world, world.pooled(cell.run, cell.participants)),
                 rules=world.rules(cell),
                 seed=world.attacker_seed(cell.run).child(RECONSTRUCTION, cell.property),
-                honest=1 if server else _honest_clients(world, cell),
+                honest=clients_behind(world, cell),
+                classes=world.dataset.num_classes if labels else None,
             )
             for cell in cells
         }
 
 
-def _honest_clients(world: World, cell: Cell) -> int:
-    """All but the adversary and who colludes with it."""
+def clients_behind(world: World, cell: Cell) -> int:
+    """Clients whose deltas are summed in what is seen: all but the adversary and who colludes.
+
+    A server sees the target's by itself.
+    """
+    if world.scenario.audit.threat_model == "server":
+        return 1
     return cell.participants - len(world.coalition(cell.participants))
+
+
+def _asked(world: World) -> str:
+    assert world.scenario.reconstruction is not None
+    return world.scenario.reconstruction.of
+
+
+def _check_asked(attack: ReconstructionAttack, asked: str) -> None:
+    if attack.of != asked:
+        fitting = '["label-counts"]' if asked == LABELS else "others"
+        raise UserError(
+            f"rebuilds {attack.of}, and reconstruction.of asks about {asked}",
+            where=f"attack '{attack.name}'",
+            remedy=f'set reconstruction.of = "{attack.of}", or reconstruction.attacks to {fitting}',
+        )
 
 
 def target_batches(world: World, cell: Cell) -> list[list[int]]:

@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from privaudit.errors import UserError
 
 
-def last_dense_layer(model: nn.Module, inputs: Tensor) -> str:
+def last_dense_layer(model: nn.Module, inputs: Tensor, *, without: str) -> str:
     """Name of the dense layer that the logits come from, found by calling the model.
 
     Args:
         model: of any kind; it is left in evaluation mode.
         inputs: a batch as the model takes it.
+        without: what to do where there is none, as the end of a remedy.
 
     Raises:
-        UserError: no dense layer is the last one called and as wide as the logits, or nothing that
-            is trained stands before it.
+        UserError: no dense layer is the last one called and as wide as the logits.
     """
     called: list[tuple[str, torch.Size]] = []
 
@@ -41,9 +41,17 @@ def last_dense_layer(model: nn.Module, inputs: Tensor) -> str:
         raise UserError(
             f"{type(model).__name__} has no dense layer that its logits come from",
             where="model",
-            remedy="let it end with torch.nn.Linear, or leave audit.alpha unset",
+            remedy=f"let it end with torch.nn.Linear, or {without}",
         )
-    name = called[-1][0]
+    return called[-1][0]
+
+
+def check_trained_before(model: nn.Module, name: str) -> None:
+    """That something is trained before the layer with this name.
+
+    Raises:
+        UserError: nothing is.
+    """
     before = [n for n, p in model.named_parameters() if p.requires_grad and not _within(n, name)]
     if not before:
         raise UserError(
@@ -51,7 +59,6 @@ def last_dense_layer(model: nn.Module, inputs: Tensor) -> str:
             where="model",
             remedy="use a model with several layers, or leave audit.alpha unset",
         )
-    return name
 
 
 def with_layer(model: nn.Module, name: str, layer: nn.Module) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from privaudit.report import rebuilt
-from privaudit.scenario.schema import NO_DEFENCE, Scenario
+from privaudit.scenario.schema import LABELS, NO_DEFENCE, Scenario
 
 
 def assumptions(scenario: Scenario) -> list[tuple[str, str]]:
@@ -159,7 +159,8 @@ def not_asked(scenario: Scenario) -> list[str]:
     members = [] if scenario.membership else ["membership of single records"]
     properties = [] if scenario.audit.properties else ["properties of records"]
     active = "other active attackers" if is_active(scenario) else "active attackers"
-    records = [] if scenario.reconstruction else ["rebuilding records"]
+    asked = scenario.reconstruction
+    records = [] if asked and asked.of != LABELS else ["rebuilding records"]
     return [active, *members, *properties, *records]
 
 

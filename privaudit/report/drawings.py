@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from privaudit.report import appearing, curves, figures, rebuilt_figures
+from privaudit.report import appearing, curves, figures, rebuilt, rebuilt_figures
 from privaudit.report.content import Content
 from privaudit.report.layers import LayerCell, auc_by_layer
 
@@ -60,7 +60,7 @@ def drawings(content: Content) -> list[Drawing]:
     drawn = [
         (
             "rebuilt_by_fraction",
-            "What was rebuilt of the target's batch by the percentage of parameters shared",
+            f"{rebuilt.subject(content.scenario)} by the percentage of parameters shared",
             "One panel per size of batch; bars are 95 % intervals over runs, dashed: a guess.",
             both(rebuilt_figures.rebuilt_by_fraction, content.rebuilt),
         ),

@@ -40,6 +40,7 @@ ATTACKS = (
     "ledger-verdicts",
     "ledger-pay",
     "ledger-participation",
+    "label-counts",
 )
 """The attacks of this repository, in the order of ``pyproject.toml``."""
 

@@ -59,7 +59,11 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         "report.html.j2",
         title=content.title,
         kicker="privaudit report",
-        sections=[(id_, name) for id_, name in SECTIONS if not absent.get(id_)],
+        sections=[
+            (id_, rebuilt.heading(scenario) if id_ == "rebuilt" else name)
+            for id_, name in SECTIONS
+            if not absent.get(id_)
+        ],
         verdicts=verdicts(scenario, cells, content.troubles, content.rebuilt),
         comparisons=comparisons(cells),
         next_step=next_of_run(content),
@@ -75,6 +79,7 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         rebuilt=frame_rows(rebuilt.wide_table(content.rebuilt), headers=len(rebuilt.HEADS))
         if content.rebuilt
         else None,
+        rebuilt_heading=rebuilt.heading(scenario),
         rebuilt_caption=rebuilt.caption(content.rebuilt, "share"),
         rebuilt_reading=rebuilt.reading(scenario, content.rebuilt),
         rebuilt_clients=rebuilt.by_clients(content.rebuilt),

@@ -163,7 +163,7 @@ def _rebuilt(content: Content) -> list[str]:
     found = content.rebuilt
     if not found:
         return []
-    parts = ["## Records rebuilt"]
+    parts = [f"## {rebuilt.heading(content.scenario)}"]
     if lines := rebuilt.by_clients(found):
         parts.append(_bullets(lines))
     parts += [_table(rebuilt.wide_table(found))]

@@ -9,9 +9,9 @@ import pandas as pd
 
 from privaudit.evaluation.rebuilding import MEASURES, MOST_DB, Measure
 from privaudit.evaluation.rebuilt_cells import RebuiltCell
-from privaudit.report.tables import clients_text, with_rule
+from privaudit.report.tables import clients_text
 from privaudit.scenario.grid import how_sent
-from privaudit.scenario.schema import Scenario
+from privaudit.scenario.schema import LABELS, Scenario
 from privaudit.statistics.intervals import Interval
 
 HEADS = ("batch", "attack", "K", "rule")
@@ -29,6 +29,8 @@ COUNTED = {
     "words": "F1 of the words in the answer: the harmonic mean of recall (share of the words of "
     "the target's batch that stand in the answer) and precision (share of the answer's words that "
     "stand in the batch)",
+    LABELS: "share of the labels of the target's batch that stand in the answer, each as often as "
+    "it is there; an answer holds as many labels as records stand behind what is seen",
 }
 GUESSED = {
     "records": "how many of them are among the adversary's own records",
@@ -36,6 +38,8 @@ GUESSED = {
     "chosen by the judge",
     "words": "the words that most of the adversary's own texts hold, as many as do best on batches "
     "of its own",
+    LABELS: "as many labels, those with the largest expected share by how often each is among the "
+    "adversary's own records",
 }
 
 
@@ -170,6 +174,20 @@ def caption(cells: Sequence[RebuiltCell], by: str) -> str:
     return f"{title[0].upper()}{title[1:]}{unit} with 95 % interval (and a guess), by {by}"
 
 
+def heading(scenario: Scenario) -> str:
+    """Of the part of a report that is about it."""
+    asked = scenario.reconstruction
+    return "Labels of the batch" if asked and asked.of == LABELS else "Records rebuilt"
+
+
+def subject(scenario: Scenario) -> str:
+    """What figures of it are about."""
+    asked = scenario.reconstruction
+    if asked and asked.of == LABELS:
+        return "Labels of the target's batch named right"
+    return "What was rebuilt of the target's batch"
+
+
 def reading(scenario: Scenario, cells: Sequence[RebuiltCell]) -> list[str]:
     """What the numbers of the table are."""
     measure = measure_of(cells)
@@ -223,6 +241,8 @@ def _line(line: Sequence[RebuiltCell]) -> str:
             if c.found is not None
         ]
         return f"{start}by number of honest clients {', '.join(parts)}."
+    if first.measure.name == LABELS:
+        return start + _labels(line)
     counts = [_exactly(c) for c in line]
     if first.measure.name == "images" and not any(counts):
         parts = [f"{amount(first.measure, c.found, limits=False)} at {c.honest}" for c in line]
@@ -238,80 +258,21 @@ def _line(line: Sequence[RebuiltCell]) -> str:
     )
 
 
-def _exactly(cell: RebuiltCell) -> int:
-    share = cell.beside.get("exact", cell.found)
+def _labels(line: Sequence[RebuiltCell]) -> str:
+    """Of how many labels how many were named, beside a guess at the same number of clients."""
+    parts = [f"{_of_all(c, c.found)} at {c.honest} (a guess {_of_all(c, c.guess)})" for c in line]
+    return (
+        f"of {line[0].rounds * line[0].batch} labels named right, by number of honest clients: "
+        f"{', '.join(parts)}."
+    )
+
+
+def _of_all(cell: RebuiltCell, share: Interval | None) -> int:
     return round(share.value * cell.rounds * cell.batch) if share else 0
 
 
-def headline(scenario: Scenario, cells: Sequence[RebuiltCell]) -> RebuiltCell | None:
-    """The cell fixed beforehand: most shared, fewest participants, what is named first."""
-    attacks, rules = scenario.attacks, scenario.audit.rules
-    return min(
-        cells,
-        key=lambda c: (
-            -c.fraction,
-            c.participants,
-            rules.index(c.rule) if c.rule in rules else len(rules),
-            attacks.index(c.attack),
-        ),
-        default=None,
-    )
-
-
-def best(cells: Sequence[RebuiltCell]) -> RebuiltCell | None:
-    """The cell with the largest gain; one that is told goes before all that are not."""
-    known = [cell for cell in cells if cell.gain is not None]
-    return max(known, key=lambda c: (c.told, c.gain.value if c.gain else 0.0), default=None)
-
-
-def sentence(scenario: Scenario, who: str, cells: Sequence[RebuiltCell]) -> tuple[bool, str]:
-    """Whether batches of one size were rebuilt, and what to say of it; cells with an answer."""
-    first, most = headline(scenario, cells), best(cells)
-    assert first is not None
-    assert most is not None
-    one_step = scenario.audit.local_steps == 1
-    what = f"records of the target's batch of {first.batch}" + (
-        "" if one_step else f" ({scenario.audit.local_steps} local steps)"
-    )
-    if not any(cell.told for cell in cells):
-        return False, (
-            f"no {what} were rebuilt better than by a guess in any of {_cells(cells)}: the most "
-            f"was {_said(most)}."
-        )
-    told = f"{who} rebuilds {what} from one round: {_said(first)}; the cell fixed beforehand: most "
-    told += "shared, fewest participants, first attack."
-    assert most.gain is not None
-    if first.gain is not None and first.told and first.gain.value >= most.gain.value:
-        return True, f"{told} It is the most of {_cells(cells)}."
-    if not first.told:
-        told = f"{who} rebuilds {what} from one round. The cell fixed beforehand: {_said(first)}."
-    return True, f"{told} The most of {_cells(cells)}, chosen afterwards: {_said(most)}."
-
-
-def _said(cell: RebuiltCell) -> str:
-    if cell.measure is None or cell.guess is None:
-        return f"failed ({_setting(cell)})"
-    exact = cell.beside.get("exact")
-    within = f"{100 * exact.value:.0f} % of them within 1 %, " if exact else ""
-    title = {"records": "a share of", "images": "PSNR", "words": "words with F1"}
-    parts = [f"{n} {cell.beside[n].value:.2f}" for n in ("recall", "precision") if n in cell.beside]
-    of = f" ({', '.join(parts)})" if parts else ""
-    return (
-        f"{within}{title[cell.measure.name]} {amount(cell.measure, cell.found)}{of}, a guess "
-        f"{amount(cell.measure, cell.guess, limits=False)} ({_setting(cell)})"
-    )
-
-
-def _setting(cell: RebuiltCell) -> str:
-    return (
-        f"{cell.attack}, K = {clients_text(cell.participants, cell.colluders)}, "
-        f"{100 * cell.fraction:g} % shared{with_rule(cell)}, n = {cell.runs} "
-        f"run{'' if cell.runs == 1 else 's'}, {cell.rounds} rounds"
-    )
-
-
-def _cells(cells: Sequence[RebuiltCell]) -> str:
-    return f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
+def _exactly(cell: RebuiltCell) -> int:
+    return _of_all(cell, cell.beside.get("exact", cell.found))
 
 
 def assumed(scenario: Scenario) -> list[tuple[str, str]]:
@@ -322,12 +283,13 @@ def assumed(scenario: Scenario) -> list[tuple[str, str]]:
     sizes = ", ".join(map(str, wanted.batch_sizes))
     steps = "one step" if audit.local_steps == 1 else f"{audit.local_steps} local steps"
     lr = scenario.federation.lr if audit.lr is None else audit.lr
+    asked = {LABELS: "how many records of each class a batch holds; "}.get(wanted.of, "")
     return [
         (
             "Reconstruction",
-            f"batches of {sizes} records, drawn from what each client holds without putting back; "
-            f"{wanted.rounds} rounds per cell and run, {steps} a client, learning rate {lr:g}; a "
-            "federation for each cell; everybody knows the size of a batch",
+            f"{asked}batches of {sizes} records, drawn from what each client holds without putting "
+            f"back; {wanted.rounds} rounds per cell and run, {steps} a client, learning rate "
+            f"{lr:g}; a federation for each cell; everybody knows the size of a batch",
         )
     ]
 

@@ -14,7 +14,7 @@ from functools import cached_property
 
 from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.rebuilt_cells import RebuiltCell
-from privaudit.report import rebuilt
+from privaudit.report import rebuilt_verdict
 from privaudit.report.defences import above_ceilings
 from privaudit.report.tables import clients_text, interval_text, with_rule
 from privaudit.report.troubles import Troubles, troubles_of
@@ -81,7 +81,7 @@ def _rebuilt(
         reasons = [reason for cell in cells for reason in cell.failures]
         why = "; ".join([*wrong, f"every cell failed ({reasons[0]})"])
         return Verdict(name, UNKNOWN, f"Nothing can be said about '{name}': {why}.")
-    told, sentence = rebuilt.sentence(scenario, _who(scenario), known)
+    told, sentence = rebuilt_verdict.sentence(scenario, _who(scenario), known)
     least = min(least_p(cell.runs, cell.rounds // cell.runs) for cell in known)
     if not told and least > SIGNIFICANT:
         few = f"{known[0].rounds} rounds are too few to tell answers from those to other rounds"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from privaudit.evaluation.cells import TableCell
-from privaudit.scenario.schema import MEMBERSHIP, PUBLIC_LEDGER, RECONSTRUCTION, Scenario
+from privaudit.scenario.schema import LABELS, MEMBERSHIP, PUBLIC_LEDGER, RECONSTRUCTION, Scenario
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ def words_of(scenario: Scenario, target: str) -> Words:
         sizes = " or ".join(map(str, scenario.reconstruction.batch_sizes))
         return Words(
             told="",
-            verdict="which records the target trained on",
+            verdict="how many records of each class the target trained on"
+            if scenario.reconstruction.of == LABELS
+            else "which records the target trained on",
             units="rounds",
             basis=f"{scenario.reconstruction.rounds} rounds per cell with batches of {sizes}",
             scored=False,

@@ -10,13 +10,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from privaudit.evaluation.rebuilding import MEASURES
 from privaudit.evaluation.rebuilt_cells import RebuiltCell
 from privaudit.report import rebuilt
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import NARROW, PLAIN, name_lines
 from privaudit.report.findings import Part, error_bars
 from privaudit.report.looks import look_of
-from privaudit.scenario.schema import Scenario
+from privaudit.scenario.schema import LABELS, Scenario
 
 HEADS = ("batch", "shared", "honest clients")
 
@@ -50,9 +51,11 @@ def _answer(cells: Sequence[RebuiltCell]) -> str:
     start = f"Batches of {cells[0].batch}"
     numbers = sorted({cell.honest for cell in cells})
     told = [cell for cell in cells if cell.told]
+    labels = rebuilt.measure_of(cells) is MEASURES[LABELS]
+    done = "labels not named" if labels else "not rebuilt"
     if not told:
         return (
-            f"{start}: not rebuilt better than by a guess at any of {_list(numbers)} honest "
+            f"{start}: {done} better than by a guess at any of {_list(numbers)} honest "
             "clients, by no attack and at no share (no proof of privacy: a stronger attack may "
             "exist)."
         )
@@ -60,7 +63,7 @@ def _answer(cells: Sequence[RebuiltCell]) -> str:
     how = [c for c in told if c.honest == most]
     best = max(how, key=lambda c: c.gain.value if c.gain else 0.0)
     line = (
-        f"{start}: rebuilt better than by a guess at up to {most} honest "
+        f"{start}: {done.replace('not ', '')} better than by a guess at up to {most} honest "
         f"client{'' if most == 1 else 's'} ({best.attack}, {100 * best.fraction:g} % shared: "
         f"{rebuilt.cell_text(best).rstrip('*')}"
         f"{f', in {best.measure.unit}' if best.measure and best.measure.unit else ''})"

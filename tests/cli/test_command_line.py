@@ -292,7 +292,7 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "policies-text",
         "public-ledger",
         "quickstart",
-        *(f"reconstruction{of}" for of in ("-images", "-income", "-text", "")),
+        *(f"reconstruction{of}" for of in ("-images", "-income", "-labels", "-text", "")),
         "resnet",
         "table1",
         "writers",

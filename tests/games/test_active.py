@@ -29,7 +29,7 @@ from privaudit.federation.rounds import ClientWork, LocalTraining, Sending, run_
 from privaudit.games import GAMES
 from privaudit.games.active import ActiveParticipant
 from privaudit.games.ending import ABOVE_95, ABOVE_99, ACCURACY, LOSS, REFUSED
-from privaudit.models.last_layer import last_dense_layer, with_layer
+from privaudit.models.last_layer import check_trained_before, last_dense_layer, with_layer
 from privaudit.models.mlp import MLP
 from privaudit.observation.trace import Trace
 from privaudit.randomness import Seed
@@ -332,7 +332,7 @@ def test_a_model_that_cannot_have_another_last_layer_is_refused() -> None:
 
 def test_a_dense_layer_alone_shares_no_representation() -> None:
     with pytest.raises(UserError, match="nothing to train before its last dense layer"):
-        last_dense_layer(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), torch.zeros(2, 4))
+        check_trained_before(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), "1")
     widened = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Unflatten(1, (1, 3)), nn.Conv1d(1, 2, 3))
     with pytest.raises(UserError, match="no dense layer that its logits come from"):
-        last_dense_layer(widened, torch.zeros(2, 4))
+        last_dense_layer(widened, torch.zeros(2, 4), without="do without")

@@ -242,6 +242,8 @@ def test_dilution_says_up_to_how_many_clients(finished: RunFolder, tmp_path: Pat
         (('audit.schedule="dataset"', "runs=4"), "no federation in two states"),
         (('reconstruction.attacks=["linear"]',), "the game 'property'"),
         (('reconstruction.attacks=["moved-words"]',), "no embedding of token ids"),
+        (('reconstruction.of="labels"',), "reconstruction.of asks about labels"),
+        (('reconstruction.attacks=["label-counts"]',), "'label-counts': rebuilds labels"),
         (("model.hidden=[3]",), "4 records a client and round"),
         (('model={name = "cnn"}',), "a dense one with biases; here it is Conv2d"),
     ],

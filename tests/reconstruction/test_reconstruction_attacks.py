@@ -23,6 +23,7 @@ from privaudit.models.text_cnn import TextCNN
 from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
+from privaudit.scenario.schema import LABELS
 from privaudit_attacks.reconstruction.images import GradientMatching
 from privaudit_attacks.reconstruction.tables import FirstLayer, Spear
 from privaudit_attacks.reconstruction.words import MovedWords
@@ -157,7 +158,8 @@ def any_world(name: str) -> tuple[Observation, Rebuilding]:
         return play(engine_of(TextCNN, 2, 30, embedding=8, filters=8), texts, 2, 2)
     pixels = rng.integers(0, 256, (4, 8, 8)).astype(np.uint8)
     images = Samples.of(pixels, np.arange(4) % 2)
-    return play(engine_of(MLP, 2, 64, hidden=[32]), images, 2, 2)
+    seen, given = play(engine_of(MLP, 2, 64, hidden=[32]), images, 2, 2)
+    return seen, replace(given, classes=2 if load_attack(name).of == LABELS else None)
 
 
 @pytest.mark.parametrize("name", NAMES)

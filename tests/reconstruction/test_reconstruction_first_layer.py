@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from privaudit_attacks.reconstruction.first_layer import single_units
-from privaudit_attacks.reconstruction.label_counts import label_counts
+from privaudit_attacks.reconstruction.labels import label_counts
 from privaudit_attacks.reconstruction.spear import most_records, spear
 
 EPS = float(torch.finfo(torch.float32).eps)

@@ -17,13 +17,14 @@ from .federation import FederationSection
 from .ledger import LedgerSection
 from .membership import MembershipSection
 from .public_ledger import Asked, PublicLedgerSection
-from .reconstruction import ReconstructionSection, batch_of
+from .reconstruction import LABELS, ReconstructionSection, batch_of
 from .report import ReportSection
 from .scenario import MEMBERSHIP, PROPERTY, PUBLIC_LEDGER, RECONSTRUCTION, Scenario
 from .sweep import SweepSection
 from .values import Section, table_type
 
 __all__ = [
+    "LABELS",
     "MEMBERSHIP",
     "NO_DEFENCE",
     "PROPERTY",

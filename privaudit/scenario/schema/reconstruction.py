@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from .values import Attacks, BatchSize, Section, SomeValues, ascending
+
+LABELS = "labels"
+"""What ``of`` is where the classes of a batch are asked about, not its records."""
 
 BATCH = "batch-"
 """What is asked about is called this and the size."""
@@ -15,6 +18,11 @@ BATCH = "batch-"
 class ReconstructionSection(Section):
     """``[reconstruction]``: which records did the target train on in this round?"""
 
+    of: Literal["records", "labels"] = Field(
+        "records",
+        description="what is to be rebuilt of a batch: records (of texts their words), or labels: "
+        "how many records of each class it holds",
+    )
     batch_sizes: Annotated[list[BatchSize], SomeValues, AfterValidator(ascending)] = Field(
         [1, 4, 8], description="records per batch; each size is asked about on its own"
     )
@@ -28,7 +36,7 @@ class ReconstructionSection(Section):
     attacks: Attacks = Field(
         ["first-layer"],
         description="attacks to run: first-layer and spear for tables, gradient-matching for "
-        "images, moved-words for texts",
+        "images, moved-words for texts, label-counts for labels",
     )
 
     @property
