@@ -23,7 +23,7 @@ COLUMNS = {
     "defence": "name; none where there is none",
     "participants": "K, clients in a round",
     "colluders": "of them, besides the adversary",
-    "statistic": "auc, or what of batches was rebuilt: records, labels (share), images (dB), words (F1)",
+    "statistic": "auc, or of batches: records, labels (share), images (dB), words (F1)",
     "value": "mean over runs; missing where every run failed",
     "low": "of the 95 % interval over runs",
     "high": "of the same",
