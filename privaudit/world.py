@@ -39,7 +39,7 @@ from privaudit.observation.views import view_named
 from privaudit.randomness import Seed
 from privaudit.scenario.claims import claim_of, training_claim
 from privaudit.scenario.grid import Cell, cells_of, federation_of, rounds_of
-from privaudit.scenario.schema import PROPERTY, RECONSTRUCTION, Scenario, batch_of
+from privaudit.scenario.schema import PROPERTY, RECONSTRUCTION, WHOSE, Scenario, batch_of
 from privaudit.scenario.truth import audit_seed, presence
 
 MAX_NAME_BYTES = 120
@@ -110,7 +110,7 @@ class World:
         """Who holds which records in this run."""
         federation = self.federation(run)
         if federation not in self._dealt:
-            dealt = self.deal_for(run, self.scenario.audit.properties)
+            dealt = self.deal_for(run, self.scenario.dealt_properties)
             self._dealt[federation] = dealt.training_without(self._held_out(run, dealt))
         return self._dealt[federation]
 
@@ -143,7 +143,7 @@ class World:
             batch_size=audit.batch_size,
             others=audit.others,
             seed=self.run_seed(run).child("partition"),
-            rotate=audit.targets == "rotate",
+            rotate=self.scenario.all_are_targets,
         )
 
     @property
@@ -245,13 +245,13 @@ def rules_of(
         frozen: digest of the parameters that are not trained.
     """
     audited = audited_phase(scenario, cell.rule, cell.fraction, cell.participants, cell.defence)
-    if cell.game == PROPERTY:
+    if cell.game in (PROPERTY, WHOSE):
         phase: AuditedPhase | TrainingPhase = audited
         of_the_game: dict[str, Any] = {
             "local_steps": audited.local_steps,
             "property_share": audited.property_share,
             "others": audited.others,
-            "persistent": scenario.audit.schedule != "single-batch",
+            "persistent": cell.game == WHOSE or scenario.audit.schedule != "single-batch",
         }
     elif cell.game == RECONSTRUCTION:
         phase = attacked_phase(scenario, cell)
@@ -320,9 +320,10 @@ def check_world(world: World) -> tuple[str, ...]:
             model or an attack does not take.
     """
     audit = world.scenario.audit
-    for name in audit.properties:
+    for name in world.scenario.dealt_properties:
+        where = "audit.properties" if name in audit.properties else "whose.properties"
         if name not in world.dataset.properties:
-            raise unknown_name("property", name, world.dataset.properties, where="audit.properties")
+            raise unknown_name("property", name, world.dataset.properties, where=where)
         _check_file_name(name)
     check_model(world.scenario.model.name, world.dataset.kind)
     offered = view_named(audit.threat_model)

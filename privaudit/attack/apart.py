@@ -43,7 +43,7 @@ from privaudit.attack.scoring import (
 )
 from privaudit.attack.scratch import Scratch
 from privaudit.errors import MachineError
-from privaudit.observation.public import PublicRound, Seen
+from privaudit.observation.public import PublicRound, Seen, SummedRound
 from privaudit.observation.views import Observation
 
 LOOK = 0.5
@@ -264,19 +264,28 @@ def end() -> None:
             process.end()
 
 
-def packed(observation: Seen) -> dict[str, Any] | PublicRound:
+def packed(observation: Seen) -> Any:
     """An observation as arrays, which pickle faster than tensors."""
     if isinstance(observation, PublicRound):
         return observation
+    if isinstance(observation, SummedRound):
+        return packed(observation.seen), observation.took_part
     values = {f.name: getattr(observation, f.name) for f in fields(observation)}
     return {name: _array(value) for name, value in values.items()}
 
 
-def unpacked(values: dict[str, Any] | PublicRound) -> Seen:
+def unpacked(values: Any) -> Seen:
     """The observation again."""
     if isinstance(values, PublicRound):
         return values
-    return Observation(**{name: _tensor(value) for name, value in values.items()})
+    if isinstance(values, tuple):
+        seen, took_part = values
+        return SummedRound(Observation(**_tensors(seen)), took_part)
+    return Observation(**_tensors(values))
+
+
+def _tensors(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: _tensor(value) for name, value in values.items()}
 
 
 def _array(value: Any) -> Any:

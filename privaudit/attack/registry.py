@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from privaudit.attack.protocol import GameAttack
 from privaudit.errors import UserError, failure_of_others, unknown_name
-from privaudit.observation.views import VIEWS, OutsiderView
+from privaudit.observation.views import VIEWS, OutsiderView, SumView
 from privaudit.options import Options
 from privaudit.source import Source, source_of_package
 
@@ -103,7 +103,7 @@ def _what_is_wrong(loaded: object, name: str) -> str:
             isinstance(options, type) and issubclass(options, Options)
         ),
         f"needs the view {loaded.view!r}, which there is not": (
-            loaded.view not in (OutsiderView, *VIEWS.values())
+            loaded.view not in (OutsiderView, SumView, *VIEWS.values())
         ),
     }
     return next((words for words, applies in wrong.items() if applies), "")

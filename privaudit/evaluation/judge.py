@@ -13,12 +13,15 @@ from privaudit.custody.plan import Plan
 from privaudit.evaluation.metrics import METRICS, measure_all
 from privaudit.evaluation.rebuilding import Rebuilt
 from privaudit.evaluation.records import Metric, Record, targets_in
-from privaudit.observation.views import OutsiderView
+from privaudit.observation.views import OutsiderView, SumView
 from privaudit.scenario.grid import Cell, federation_of
-from privaudit.scenario.schema import PROPERTY, PUBLIC_LEDGER
+from privaudit.scenario.schema import PROPERTY, PUBLIC_LEDGER, WHOSE
 from privaudit.statistics.intervals import Interval
 from privaudit.statistics.pools import Holdings
 from privaudit.statistics.runs import RunScores
+
+OF_LEDGERS = {PUBLIC_LEDGER: OutsiderView.name, WHOSE: SumView.name}
+"""Game -> what its adversary sees, whatever the threat model of the scenario."""
 
 
 def judge(
@@ -70,9 +73,7 @@ def judge(
         "fraction": cell.fraction,
         "participants": cell.participants,
         "attack": attack,
-        "view": OutsiderView.name
-        if cell.game == PUBLIC_LEDGER
-        else scenario["audit"]["threat_model"],
+        "view": OF_LEDGERS.get(cell.game, scenario["audit"]["threat_model"]),
         "holdings": _as_written(holdings),
         "facts": dict(facts or {}),
         "defence": cell.defence,

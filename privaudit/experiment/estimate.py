@@ -28,7 +28,7 @@ from privaudit.scenario.grid import (
     rounds_of,
 )
 from privaudit.scenario.load import refuse_sweep
-from privaudit.scenario.schema import PROPERTY, PUBLIC_LEDGER, RECONSTRUCTION, Scenario
+from privaudit.scenario.schema import PROPERTY, PUBLIC_LEDGER, RECONSTRUCTION, WHOSE, Scenario
 from privaudit.world import World, check_world
 
 Size = tuple[str, int, str]
@@ -160,6 +160,8 @@ def _group_seconds(world: World, costs: dict[Size, Costs], group: Sequence[Cell]
     any_cost = costs[_size(group[0])]
     if group[0].game == PUBLIC_LEDGER:
         return _ledger_seconds(world, group, any_cost.step)
+    if group[0].game == WHOSE:
+        return _sum_seconds(world, costs, group)
     if group[0].game != PROPERTY:  # each a federation of its own
         steps = GAMES[group[0].game].given(world, group[:1])[group[0]].rules.local_steps
         rounds = rounds_of(world.scenario, group[0]) * np.sum(
@@ -182,6 +184,19 @@ def _group_seconds(world: World, costs: dict[Size, Costs], group: Sequence[Cell]
     per_round += np.sum([costs[_size(cell)].fit for cell in group], axis=0)
     final = sum(costs[_size(cell)].score for cell in group)
     return np.asarray(audit.rounds * per_round + final)
+
+
+def _sum_seconds(world: World, costs: dict[Size, Costs], group: Sequence[Cell]) -> Range:
+    """Of a federation for all ledgers of its rounds, whose shadows are computed once."""
+    audit, federation = world.scenario.audit, world.scenario.federation
+    found = np.zeros(2)
+    for place in {(cell.rule, cell.fraction, cell.participants, cell.defence) for cell in group}:
+        of = [c for c in group if (c.rule, c.fraction, c.participants, c.defence) == place]
+        cost, participants = costs[_size(of[0])], place[2]
+        cohort = federation.cohort if participants == federation.participants else None
+        clients = (cohort or participants) * audit.local_steps
+        found = found + audit.rounds * (clients * cost.step + cost.shadows) + cost.score
+    return np.asarray(found)
 
 
 def _ledger_seconds(world: World, group: Sequence[Cell], step: Range) -> Range:

@@ -13,9 +13,10 @@ from privaudit.attack.registry import load_attack
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.games import GAMES
 from privaudit.machine import peak_memory
+from privaudit.observation.public import SummedRound
 from privaudit.observation.views import Observation
 from privaudit.scenario.grid import Cell, rounds_of
-from privaudit.scenario.schema import PUBLIC_LEDGER
+from privaudit.scenario.schema import PUBLIC_LEDGER, WHOSE
 from privaudit.statistics.runs import FloatArray
 from privaudit.world import World
 
@@ -98,12 +99,14 @@ def _attack_seconds(
         for name in world.scenario.attacks_of(cell.game)
     ]
 
-    def listen(observation: Observation) -> None:
+    def listen(observation: Observation | SummedRound) -> None:
         for attack in attacks:
             attack.listen(observation, given)
 
     shadows, fits = [], []
-    for observation in seen:
+    everybody = dict.fromkeys(range(cell.participants), 1)
+    rounds = [SummedRound(one, everybody) for one in seen] if cell.game == WHOSE else seen
+    for observation in rounds:
         shadows.append(_time(lambda o=observation: given.prepare(o)))  # type: ignore[misc]
         fits.append(_time(lambda o=observation: listen(o)))  # type: ignore[misc]
     return shadows, fits, _time(lambda: [attack.answer() for attack in attacks])

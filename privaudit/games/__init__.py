@@ -7,8 +7,10 @@ from privaudit.games.property import Property
 from privaudit.games.protocol import Game
 from privaudit.games.public_ledger import PublicLedger
 from privaudit.games.reconstruction import Reconstruction
+from privaudit.games.whose import WhoseGame
 
 GAMES: dict[str, Game] = {
-    game.name: game for game in (Property(), Membership(), Reconstruction(), PublicLedger())
+    game.name: game
+    for game in (Property(), Membership(), Reconstruction(), PublicLedger(), WhoseGame())
 }
 """Name -> game."""

@@ -13,9 +13,8 @@ from typing import Any, ClassVar
 
 from privaudit.custody.evidence import EvidenceCollector
 from privaudit.custody.folder import RunFolder, trace_folder
-from privaudit.observation.public import PublicRound
+from privaudit.observation.public import Seen
 from privaudit.observation.trace import Trace
-from privaudit.observation.views import Observation
 from privaudit.scenario.grid import Cell
 from privaudit.world import World
 
@@ -42,7 +41,7 @@ class Game(ABC):
             The evidence for the ledger, where there is one: to be kept when the attacks are done.
         """
 
-    def view(self, folder: RunFolder, cell: Cell) -> Iterable[Observation] | Iterable[PublicRound]:
+    def view(self, folder: RunFolder, cell: Cell) -> Iterable[Seen]:
         """What the adversary of a cell sees, round by round: mostly the trace."""
         return Trace.open(trace_folder(folder, cell)).view()
 

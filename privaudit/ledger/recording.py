@@ -43,8 +43,8 @@ from privaudit.ledger.entries import (
 )
 from privaudit.ledger.place import Place
 from privaudit.progress import Progress, Silent
-from privaudit.scenario.grid import cells_of, rounds_of
-from privaudit.scenario.schema import PUBLIC_LEDGER, Scenario
+from privaudit.scenario.grid import UNPAID, cells_of, rounds_of
+from privaudit.scenario.schema import Scenario
 
 P = ParamSpec("P")
 SETUP, CLAIMS = "ledger/setup.json", "ledger/claims.jsonl"
@@ -303,7 +303,7 @@ def whole_budget(scenario: Scenario) -> int:
     audited = (
         round_budget(ledger.budget, cell.participants) * rounds_of(scenario, cell)
         for cell in cells_of(scenario)
-        if cell.game != PUBLIC_LEDGER  # rounds that are paid for already, or on no ledger of ours
+        if cell.game not in UNPAID  # rounds that are paid for already, or on no ledger of ours
     )
     return training + sum(audited)
 

@@ -1,9 +1,9 @@
-"""What everybody can read on the public ledger of a federation: verdicts and pay, no deltas."""
+"""What everybody can read on the public ledger of a federation, with the sums that go with it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from privaudit.observation.views import Observation
 
@@ -28,5 +28,20 @@ class PublicRound:
     amounts: Mapping[int, int]
 
 
-Seen = Observation | PublicRound
+@dataclass(frozen=True)
+class SummedRound:
+    """One federated round, as who sees its sum and reads the ledger sees it.
+
+    Attributes:
+        seen: the sum, as a participant sees it.
+        took_part: client -> in how many of the rounds since the ledger last said so, this one
+            among them, its delta was accepted; of everybody who took part in one. Empty where the
+            ledger says nothing yet.
+    """
+
+    seen: Observation
+    took_part: Mapping[int, int] = field(default_factory=dict)
+
+
+Seen = Observation | PublicRound | SummedRound
 """What an adversary is shown of a round."""

@@ -150,7 +150,13 @@ class OutsiderView:
     name: ClassVar[str] = "outsider"
 
 
-class ParticipantView(OutsiderView):
+class SumView(OutsiderView):
+    """Sums of what others sent, round by round, and what a public ledger says of who took part."""
+
+    name: ClassVar[str] = "sum"
+
+
+class ParticipantView(SumView):
     """A passive participant: global parameters before and after, its own delta, the head count.
 
     And the deltas of those who collude with it, if there are any.

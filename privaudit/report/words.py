@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from privaudit.evaluation.cells import TableCell
-from privaudit.scenario.schema import LABELS, MEMBERSHIP, PUBLIC_LEDGER, RECONSTRUCTION, Scenario
+from privaudit.scenario.schema import (
+    LABELS,
+    MEMBERSHIP,
+    PUBLIC_LEDGER,
+    RECONSTRUCTION,
+    WHOSE,
+    Scenario,
+    claims_every,
+)
 
 
 @dataclass(frozen=True)
@@ -54,8 +62,9 @@ def words_of(scenario: Scenario, target: str) -> Words:
             basis=f"{scenario.reconstruction.rounds} rounds per cell with batches of {sizes}",
             scored=False,
         )
-    if scenario.game_of(target) == PUBLIC_LEDGER:
-        return _of_ledger(scenario, target)
+    of_ledger = {PUBLIC_LEDGER: _of_ledger, WHOSE: _of_clients}.get(scenario.game_of(target))
+    if of_ledger is not None:
+        return of_ledger(scenario, target)
     if scenario.audit.schedule == "dataset":
         return Words(
             told="rounds of runs in which the target's records have the property from rounds of "
@@ -107,6 +116,21 @@ def _of_ledger(scenario: Scenario, target: str) -> Words:
         verdict=f"{paid} in which rounds the target's batch holds '{asked.about}'",
         units="rounds",
         basis=f"{scenario.audit.rounds} audited rounds per cell",
+    )
+
+
+def _of_clients(scenario: Scenario, target: str) -> Words:
+    asked = scenario.asked_of_clients[target]
+    every = claims_every(asked.says)
+    listed = "listed" if asked.says == "listed" else "told nobody"
+    said = f"claimed for every {every} rounds" if every else listed
+    return Words(
+        told="clients whose records have the property from the others, by the sums of rounds",
+        verdict=f"from sums of rounds, with who took part {said}, which clients hold "
+        f"'{asked.about}'",
+        units="clients",
+        basis=f"{scenario.audit.rounds} rounds per cell; half of the clients hold the property",
+        pair=f"clients, one with '{asked.about}' and one without",
     )
 
 

@@ -31,7 +31,14 @@ from privaudit.defences.sharing import Sharing
 from privaudit.defences.transforms import Transforms
 from privaudit.errors import UserError
 from privaudit.scenario.grid import Cell, cells_of, rounds_of
-from privaudit.scenario.schema import MEMBERSHIP, PROPERTY, PUBLIC_LEDGER, RECONSTRUCTION, Scenario
+from privaudit.scenario.schema import (
+    MEMBERSHIP,
+    PROPERTY,
+    PUBLIC_LEDGER,
+    RECONSTRUCTION,
+    WHOSE,
+    Scenario,
+)
 
 USUAL_DELTA = 1e-5
 OF_RECORDS = (
@@ -56,7 +63,7 @@ def claim_of(scenario: Scenario, cell: Cell) -> Claim | None:
         return claim_over(found, rounds, delta, share=_share(scenario, cell))
     if transforms.in_training is None:
         return nothing(found)
-    if cell.game == PROPERTY:
+    if cell.game in (PROPERTY, WHOSE):
         return nothing(OF_RECORDS)
     return _of_a_record(
         transforms.in_training.multiplier, rounds, delta, _uses(scenario, cell.game)
@@ -66,7 +73,7 @@ def claim_of(scenario: Scenario, cell: Cell) -> Claim | None:
 def ceiling_of(scenario: Scenario, cell: Cell) -> Ceiling | None:
     """What no attack on a cell can exceed while its claim is true; None where nothing is known."""
     found, schedule = _multiplier(scenario, cell), scenario.audit.schedule
-    if cell.game in (RECONSTRUCTION, PUBLIC_LEDGER):
+    if cell.game in (RECONSTRUCTION, PUBLIC_LEDGER, WHOSE):
         return None
     if cell.game == PROPERTY and schedule not in (ONE_ROUND, ALL_ROUNDS):
         return None

@@ -19,8 +19,12 @@ from privaudit.scenario.schema import (
     PROPERTY,
     PUBLIC_LEDGER,
     RECONSTRUCTION,
+    WHOSE,
     Scenario,
 )
+
+UNPAID = (PUBLIC_LEDGER, WHOSE)
+"""Games about what a ledger says: their rounds are on no ledger of the run's."""
 
 
 def federation_of(schedule: str, run: int) -> int:
@@ -118,7 +122,7 @@ def rounds_of(scenario: Scenario, cell: Cell) -> int:
     """Rounds of the federation of a cell."""
     if cell.game == RECONSTRUCTION and scenario.reconstruction:
         return scenario.reconstruction.rounds
-    audited = is_of_rounds(scenario, cell)
+    audited = is_of_rounds(scenario, cell) or cell.game == WHOSE
     return scenario.audit.rounds if audited else scenario.federation.rounds
 
 
@@ -165,8 +169,8 @@ def groups_of(scenario: Scenario, workers: int) -> list[tuple[Cell, ...]]:
 
 
 def _is_whole(cells: Sequence[Cell]) -> bool:
-    """Ledgers of the same rounds share nearly all their work, and their attacks keep nothing."""
-    return cells[0].game == PUBLIC_LEDGER
+    """Ledgers of the same rounds share nearly all their work, and their attacks keep little."""
+    return cells[0].game in UNPAID
 
 
 def _shared(scenario: Scenario, cell: Cell) -> str:
@@ -174,9 +178,11 @@ def _shared(scenario: Scenario, cell: Cell) -> str:
 
     All ledgers are, that pay for the same rounds.
     """
-    if cell.game != PUBLIC_LEDGER:
-        return cell.property
-    return scenario.asked_of_ledgers[cell.property].about
+    if cell.game == WHOSE:
+        return scenario.asked_of_clients[cell.property].about
+    if cell.game == PUBLIC_LEDGER:
+        return scenario.asked_of_ledgers[cell.property].about
+    return cell.property
 
 
 def _split(cells: Sequence[Cell], parts: int) -> list[tuple[Cell, ...]]:

@@ -13,7 +13,7 @@ from privaudit.federation.rounds import cohort_of, poisson_cohort
 from privaudit.federation.schedule import balanced_presence, stretches, targets_of
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import Cell, federation_of
-from privaudit.scenario.schema import MEMBERSHIP, PUBLIC_LEDGER, Scenario
+from privaudit.scenario.schema import MEMBERSHIP, PUBLIC_LEDGER, WHOSE, Scenario
 
 
 def presence(scenario: Scenario, checksum: str, cell: Cell) -> np.ndarray:
@@ -21,7 +21,9 @@ def presence(scenario: Scenario, checksum: str, cell: Cell) -> np.ndarray:
 
     In the game ``membership``, which of the candidates are trained on, [candidates] bool: the same
     ones whatever is shared, and whoever else takes part. Of a public ledger the same as of the
-    property, or [clients] who trains on all its records, or [rounds x clients] who took part.
+    property, or [clients] who trains on all its records, or [rounds x clients] who took part. Of
+    ``whose``, which clients but the adversary hold the property, [clients - 1] bool, whatever the
+    ledger says.
 
     Args:
         scenario: the resolved scenario.
@@ -30,15 +32,12 @@ def presence(scenario: Scenario, checksum: str, cell: Cell) -> np.ndarray:
         cell: run, property and number of participants count; what is shared does not.
     """
     rounds, root = scenario.audit.rounds, Seed(scenario.seed).child("presence", checksum)
-    if scenario.membership and cell.game == MEMBERSHIP:
-        coins = root.generator("run", cell.run, MEMBERSHIP)
-        return balanced_presence(scenario.membership.candidates, coins)
+    of_clients = _of_clients(scenario, root, cell)
+    if of_clients is not None:
+        return of_clients
     asked = cell.property
     if cell.game == PUBLIC_LEDGER:
         found_of = scenario.asked_of_ledgers[cell.property]
-        if found_of.question == "sizes":
-            coins = root.generator("run", cell.run, PUBLIC_LEDGER, "sizes", cell.participants)
-            return balanced_presence(cell.participants, coins)
         if found_of.question == "cohorts":
             return _took_part(scenario, checksum, cell.run).ravel()
         asked = found_of.about
@@ -59,6 +58,21 @@ def presence(scenario: Scenario, checksum: str, cell: Cell) -> np.ndarray:
     federation = federation_of(scenario.audit.schedule, cell.run)
     first = bool(root.generator("federation", federation, *names).integers(2))
     return np.full(rounds, first == (cell.run % 2 == 0))
+
+
+def _of_clients(scenario: Scenario, root: Seed, cell: Cell) -> np.ndarray | None:
+    """The ground truth of questions about candidates or clients; None: it is about rounds."""
+    if scenario.membership and cell.game == MEMBERSHIP:
+        coins = root.generator("run", cell.run, MEMBERSHIP)
+        return balanced_presence(scenario.membership.candidates, coins)
+    if cell.game == WHOSE:
+        about = scenario.asked_of_clients[cell.property].about
+        coins = root.generator("run", cell.run, WHOSE, about, cell.participants)
+        return balanced_presence(cell.participants - 1, coins)
+    if cell.game == PUBLIC_LEDGER and scenario.asked_of_ledgers[cell.property].question == "sizes":
+        coins = root.generator("run", cell.run, PUBLIC_LEDGER, "sizes", cell.participants)
+        return balanced_presence(cell.participants, coins)
+    return None
 
 
 def audit_seed(scenario: Scenario, checksum: str, run: int) -> Seed:

@@ -34,8 +34,8 @@ from privaudit.ledger.anchor_note import read_note
 from privaudit.ledger.book import BOOK, Page, cell_evidence, pages, read_book, training_evidence
 from privaudit.models.build import is_bundled
 from privaudit.observation.trace import Trace
-from privaudit.scenario.grid import Cell, cells_of, rounds_of
-from privaudit.scenario.schema import PROPERTY, PUBLIC_LEDGER, Scenario
+from privaudit.scenario.grid import UNPAID, Cell, cells_of, rounds_of
+from privaudit.scenario.schema import PROPERTY, Scenario
 from privaudit.scenario.truth import presence
 from privaudit.world import World, load_world, rules_of
 
@@ -203,7 +203,7 @@ def check_traces(subject: Subject) -> list[str]:
 def _with_traces(subject: Subject) -> list[Cell]:
     """Cells with a federation of their own, under a tap, which somebody is paid for."""
     cells = cells_of(subject.scenario)
-    return [c for c in cells if c.game != PUBLIC_LEDGER and subject.is_scored(c)]
+    return [c for c in cells if c.game not in UNPAID and subject.is_scored(c)]
 
 
 def check_book(subject: Subject) -> list[str]:

@@ -295,6 +295,7 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
         *(f"reconstruction{of}" for of in ("-images", "-income", "-labels", "-text", "")),
         "resnet",
         "table1",
+        "whose",
         "writers",
     ]
     assert {"melis-rf", "linear"} <= set(names["attacks"])

@@ -1,10 +1,10 @@
 """What a scenario may say: one type per table, its fields with default, range and description.
 
 The tables follow the main path: ``[data]`` -> ``[model]`` -> ``[federation]`` (ordinary training)
--> ``[audit]`` (the rounds the adversary listens to) -> ``[membership]``, ``[reconstruction]`` and
-``[public_ledger]`` (other questions) -> ``[ledger]`` -> ``[report]``. A scenario with ``[sweep]``
-is several, one per value of one key
-(:func:`privaudit.scenario.load.variants`). What the fields mean is their ``description``:
+-> ``[audit]`` (the rounds the adversary listens to) -> ``[membership]``, ``[reconstruction]``,
+``[public_ledger]`` and ``[whose]`` (other questions) -> ``[ledger]`` -> ``[report]``. A scenario
+with ``[sweep]`` is several, one per value of one key (:func:`privaudit.scenario.load.variants`).
+What the fields mean is their ``description``:
 ``privaudit new`` writes it above each, docs/settings.md lists them all.
 """
 
@@ -19,9 +19,10 @@ from .membership import MembershipSection
 from .public_ledger import Asked, PublicLedgerSection
 from .reconstruction import LABELS, ReconstructionSection, batch_of
 from .report import ReportSection
-from .scenario import MEMBERSHIP, PROPERTY, PUBLIC_LEDGER, RECONSTRUCTION, Scenario
+from .scenario import MEMBERSHIP, PROPERTY, PUBLIC_LEDGER, RECONSTRUCTION, WHOSE, Scenario
 from .sweep import SweepSection
 from .values import Section, table_type
+from .whose import Whose, WhoseSection, claims_every
 
 __all__ = [
     "LABELS",
@@ -30,6 +31,7 @@ __all__ = [
     "PROPERTY",
     "PUBLIC_LEDGER",
     "RECONSTRUCTION",
+    "WHOSE",
     "AccountingSection",
     "Asked",
     "AuditSection",
@@ -44,7 +46,10 @@ __all__ = [
     "Scenario",
     "Section",
     "SweepSection",
+    "Whose",
+    "WhoseSection",
     "batch_of",
+    "claims_every",
     "colluding",
     "table_type",
 ]

@@ -36,10 +36,13 @@ from .reconstruction import ReconstructionSection
 from .report import ReportSection
 from .sweep import SweepSection
 from .values import MOST_CELLS, Runs, Section, without_nulls
+from .whose import Whose, WhoseSection, claims_every
 
 PROPERTY, MEMBERSHIP, RECONSTRUCTION = "property", "membership", "reconstruction"
-PUBLIC_LEDGER = "public-ledger"
+PUBLIC_LEDGER, WHOSE = "public-ledger", "whose"
 """Names of the games."""
+FEWEST_CLIENTS = 4
+"""That are asked about in the game ``whose``."""
 
 
 def _names_of_defences(defences: dict[str, list[Step]]) -> dict[str, list[Step]]:
@@ -117,6 +120,13 @@ class Scenario(Section):
         "public ledger alone? For every question and reward policy a ledger of its own, on which "
         "every federated round (or block of rounds) is settled",
     )
+    whose: WhoseSection | None = Field(
+        None,
+        description="Another game: which clients hold a property? The adversary is a participant "
+        "that sees the sum of each round, as under secure aggregation, and reads on the public "
+        "ledger who took part. A federation of its own, by the settings of [audit], from the "
+        "parameters that [federation] trained, with cohorts of federation.cohort clients",
+    )
     attack_options: Annotated[dict[str, dict[str, Any]], BeforeValidator(without_nulls)] = Field(
         {}, description="Options of the attacks, a table for each"
     )
@@ -135,7 +145,7 @@ class Scenario(Section):
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         table: dict[str, Any] = handler(self)
-        others = ("membership", "reconstruction", "public_ledger")
+        others = ("membership", "reconstruction", "public_ledger", "whose")
         for name in ("sweep", *others, "accounting", "defences"):
             if not table[name]:
                 del table[name]
@@ -150,13 +160,30 @@ class Scenario(Section):
         """Names of what is asked: properties, membership by its own name, sizes of batches, ..."""
         batches = self.reconstruction.targets if self.reconstruction else []
         members = [MEMBERSHIP] if self.membership else []
-        return [*self.audit.properties, *members, *batches, *self.asked_of_ledgers]
+        ledgers = [*self.asked_of_ledgers, *self.asked_of_clients]
+        return [*self.audit.properties, *members, *batches, *ledgers]
 
     @property
     def asked_of_ledgers(self) -> dict[str, Asked]:
         """Target -> what is asked of which ledger; empty where nothing is."""
         section = self.public_ledger
         return section.asked(self.audit.properties) if section else {}
+
+    @property
+    def asked_of_clients(self) -> dict[str, Whose]:
+        """Target -> which property of clients is asked about, and by which ledger."""
+        return self.whose.asked() if self.whose else {}
+
+    @property
+    def dealt_properties(self) -> list[str]:
+        """Properties of which everybody asked about needs records with and without."""
+        whose = self.whose.properties if self.whose else []
+        return list(dict.fromkeys([*self.audit.properties, *whose]))
+
+    @property
+    def all_are_targets(self) -> bool:
+        """Whether records of every honest client are asked about, not of one target alone."""
+        return self.audit.targets == "rotate" or self.whose is not None
 
     @property
     def attacks(self) -> list[str]:
@@ -171,6 +198,7 @@ class Scenario(Section):
             (MEMBERSHIP, bool(self.membership)),
             (RECONSTRUCTION, bool(self.reconstruction)),
             (PUBLIC_LEDGER, bool(self.public_ledger)),
+            (WHOSE, bool(self.whose)),
         ]
         return [name for name, is_played in played if is_played]
 
@@ -180,6 +208,8 @@ class Scenario(Section):
             return RECONSTRUCTION
         if target in self.asked_of_ledgers:
             return PUBLIC_LEDGER
+        if target in self.asked_of_clients:
+            return WHOSE
         return MEMBERSHIP if self.membership and target == MEMBERSHIP else PROPERTY
 
     def attacks_of(self, game: str) -> list[str]:
@@ -188,6 +218,7 @@ class Scenario(Section):
             MEMBERSHIP: self.membership,
             RECONSTRUCTION: self.reconstruction,
             PUBLIC_LEDGER: self.public_ledger,
+            WHOSE: self.whose,
         }
         other = others.get(game)
         return self.audit.attacks if other is None else other.attacks
@@ -195,13 +226,15 @@ class Scenario(Section):
     def about_properties(self) -> Scenario:
         """The same without any other game."""
         options = {n: o for n, o in self.attack_options.items() if n in self.audit.attacks}
-        others = {"membership": None, "reconstruction": None, "public_ledger": None}
+        games = ("membership", "reconstruction", "public_ledger", "whose")
+        others = dict.fromkeys(games)
         return self.model_copy(update=others | {"attack_options": options})
 
     @property
     def training_rounds(self) -> int:
         """Rounds of ordinary training before others; none where only membership is asked."""
-        return self.federation.rounds if self.audit.properties or self.reconstruction else 0
+        needed = self.audit.properties or self.reconstruction or self.whose
+        return self.federation.rounds if needed else 0
 
     def defence(self, name: str | None) -> tuple[Kinds, ...]:
         """The steps of a defence that can be named; of ``none``, and of no name, there are none."""
@@ -296,7 +329,7 @@ class Scenario(Section):
         """A schedule is as long as the rounds that there are; one of steps is checked with data."""
         f, a = self.federation, self.audit
         audited = max(
-            a.rounds if a.properties else 0,
+            a.rounds if a.properties or self.whose else 0,
             self.reconstruction.rounds if self.reconstruction else 0,
         )
         rounds = self.training_rounds + audited if audited else f.rounds
@@ -455,6 +488,7 @@ class Scenario(Section):
         if both:
             raise ValueError(f"a property named '{both[0]}' cannot be told from a batch size")
         self._ledgers_can_be_asked()
+        self._clients_can_be_asked()
         if self.reconstruction and self.federation.cohort is not None:
             raise ValueError(
                 "[reconstruction] is about rounds in which everybody takes part: leave "
@@ -504,3 +538,33 @@ class Scenario(Section):
         ):
             if wrong:
                 raise ValueError(f"[public_ledger]: {text}")
+
+    def _clients_can_be_asked(self) -> None:
+        section, audit = self.whose, self.audit
+        if section is None:
+            return
+        asked, fewest = self.asked_of_clients, FEWEST_CLIENTS + 1
+        others = {*audit.properties, *self.asked_of_ledgers}
+        for wrong, text in (
+            (
+                audit.schedule != "single-batch" or audit.targets == "rotate",
+                "goes with audit.schedule = 'single-batch' and audit.targets = 'fixed'",
+            ),
+            (
+                audit.threat_model == "server",
+                "a server that sees single deltas need not ask",
+            ),
+            (audit.alpha is not None, "nobody is active: leave audit.alpha unset"),
+            (bool(audit.colluders), "the adversary is alone: leave audit.colluders unset"),
+            (
+                min(self.participants) < fewest,
+                f"half of the others hold it: at least {fewest} participants",
+            ),
+            (
+                any((claims_every(one.says) or 0) > audit.rounds for one in asked.values()),
+                f"nobody has claimed anything after audit.rounds = {audit.rounds}: use a smaller N",
+            ),
+            (bool(set(asked) & others), "a property cannot be told from a target: rename it"),
+        ):
+            if wrong:
+                raise ValueError(f"[whose]: {text}")
