@@ -172,7 +172,7 @@ class Scenario(Section):
     @property
     def asked_of_clients(self) -> dict[str, Whose]:
         """Target -> which property of clients is asked about, and by which ledger."""
-        return self.whose.asked() if self.whose else {}
+        return self.whose.asked(self.audit.properties) if self.whose else {}
 
     @property
     def dealt_properties(self) -> list[str]:
@@ -546,6 +546,7 @@ class Scenario(Section):
         asked, fewest = self.asked_of_clients, FEWEST_CLIENTS + 1
         others = {*audit.properties, *self.asked_of_ledgers}
         for wrong, text in (
+            (not asked, "name its properties, or audit.properties"),
             (
                 audit.schedule != "single-batch" or audit.targets == "rotate",
                 "goes with audit.schedule = 'single-batch' and audit.targets = 'fixed'",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from .values import Attacks, Section, SomeValues, distinct
+from .values import MOST_VALUES, Attacks, Section, SomeValues, distinct
 
 WHOSE_OF = "whose-"
 """What is asked about is called this, the property, and what the ledger says."""
@@ -56,9 +56,12 @@ class Whose:
 class WhoseSection(Section):
     """``[whose]``: which clients hold a property, by the sums alone and who was in them?"""
 
-    properties: Annotated[list[str], SomeValues, AfterValidator(distinct)] = Field(
-        description="properties that half of the clients hold in every batch of theirs, and the "
-        "others in none",
+    properties: Annotated[list[str], Field(max_length=MOST_VALUES), AfterValidator(distinct)] = (
+        Field(
+            [],
+            description="properties that half of the clients hold in every batch of theirs, and "
+            "the others in none; empty = those of audit.properties",
+        )
     )
     ledgers: Annotated[list[str], SomeValues, AfterValidator(_known)] = Field(
         [LISTED, "claims-50", UNLISTED],
@@ -70,7 +73,8 @@ class WhoseSection(Section):
         ["whose-contrast", "whose-least-squares"], description="attacks to run"
     )
 
-    def asked(self) -> dict[str, Whose]:
-        """Target -> what is asked, in table order."""
-        found = [Whose(name, says) for name in self.properties for says in self.ledgers]
+    def asked(self, properties: list[str]) -> dict[str, Whose]:
+        """Target -> what is asked, in table order; ``properties`` are those of the audit."""
+        names = self.properties or properties
+        found = [Whose(name, says) for name in names for says in self.ledgers]
         return {one.name: one for one in found}
