@@ -41,6 +41,8 @@ ATTACKS = (
     "ledger-pay",
     "ledger-participation",
     "label-counts",
+    "whose-contrast",
+    "whose-least-squares",
 )
 """The attacks of this repository, in the order of ``pyproject.toml``."""
 
