@@ -27,15 +27,12 @@ import numpy as np
 from privaudit.attack.auxiliary import GROUPS, LABELS, is_input, read_own_records
 from privaudit.attack.own_trace import OwnTrace, engine_of, open_trace
 from privaudit.attack.reading import SURE, Reading, read
-from privaudit.attack.replicas import how_many, pools_of, rows_of
+from privaudit.attack.replicas import CLOSE, Look, pools_of, rows_of
 from privaudit.data.archive import array_names
 from privaudit.data.user_checks import user_file
 from privaudit.errors import UserError
 from privaudit.observation.rules import Rules
 from privaudit.randomness import Seed
-
-MOST_ROUNDS = 16
-"""That are looked at, evenly spaced; half of them before an attack."""
 
 FACTOR = 1.25
 """By less than this factor off is as good as right."""
@@ -82,6 +79,7 @@ class Explanation:
         reading: under the stated rules.
         changes: what is off, the first thing first; empty where the rules explain the deltas.
         left: whether something stays off after all changes.
+        likely: smallest p-value of anything after all changes.
     """
 
     rounds: int
@@ -89,6 +87,7 @@ class Explanation:
     reading: Reading
     changes: tuple[Change, ...]
     left: bool
+    likely: float
 
     @property
     def explained(self) -> bool:
@@ -96,24 +95,25 @@ class Explanation:
         return not self.changes
 
 
-def explain(case: OwnTrace, *, rounds: int = MOST_ROUNDS) -> Explanation:
+def explain(case: OwnTrace, look: Look = CLOSE) -> Explanation:
     """Hold the adversary's own deltas against the rules.
 
     Args:
         case: a trace of a participant with its records, model and rules.
-        rounds: to look at, at most; fewer are faster, and less is seen.
+        look: how closely; a briefer one is faster, and sees less.
 
     Raises:
         UserError: it is a server's trace, or the adversary took part in fewer than 2 rounds.
     """
-    seen = _rounds(case, rounds)
+    look = look.at(case.engine.layout.size)
+    seen = _rounds(case, look.rounds)
     found = []
     # What the adversary drew is not stated: records of either kind, or those without a property.
     for records in pools_of(case.records).values():
-        found.append(_explain(case, seen, records))
+        found.append(_explain(case, seen, records, look))
         if found[-1].explained:
             break
-    return min(found, key=lambda one: (len(one.changes), one.left, _off(one.reading)))
+    return min(found, key=lambda one: (len(one.changes), one.left, -one.likely))
 
 
 def rounds_sent(case: OwnTrace) -> list[int]:
@@ -150,22 +150,24 @@ def _rounds(case: OwnTrace, most: int) -> list[int]:
     return [sent[number] for number in at]
 
 
-def _explain(case: OwnTrace, numbers: Sequence[int], records: np.ndarray) -> Explanation:
-    count = how_many(case.engine.layout.size)
+def _explain(
+    case: OwnTrace, numbers: Sequence[int], records: np.ndarray, look: Look
+) -> Explanation:
     rules, changes = case.rules, list[Change]()
-    first = reading = read(rows_of(case, numbers, records, rules, count))
+    first = reading = read(rows_of(case, numbers, records, rules, look))
     while len(changes) < MOST_STEPS:
         change = _what_is_off(reading, rules)
         if change is None:
-            return Explanation(len(numbers), count, first, tuple(changes), left=False)
+            break
         changes.append(change)
         if not change.explains:
             break
         rules = _with(rules, change.rules)
         negated = any(one.sign for one in changes)
-        reading = read(rows_of(case, numbers, records, rules, count), negated=negated)
+        reading = read(rows_of(case, numbers, records, rules, look), negated=negated)
     left = _what_is_off(reading, rules) is not None
-    return Explanation(len(numbers), count, first, tuple(changes), left)
+    likely = min(one.p for one in reading.all())
+    return Explanation(len(numbers), look.replicas, first, tuple(changes), left, likely)
 
 
 def _with(rules: Rules, settings: Mapping[str, Any]) -> Rules:
@@ -173,10 +175,6 @@ def _with(rules: Rules, settings: Mapping[str, Any]) -> Rules:
     local = {n.removeprefix("local."): v for n, v in settings.items() if n.startswith("local.")}
     flat = {n: v for n, v in settings.items() if not n.startswith("local.")}
     return rules.model_copy(update={**flat, "local": rules.local.model_copy(update=local)})
-
-
-def _off(reading: Reading) -> int:
-    return sum(one.sure for one in reading.all())
 
 
 def _what_is_off(found: Reading, rules: Rules) -> Change | None:
@@ -287,7 +285,7 @@ def _factor(found: Reading, rules: Rules) -> Change | None:
     return Change(
         f"own deltas are {found.scale.own:.2f} times what the rules give, their spread "
         f"{np.sqrt(found.spread.own):.2f} times: {name} is not {getattr(rules, name):g} but about "
-        f"{proposed:g}{instead}",
+        f"{proposed:g}{instead}, or it trained on other records than these",
         f"say --set {name}={proposed:g}, or the exact value",
         rules={name: proposed},
     )

@@ -22,6 +22,11 @@ from privaudit.attack.replicas import Rows
 SURE = 1e-5
 """Two-sided p-value below which something is off beyond chance."""
 
+LEAST_VARIANCE = 1e-3
+"""Of the largest one: directions of less are left out. What was learned of them is mostly the
+chance of these replicas: in their own deviations others, and the own deltas, scatter far too much.
+"""
+
 
 @dataclass(frozen=True)
 class Statistic:
@@ -161,7 +166,7 @@ def _directions(centred: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(centred @ centred.T)
     count = max(1, len(centred) // 2)
     values, vectors = values[-count:], vectors[:, -count:]
-    used = values > 1e-9 * values[-1].clamp(min=1e-300)
+    used = values > LEAST_VARIANCE * values[-1].clamp(min=1e-300)
     # Projections on unit vectors (centred.T @ vector / root of value), in deviations.
     return centred.T @ (vectors[:, used] / values[used]) * np.sqrt(len(centred) - 1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,22 +18,37 @@ from privaudit.observation.rules import Rules
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
-REPLICAS = 32
-"""Of each round, that the own deltas are set beside."""
-
-LEARNED = 64
-"""Of each round, more of them, that say what is usual: mean, and directions with their spread."""
-
 MOST_NUMBERS = 200_000_000
 """In the replicas of a round; fewer are made of a large model."""
 
 LEAST_REPLICAS = 8
 
 
-def how_many(size: int) -> int:
-    """Replicas of each round of a model of this many parameters."""
-    most = max(1.0, size * (REPLICAS + LEARNED) / MOST_NUMBERS)
-    return max(LEAST_REPLICAS, int(REPLICAS / most))
+@dataclass(frozen=True)
+class Look:
+    """How closely is looked.
+
+    Attributes:
+        rounds: at most, evenly spaced.
+        replicas: of each round, that the own deltas are set beside.
+        learned: of each round, more of them, that say what is usual: mean, and directions with
+            their spread. The more directions, the smaller the difference in spread that is seen.
+    """
+
+    rounds: int
+    replicas: int
+    learned: int
+
+    def at(self, size: int) -> Look:
+        """The same at a model of this many parameters: as many replicas as memory holds."""
+        most = max(1.0, size * (self.replicas + self.learned) / MOST_NUMBERS)
+        replicas = max(LEAST_REPLICAS, int(self.replicas / most))
+        return replace(self, replicas=replicas, learned=replicas * self.learned // self.replicas)
+
+
+CLOSE = Look(16, 48, 192)
+BRIEF = Look(8, 32, 64)
+"""Before an attack: what makes scores void is seen in less."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +93,7 @@ def pools_of(records: OwnRecords) -> dict[str, np.ndarray]:
 
 
 def rows_of(
-    case: OwnTrace, numbers: Sequence[int], records: np.ndarray, rules: Rules, count: int
+    case: OwnTrace, numbers: Sequence[int], records: np.ndarray, rules: Rules, look: Look
 ) -> Iterator[Rows]:
     """The rounds with these numbers, one at a time.
 
@@ -87,7 +102,7 @@ def rows_of(
         numbers: of rounds in which it sent something.
         records: indices of those it may have drawn.
         rules: to make replicas by.
-        count: n, of each round, to set the own deltas beside.
+        look: how many replicas of each round.
 
     Raises:
         UserError: training by these rules diverges.
@@ -97,7 +112,7 @@ def rows_of(
     for seen in case.trace:
         if seen.round not in wanted:
             continue
-        made = _sent(case, seen, records, rules, count * (REPLICAS + LEARNED) // REPLICAS, seed)
+        made = _sent(case, seen, records, rules, look.replicas + look.learned, seed)
         if not bool(torch.isfinite(made).all()):
             raise UserError(
                 f"what the rules give is not finite in round {seen.round}",
@@ -112,8 +127,8 @@ def rows_of(
             honest,
             seen.before,
             _steps(records, rules),
-            made[:count],
-            made[count:],
+            made[: look.replicas],
+            made[look.replicas :],
         )
 
 

@@ -20,13 +20,14 @@ def refuse_unless_explained(case: OwnTrace, *, force: bool) -> None:
     Raises:
         UserError: the rules do not explain what the adversary sent itself.
     """
-    from privaudit.attack.explaining import MOST_ROUNDS, explain, rounds_sent
+    from privaudit.attack.explaining import explain, rounds_sent
+    from privaudit.attack.replicas import BRIEF
     from privaudit.engine.process import tune_process
 
     if force or case.rules.transforms.has_memory or len(rounds_sent(case)) < 2:
         return
     tune_process()
-    found = explain(case, rounds=MOST_ROUNDS // 2)
+    found = explain(case, BRIEF)
     if not found.explained:
         first = found.changes[0]
         raise UserError(

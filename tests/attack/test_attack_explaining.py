@@ -15,6 +15,7 @@ from ledger_runs import run_command
 from torch import Tensor, nn
 
 from privaudit.attack.explaining import Explanation, explain, open_own
+from privaudit.attack.replicas import CLOSE, Look
 from privaudit.engine.layout import Layout
 from privaudit.engine.process import tune_process
 from privaudit.errors import UserError
@@ -22,6 +23,8 @@ from privaudit.observation.trace import Trace, TraceWriter
 
 CLIENTS, ROUNDS, BATCH, LR, DECAY = 4, 30, 16, 0.1, 0.5
 MODEL = "small_models:Dense"
+QUICK = Look(rounds=16, replicas=32, learned=64)
+"""A third of what ``privaudit check`` looks at."""
 
 
 def people(rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
@@ -97,9 +100,9 @@ class Loop:
         np.savez(path / "mine.npz", inputs=rows.numpy(), labels=labels.numpy(), odd=odd)
 
 
-def explained(path: Path, **rules: Any) -> Explanation:
+def explained(path: Path, look: Look = QUICK, **rules: Any) -> Explanation:
     case = open_own(path / "trace", path / "mine.npz", model=MODEL, rules=rules)
-    return explain(case)
+    return explain(case, look)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -185,6 +188,13 @@ def test_the_setting_that_explains_it_is_proposed(
 def test_a_factor_of_one_and_a_half_is_seen(plain: Path, factor: float) -> None:
     (change,) = explained(plain, lr=LR * factor).changes
     assert change.rules, "it may be called another rule's, which would explain it as well"
+
+
+def test_which_records_were_drawn_is_what_explains_best(plain: Path) -> None:
+    """Of all records half the rate does; of some of them another rule would, and worse."""
+    (change,) = explained(plain, CLOSE, lr=LR / 2).changes
+    assert list(change.rules) == ["lr"]
+    assert change.rules["lr"] == pytest.approx(LR, rel=0.1)
 
 
 def test_a_factor_of_two_is_seen_in_ten_rounds(tmp_path: Path) -> None:
