@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +20,9 @@ from privaudit.cli.options import (
 )
 from privaudit.cli.several import one_run
 
+if TYPE_CHECKING:
+    from privaudit.custody.folder import RunFolder
+
 
 @app.command()
 def ledger(
@@ -29,11 +33,10 @@ def ledger(
     as_json: Json = False,
 ) -> None:
     """Print the rewards of a run by client and round, beside its audit entries."""
-    from privaudit.custody.folder import RunFolder
     from privaudit.ledger.statement import read_statement
     from privaudit.ledger.tables import payments_csv
 
-    statement = read_statement(RunFolder.open(one_run(run_path)))
+    statement = read_statement(_folder(run_path))
     if as_json:
         typer.echo(json.dumps(statement.as_json(), indent=1))
     else:
@@ -41,6 +44,14 @@ def ledger(
             payments_csv(statement.pages, statement.colluders) if as_csv else statement.text(),
             nl=not as_csv,
         )
+
+
+def _folder(run_path: Path) -> RunFolder:
+    """A run or a judged live run."""
+    from privaudit.custody.folder import RunFolder
+    from privaudit.evaluation.live_folder import is_live
+
+    return RunFolder(run_path) if is_live(run_path) else RunFolder.open(one_run(run_path))
 
 
 @app.command()
@@ -119,12 +130,11 @@ def anchor(
     privaudit anchor runs/NAME --rpc http://127.0.0.1:8545 --keystore ~/keys
     privaudit anchor runs/NAME --rpc https://HOST/KEY --keystore ~/keys --confirmations 12
     """
-    from privaudit.custody.folder import RunFolder
     from privaudit.ledger.anchor_note import utc
     from privaudit.ledger.anchoring import anchor_run
     from privaudit.ledger.place import Place
 
-    folder = RunFolder.open(one_run(run_path))
+    folder = _folder(run_path)
     found = anchor_run(folder, Place(rpc, keystore, password_file, None, confirmations))
     if as_json:
         typer.echo(json.dumps(found, indent=1))

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from privaudit.cli.app import app
-from privaudit.cli.options import Json, key_values
+from privaudit.cli.options import (
+    Confirmations,
+    Contract,
+    Json,
+    Keystore,
+    PasswordFile,
+    Rpc,
+    key_values,
+)
 
 if TYPE_CHECKING:
     from privaudit.taps.sealing import Sealed
@@ -148,6 +156,15 @@ def judge(
         bool,
         typer.Option("--force", help="Also where the rules do not explain what the node sent."),
     ] = False,
+    with_ledger: Annotated[
+        bool,
+        typer.Option("--ledger", help="Put plan and results on a ledger, in --out or at --rpc."),
+    ] = False,
+    rpc: Rpc = None,
+    keystore: Keystore = None,
+    password_file: PasswordFile = None,
+    contract: Contract = None,
+    confirmations: Confirmations = 1,
     as_json: Json = False,
 ) -> None:
     """Attack traces of a live federation, and judge by the truth an audited client kept.
@@ -160,9 +177,12 @@ def judge(
     With several runs intervals are over runs; of one run they say how its rounds scatter.
     """
     from privaudit.cli.own_trace import refuse_unless_explained
+    from privaudit.ledger.place import Place
     from privaudit.library.judging import judge as judge_traces
     from privaudit.report.live import live_json, live_text
 
+    place = Place(rpc, keystore, password_file, contract, confirmations)
+    place.refuse_without(with_ledger, "leave it out, or say --ledger")
     found = judge_traces(
         traces,
         truths,
@@ -175,6 +195,7 @@ def judge(
         shadows=shadows,
         seed=seed,
         out=out,
+        ledger=place if with_ledger else None,
         before=lambda case: refuse_unless_explained(case, force=force),
     )
     if as_json:

@@ -46,6 +46,10 @@ PasswordFile = Annotated[
         help="Password of the keystore (default: $PRIVAUDIT_KEYSTORE_PASSWORD, or a prompt).",
     ),
 ]
+Contract = Annotated[
+    str | None,
+    typer.Option("--contract", help="With --rpc: a deployed ledger (default: deploys one)."),
+]
 Confirmations = Annotated[
     int,
     typer.Option("--confirmations", min=1, max=10_000, help="Blocks until something is final."),

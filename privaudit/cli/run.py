@@ -13,6 +13,7 @@ from privaudit.cli.gate import pass_or_leave
 from privaudit.cli.options import (
     Assignments,
     Confirmations,
+    Contract,
     DataDir,
     Device,
     Json,
@@ -69,10 +70,7 @@ def run(
     rpc: Rpc = None,
     keystore: Keystore = None,
     password_file: PasswordFile = None,
-    contract: Annotated[
-        str | None,
-        typer.Option("--contract", help="With --rpc: a deployed ledger (default: deploys one)."),
-    ] = None,
+    contract: Contract = None,
     permute_all: Annotated[
         int | None,
         typer.Option(

@@ -18,6 +18,7 @@ from privaudit.attack.registry import source_of
 from privaudit.attack.standalone import Case
 from privaudit.custody.plan import (
     PLAN,
+    LedgerKind,
     Origin,
     Plan,
     PlannedData,
@@ -163,7 +164,12 @@ class Live:
 
 
 def make_live_plan(
-    cases: Sequence[Case], auxiliary: Sequence[Path], attacks: Sequence[str], *, seed: int
+    cases: Sequence[Case],
+    auxiliary: Sequence[Path],
+    attacks: Sequence[str],
+    *,
+    seed: int,
+    ledger: LedgerKind = "none",
 ) -> Plan:
     """The plan of a live run.
 
@@ -172,6 +178,7 @@ def make_live_plan(
         auxiliary: the file of the listener's records of each.
         attacks: names.
         seed: of everything that is drawn.
+        ledger: that it will be put on.
 
     Raises:
         UserError: the traces are of several threat models, models or sets of properties.
@@ -219,7 +226,7 @@ def make_live_plan(
         commit=commit(),
         dirty=dirty(),
         device="cpu",
-        ledger="none",
+        ledger=ledger,
     )
 
 

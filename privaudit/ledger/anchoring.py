@@ -62,9 +62,9 @@ def anchor_run(folder: RunFolder, place: Place) -> dict[str, Any]:
 
 def _content(folder: RunFolder) -> Content:
     where = str(folder.path)
-    if not folder.scenario().ledger.enabled:
-        raise UserError("this run was made without a ledger: it has no head to anchor", where=where)
     kind = read_plan(folder).ledger
+    if kind == "none":
+        raise UserError("this run was made without a ledger: it has no head to anchor", where=where)
     if kind != "embedded":
         raise UserError(
             "the ledger of this run is on a chain already, which is more than an anchor",

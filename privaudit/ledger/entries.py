@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -32,6 +33,39 @@ AUDITS_NOTE = (
 
 MILLION = 1_000_000
 FULL = 10_000
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the ids and codes of entries stand for; it follows from the plan.
+
+    Attributes:
+        codes: (rule with defence, attack) -> metric code, from 1.
+        targets: names of properties -> what is told of one: ``auc``, or ``rebuilt``.
+        participants: most there are in a federation.
+        runs: of the audit.
+        salt: of property ids; empty = anybody can hold a name against an id.
+    """
+
+    codes: Mapping[tuple[str, str], int]
+    targets: Mapping[str, str]
+    participants: int
+    runs: int
+    salt: bytes = b""
+
+    @classmethod
+    def of(cls, scenario: Scenario, salt: bytes = b"") -> Meaning:
+        """Of the entries of a run."""
+        return cls(
+            metric_codes(scenario),
+            {
+                name: "rebuilt" if scenario.game_of(name) == RECONSTRUCTION else "auc"
+                for name in scenario.targets
+            },
+            max(scenario.participants),
+            scenario.runs,
+            salt,
+        )
 
 
 def plan_file(folder: RunFolder) -> str:
@@ -63,21 +97,18 @@ def property_id(name: str, salt: bytes = b"") -> bytes:
     return hashlib.sha256(b"privaudit.property.v1\0" + salt + name.encode()).digest()
 
 
-def entries_of(
-    records: Sequence[Record], scenario: Scenario, salt: bytes = b""
-) -> list[AuditEntry]:
+def entries_of(records: Sequence[Record], meaning: Meaning) -> list[AuditEntry]:
     """One entry per cell of the tables, in their order; a failed cell is there as failed.
 
     The AUC and its limits are in millionths, or those of what was rebuilt (a share, or dB). A cell
     that failed in every run has 0 runs and no numbers; one that failed in some has the number of
     runs that did not.
     """
-    codes = metric_codes(scenario)
     cells: list[TableCell | RebuiltCell] = [*table_cells(records), *rebuilt_cells(records)]
-    return [_entry(cell, codes[cell.sent, cell.attack], salt) for cell in cells]
+    return [_entry(cell, meaning) for cell in cells]
 
 
-def files_entry(count: int, scenario: Scenario) -> AuditEntry:
+def files_entry(count: int, meaning: Meaning) -> AuditEntry:
     """The entry whose batch carries the hash of ``manifest.json`` in place of the records' hash."""
     return AuditEntry(
         property_id=property_id("files of the run"),
@@ -86,15 +117,15 @@ def files_entry(count: int, scenario: Scenario) -> AuditEntry:
         value=count,
         low=count,
         high=count,
-        participants=max(scenario.participants),
-        runs=scenario.runs,
+        participants=meaning.participants,
+        runs=meaning.runs,
     )
 
 
-def audit_rows(events: Sequence[Event], scenario: Scenario, salt: bytes) -> list[dict[str, Any]]:
+def audit_rows(events: Sequence[Event], meaning: Meaning) -> list[dict[str, Any]]:
     """The recorded entries, with names in place of ids and codes; AUC None for a failed cell."""
-    names = {property_id(name, salt): name for name in scenario.targets}
-    codes = {code: pair for pair, code in metric_codes(scenario).items()}
+    names = {property_id(name, meaning.salt): name for name in meaning.targets}
+    codes = {code: pair for pair, code in meaning.codes.items()}
     rows = []
     for event in (e for e in events if e.name == "AuditsRecorded"):
         for offset, entry in enumerate(event.args["entries"]):
@@ -108,7 +139,7 @@ def audit_rows(events: Sequence[Event], scenario: Scenario, salt: bytes) -> list
                 continue
             rule, attack = codes.get(entry.metric, ("?", "?"))
             name = names.get(entry.property_id, entry.property_id.hex())
-            result = "rebuilt" if scenario.game_of(name) == RECONSTRUCTION else "auc"
+            result = meaning.targets.get(name, "auc")
             numbers = (entry.value, entry.low, entry.high)
             value, low, high = (n / MILLION if entry.runs else None for n in numbers)
             rows.append(
@@ -156,21 +187,23 @@ def audit_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame([shown_audit(row) for row in rows]).fillna("")
 
 
-def audit_facts(file: str, plan: str, rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+def audit_facts(
+    file: str, plan: str, rows: Sequence[dict[str, Any]], when: str = "before the first round"
+) -> list[tuple[str, str]]:
     """(what, value): what the ledger has of an audit when its report is written."""
     return [
-        (f"Plan, SHA-256 of {file}", f"{plan} (registered before the first round)"),
+        (f"Plan, SHA-256 of {file}", f"{plan} (registered {when})"),
         ("Results, SHA-256 of records.jsonl", f"{rows[0]['sha256']} ({len(rows)} entries)"),
     ]
 
 
-def _entry(cell: TableCell | RebuiltCell, metric: int, salt: bytes) -> AuditEntry:
+def _entry(cell: TableCell | RebuiltCell, meaning: Meaning) -> AuditEntry:
     result = cell.auc if isinstance(cell, TableCell) else cell.found
     value, low, high = (result.value, result.low, result.high) if result else (0.0, 0.0, 0.0)
     return AuditEntry(
-        property_id=property_id(cell.property, salt),
+        property_id=property_id(cell.property, meaning.salt),
         fraction=round(FULL * cell.fraction),
-        metric=metric,
+        metric=meaning.codes[cell.sent, cell.attack],
         value=round(MILLION * value),
         low=round(MILLION * low),
         high=round(MILLION * high),

@@ -10,6 +10,7 @@ from privaudit.errors import UserError
 
 if TYPE_CHECKING:
     from privaudit.chain.accounts import Accounts
+    from privaudit.custody.plan import LedgerKind
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,14 @@ class Place:
     contract: str | None = None
     confirmations: int = 1
 
-    def refuse_without(self, enabled: bool) -> None:
+    def refuse_without(
+        self, enabled: bool, remedy: str = "leave it out, or --no-ledger (ledger.enabled=false)"
+    ) -> None:
         """Refuse a chain for a run that keeps no ledger.
+
+        Args:
+            enabled: whether it keeps one.
+            remedy: what to do.
 
         Raises:
             UserError: something of the chain was given, and the ledger is off.
@@ -47,7 +54,7 @@ class Place:
                 raise UserError(
                     "is of a ledger, and this run keeps none",
                     where=flag,
-                    remedy="leave it out, or --no-ledger (ledger.enabled=false)",
+                    remedy=remedy,
                 )
 
     def check_reachable(self) -> None:
@@ -82,3 +89,10 @@ class Place:
                 remedy="give a folder of encrypted keys with --keystore (privaudit keys makes one)",
             )
         return KeystoreAccounts(self.keystore, read_password(self.password_file))
+
+
+def kind_of(place: Place | None) -> LedgerKind:
+    """Of the ledger there; ``none`` without a place."""
+    if place is None:
+        return "none"
+    return "embedded" if place.rpc is None else "rpc"

@@ -36,11 +36,13 @@ from privaudit.ledger.commitments import (
 )
 from privaudit.ledger.entries import (
     AUDITS,
+    Meaning,
     audit_rows,
     entries_of,
     files_entry,
     plan_hash,
 )
+from privaudit.ledger.facts import facts_of
 from privaudit.ledger.place import Place
 from privaudit.progress import Progress, Silent
 from privaudit.scenario.grid import UNPAID, cells_of, rounds_of
@@ -172,14 +174,14 @@ class RunLedger(Listener):
             return
         records = folder.file("records.jsonl")
         rows = parse_records(folder.read_lines("records.jsonl"), where=str(records))
-        salt = property_salt(scenario, self._secret)
-        entries = entries_of(rows, scenario, salt)
+        meaning = Meaning.of(scenario, property_salt(scenario, self._secret))
+        entries = entries_of(rows, meaning)
         digest = bytes.fromhex(file_sha256(records))
         receipts = client.record_audits(
             book[-1].number, plan_hash(folder), digest, entries, name="records"
         )
         events = [event for receipt in receipts for event in client.events(receipt)]
-        folder.write_lines(AUDITS, audit_rows(events, scenario, salt))
+        folder.write_lines(AUDITS, audit_rows(events, meaning))
 
     @_timed
     def reported(self) -> None:
@@ -191,17 +193,7 @@ class RunLedger(Listener):
         if book:
             self._record_manifest(book[-1].number)
         client.finish()
-        root = client.chain.state_root() if client.chain.instant else None
-        pins = client.journal.pins()
-        self.facts = {
-            "kind": pins["kind"],
-            "chain_id": client.chain.chain_id,
-            "genesis": pins["genesis"],
-            "contract": client.address,
-            "code_hash": pins["code_hash"],
-            "audit_head": client.audit_head().hex(),
-            "state_root": root.hex() if root else None,
-        }
+        self.facts = facts_of(client)
 
     def timings(self) -> list[dict[str, Any]]:
         """Seconds of each step, as rows of ``ledger/timings.jsonl``."""
@@ -265,8 +257,8 @@ class RunLedger(Listener):
         self._folder.write_lines(CLAIMS, rows)
 
     def _record_manifest(self, last_round: int) -> None:
-        folder, scenario, client = self._folder, self._scenario, self._client
-        files = files_entry(len(read_manifest(folder)), scenario)
+        folder, client = self._folder, self._client
+        files = files_entry(len(read_manifest(folder)), Meaning.of(self._scenario))
         plan = plan_hash(folder)
         client.record_audits(last_round, plan, manifest_sha256(folder), [files], name="manifest")
 

@@ -18,10 +18,14 @@ from privaudit.chain.abi import Interface
 from privaudit.chain.journal import Journal
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import is_sealed, read_seal
+from privaudit.custody.plan import read_plan
 from privaudit.errors import UserError
+from privaudit.evaluation.live import LiveSettings
+from privaudit.evaluation.live_folder import is_live
 from privaudit.ledger.book import Page, read_book
 from privaudit.ledger.commitments import property_salt, read_secret
-from privaudit.ledger.entries import audit_rows, audit_table, plan_file
+from privaudit.ledger.entries import Meaning, audit_rows, audit_table, plan_file
+from privaudit.ledger.live import meaning_of
 from privaudit.ledger.tables import (
     NOTE,
     client_rows,
@@ -41,9 +45,18 @@ SHOWN = {
 """Facts of the seal -> how they are called in text."""
 
 
+NOBODY_PAID = (
+    "A live run pays nobody. Its one round holds the hashes of what was judged (traces and truths) "
+    "and of the scores."
+)
+
+
 @dataclass(frozen=True)
 class Statement:
-    """What a run's ledger says: pages of the book, audit rows, and where the ledger is."""
+    """What a run's ledger says: pages of the book, audit rows, and where the ledger is.
+
+    Without a rule it is of a live run, which pays nobody.
+    """
 
     rule: str
     colluders: int
@@ -71,8 +84,10 @@ class Statement:
 
     def text(self) -> str:
         """For people."""
-        parts = [rewards_summary(self.pages, self.rule), _table(self._clients), NOTE]
-        parts += ["Rounds", _table(round_table(self.pages))]
+        parts = [] if self.rule else [NOBODY_PAID]
+        if self.rule:
+            parts = [rewards_summary(self.pages, self.rule), _table(self._clients), NOTE]
+            parts += ["Rounds", _table(round_table(self.pages))]
         for plan in self.plans:
             parts.append(f"Audit plan (SHA-256 of {self.plan_file}): {plan}")
         parts += ["Audit entries", _table(audit_table(self.audits))]
@@ -86,8 +101,10 @@ def read_statement(folder: RunFolder) -> Statement:
     Raises:
         UserError: the run keeps no ledger, or it cannot be read.
     """
-    scenario = folder.scenario()
-    if not scenario.ledger.enabled:
+    live = is_live(folder.path)
+    scenario = None if live else folder.scenario()
+    enabled = read_plan(folder).ledger != "none" if scenario is None else scenario.ledger.enabled
+    if not enabled:
         raise UserError("this run was made without a ledger", where=str(folder.path))
     journal = Journal(folder.file("ledger"), read_only=True, alone=is_sealed(folder))
     try:
@@ -97,13 +114,19 @@ def read_statement(folder: RunFolder) -> Statement:
         events = [event for log in logs if (event := interface.event(log))]
     finally:
         journal.close()
+    if scenario is None:
+        meaning, rule, colluders = meaning_of(LiveSettings.of(read_plan(folder))), "", 0
+    else:
+        meaning = Meaning.of(scenario, property_salt(scenario, read_secret(folder)))
+        rule = scenario.ledger.reward
+        colluders = scenario.audit.colluding(max(scenario.participants))
     return Statement(
-        rule=scenario.ledger.reward,
-        colluders=scenario.audit.colluding(max(scenario.participants)),
+        rule=rule,
+        colluders=colluders,
         pages=read_book(folder),
         plan_file=plan_file(folder),
         plans=[e.args["plan_hash"].hex() for e in events if e.name == "PlanRegistered"],
-        audits=audit_rows(events, scenario, property_salt(scenario, read_secret(folder))),
+        audits=audit_rows(events, meaning),
         facts=read_seal(folder)[1] if is_sealed(folder) else {},
     )
 

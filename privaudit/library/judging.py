@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from privaudit.errors import UserError
 from privaudit.evaluation.live import Live, LiveRun, judge_live, make_live_plan, server_rounds
 from privaudit.evaluation.live_folder import keep_live
 from privaudit.experiment.listener import Listener
+from privaudit.ledger.live import keep_live_ledger
+from privaudit.ledger.place import Place, kind_of
 from privaudit.report.live import write_live
 from privaudit.taps.audited_client import read_truth, run_of
 
@@ -30,6 +33,7 @@ def judge(
     shadows: int = 8,
     seed: int = 1,
     out: Path | None = None,
+    ledger: Place | None = None,
     before: Callable[[Case], None] = lambda case: None,
 ) -> Live:
     """Attack each trace, and join the scores with the truth by the round of the server.
@@ -47,11 +51,13 @@ def judge(
         seed: of everything that is drawn.
         out: new or empty folder that takes the run (:mod:`privaudit.evaluation.live_folder`), for
             ``table``, ``report`` and ``verify``; None = nothing is kept.
+        ledger: that plan and results are put on (:mod:`privaudit.ledger.live`); needs ``out``.
         before: told each case before it is attacked; may refuse it.
 
     Raises:
         UserError: as many traces as truths are wanted; something cannot be read; the runs are not
-            of one kind; a run has fewer than two rounds of a kind; the folder cannot be used.
+            of one kind; a run has fewer than two rounds of a kind; the folder or the ledger cannot
+            be used.
     """
     files = list(auxiliary) * len(traces) if len(auxiliary) == 1 else list(auxiliary)
     if not len(traces) == len(truths) == len(files):
@@ -62,6 +68,11 @@ def judge(
         )
     if out is not None:
         RunFolder(out).refuse_unless_empty()
+    elif ledger is not None:
+        raise UserError("a ledger is of a kept run", where="--ledger", remedy="say --out")
+    accounts = None if ledger is None else ledger.accounts()
+    if ledger is not None:
+        ledger.check_reachable()
     # The property of an audited client comes and goes; the other clients are as they are.
     known = {"persistent": False, "others": "natural"} | dict(rules or {})
     cases = []
@@ -80,7 +91,9 @@ def judge(
         _same_run(case, truth)
         before(case)
         cases.append(case)
-    plan = make_live_plan(cases, [Path(file) for file in files], attacks, seed=seed)
+    plan = make_live_plan(
+        cases, [Path(file) for file in files], attacks, seed=seed, ledger=kind_of(ledger)
+    )
     scored = [{n: case.scores(n, list(attacks)) for n in case.records.properties} for case in cases]
     runs = [
         LiveRun(str(case.trace.path), server_rounds(case.trace), scores, read_truth(truth))
@@ -90,9 +103,16 @@ def judge(
     if out is not None:
         with RunFolder.new(out) as folder:
             keep_live(folder, live, runs, [Path(truth) for truth in truths])
-            write_live(folder)
-            write_manifest(folder)
-            write_seal(folder, Listener().facts)
+            with (
+                nullcontext(Listener())
+                if ledger is None
+                else keep_live_ledger(folder, live, ledger, accounts)
+            ) as listener:
+                listener.judged()
+                write_live(folder)
+                write_manifest(folder)
+                listener.reported()
+            write_seal(folder, listener.facts)
     return live
 
 

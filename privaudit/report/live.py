@@ -12,9 +12,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from privaudit.custody.folder import RunFolder
+from privaudit.custody.plan import PLAN
 from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.live import UNTOLD, Live, LiveTrace
 from privaudit.evaluation.live_folder import read_live, trace_name, truth_name
+from privaudit.ledger.entries import AUDITS, audit_facts, plan_hash
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import NARROW, PLAIN
 from privaudit.report.findings import Findings, Part, error_bars, render_findings
@@ -178,7 +180,7 @@ def render_live(folder: RunFolder) -> dict[str, str]:
         command=command(live),
         next=next_of_live(live),
         runs=[],
-        facts=_facts(live),
+        facts=_facts(live) + _ledger_facts(folder),
     )
     document = json.dumps(live_json(live), indent=1, allow_nan=False)
     return render_findings(folder, found, document=document, rows=live_csv(live))
@@ -240,6 +242,14 @@ def _facts(live: Live) -> list[tuple[str, str]]:
             told = ", ".join(f"{name} {value}" for name, value in run.about.items())
             facts.append((f"What trace {number} says of itself", told))
     return facts
+
+
+def _ledger_facts(folder: RunFolder) -> list[tuple[str, str]]:
+    """What its ledger has of it, if it has one."""
+    if not folder.file(AUDITS).is_file():
+        return []
+    rows, plan = folder.read_lines(AUDITS), plan_hash(folder).hex()
+    return audit_facts(PLAN, plan, rows, when="before the results were recorded")
 
 
 def _figure(cells: Sequence[TableCell], *, narrow: bool = False) -> Figure:

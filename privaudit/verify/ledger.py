@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,7 @@ from privaudit.ledger.commitments import (
 )
 from privaudit.ledger.entries import (
     AUDITS,
+    Meaning,
     audit_rows,
     entries_of,
     files_entry,
@@ -77,6 +78,17 @@ class LedgerSubject:
         if not self.run.folder.file(SECRET).is_file():
             raise FileNotFoundError(f"{SECRET}: missing")
         return read_secret(self.run.folder)
+
+    @cached_property
+    def meaning(self) -> Meaning:
+        """What ids and codes of the entries stand for."""
+        scenario = self.run.scenario
+        return Meaning.of(scenario, property_salt(scenario, self.secret))
+
+    @property
+    def rounds(self) -> list[int]:
+        """Numbers of the rounds on the ledger that are this run's, by its files."""
+        return [page.number for page in self.run.book]
 
     @cached_property
     def plan_hash(self) -> bytes:
@@ -203,7 +215,7 @@ def check_plan(subject: LedgerSubject) -> list[str]:
     file, plan = plan_file(subject.run.folder), subject.ledger.plan(subject.plan_hash)
     if not plan.block_number:
         return [f"{file}: its hash was never registered as a plan"]
-    first = min((page.number for page in subject.run.book), default=plan.round_count)
+    first = min(subject.rounds, default=plan.round_count)
     wrong = []
     if plan.round_count > first:
         wrong.append(f"{file}: the plan was registered after the first round was opened")
@@ -223,8 +235,8 @@ def check_results(subject: LedgerSubject) -> list[str]:
 
     Everything that the contract has under the plan is compared, whoever recorded it.
     """
-    run, scenario = subject.run, subject.run.scenario
-    if not run.book:
+    run = subject.run
+    if not subject.rounds:
         return []
     recorded: dict[bytes, list[Any]] = {}
     wrong = []
@@ -249,11 +261,11 @@ def check_results(subject: LedgerSubject) -> list[str]:
     expected = {
         RECORDS: (
             hashlib.sha256(run.folder.file(RECORDS).read_bytes()).digest(),
-            entries_of(run.records, scenario, property_salt(scenario, subject.secret)),
+            entries_of(run.records, subject.meaning),
         ),
         "manifest.json": (
             manifest_sha256(run.folder),
-            [files_entry(len(read_manifest(run.folder)), scenario)],
+            [files_entry(len(read_manifest(run.folder)), subject.meaning)],
         ),
     }
     for name, (digest, expected_entries) in expected.items():
@@ -280,9 +292,7 @@ def _shown_entries(subject: LedgerSubject) -> list[str]:
     run = subject.run
     if not run.folder.file(AUDITS).is_file():
         return []
-    rows = audit_rows(
-        subject.of("AuditsRecorded"), run.scenario, property_salt(run.scenario, subject.secret)
-    )
+    rows = audit_rows(subject.of("AuditsRecorded"), subject.meaning)
     expected = [row for row in rows if row["what"] == "cell"]
     same = run.folder.read_lines(AUDITS) == expected
     return [] if same else [f"{AUDITS}: not the audit entries of the ledger"]
@@ -422,8 +432,13 @@ def _balance(subject: LedgerSubject) -> list[str]:
 
 
 def _unequal(page: Page, found: Any, expected: dict[str, Any]) -> list[str]:
+    return unequal(f"round {page.number} ({page.label})", found, expected)
+
+
+def unequal(what: str, found: Any, expected: Mapping[str, Any]) -> list[str]:
+    """Where attributes of what the ledger has are not what the files say."""
     return [
-        f"round {page.number} ({page.label}): {name.replace('_', ' ')} on the ledger is "
+        f"{what}: {name.replace('_', ' ')} on the ledger is "
         f"{_text(getattr(found, name))}, the run's files say {_text(value)}"
         for name, value in expected.items()
         if getattr(found, name) != value

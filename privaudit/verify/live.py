@@ -98,16 +98,15 @@ class LiveSubject(Subject):
 
 
 def check_plan(subject: LiveSubject) -> list[str]:
-    """The plan is of a live run, its attacks and records; there is no other ledger."""
+    """The plan is of a live run, its attacks and records, and of the ledger that the seal has."""
     plan, settings, wrong = subject.plan, subject.settings, []
     if set(plan.attacks) != set(settings.audit.attacks):
         wrong.append(f"{PLAN}: not of the attacks of its settings")
     if plan.dataset.fingerprint != fingerprint(checksum_of(settings)):
         wrong.append(f"{PLAN}: not of the records of its settings")
-    if plan.ledger != "none":
-        wrong.append(f"{PLAN}: ledger '{plan.ledger}', a live run pays nobody")
-    if is_sealed(subject.folder) and read_seal(subject.folder)[1] != {"kind": "none"}:
-        wrong.append("seal.json: of a run with a ledger")
+    sealed = read_seal(subject.folder)[1] if is_sealed(subject.folder) else {}
+    if sealed and sealed.get("kind") != plan.ledger:
+        wrong.append(f"seal.json: ledger '{sealed.get('kind')}', the plan has '{plan.ledger}'")
     return wrong
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from privaudit.chain.errors import RpcError
 from privaudit.custody.folder import RunFolder
@@ -22,7 +23,12 @@ from privaudit.verify.report import check_report
 from privaudit.verify.verdict import LIVE, Check, Verdict
 
 if TYPE_CHECKING:
+    from privaudit.chain.views import LedgerView
     from privaudit.verify.anchor import AnchorCheck
+    from privaudit.verify.ledger import LedgerSubject
+    from privaudit.verify.live_ledger import LiveLedgerSubject
+
+S = TypeVar("S", bound="LedgerSubject")
 
 FILE_CHECKS: tuple[tuple[str, str, Callable[[Subject], list[str]]], ...] = (
     (
@@ -124,8 +130,8 @@ def verify_run(
         UserError: no run there, or a node is missing, not needed, of another chain or out of reach.
     """
     if is_live(path):
-        given = {"--rpc": rpc, "--head": head, "--anchor-rpc": anchor_rpc, "--anchor-tx": anchor_tx}
-        return _verify_live(LiveSubject(RunFolder(path), data_dir, model), given)
+        live = LiveSubject(RunFolder(path), data_dir, model)
+        return _verify_live(live, rpc, head, anchor_rpc, anchor_tx)
     if model is not None:
         raise UserError("only live runs are attacked again", where="--model", remedy="leave it out")
     if not any((path / name).is_file() for name in ("scenario.json", MANIFEST, SEAL)):
@@ -160,26 +166,53 @@ def verify_run(
     )
 
 
-def _verify_live(run: LiveSubject, given: Mapping[str, str | None]) -> Verdict:
-    """Every check of a judged live run, which has no ledger.
+def _verify_live(
+    run: LiveSubject,
+    rpc: str | None,
+    head: str | None,
+    anchor_rpc: str | None,
+    anchor_tx: str | None,
+) -> Verdict:
+    """Every check of a judged live run.
 
     Raises:
-        UserError: something of a ledger was given.
+        UserError: something of a ledger was given, and it has none; and as :func:`verify_run`.
     """
-    for flag, value in given.items():
-        if value is not None:
-            raise UserError("a live run has no ledger", where=flag, remedy="leave it out")
     reason = _not_to_be_read(run)
     if reason:
         name, meaning, check = FILE_CHECKS[0]
         return Verdict((Check(name, meaning, _problems(lambda: check(run))),), LIVE, {})
+    kind = _planned_kind(run)
+    given = {"--rpc": rpc, "--head": head, "--anchor-rpc": anchor_rpc, "--anchor-tx": anchor_tx}
+    if kind == "none":
+        for flag, value in given.items():
+            if value is not None:
+                raise UserError("this live run has no ledger", where=flag, remedy="leave it out")
+    if kind:
+        _right_chain(kind, rpc)
+    anchor = _anchor_check(run, kind, anchor_rpc, anchor_tx)
+    checks, notes = live_checks(run, _problems), live_notes(run)
+    if kind in ("embedded", "rpc"):
+        more, about_head = _live_ledger_checks(run, rpc, head, anchor)
+        checks, notes = checks + more, about_head + notes
+        notes += _unread_anchor(run) if anchor is None else []
     return Verdict(
-        tuple(live_checks(run, _problems)),
+        tuple(checks),
         LIVE,
-        {},
-        notes=tuple(live_notes(run)),
+        _facts(run) if kind in ("embedded", "rpc") else {},
+        head,
+        tuple(notes),
+        anchor.facts if anchor else None,
         same_code=run.same_code,
     )
+
+
+def _planned_kind(run: LiveSubject) -> str:
+    """Of the ledger; empty without a plan."""
+    try:
+        return run.plan.ledger
+    except UserError:
+        return ""
 
 
 def _anchor_check(
@@ -328,11 +361,55 @@ def _not_looked_at(name: str, meaning: str, *, head: str | None) -> Check:
 def _ledger_checks(
     run: Subject, rpc: str | None, head: str | None, anchor: AnchorCheck | None
 ) -> tuple[list[Check], list[str]]:
-    # The chain library takes a second to import.
-    from privaudit.chain.opening import view_ledger
-    from privaudit.verify import ledger as verify_chain
+    from privaudit.verify import ledger as verify_chain  # imports the chain library, a second
 
-    (first, meaning), *others = LEDGER_CHECKS.items()
+    def made(subject: LedgerSubject) -> Sequence[Callable[[], list[str]]]:
+        return (
+            lambda: verify_chain.check_chain(subject),
+            lambda: verify_chain.check_rounds(subject),
+            lambda: verify_chain.check_money(subject),
+            lambda: verify_chain.check_plan(subject),
+            lambda: verify_chain.check_results(subject),
+            lambda: verify_chain.check_head(subject, head),
+        )
+
+    subject = partial(verify_chain.LedgerSubject, run)
+    return _held_against(run, rpc, head, anchor, LEDGER_CHECKS, subject, made)
+
+
+def _live_ledger_checks(
+    run: LiveSubject, rpc: str | None, head: str | None, anchor: AnchorCheck | None
+) -> tuple[list[Check], list[str]]:
+    from privaudit.verify import ledger as verify_chain
+    from privaudit.verify import live_ledger
+
+    def made(subject: LiveLedgerSubject) -> Sequence[Callable[[], list[str]]]:
+        return (
+            lambda: verify_chain.check_chain(subject),
+            lambda: live_ledger.check_round(subject),
+            lambda: verify_chain.check_plan(subject),
+            lambda: verify_chain.check_results(subject),
+            lambda: verify_chain.check_head(subject, head),
+        )
+
+    subject = partial(live_ledger.LiveLedgerSubject, run)
+    return _held_against(run, rpc, head, anchor, live_ledger.MEANINGS, subject, made)
+
+
+def _held_against(
+    run: Subject,
+    rpc: str | None,
+    head: str | None,
+    anchor: AnchorCheck | None,
+    meanings: Mapping[str, str],
+    opened: Callable[[LedgerView], S],
+    made: Callable[[S], Sequence[Callable[[], list[str]]]],
+) -> tuple[list[Check], list[str]]:
+    """The checks of a ledger, and what to say of its head; ``made`` gives one per meaning."""
+    from privaudit.chain.opening import view_ledger
+    from privaudit.verify.ledger import head_note
+
+    (first, meaning), *others = meanings.items()
     try:
         ledger = view_ledger(run.folder.file("ledger"), rpc=rpc, alone=True)
     except RpcError:
@@ -343,25 +420,17 @@ def _ledger_checks(
         wrong = ("there is no ledger to hold it against",)
         return checks + [Check(*ANCHOR_CHECK, wrong)] * (anchor is not None), []
     with ledger:
-        subject = verify_chain.LedgerSubject(run, ledger)
-        functions: Sequence[Callable[[], list[str]]] = (
-            lambda: verify_chain.check_chain(subject),
-            lambda: verify_chain.check_rounds(subject),
-            lambda: verify_chain.check_money(subject),
-            lambda: verify_chain.check_plan(subject),
-            lambda: verify_chain.check_results(subject),
-            lambda: verify_chain.check_head(subject, head),
-        )
+        subject = opened(ledger)
         checks = [
             Check(name, about, _problems(function))
-            for (name, about), function in zip(LEDGER_CHECKS.items(), functions, strict=True)
+            for (name, about), function in zip(meanings.items(), made(subject), strict=True)
         ]
         notes = []
         if anchor is not None:
             checks.append(Check(*ANCHOR_CHECK, _problems(lambda: anchor.check(subject))))
             notes = anchor.notes(subject)
         if not any(c.problems for c in checks):
-            notes.insert(0, verify_chain.head_note(subject, head))
+            notes.insert(0, head_note(subject, head))
         return checks, [note for note in notes if note]
 
 

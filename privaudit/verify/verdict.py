@@ -34,7 +34,7 @@ class Verdict:
     Attributes:
         checks: every one, made or not.
         kind: of the ledger, by the plan: ``embedded``, ``rpc`` or ``none``; ``live`` of a judged
-            live run, which has none.
+            live run, whose ledger, if it has one, ``facts`` name.
         facts: where the ledger is, by the seal; empty where that is not to be read.
         head: the head that was noted elsewhere and given.
         notes: what is not wrong, and good to know.
@@ -103,9 +103,26 @@ LIVE = "live"
 LIVE_AGREES = (
     "Verified: the files agree with one another and with their hashes; records, table and page "
     "follow from scores and truth{again}. Traces and truth are what listener and auditor kept: "
-    "nothing is proven about the federation itself, when it ran, or that it was not judged again "
-    "until the numbers pleased. seal.json has a checksum over everything; a copy of it kept "
-    "elsewhere shows that nothing was changed since."
+    "nothing is proven about the federation itself, when it ran, or that it was not judged "
+    "{before} until the numbers pleased. {kept}"
+)
+LIVE_SEAL = (
+    "seal.json has a checksum over everything; a copy of it kept elsewhere shows that nothing was "
+    "changed since."
+)
+LIVE_EMBEDDED = (
+    "They agree with the ledger in the folder, too. Its keys follow from the seed, so whoever has "
+    "the folder can write it again: only a head that was kept elsewhere (--head HEAD) or anchored "
+    "on a chain (--anchor-rpc URL) shows that nobody did. Here the head is {head}."
+)
+LIVE_HEAD = (
+    "Against the head you kept: plan, traces, truths, scores, results and every file are those "
+    "that it was noted for."
+)
+LIVE_RPC = (
+    "Proven: what was judged, which results were recorded, by which account and when, and that "
+    "nothing else was recorded under this plan and nothing was changed since; it is as good as "
+    "chain {chain_id}, if the contract {contract} is the one you were told of."
 )
 OTHER_CODE = (
     "Verified: the files agree with one another and with their hashes; ground truth follows from "
@@ -135,7 +152,23 @@ def conclusion(verdict: Verdict) -> str:
 def _live(verdict: Verdict) -> str:
     attacked = any(check.name == "scores" and not check.skipped for check in verdict.checks)
     again = ", scores from traces and the listener's records" if attacked else ""
-    return LIVE_AGREES.format(again=again)
+    kept = _kept_of_live(verdict)
+    before = "again" if kept == LIVE_SEAL else "before"
+    return LIVE_AGREES.format(again=again, before=before, kept=kept)
+
+
+def _kept_of_live(verdict: Verdict) -> str:
+    """What shows that nothing was changed."""
+    from privaudit.verify.anchor import anchored
+
+    kind = verdict.facts.get("kind", "none")
+    if kind == "none":
+        return LIVE_SEAL
+    if kind == "rpc":
+        return LIVE_RPC.format(**verdict.facts)
+    if verdict.anchor:
+        return f"Against the anchor: {anchored(verdict.anchor)}; all of it was there by then."
+    return LIVE_HEAD if verdict.head else LIVE_EMBEDDED.format(head=verdict.facts["audit_head"])
 
 
 def _of_a_run(verdict: Verdict) -> str:

@@ -8,18 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_runs import SMALL, run_command
+from ledger_runs import PASSWORD, SMALL, place_on, run_command
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ledger"))
 
 from anvil_node import Node, anvil_or_skip
 
-from privaudit.chain import keystore
-from privaudit.chain.keystore import list_keystore
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import read_seal
 
-PASSWORD = "tH8-vq2m-Kz9w"
 RUN = [part for value in SMALL for part in ("--set", value)]
 
 
@@ -31,20 +28,7 @@ def node() -> Iterator[Node]:
 
 @pytest.fixture(scope="module")
 def place(node: Node, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A keystore that the command made, with keys that are quick to open."""
-    folder = tmp_path_factory.mktemp("keys") / "keystore"
-    password = folder.with_name("password")
-    password.write_text(f"{PASSWORD}\n")
-    encrypt = keystore.Account.encrypt
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            keystore.Account,
-            "encrypt",
-            lambda key, password, kdf, iterations: encrypt(key, password, kdf, 2),
-        )
-        assert run_command("keys", str(folder), "--password-file", str(password)) == 0
-    node.fund(*(key.address for key in list_keystore(folder)))
-    return ["--rpc", node.url, "--keystore", str(folder), "--password-file", str(password)]
+    return place_on(node, tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,14 @@ from privaudit.evaluation.cells import table_cells
 from privaudit.experiment import tasks
 from privaudit.games import GAMES
 from privaudit.ledger.book import read_book
-from privaudit.ledger.entries import entries_of, files_entry, metric_codes, plan_hash, property_id
+from privaudit.ledger.entries import (
+    Meaning,
+    entries_of,
+    files_entry,
+    metric_codes,
+    plan_hash,
+    property_id,
+)
 from privaudit.ledger.place import Place
 from privaudit.ledger.recording import CLAIMS, RunLedger, keep_ledger, whole_budget
 from privaudit.ledger.statement import read_statement
@@ -319,7 +326,7 @@ def test_a_cell_that_succeeds_on_resume_is_added_unless_results_are_recorded(
 
 def test_entries_say_what_the_table_says(finished: Path) -> None:
     subject = Subject(RunFolder(finished))
-    entries = entries_of(subject.records, subject.scenario)
+    entries = entries_of(subject.records, Meaning.of(subject.scenario))
     for cell, entry in zip(table_cells(subject.records), entries, strict=True):
         assert cell.auc is not None
         assert entry.property_id == property_id("bold")
@@ -327,14 +334,14 @@ def test_entries_say_what_the_table_says(finished: Path) -> None:
         assert abs(entry.value / 1e6 - cell.auc.value) < 1e-6
         assert entry.low <= entry.value <= entry.high
         assert (entry.participants, entry.runs) == (5, 1)
-    assert files_entry(3, subject.scenario).value == 3
+    assert files_entry(3, Meaning.of(subject.scenario)).value == 3
 
 
 def test_a_failed_cell_is_recorded_as_failed(finished: Path) -> None:
     subject = Subject(RunFolder(finished))
     good = subject.records[0]
     bad = good.model_copy(update={"status": "failed", "reason": "?", "scores": [], "metrics": {}})
-    entry = entries_of([bad, subject.records[1]], subject.scenario)[0]
+    entry = entries_of([bad, subject.records[1]], Meaning.of(subject.scenario))[0]
     assert (entry.runs, entry.value, entry.low, entry.high) == (0, 0, 0, 0)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from privaudit.custody.folder import RunFolder
 from privaudit.scenario.load import load_scenario
@@ -23,6 +26,10 @@ SMALL = (
     'audit.attacks=["melis-rf"]',
     "report.devices=[]",
 )
+
+
+PASSWORD = "tH8-vq2m-Kz9w"
+"""Of keystores that tests make."""
 
 
 def small_scenario(*more: str) -> Scenario:
@@ -48,3 +55,21 @@ def run_command(*arguments: str) -> int:
     finally:
         sys.argv = before
     return 0
+
+
+def place_on(node: Any, folder: Path) -> list[str]:
+    """Options of a ledger on an anvil, with a keystore of rich keys that are quick to open."""
+    from privaudit.chain import keystore
+
+    keys, password = folder / "keystore", folder / "password"
+    password.write_text(f"{PASSWORD}\n")
+    encrypt = keystore.Account.encrypt
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            keystore.Account,
+            "encrypt",
+            lambda key, password, kdf, iterations: encrypt(key, password, kdf, 2),
+        )
+        assert run_command("keys", str(keys), "--password-file", str(password)) == 0
+    node.fund(*(key.address for key in keystore.list_keystore(keys)))
+    return ["--rpc", node.url, "--keystore", str(keys), "--password-file", str(password)]

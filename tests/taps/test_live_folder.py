@@ -189,9 +189,9 @@ def test_folders_that_cannot_be_used_and_verbs_that_do_not_fit(
     assert run_command(*words, "--out", str(judged / "run")) == 2
     assert "not empty" in capsys.readouterr().err
     assert run_command("ledger", str(judged / "run")) == 2
-    assert "a judged live federation" in capsys.readouterr().err
+    assert "this run was made without a ledger" in capsys.readouterr().err
     assert run_command("verify", str(judged / "run"), "--head", "00") == 2
-    assert "a live run has no ledger" in capsys.readouterr().err
+    assert "this live run has no ledger" in capsys.readouterr().err
     other = judge_words(judged / "1", judged / "2")
     other[other.index(str(judged / "2" / "truth"))] = str(judged / "1" / "truth")
     assert run_command(*other, "--out", str(tmp_path / "none")) == 2
