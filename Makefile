@@ -9,10 +9,11 @@ ifdef PRIVAUDIT_DATA
 export PRIVAUDIT_DATA := $(abspath $(PRIVAUDIT_DATA))
 endif
 
-.PHONY: run test lint types check-contract unit help clean
+.PHONY: run test lint types check-contract unit docs help clean
 help:
 	@echo "make run    install into $(VENV), run the main job on embedded data, print the table"
 	@echo "make test   install into $(VENV), then lint, types, contract check and all tests"
+	@echo "make docs   build the documentation as a site, notebooks run: docs/_build/index.html"
 	@echo "VENV=DIR    use another (or an existing) environment;  PYTHON=...  to create it with"
 
 run: $(VENV)/.privaudit-run
@@ -39,6 +40,10 @@ export PRIVAUDIT_NVFLARE = $(abspath $(VENV)-nvflare)
 
 unit: $(VENV)/.privaudit-dev $(VENV)-flower/.ready $(VENV)-nvflare/.ready
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations=30 --durations-min=10
+
+# A test builds the same, warnings as errors (tests/docs/test_site.py).
+docs: $(VENV)/.privaudit-dev
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -67,4 +72,4 @@ $(VENV)-%/.ready: Makefile $(VENV)/.privaudit-dev
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-flower $(VENV)-nvflare .venv-wheel build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf docs/_build $(VENV) $(VENV)-flower $(VENV)-nvflare .venv-wheel build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,11 +10,18 @@ import typer
 
 from privaudit.cli.app import app
 from privaudit.cli.gate import pass_or_leave
+from privaudit.cli.options import run_folders
 from privaudit.cli.several import one_run
 from privaudit.cli.tables import Shown, TableFormat, show
 
-First = Annotated[Path, typer.Argument(metavar="FIRST", help="Folder of a run: before.")]
-Second = Annotated[Path, typer.Argument(metavar="SECOND", help="Folder of a run: after.")]
+First = Annotated[
+    Path,
+    typer.Argument(metavar="FIRST", help="Folder of a run: before.", autocompletion=run_folders),
+]
+Second = Annotated[
+    Path,
+    typer.Argument(metavar="SECOND", help="Folder of a run: after.", autocompletion=run_folders),
+]
 
 
 @app.command()

@@ -29,6 +29,7 @@ def demo(
 
     \b
     privaudit demo
+    privaudit demo --out runs/demo
     """
     folder = out or Path("runs") / f"demo-{timestamp()}"
     with worker_processes(folder) as executor:

@@ -18,6 +18,7 @@ def index(folder: Audits) -> None:
 
     \b
     privaudit index runs
+    privaudit index /data/audits/2026
     """
     import pandas as pd
 

@@ -32,7 +32,12 @@ def ledger(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Print the rewards of a run by client and round, beside its audit entries."""
+    """Print the rewards of a run by client and round, beside its audit entries.
+
+    \b
+    privaudit ledger runs/NAME
+    privaudit ledger runs/NAME --csv > rewards.csv
+    """
     from privaudit.ledger.statement import read_statement
     from privaudit.ledger.tables import payments_csv
 

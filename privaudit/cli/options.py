@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,13 +11,35 @@ import typer
 
 from privaudit.errors import UserError
 
+
+def run_folders(incomplete: str) -> list[str]:
+    """For shell completion: folders of audits, and folders on the way to some.
+
+    Those in ``runs/`` are offered before anything is typed.
+    """
+    typed = Path(incomplete)
+    places = [typed if incomplete.endswith("/") else typed.parent]
+    places += [Path("runs")] * (not incomplete)
+    found: list[str] = []
+    for place in places:
+        with contextlib.suppress(OSError):
+            for folder in sorted(entry for entry in place.iterdir() if entry.is_dir()):
+                audit = (folder / "scenario.json").is_file() or (folder / "plan.json").is_file()
+                name = str(folder) if audit else f"{folder}/"
+                hidden = folder.name.startswith(".")
+                found += [name] * (name.startswith(incomplete) and not hidden)
+    return found
+
+
 DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir", help="Folder with the data sets (default: $PRIVAUDIT_DATA or a user cache)."
     ),
 ]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+RunPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder of a run.", autocompletion=run_folders)
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result and nothing else.")]
 Assignments = Annotated[

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from privaudit.cli.app import app
+from privaudit.cli.options import run_folders
 from privaudit.cli.several import refuse_unmeasured_dilution
 from privaudit.errors import UserError
 
@@ -22,6 +23,7 @@ FoundPath = Annotated[
     typer.Argument(
         metavar="RUN",
         help="Folder of a run, a sweep, a dilution, policies, canaries or a live federation.",
+        autocompletion=run_folders,
     ),
 ]
 
@@ -113,6 +115,7 @@ def report(run_path: FoundPath) -> None:
 
     \b
     privaudit report runs/NAME
+    privaudit report runs/dilution-NAME
     """
     _found(run_path).write()
     typer.echo(run_path / "report" / "index.html")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from ledger_runs import run_command
 from measured_folders import dilution_folder, sweep_folder
 from refusals import refused
 
+STARTED = "import sys; sys.argv[0] = 'privaudit'; from privaudit.cli import main; main()"
 FORMATS = ["github", "markdown", "latex", "html", "csv", "json"]
 
 
@@ -129,3 +133,32 @@ def test_names_of_scenarios_are_completed() -> None:
     assert scenario_names("qui") == ["quickstart"]
     assert scenario_names("no-such") == []
     assert len(scenario_names("")) >= 10
+
+
+def test_folders_of_runs_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from privaudit.cli.options import run_folders
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("runs/first", "runs/second", "data", ".git"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("first", "second"):
+        (tmp_path / "runs" / name / "scenario.json").write_text("{}")
+    (tmp_path / "runs" / "notes.txt").write_text("")
+    assert run_folders("") == ["data/", "runs/", "runs/first", "runs/second"]
+    assert run_folders("runs/s") == ["runs/second"]
+    assert run_folders("runs/") == ["runs/first", "runs/second"]
+    assert run_folders("nowhere/") == []
+    for verb, *more in (["verify"], ["compare", "runs/first"]):
+        asked = {
+            "_PRIVAUDIT_COMPLETE": "complete_bash",
+            "COMP_WORDS": " ".join(["privaudit", verb, *more, "runs/s"]),
+            "COMP_CWORD": str(2 + len(more)),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", STARTED],
+            env=os.environ | asked,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "runs/second" in done.stdout, (verb, done.stderr)
