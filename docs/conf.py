@@ -61,6 +61,8 @@ def _prepare(app: Any, docname: str, source: list[str]) -> None:
     folder = (Path(app.srcdir) / docname).parent
     pages = {(Path(app.srcdir) / found).resolve() for found in app.env.found_docs}
     source[0] = LINK.sub(lambda link: _inside(link, folder, pages), source[0])
+    if docname == "index" and "executors" not in app.env.found_docs:
+        source[0] = source[0].replace("\nexecutors\n", "\n")
     if VERBS in source[0]:
         source[0] = source[0].replace(VERBS, "\n".join(_verbs()))
 
