@@ -133,3 +133,13 @@ def test_label_counts_add_up_whatever_is_seen(seed: int, batch: int) -> None:
     found = label_counts(rng.standard_normal(5) * batch, rng.dirichlet(np.ones(5)), batch)
     assert found.sum() == batch
     assert found.min() >= 0
+
+
+@given(st.integers(0, 10**6), st.floats(0.5, 0.9999))
+def test_one_record_is_named_however_sure_the_model_is(seed: int, sure: float) -> None:
+    rng = np.random.default_rng(seed)
+    label, predicted = rng.integers(6), (1 - sure) * rng.dirichlet(np.ones(6))
+    predicted[rng.integers(6)] += sure
+    there = np.eye(6, dtype=int)[label]
+    found = label_counts(predicted - there, rng.dirichlet(np.ones(6)), 1)
+    assert found.tolist() == there.tolist()
