@@ -6,6 +6,9 @@
 ``samples``
     In proportion to the records a client trained on (the weights c_n / c of equation (2) of the
     seed paper), over the accepted deltas.
+``size-classes``
+    The same with records counted in classes, each twice the one before: pay then says of a client
+    only in which class it is.
 ``contribution``
     In proportion to the value of the delta (:func:`privaudit.custody.evidence.alignment`), over the
     accepted deltas, after the value-driven incentive of DeepChain (Weng et al., IEEE TDSC 2021).
@@ -81,13 +84,28 @@ def samples(budget: int, cohort: Sequence[Delivery]) -> dict[int, int]:
     return in_proportion(budget, {d.client: d.samples for d in cohort if d.accepted})
 
 
+def size_classes(budget: int, cohort: Sequence[Delivery]) -> dict[int, int]:
+    """In proportion to the nearest power of two to the records of the accepted deltas."""
+    return in_proportion(budget, {d.client: size_class(d.samples) for d in cohort if d.accepted})
+
+
+def size_class(records: int) -> int:
+    """The power of two that is nearest by ratio; of no records 0."""
+    return 2 ** round(math.log2(records)) if records > 0 else 0
+
+
 def contribution(budget: int, cohort: Sequence[Delivery]) -> dict[int, int]:
     """In proportion to the values of the accepted deltas; nothing when none has any."""
     return in_proportion(budget, {d.client: d.value for d in cohort if d.accepted})
 
 
 Rule = Callable[[int, Sequence[Delivery]], dict[int, int]]
-RULES: dict[str, Rule] = {"equal": equal, "samples": samples, "contribution": contribution}
+RULES: dict[str, Rule] = {
+    "equal": equal,
+    "samples": samples,
+    "size-classes": size_classes,
+    "contribution": contribution,
+}
 
 VALUED = frozenset({"contribution"})
 """Rules that ask what a delta was worth, which nobody can tell who sees no single delta."""

@@ -29,7 +29,14 @@ from privaudit.federation.settling import Settlement, policy_named, settlements
 from privaudit.games.audited_rounds import Way, play, together
 from privaudit.games.listening import chosen_samples
 from privaudit.games.protocol import Game
-from privaudit.games.worth import MOST_RECORDS, Rider, StaleRider, Worth
+from privaudit.games.worth import (
+    MOST_RECORDS,
+    FlippedPoisoner,
+    Rider,
+    ScaledPoisoner,
+    StaleRider,
+    Worth,
+)
 from privaudit.observation.public import PublicRound
 from privaudit.scenario.grid import Cell, rounds_of
 from privaudit.scenario.schema import PROPERTY, PUBLIC_LEDGER, Asked
@@ -39,6 +46,8 @@ PAY_ERROR = "pay_error"
 """Fact: share of all pay that would have to move for pay to be as worth is, in [0, 1]."""
 RIDERS = {"random": "rider_random", "stale": "rider_stale"}
 """Facts: what a free rider earns in the last client's place, in equal shares."""
+POISONERS = {"scaled": "poisoner_scaled", "flipped": "poisoner_flipped"}
+"""Facts: what somebody earns there who sends harm (:mod:`.worth`), likewise."""
 WITHIN, WITHIN_TOLD = "sizes_within_20", "sizes_within_20_told"
 """Facts: share of the clients whose number of records is found within 20 %, by who knows none of
 them, and by who knows how many there are in all."""
@@ -142,7 +151,7 @@ def _settled(world: World, cell: Cell, evidence: EvidenceCollector) -> list[Sett
 
 
 def _audited(world: World, folder: RunFolder, cells: Sequence[Cell]) -> dict[Cell, _Paid]:
-    """Honest rounds and, beside them, the same with a free rider in the last client's place."""
+    """Honest rounds and, beside them, the same with somebody else in the last client's place."""
     engine = world.engine(cells[0].run)
     watched: dict[tuple[Place, str], EvidenceCollector] = {}
     ways = []
@@ -169,7 +178,20 @@ def _riders(world: World, cell: Cell) -> dict[str, dict[int, Active]]:
     if cell.participants < 3:
         return honest
     seed, last = world.audit_seed(cell.run).child(PUBLIC_LEDGER, "rider"), cell.participants - 1
-    return honest | {"random": {last: Rider(seed)}, "stale": {last: StaleRider(seed)}}
+    phase = world.audited_phase(cell.rule, cell.fraction, cell.participants, cell.defence)
+    flipped = FlippedPoisoner(
+        world.engine(cell.run),
+        world.samples,
+        len(world.dataset.class_names),
+        phase.training.rule,
+        seed.child("flipped"),
+    )
+    return honest | {
+        "random": {last: Rider(seed)},
+        "stale": {last: StaleRider(seed)},
+        "scaled": {last: ScaledPoisoner()},
+        "flipped": {last: flipped},
+    }
 
 
 def _paid(
@@ -180,7 +202,7 @@ def _paid(
     pay, shares = _pay(ledger, cell.participants), worth.shares(cell.participants)
     if pay.sum() > 0 and shares is not None:
         facts[PAY_ERROR] = float(np.abs(pay / pay.sum() - shares).sum() / 2)
-    for kind, name in RIDERS.items():
+    for kind, name in (RIDERS | POISONERS).items():
         if (place, kind) in watched:
             pay = _pay(_settled(world, cell, watched[place, kind]), cell.participants)
             facts[name] = float(pay[-1] / pay.mean()) if pay.sum() > 0 else 0.0

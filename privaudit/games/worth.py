@@ -9,18 +9,23 @@ the pay of all policies is held against one worth.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from privaudit.engine.engine import Engine, LocalUpdate, Samples
+from privaudit.engine.local_rule import LocalRule
 from privaudit.federation.aggregation import Submission, Verdict
 from privaudit.federation.rounds import ClientWork, RoundOutcome
 from privaudit.randomness import Seed
 
 MOST_RECORDS = 300
 """Held-out records that worth is told by."""
+
+SCALE = 10.0
+"""How much longer a delta is that is sent to count for more."""
 
 
 class Worth:
@@ -92,6 +97,40 @@ class StaleRider(Rider):
         if last is None:
             return super().send(number, before, work, honest)
         return _as_long_as(before - last, honest.delta)
+
+
+class ScaledPoisoner:
+    """A poisoner that sends its honest delta many times as long, to count for more."""
+
+    def send(self, number: int, before: Tensor, work: ClientWork, honest: LocalUpdate) -> Tensor:
+        """As :class:`privaudit.federation.rounds.Active`."""
+        return honest.delta * SCALE
+
+
+class FlippedPoisoner:
+    """A poisoner that trains on its records with other labels: the last class for the first, ...
+
+    Args:
+        engine: one of its own.
+        samples: all records.
+        classes: how many there are.
+        rule: by which clients train.
+        seed: its stream.
+    """
+
+    def __init__(
+        self, engine: Engine, samples: Samples, classes: int, rule: LocalRule, seed: Seed
+    ) -> None:
+        self._engine, self._rule, self._seed = engine, rule, seed
+        self._samples = replace(samples, labels=classes - 1 - samples.labels)
+
+    def send(self, number: int, before: Tensor, work: ClientWork, honest: LocalUpdate) -> Tensor:
+        """As :class:`privaudit.federation.rounds.Active`."""
+        seeds = [self._seed.child("round", number)]
+        (update,) = self._engine.train_clients(
+            before, self._samples, [work.batches], self._rule, seeds, number
+        )
+        return update.delta
 
 
 def _as_long_as(direction: Tensor, other: Tensor) -> Tensor:

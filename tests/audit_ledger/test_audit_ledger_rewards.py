@@ -15,6 +15,7 @@ from privaudit.federation.rewards import (
     outcome_code,
     rewards,
     round_budget,
+    size_class,
 )
 
 BUDGETS = st.integers(1, 10**24)
@@ -54,6 +55,23 @@ def test_proportional_rules_pay_the_whole_budget_or_nobody_deserves_any(
     worth = [getattr(d, {"samples": "samples", "contribution": "value"}[rule]) for d in cohort]
     deserved = any(w for w, d in zip(worth, cohort, strict=True) if d.accepted)
     assert sum(rewards(rule, budget, cohort).values()) == (budget if deserved else 0)
+
+
+@given(BUDGETS, cohorts())
+def test_of_clients_of_one_size_class_nobody_sees_who_has_more(
+    budget: int, cohort: list[Delivery]
+) -> None:
+    paid = rewards("size-classes", budget, cohort)
+    for one in (d for d in cohort if d.accepted):
+        alike = [
+            d for d in cohort if d.accepted and size_class(d.samples) == size_class(one.samples)
+        ]
+        assert max(paid[d.client] for d in alike) - min(paid[d.client] for d in alike) <= 1
+
+
+@pytest.mark.parametrize(("records", "found"), [(0, 0), (1, 1), (90, 64), (91, 128), (1448, 1024)])
+def test_size_classes_are_powers_of_two(records: int, found: int) -> None:
+    assert size_class(records) == found
 
 
 @given(st.integers(1, 10**20), cohorts())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
@@ -11,15 +14,19 @@ from sklearn.metrics import roc_auc_score
 from privaudit.attack.protocol import fit_together, make_attack
 from privaudit.attack.public_ledger import Outsider, sizes_of_shares
 from privaudit.attack.registry import load_attack
+from privaudit.engine.local_rule import LocalRule
 from privaudit.errors import UserError
 from privaudit.federation.rewards import Delivery, rewards
+from privaudit.federation.rounds import ClientWork
 from privaudit.federation.settling import policy_named, settlements
+from privaudit.games.worth import SCALE, FlippedPoisoner, ScaledPoisoner
 from privaudit.observation.public import PublicRound
 from privaudit.observation.views import OutsiderView
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import cells_of
 from privaudit.scenario.load import load_scenario
 from privaudit.scenario.schema import PUBLIC_LEDGER
+from privaudit.world import load_world
 
 CHANNELS = ("ledger-verdicts", "ledger-pay", "ledger-participation")
 CLIENTS, ROUNDS, TARGET = 5, 200, 1
@@ -164,3 +171,24 @@ def test_nobody_pays_by_worth_where_nobody_sees_a_delta() -> None:
 def test_what_cannot_be_asked_is_refused(settings: tuple[str, ...], said: str) -> None:
     with pytest.raises(UserError, match=said):
         load_scenario("public-ledger", list(settings))
+
+
+def test_poisoners_send_other_labels_and_longer_deltas() -> None:
+    scenario = load_scenario(
+        "public-ledger", ["data.records=600", "model.channels=[3]", "model.hidden=6"]
+    )
+    world = load_world(scenario.model_dump_json(), None)
+    engine, rule = world.engine(0), LocalRule(0.1)
+    batch, seed = np.arange(16), Seed(3)
+    work, classes = ClientWork(4, [batch]), len(world.dataset.class_names)
+    (honest,) = engine.train_clients(engine.initial, world.samples, [[batch]], rule, [seed])
+    poisoner = FlippedPoisoner(world.engine(0), world.samples, classes, rule, seed)
+    flipped = poisoner.send(0, engine.initial, work, honest)
+    longer = ScaledPoisoner().send(0, engine.initial, work, honest)
+    assert torch.equal(longer, SCALE * honest.delta)
+    turned = replace(world.samples, labels=classes - 1 - world.samples.labels)
+    before, after = (
+        engine.evaluate(at, turned.chosen(batch))[0]
+        for at in (engine.initial + honest.delta, engine.initial + flipped)
+    )
+    assert after < before
