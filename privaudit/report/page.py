@@ -18,6 +18,7 @@ from privaudit.report.html import Row, Rows, frame_rows, render_page
 from privaudit.report.layers import NOTE as LAYERS_NOTE
 from privaudit.report.layers import layer_sentences, layer_table
 from privaudit.report.next_step import next_of_run
+from privaudit.report.parties import picture
 from privaudit.report.published import published_gaps
 from privaudit.report.values import value_sentences, value_tables
 from privaudit.report.verdict import basis, comparisons, verdicts
@@ -45,6 +46,7 @@ SECTIONS = (
 def page(content: Content, figures: Sequence[Drawing]) -> str:
     """The report as HTML."""
     scenario, cells, layers = content.scenario, content.cells, content.layers
+    parties = picture(scenario)
     absent = {
         "accuracy": not cells,
         "rebuilt": not content.rebuilt,
@@ -69,6 +71,8 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
         next_step=next_of_run(content),
         basis=[*basis(scenario, cells), *notes.power_note(cells)],
         assumptions=assumptions(scenario),
+        parties=parties,
+        parties_drawn=Markup(inline(parties)),
         data=data_rows(content.data),
         columns=frame_rows(column_table(content.data)) if content.data.get("columns") else None,
         table=wide_rows(cells) if cells else None,

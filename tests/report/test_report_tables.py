@@ -301,7 +301,7 @@ def test_the_page_needs_nothing_else_and_escapes_what_others_wrote(folder: RunFo
     assert "<title>Leaks &amp; &lt;answers&gt;</title>" in page
     assert "<answers>" not in page
     assert "<singular>" not in page
-    assert page.count("<svg") == 8
+    assert page.count("<svg") == 10
     assert "<script" not in page
     assert 'src="' not in page
     assert "failed: RuntimeError" in page
