@@ -65,6 +65,7 @@ class RayCluster:
 
 
 def _children(parent: int) -> list[int]:
+    """Workers; a node without its agents would go down as a whole."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -73,7 +74,8 @@ def _children(parent: int) -> list[int]:
                 command = (entry / "cmdline").read_text()
             except OSError:
                 continue
-            if int(stat[1]) == parent and command.startswith("ray::"):
+            at_work = command.startswith("ray::") and "Agent" not in command
+            if int(stat[1]) == parent and at_work:
                 found.append(int(entry.name))
     return found
 
