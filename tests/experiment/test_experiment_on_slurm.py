@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import odd_tasks
@@ -58,24 +56,3 @@ def test_a_setting_that_slurm_has_not_is_refused(
         pytest.raises(UserError, match=r"--slurm: not a setting of Slurm: .*partitoin"),
     ):
         list(executor.each(odd_tasks.square, 1, [0]))
-
-
-PARENT = """
-import sys
-from pathlib import Path
-sys.path[:0] = [sys.argv[2]]
-import odd_tasks
-from privaudit.experiment.executors.on_slurm import OnSlurm
-from privaudit.experiment.executors.remote import Remote
-with Remote(OnSlurm(kind="local")) as executor:
-    list(executor.each(odd_tasks.sleep, Path(sys.argv[1]), [1], workers=1))
-"""
-
-
-def test_jobs_are_cancelled_when_the_command_is_killed(tmp_path: Path) -> None:
-    support = str(Path(odd_tasks.__file__).parent)
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path), support])
-    odd_tasks.wait_for(tmp_path, 1)
-    parent.kill()
-    parent.wait()
-    assert odd_tasks.all_gone(tmp_path)
