@@ -25,6 +25,7 @@ from privaudit.experiment.executors.choice import executor_for, number_of_worker
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.listener import Listener
 from privaudit.experiment.memory import check_memory
+from privaudit.experiment.nodes import check_nodes
 from privaudit.experiment.tasks import Job
 from privaudit.ledger.attach import ledger_of
 from privaudit.ledger.place import Place
@@ -56,7 +57,7 @@ def run_audit(
         scenario: what to run.
         out: folder for this run; must be new or empty unless ``resume``.
         data_dir: where data sets lie; None = ``PRIVAUDIT_DATA`` or the user's cache.
-        workers: processes, at least 1; None = one per core.
+        workers: processes, at least 1; None = one per core of whatever the executor computes on.
         resume: go on with a run that was interrupted; what is finished is not computed again.
         progress: shows how far each stage is.
         place: the chain of the reward ledger; None = one of its own, in the run folder.
@@ -75,10 +76,11 @@ def run_audit(
     """
     refuse_sweep(scenario)
     show, place = progress or Silent(), place or Place()
-    workers = number_of_workers(workers, most=len(cells_of(scenario)))
+    workers = number_of_workers(workers, most=len(cells_of(scenario)), of=executor)
     job = Job.of(scenario, data_dir, out, device)
     with executor_for(executor, workers, holds_keys=place.rpc is not None) as runner:
         world = load_world(job.scenario_json, job.data_dir, device)
+        check_nodes(runner, job, world, workers)
         remarks = tasks.check(runner, job)
         check_memory(runner, job, workers)
         check_repetitions(world, job, permute_all)

@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -31,6 +32,15 @@ import torch  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from sections import Row  # noqa: E402
 
+AUDITED = {
+    "quickstart": "",
+    "table1": "< 8",
+    "letters": "",
+    "income": "",
+    "membership": "",
+    "resnet": "",
+}
+"""Scenarios whose audit is set against the training it audits, and what is wanted of it."""
 PARTS = (
     "W1",
     "peers",
@@ -42,6 +52,8 @@ PARTS = (
     "fits",
     "grid",
     "dilution",
+    *(f"audit-{name}" for name in AUDITED),
+    "executors",
 )
 
 
@@ -76,6 +88,10 @@ def main() -> None:
             "audit.participants=[2, 3, 5, 9, 17, 33]",
         ),
     }
+    few = ["runs=1", "audit.rounds=6"] if quick else ["runs=1", "audit.rounds=12"]
+    for name, wanted in AUDITED.items():
+        work[f"audit-{name}"] = partial(_whole, name, wanted, few)
+    work["executors"] = lambda: sections.executors(3, "runs=2", *(few[1:] if quick else []))
     rows: list[Row] = []
     text, failed = "", False
     started = time.perf_counter()
@@ -92,6 +108,10 @@ def main() -> None:
     print(text)
     if failed:
         sys.exit(1)
+
+
+def _whole(scenario: str, wanted: str, settings: list[str]) -> list[Row]:
+    return [sections.whole(scenario, wanted, *settings)]
 
 
 def measure(part: str, work: Callable[[], list[Row]]) -> tuple[list[Row], str]:

@@ -26,6 +26,8 @@ MODELS = {
     "attention": "unseen: transformer layer, batches of 32",
 }
 GRID = Path(__file__).with_name("grid.py")
+WHOLE = Path(__file__).with_name("whole.py")
+EXECUTORS = Path(__file__).with_name("executors.py")
 COMPARED = ("magnitude-stack", "melis-rf")
 """Attacks whose grids are compared with the straight port; the first one has to reach the goal."""
 
@@ -198,6 +200,34 @@ def grid(title: str, scenario: str, wanted: str, *settings: str) -> list[Row]:
             note += f", {np.mean(ahead):+.3f} on the port's"
         rows.append(Row(title, what, one["seconds"], "s", ratio, goal, note))
     return rows
+
+
+def whole(scenario: str, wanted: str, *settings: str) -> Row:
+    """The audit set against the training of the rounds that it audits."""
+    sets = [argument for setting in settings for argument in ("--set", setting)]
+    found = _answer(WHOLE, scenario, *sets)
+    times = found["audit"] / found["training"]
+    note = (
+        f"{found['audit']:.0f} s of processors for {found['cells']} cells, "
+        f"of which {found['training']:.1f} s clients train; {', '.join(settings)}"
+    )
+    return Row("audit / training", scenario, times, "x", wanted=wanted, note=note)
+
+
+def executors(repeats: int, *settings: str) -> list[Row]:
+    """Ray on two one-core nodes against two workers of this machine: wall time of a whole audit."""
+    sets = [argument for setting in settings for argument in ("--set", setting)]
+    found = _answer(EXECUTORS, "quickstart", *sets, "--repeats", repeats)
+    part = "quickstart, two processes"
+    local, ray = median(found["local"]), median(found["ray"])
+    rows = [
+        Row(
+            part, name, median(took), "s", note=f"{min(took):.1f} to {max(took):.1f}, n = {repeats}"
+        )
+        for name, took in found.items()
+    ]
+    more = 100 * (ray / local - 1)
+    return [*rows, Row(part, "ray, beyond local", more, "%", wanted="< 10", note="medians")]
 
 
 def measured(*arguments: object) -> dict[str, float]:

@@ -13,19 +13,19 @@ from privaudit.cli.gate import Bare, pass_or_leave
 from privaudit.cli.options import (
     Assignments,
     DataDir,
-    Device,
     Json,
     Quiet,
-    Workers,
     scenario_names,
     whole_numbers,
 )
 from privaudit.cli.scenarios import print_dry_runs
 from privaudit.cli.several import folder_of, refuse_unmeasured_dilution, tell, worker_processes
 from privaudit.cli.terminal import Bars
+from privaudit.cli.where import HERE, Where, with_where
 
 
 @app.command()
+@with_where
 def dilution(
     scenario: Annotated[
         str,
@@ -66,8 +66,7 @@ def dilution(
     ] = 20,
     assignments: Assignments = None,
     gate: Bare = False,
-    workers: Workers = None,
-    device: Device = "cpu",
+    where: Where = HERE,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would take; write nothing.")
     ] = False,
@@ -111,9 +110,9 @@ def dilution(
             whole_runs=whole_runs,
             whole_rounds=whole_rounds,
         )
-        print_dry_runs(plans, folder_path, data_dir, workers, as_json)
+        print_dry_runs(plans, folder_path, data_dir, where, as_json)
         return
-    with worker_processes(folder_path) as executor:
+    with worker_processes(folder_path, where) as executor:
         measure_dilution(
             resolved,
             folder_path,
@@ -122,10 +121,10 @@ def dilution(
             whole_runs=whole_runs,
             whole_rounds=whole_rounds,
             data_dir=data_dir,
-            workers=workers,
+            workers=where.workers,
             resume=resume,
             progress=Bars(quiet=quiet),
-            device=device,
+            device=where.device,
             executor=executor,
         )
     found = read_dilution(folder_path, threshold=threshold)

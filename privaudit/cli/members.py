@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import typer
 
 from privaudit.cli.own_trace import attack_options_of, refuse_unless_explained, settings_lines
@@ -52,6 +52,8 @@ def ask_for_members(
 
 def _judged(case: Asked, scores: list[float]) -> Evaluation | None:
     """None where nobody says who was in."""
+    import numpy as np
+
     import privaudit
 
     if case.member is None:
@@ -137,7 +139,7 @@ def _said(case: Asked, attack: str, scores: list[float]) -> list[str]:
     frame = judged.to_frame()
     numbers = [
         f"{name} not estimable"
-        if np.isnan(row["value"])
+        if math.isnan(row["value"])
         else f"{name} {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
         for name, row in frame.iterrows()
     ]

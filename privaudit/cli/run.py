@@ -15,13 +15,11 @@ from privaudit.cli.options import (
     Confirmations,
     Contract,
     DataDir,
-    Device,
     Json,
     Keystore,
     PasswordFile,
     Quiet,
     Rpc,
-    Workers,
     scenario_names,
     timestamp,
 )
@@ -29,6 +27,7 @@ from privaudit.cli.resume import resumable
 from privaudit.cli.scenarios import print_dry_run
 from privaudit.cli.several import next_line
 from privaudit.cli.terminal import Bars
+from privaudit.cli.where import HERE, Where, with_where
 from privaudit.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ KEEP = (
 
 
 @app.command()
+@with_where
 def run(
     scenario: Annotated[
         str | None,
@@ -62,8 +62,7 @@ def run(
         int | None, typer.Option("--seeds", help="Number of independent federation runs.")
     ] = None,
     assignments: Assignments = None,
-    workers: Workers = None,
-    device: Device = "cpu",
+    where: Where = HERE,
     no_ledger: Annotated[
         bool, typer.Option("--no-ledger", help="Keep no reward ledger: ledger.enabled=false.")
     ] = False,
@@ -106,9 +105,7 @@ def run(
     from privaudit.custody.folder import RunFolder
     from privaudit.evaluation.gate import gate_of_run, refuse_gate
     from privaudit.experiment.each_value import with_each_value
-    from privaudit.experiment.executors.local import Local
     from privaudit.ledger.place import Place
-    from privaudit.machine import cores
     from privaudit.scenario.load import load_scenario
 
     if resume is not None:
@@ -133,16 +130,16 @@ def run(
     place = Place(rpc, keystore, password_file, contract, confirmations)
     place.refuse_without(resolved.ledger.enabled)
     if dry_run:
-        print_dry_run(resolved, folder_path, data_dir, workers, as_json, permute_all)
+        print_dry_run(resolved, folder_path, data_dir, where, as_json, permute_all)
         return
-    go_on = f"privaudit run --resume {folder_path}"
+    go_on = f"privaudit run --resume {folder_path}{where}"
     with (
         resumable(
             go_on,
             fewer_workers=f"{go_on} --workers 1",
             begun=(folder_path / "scenario.json").is_file,
         ),
-        Local(beforehand=min(workers or cores(), cores())) as executor,
+        where.open(beforehand=True) as executor,
     ):
         from privaudit.audit import run_audit  # long, and workers are starting meanwhile
 
@@ -150,10 +147,10 @@ def run(
             resolved,
             folder_path,
             data_dir=data_dir,
-            workers=workers,
+            workers=where.workers,
             resume=resume is not None,
             progress=Bars(quiet=quiet),
-            device=device,
+            device=where.device,
             place=place,
             executor=executor,
             permute_all=permute_all,

@@ -13,6 +13,7 @@ import typer
 
 from privaudit.cli.app import app
 from privaudit.cli.options import Assignments
+from privaudit.cli.where import Where
 from privaudit.errors import UserError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def print_dry_run(
     scenario: Scenario,
     out: Path,
     data_dir: Path | None,
-    workers: int | None,
+    where: Where,
     as_json: bool,
     permute_all: int | None = None,
 ) -> None:
@@ -94,7 +95,7 @@ def print_dry_run(
         refuse_sweep(scenario)
         job = Job.of(scenario, data_dir, out, "cpu")
         check_repetitions(job.world(), job, permute_all)
-    document, text = _dry_run(scenario, out, data_dir, workers)
+    document, text = _dry_run(scenario, out, data_dir, where)
     if permute_all is not None:
         document["permute_all"] = permute_all
         text += f"\n# - {permute_all} times more with the property permuted"
@@ -105,13 +106,13 @@ def print_dry_runs(
     plans: Mapping[str, Scenario],
     out: Path,
     data_dir: Path | None,
-    workers: int | None,
+    where: Where,
     as_json: bool,
 ) -> None:
     """The same of several audits, and what they would take together."""
-    from privaudit.experiment.estimate import several_lines
+    from privaudit.experiment.estimate_words import several_lines
 
-    found = {name: _dry_run(plan, out, data_dir, workers) for name, plan in plans.items()}
+    found = {name: _dry_run(plan, out, data_dir, where) for name, plan in plans.items()}
     if as_json:
         audits = {name: document for name, (document, _) in found.items()}
         typer.echo(json.dumps({"audits": audits}, indent=1))
@@ -124,20 +125,20 @@ def print_dry_runs(
 
 
 def _dry_run(
-    scenario: Scenario, out: Path, data_dir: Path | None, workers: int | None
+    scenario: Scenario, out: Path, data_dir: Path | None, where: Where
 ) -> tuple[dict[str, Any], str]:
     """As a document, and as text."""
     from privaudit.data.files import default_data_dir
     from privaudit.experiment.data_sheet import describe_data
-    from privaudit.experiment.estimate import estimate, estimate_lines
-    from privaudit.experiment.executors.local import Local
+    from privaudit.experiment.estimate import estimate
+    from privaudit.experiment.estimate_words import estimate_lines
     from privaudit.report.data import column_table, data_rows
     from privaudit.report.tables import as_text
     from privaudit.scenario.write import as_toml
     from privaudit.world import load_world
 
-    with Local() as executor:  # this process may have been told keys or passwords
-        found = estimate(scenario, out, data_dir=data_dir, workers=workers, executor=executor)
+    with where.open() as executor:  # this process may have been told keys or passwords
+        found = estimate(scenario, out, data_dir=data_dir, workers=where.workers, executor=executor)
     data = describe_data(load_world(scenario.model_dump_json(), data_dir or default_data_dir()))
     document = {
         "scenario": scenario.model_dump(mode="json"),

@@ -11,6 +11,7 @@ import typer
 
 from privaudit.cli.options import timestamp
 from privaudit.cli.resume import resumable
+from privaudit.cli.where import HERE, Where
 from privaudit.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,12 +56,10 @@ def folder_of(verb: str, name: str, out: Path | None, *, resume: bool) -> Path:
 
 
 @contextmanager
-def worker_processes(folder: Path) -> Iterator[Executor]:
+def worker_processes(folder: Path, where: Where = HERE) -> Iterator[Executor]:
     """Who computes; whatever interrupts them says how to go on."""
-    from privaudit.experiment.executors.local import Local
-
     again = f"the same command, --out {folder} --resume"
-    with resumable(again, fewer_workers=f"{again} --workers 1"), Local() as executor:
+    with resumable(again, fewer_workers=f"{again} --workers 1"), where.open() as executor:
         yield executor
 
 

@@ -12,18 +12,18 @@ from privaudit.cli.app import app
 from privaudit.cli.options import (
     Assignments,
     DataDir,
-    Device,
     Json,
     Quiet,
-    Workers,
     scenario_names,
 )
 from privaudit.cli.scenarios import print_dry_runs
 from privaudit.cli.several import folder_of, refuse_unmeasured, tell, worker_processes
 from privaudit.cli.terminal import Bars
+from privaudit.cli.where import HERE, Where, with_where
 
 
 @app.command()
+@with_where
 def sweep(
     scenario: Annotated[
         str,
@@ -47,8 +47,7 @@ def sweep(
         int | None, typer.Option("--seeds", help="Independent federation runs per value.")
     ] = None,
     assignments: Assignments = None,
-    workers: Workers = None,
-    device: Device = "cpu",
+    where: Where = HERE,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would take; write nothing.")
     ] = False,
@@ -79,17 +78,17 @@ def sweep(
     resolved = with_each_value(load_sweep(scenario, overrides, over), data_dir)
     folder_path = folder_of("sweep", resolved.name, out, resume=resume)
     if dry_run:
-        print_dry_runs(sweep_plans(resolved), folder_path, data_dir, workers, as_json)
+        print_dry_runs(sweep_plans(resolved), folder_path, data_dir, where, as_json)
         return
-    with worker_processes(folder_path) as executor:
+    with worker_processes(folder_path, where) as executor:
         measure_sweep(
             resolved,
             folder_path,
             data_dir=data_dir,
-            workers=workers,
+            workers=where.workers,
             resume=resume,
             progress=Bars(quiet=quiet),
-            device=device,
+            device=where.device,
             executor=executor,
         )
     found = read_sweep(folder_path)

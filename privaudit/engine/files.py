@@ -8,10 +8,10 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def write_whole(file: Path, write: Callable[[Path], object]) -> None:
@@ -63,6 +63,9 @@ def write_tensors(
     Raises:
         OSError: the disk is full or the like; safetensors itself calls that by another name.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
     try:
         save_file(dict(tensors), file, metadata=dict(metadata) if metadata else None)
     except SafetensorError as error:

@@ -24,7 +24,7 @@ from privaudit.attack.adversary import Adversary
 from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError, first_problem
-from privaudit.experiment.executors.protocol import Executor
+from privaudit.experiment.executors.protocol import Executor, reads
 from privaudit.experiment.tasks import Job, whole
 from privaudit.games.property import adversary_of
 from privaudit.observation.trace import Trace
@@ -228,6 +228,12 @@ def read_layers(folder: RunFolder) -> list[LayerScores]:
     return parse_layers(folder.read_lines(LAYERS), where=str(folder.file(LAYERS)))
 
 
+def _reads_of_layers(job: Job, cell: Cell) -> list[str]:
+    names = (f"{folder}/run-{cell.run}/{cell.name}.json" for folder in ("scores", "truth"))
+    return [*names, f"traces/run-{cell.run}/{cell.name}", LAYERS]
+
+
+@reads(_reads_of_layers)
 def layers_task(job: Job, cell: Cell) -> list[LayerScores]:
     """Nothing for a cell that failed: its table cell says why."""
     folder = RunFolder(job.folder)

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.models import trained_parameters
-from privaudit.experiment.executors.protocol import Executor
+from privaudit.experiment.executors.protocol import Executor, reads
 from privaudit.experiment.holdings import Alikeness, Target, is_measured, pools_of, targets_of
-from privaudit.experiment.tasks import Job, whole
+from privaudit.experiment.tasks import Job, reads_of_rounds, whole
 from privaudit.federation.partition import ADVERSARY
 from privaudit.world import World
 
@@ -51,6 +51,7 @@ def targets_measured(world: World) -> list[Target]:
     ]
 
 
+@reads(lambda job, target: reads_of_rounds(target[0]))
 def alikeness_task(job: Job, target: Target) -> Alikeness:
     """At the parameters that the audited rounds start from."""
     return alikeness(job.world(), trained_parameters(RunFolder(job.folder), target[0]), target)

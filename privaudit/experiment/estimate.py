@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from privaudit.experiment.executors.choice import executor_for, number_of_workers
-from privaudit.experiment.executors.protocol import Executor
+from privaudit.experiment.executors.protocol import Executor, quick
 from privaudit.experiment.memory import PROCESS
 from privaudit.experiment.tasks import Job, whole
 from privaudit.experiment.trial import Costs, Range, cell_costs, time_range
 from privaudit.games import GAMES
-from privaudit.machine import peak_memory
+from privaudit.machine import free_memory, peak_memory
 from privaudit.observation.vectors import PRECISIONS, SPARSE_BELOW
 from privaudit.scenario.grid import (
     Cell,
@@ -39,6 +38,15 @@ MARGIN = 1.3
 
 
 @dataclass(frozen=True)
+class OnNode:
+    """A machine of a cluster: its name, the processes it may have, bytes of memory free."""
+
+    name: str
+    processes: int
+    free: int
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What a run would take.
 
@@ -53,6 +61,8 @@ class Estimate:
         memory: bytes over all processes.
         disk: bytes of traces and parameters, at the most.
         free: bytes free where the run folder would be.
+        processes: that hold so much memory.
+        nodes: of a cluster; empty where all is on this machine.
     """
 
     federations: int
@@ -64,6 +74,8 @@ class Estimate:
     memory: int
     disk: int
     free: int
+    processes: int
+    nodes: tuple[OnNode, ...] = ()
 
 
 def estimate(
@@ -87,14 +99,28 @@ def estimate(
         UserError: the scenario cannot be run.
     """
     refuse_sweep(scenario)
-    workers = number_of_workers(workers, most=len(cells_of(scenario)))
+    workers = number_of_workers(workers, most=len(cells_of(scenario)), of=executor)
     job = Job.of(scenario, data_dir, out, "cpu")
     with executor_for(executor, workers) as runner:
         ((_, found),) = runner.each(estimate_task, job, [workers])
         estimated: Estimate = whole(found, "timing a few steps")
-    return estimated
+        if not runner.elsewhere:
+            return estimated
+        asked = runner.on_each_node(free_task, job, workers)
+        nodes = tuple(
+            OnNode(node.name, node.processes, whole(free, f"node {node.name}"))
+            for node, free in asked
+        )
+    return replace(estimated, nodes=nodes)
 
 
+@quick
+def free_task(job: Job, _: int) -> int:
+    """Bytes of memory that are free on a machine; 0 where it does not say."""
+    return free_memory() or 0
+
+
+@quick
 def estimate_task(job: Job, workers: int) -> Estimate:
     """The same where other people's code may run: the model and the attacks are theirs."""
     world = job.world()
@@ -114,6 +140,7 @@ def estimate_task(job: Job, workers: int) -> Estimate:
     together = max(map(len, groups)) - 1
     memory = peak_memory() + PROCESS + together * max(c.memory for c in costs.values())
     size = world.engine(0).layout.size
+    processes = min(workers, max(scenario.runs, len(groups)))
     return Estimate(
         federations=(scenario.runs if scenario.training_rounds else 0) + len(cells),
         cells=len(attacked_cells(scenario)) // scenario.runs,
@@ -121,9 +148,10 @@ def estimate_task(job: Job, workers: int) -> Estimate:
         workers=workers,
         seconds_low=float(low),
         seconds_high=float(high) * MARGIN,
-        memory=memory * min(workers, max(scenario.runs, len(groups))),
+        memory=memory * processes,
         disk=_disk(scenario, groups, workers, size),
         free=shutil.disk_usage(_existing(job.folder)).free,
+        processes=processes,
     )
 
 
@@ -243,55 +271,3 @@ def _existing(path: Path) -> Path:
     while not path.is_dir() and path != path.parent:
         path = path.parent
     return path
-
-
-def estimate_lines(found: Estimate) -> list[str]:
-    """The estimate in words."""
-    lines = [
-        f"{found.federations} federations (one per run, property, rule, share and number of "
-        f"clients; one per run to train), {found.cells} table cells, "
-        f"{found.parameters:,} parameters",
-        f"{_between(found.seconds_low, found.seconds_high)} on {found.workers} "
-        f"{'process' if found.workers == 1 else 'processes'} of this machine",
-        f"about {_bytes(found.memory)} of memory" if found.memory else "memory: not known here",
-        f"up to {_bytes(found.disk)} of disk; {_bytes(found.free)} free",
-    ]
-    if found.disk > found.free:
-        lines[-1] += " - TOO LITTLE"
-    return lines
-
-
-def several_lines(estimates: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What several audits would take, one after the other; estimates as JSON documents."""
-    low, high, disk, federations = (
-        sum(found[key] for found in estimates)
-        for key in ("seconds_low", "seconds_high", "disk", "federations")
-    )
-    free = min(found["free"] for found in estimates)
-    lines = [
-        f"{len(estimates)} audits, {federations} federations",
-        _between(low, high),
-        f"up to {_bytes(disk)} of disk; {_bytes(free)} free",
-    ]
-    if disk > free:
-        lines[-1] += " - TOO LITTLE"
-    return lines
-
-
-def _between(low: float, high: float) -> str:
-    first, last = _duration(low), _duration(high)
-    return f"about {first}" if first == last else f"{first} to {last}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-def _bytes(count: int) -> str:
-    if count < 10**9:
-        return f"{max(1, round(count / 10**6))} MB"
-    return f"{count / 10**9:.1f} GB"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from privaudit.errors import UserError
-from privaudit.experiment.executors.protocol import Executor
+from privaudit.experiment.executors.protocol import Executor, quick
 from privaudit.experiment.tasks import Job
 from privaudit.machine import free_memory
 from privaudit.world import World
@@ -13,14 +15,15 @@ PROCESS = 200_000_000
 
 
 def check_memory(executor: Executor, job: Job, workers: int) -> None:
-    """Refuse a run that cannot fit, before anything is trained or written.
+    """Refuse a run that cannot fit on every machine, before anything is trained or written.
 
     Raises:
         UserError: the least it takes, what is free, and what to lower.
     """
-    list(executor.each(memory_task, job, [workers]))
+    deque(executor.on_each_node(memory_task, job, workers), 0)
 
 
+@quick
 def memory_task(job: Job, workers: int) -> None:
     """The same where the model may be built."""
     world = job.world()

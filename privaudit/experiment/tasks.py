@@ -19,9 +19,10 @@ from privaudit.data.files import default_data_dir
 from privaudit.engine.process import tune_process
 from privaudit.errors import MachineError, UserError
 from privaudit.experiment.attacking import attack_cells
-from privaudit.experiment.executors.protocol import Executor, Vanished
+from privaudit.experiment.executors.protocol import Executor, Vanished, quick, reads
 from privaudit.experiment.training import price_run, time_rounds, train_run
 from privaudit.games import GAMES
+from privaudit.games.ending import prices_file
 from privaudit.games.listening import keep_evidence
 from privaudit.scenario.grid import Cell, cells_for_layers
 from privaudit.scenario.schema import Scenario
@@ -104,6 +105,7 @@ def timings(
 # --------------------------------------------------------------------- what a worker is told to do
 
 
+@quick
 def check_task(job: Job, _: int) -> list[str]:
     """Everything a user can get wrong, before anything is written (:func:`.world.check_world`)."""
     world = job.world()
@@ -113,6 +115,20 @@ def check_task(job: Job, _: int) -> list[str]:
     return list(remarks)
 
 
+def _reads_of_training(job: Job, run: int) -> list[str]:
+    return [f"training/run-{run}.safetensors", prices_file(run)]
+
+
+def reads_of_rounds(run: int) -> list[str]:
+    """What all that follows the training of a run reads."""
+    return [f"training/run-{run}.safetensors"]
+
+
+def _reads_of_audit(job: Job, cells: Sequence[Cell]) -> list[str]:
+    return [*reads_of_rounds(cells[0].run), *map(scores_file, cells)]
+
+
+@reads(_reads_of_training)
 def training_task(job: Job, run: int) -> list[Outcome]:
     """Stage 1 for one run. A failure here ends the whole run: nothing can follow it.
 
@@ -136,6 +152,7 @@ def training_task(job: Job, run: int) -> list[Outcome]:
     return [Outcome(run, time.perf_counter() - started)]
 
 
+@reads(_reads_of_audit)
 def audit_task(job: Job, cells: Sequence[Cell]) -> list[Outcome]:
     """Stages 2 and 3 for some cells of one run; nothing for those whose scores are there already.
 

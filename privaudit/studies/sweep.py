@@ -103,7 +103,9 @@ def measure_sweep(
         UserError: a value cannot be run, or the folder cannot be used.
     """
     plans = sweep_plans(scenario)
-    workers = number_of_workers(workers, most=min(len(cells_of(p)) for p in plans.values()))
+    workers = number_of_workers(
+        workers, most=min(len(cells_of(p)) for p in plans.values()), of=executor
+    )
     if resume:
         RunFolder.open(out)  # or else there is nothing to go on with
     elif (out / "scenario.json").exists():

@@ -50,6 +50,7 @@ NOT_RUN = {
     "privaudit run reconstruction": "tests/games runs it",
     "privaudit dilution reconstruction": "tests/games runs it",
     "privaudit sweep by-epoch": "needs real data",
+    "privaudit run quickstart --executor": "needs a cluster; tests/experiment starts one",
     "privaudit run quickstart --rpc": "needs a node; tests/audit_ledger runs it",
     "privaudit verify runs/NAME --rpc": "needs a node; tests/audit_ledger runs it",
     "privaudit keys": "asks for a password; tests/ledger runs it",

@@ -26,14 +26,6 @@ def local() -> Iterator[Local]:
         yield executor
 
 
-def alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_results_are_the_same_numbers_as_here(local: Local) -> None:
     items = range(5)
     there = dict(local.each(odd_tasks.square, 7, items, workers=2))
@@ -110,11 +102,12 @@ def test_nothing_is_left_when_the_block_ends(tmp_path: Path) -> None:
     try:
         with Local() as fresh:
             begun = fresh.each(odd_tasks.sleep, tmp_path, [1, 2], workers=2)
+            odd_tasks.interrupt_when(tmp_path, 2)
             with pytest.raises(KeyboardInterrupt):
-                _interrupt_when(tmp_path, 2, lambda: next(begun))
+                next(begun)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert not any(alive(int(file.name)) for file in tmp_path.iterdir())
+    assert not any(odd_tasks.alive(int(file.name)) for file in tmp_path.iterdir())
 
 
 PARENT = """
@@ -132,32 +125,11 @@ def test_workers_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     """SIGKILL gives the parent no chance to end them."""
     support = str(Path(__file__).parents[1] / "support")
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path), support])
-    workers = _wait_for(tmp_path, 2)
+    workers = odd_tasks.wait_for(tmp_path, 2)
     parent.kill()
     parent.wait()
     for _ in range(200):
-        if not any(map(alive, workers)):
+        if not any(map(odd_tasks.alive, workers)):
             return
         time.sleep(0.05)
     raise AssertionError("orphans are left")
-
-
-def _wait_for(folder: Path, count: int) -> list[int]:
-    for _ in range(600):
-        found = [int(file.name) for file in folder.iterdir()]
-        if len(found) == count:
-            return found
-        time.sleep(0.1)
-    raise AssertionError("they never began")
-
-
-def _interrupt_when(folder: Path, count: int, call: object) -> None:
-    """Ctrl-C for this process as soon as so many tasks have begun."""
-    import threading
-
-    def press() -> None:
-        _wait_for(folder, count)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=press, daemon=True).start()
-    call()  # type: ignore[operator]

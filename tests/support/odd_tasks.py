@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -45,5 +46,49 @@ def end(how: str, item: int) -> int:
 
 def sleep(folder: Path, item: int) -> int:
     (folder / f"{os.getpid()}").touch()
+    time.sleep(60)
+    return item
+
+
+def wait_for(folder: Path, count: int) -> list[int]:
+    """The processes of so many tasks that sleep."""
+    for _ in range(600):
+        found = [int(file.name) for file in folder.iterdir()]
+        if len(found) == count:
+            return found
+        time.sleep(0.1)
+    raise AssertionError("they never began")
+
+
+def interrupt_when(folder: Path, count: int) -> None:
+    """Ctrl-C for this process as soon as so many tasks sleep."""
+
+    def press() -> None:
+        wait_for(folder, count)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
+
+
+def all_gone(folder: Path) -> bool:
+    """Whether the processes of tasks that sleep end in time."""
+    for _ in range(200):
+        if not any(map(alive, (int(file.name) for file in folder.iterdir()))):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def end_submitted(_: str, item: int) -> int:
+    """End the process that waits for this one, and that one with it."""
+    os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(60)
     return item

@@ -23,14 +23,19 @@ def executor_for(
     return nullcontext(Here()) if alone else Local()
 
 
-def number_of_workers(asked: int | None, *, most: int) -> int:
-    """Processes to use: those asked for, or else one per core, but no more than there are cells.
+def number_of_workers(asked: int | None, *, most: int, of: Executor | None = None) -> int:
+    """Processes to use: those asked for, or else as many as there is room for, or cells.
+
+    Args:
+        asked: None = one per core of whatever the executor computes on.
+        most: cells to share out.
+        of: the executor; None = one of this machine.
 
     Raises:
         UserError: fewer than 1 were asked for, or more than ``most``.
     """
     if asked is None:
-        return min(cores(), most)
+        return min(cores() if of is None else of.slots, most)
     if asked < 1:
         raise UserError(f"workers must be at least 1, got {asked}", where="--workers")
     if asked > MOST_WORKERS:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from privaudit.experiment.executors.protocol import Item, Result, Vanished
+from privaudit.experiment.executors.protocol import Executor, Item, Result, Vanished
 
 
-class Here:
+class Here(Executor):
     """For programs and notebooks that hold no keys, and whose model only they know."""
 
     def each(

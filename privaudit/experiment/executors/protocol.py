@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from privaudit.machine import cores
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -37,12 +39,26 @@ class Vanished:
         return f"its process ended {how}"
 
 
+@dataclass(frozen=True)
+class Node:
+    """A machine that computes.
+
+    Attributes:
+        name: what its owners call it; empty for this one.
+        processes: how many tasks it has at once, at the most.
+    """
+
+    name: str
+    processes: int
+
+
 class Executor(Protocol):
     """Carries out tasks.
 
     A task is a function at the top level of a module that takes a job (the same for all items) and
     an item. What it returns is passed on as JSON, so it must say by its annotation what that is:
-    numbers, texts, lists, tables, dataclasses and pydantic models of these.
+    numbers, texts, lists, tables, dataclasses and pydantic models of these. What it reads of the
+    run folder it says by :func:`reads`; whatever it writes there is there when its result is.
     """
 
     def each(
@@ -59,6 +75,48 @@ class Executor(Protocol):
             UserError, MachineError, OSError, MemoryError: as the task raised it.
             TaskError: the task raised anything else; what and where.
         """
+
+    elsewhere: bool = False
+    """Whether it computes on other machines, too."""
+
+    @property
+    def slots(self) -> int:
+        """Tasks there is room for at once."""
+        return cores()
+
+    def on_each_node(
+        self, task: Callable[[Any, int], Result], job: Any, workers: int
+    ) -> Iterator[tuple[Node, Result | Vanished]]:
+        """Call ``task(job, processes)`` once on every machine that some of the workers may be on.
+
+        Raises:
+            as :meth:`each`; what a user can cause with the name of the node.
+        """
+        for _, result in self.each(task, job, [workers]):
+            yield Node("", workers), result
+
+
+Task = TypeVar("Task", bound=Callable[..., Any])
+
+
+def reads(files: Callable[[Any, Any], Iterable[str]]) -> Callable[[Task], Task]:
+    """State which files and folders of the run folder a task reads, where they are there.
+
+    Args:
+        files: what they are called, of a job and an item; below the run folder.
+    """
+
+    def mark(task: Task) -> Task:
+        task.reads = files  # type: ignore[attr-defined]
+        return task
+
+    return mark
+
+
+def quick(task: Task) -> Task:
+    """State that a task is a matter of seconds: not worth a place in a queue."""
+    task.quick = True  # type: ignore[attr-defined]
+    return task
 
 
 class TaskError(RuntimeError):
