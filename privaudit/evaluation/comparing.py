@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from privaudit.evaluation.rebuilding import MEASURES, Measure
 from privaudit.evaluation.records import Record, with_scores
 from privaudit.scenario.grid import how_sent
 from privaudit.statistics.intervals import Interval, auc_interval
-from privaudit.statistics.paired import Difference, auc_change, auc_difference
+from privaudit.statistics.paired import Difference, auc_change, auc_difference, mean_change
+from privaudit.statistics.rebuilt import mean_over_runs
 from privaudit.statistics.told import adjusted, design_of, is_told
 
 Key = tuple[str, str, str, float, int, str, str]
@@ -23,13 +26,14 @@ class Compared:
     """One attack on one question in both audits.
 
     Attributes:
-        before: AUC in the first.
+        before: AUC in the first, or how much of the batches was rebuilt.
         after: in the second.
         difference: by how much the second is above the first; None where runs are too few.
         q_value: of "there is none", adjusted over all cells compared.
         paired: whether both attacked the same rounds of the same federations.
         same: whether even the scores are the same.
         defences: of the first and of the second; empty for none.
+        measure: what was counted in rebuilt batches; None for an AUC.
     """
 
     game: str
@@ -44,6 +48,7 @@ class Compared:
     difference: Difference | None
     paired: bool
     same: bool
+    measure: Measure | None = None
     q_value: float | None = None
 
     @cached_property
@@ -70,7 +75,7 @@ def compared(first: Sequence[Record], second: Sequence[Record]) -> list[Compared
     """The cells that both have, in the order of the first; tests adjusted over all of them.
 
     A defence is what audits are compared for: where each has a single one, cells are matched
-    whatever it is called. Rebuilt records have no AUC and are left out.
+    whatever it is called.
     """
     single = all(len({record.defence for record in of}) == 1 for of in (first, second))
     groups = [_groups(of, with_defence=not single) for of in (first, second)]
@@ -86,29 +91,23 @@ def compared(first: Sequence[Record], second: Sequence[Record]) -> list[Compared
 def _groups(records: Sequence[Record], *, with_defence: bool) -> dict[Key, list[Record]]:
     found: dict[Key, list[Record]] = {}
     for r in records:
-        if not r.is_rebuilding:
-            defence = r.defence if with_defence else ""
-            key = (r.game, r.property, r.rule, r.fraction, r.participants, r.attack, defence)
-            found.setdefault(key, []).append(r)
+        defence = r.defence if with_defence else ""
+        key = (r.game, r.property, r.rule, r.fraction, r.participants, r.attack, defence)
+        found.setdefault(key, []).append(r)
     return found
 
 
 def _cell(first: Sequence[Record], second: Sequence[Record]) -> Compared | None:
     """None where one of them has no scores."""
+    if first[0].is_rebuilding:
+        return _rebuilt_cell(first, second)
     before, after = with_scores(first), with_scores(second)
     if not before or not after:
         return None
     paired = _paired(before, after)
     runs = [[record.run_scores() for record in good] for good in (before, after)]
-    one = before[0]
     return Compared(
-        game=one.game,
-        property=one.property,
-        attack=one.attack,
-        rule=one.rule,
-        fraction=one.fraction,
-        participants=one.participants,
-        defences=(one.defence, after[0].defence),
+        **_of(before[0], after[0]),
         before=_interval(before),
         after=_interval(after),
         difference=auc_difference([list(zip(runs[1], runs[0], strict=True))])
@@ -117,6 +116,41 @@ def _cell(first: Sequence[Record], second: Sequence[Record]) -> Compared | None:
         paired=paired,
         same=[record.scores for record in before] == [record.scores for record in after],
     )
+
+
+def _rebuilt_cell(first: Sequence[Record], second: Sequence[Record]) -> Compared | None:
+    """None where one of them has no answers, or something else was counted."""
+    runs = [[(r, r.rebuilt) for r in of if r.rebuilt is not None] for of in (first, second)]
+    if len({rebuilt.measure for of in runs for _, rebuilt in of}) != 1 or not all(runs):
+        return None
+    measure = MEASURES[runs[0][0][1].measure]
+    found = [[rebuilt.found for _, rebuilt in of] for of in runs]
+    # A guess knows nothing of the trace: the same ones are of the same batches and own records.
+    known = [[(r.seed, r.run, rebuilt.guess) for r, rebuilt in of] for of in runs]
+    paired = known[0] == known[1]
+    before, after = (mean_over_runs(of, top=measure.top, counted=measure.counted) for of in found)
+    return Compared(
+        **_of(runs[0][0][0], runs[1][0][0]),
+        before=before,
+        after=after,
+        difference=mean_change(*found, paired=paired, top=measure.top, counted=measure.counted),
+        paired=paired,
+        same=[rebuilt for _, rebuilt in runs[0]] == [rebuilt for _, rebuilt in runs[1]],
+        measure=measure,
+    )
+
+
+def _of(first: Record, second: Record) -> dict[str, Any]:
+    """What a cell is about."""
+    return {
+        "game": first.game,
+        "property": first.property,
+        "attack": first.attack,
+        "rule": first.rule,
+        "fraction": first.fraction,
+        "participants": first.participants,
+        "defences": (first.defence, second.defence),
+    }
 
 
 def _paired(first: Sequence[Record], second: Sequence[Record]) -> bool:

@@ -23,7 +23,7 @@ Pair = tuple[RunScores, RunScores]
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much the AUC of one attack is above another's, with its interval.
+    """By how much the AUC of one attack is above another's, with its interval; or another number.
 
     Attributes:
         value: mean over settings.
@@ -115,6 +115,58 @@ def auc_change(
     return _difference(after - before, variance, freedom, runs, level)
 
 
+def mean_change(
+    first: Sequence[Sequence[float]],
+    second: Sequence[Sequence[float]],
+    *,
+    paired: bool,
+    top: float = 1.0,
+    counted: bool = True,
+    level: float = 0.95,
+) -> Difference | None:
+    """By how much the mean of a number from 0 to ``top`` is higher in the second.
+
+    Student's t over the runs' differences where they are of the same federations, else Welch's.
+
+    Args:
+        first: of each run of one audit the number of each round.
+        second: of the other; where paired, the same runs in the same order.
+        paired: whether they are of the same federations.
+        top: the largest number there can be.
+        counted: whether numbers are shares of a few records: then no narrower than for as many
+            independent yes and no, as all right is not known to be right for ever.
+        level: nominal coverage.
+
+    Returns:
+        None with fewer than two runs in one of them.
+    """
+    means = [np.array([np.mean(run) for run in runs]) for runs in (first, second)]
+    runs = min(len(of) for of in means)
+    if runs < 2:
+        return None
+    least = [
+        _least(float(of.mean()), sum(map(len, rounds))) if counted else 0.0
+        for of, rounds in zip(means, (first, second), strict=True)
+    ]
+    value = float(means[1].mean() - means[0].mean())
+    if paired:
+        variance = max(float((means[1] - means[0]).var(ddof=1)) / runs, sum(least))
+        return _difference(value, variance, runs - 1, runs, level, top)
+    parts = [
+        max(float(of.var(ddof=1)) / len(of), low) for of, low in zip(means, least, strict=True)
+    ]
+    shares = sum(part**2 / (len(of) - 1) for part, of in zip(parts, means, strict=True))
+    freedom = sum(parts) ** 2 / shares if shares else runs - 1
+    return _difference(value, sum(parts), freedom, runs, level, top)
+
+
+def _least(share: float, rounds: int) -> float:
+    """Variance of the mean of so many independent yes and no; of all alike as if half one were."""
+    edge = 0.5 / rounds
+    inside = min(max(share, edge), 1 - edge)
+    return inside * (1 - inside) / rounds
+
+
 def _summary(runs: Sequence[RunScores]) -> tuple[float, float, float] | None:
     """AUC, its variance over runs, and degrees of freedom."""
     if label_unit(runs) is Unit.RUN:
@@ -167,9 +219,9 @@ def _over_pairs(settings: Sequence[Sequence[Pair]], level: float) -> Difference 
 
 
 def _difference(
-    value: float, variance: float, freedom: float, n_runs: int, level: float
+    value: float, variance: float, freedom: float, n_runs: int, level: float, top: float = 1.0
 ) -> Difference:
     size = variance**0.5
     reach = float(student_t.ppf((1 + level) / 2, freedom)) * size
     p_value = float(2 * student_t.sf(abs(value) / size, freedom)) if size else float(value == 0)
-    return Difference(value, max(value - reach, -1.0), min(value + reach, 1.0), n_runs, p_value)
+    return Difference(value, max(value - reach, -top), min(value + reach, top), n_runs, p_value)

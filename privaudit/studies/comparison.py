@@ -16,13 +16,15 @@ from privaudit.evaluation.comparing import Compared, compared, least_excluded
 from privaudit.evaluation.gate import EXCLUDED, FOUND, OPEN, Gate
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.report.provenance import flat, record_facts
+from privaudit.report.rebuilt import amount
 from privaudit.report.tables import interval_text
+from privaudit.statistics.intervals import Interval
 
 NOT_ASKED = ("name", "title", "report.", "ledger.")
 """Settings that change no delta and no score."""
 
 MOST_SHOWN = 8
-CAPTION = "AUC of both audits and their difference, with 95 % intervals"
+CAPTION = "AUC of both audits, or how much they rebuilt, and the difference, with 95 % intervals"
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def read_comparison(first: Path, second: Path) -> Comparison:
         for name in dict.fromkeys([*known[0], *known[1]])
         if known[0].get(name) != known[1].get(name)
     ]
-    most = max(len({_place(r) for r in of if not r.is_rebuilding}) for of in records)
+    most = max(len({_place(r) for r in of}) for of in records)
     return Comparison(cells, most - len(cells), settings, facts)
 
 
@@ -127,8 +129,8 @@ def comparison_table(found: Comparison) -> pd.DataFrame:
         row = {"property": cell.property, "attack": cell.attack}
         row |= {"K": str(cell.participants)} if several else {}
         row["shared"] = _share(cell)
-        row["first"] = interval_text(cell.before)
-        row["second"] = interval_text(cell.after)
+        row["first"] = _value(cell, cell.before)
+        row["second"] = _value(cell, cell.after)
         row["difference"] = _difference(cell)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -139,11 +141,23 @@ def _share(cell: Compared) -> str:
     return f"{100 * cell.fraction:g} %{rule}"
 
 
+def _value(cell: Compared, value: Interval) -> str:
+    return interval_text(value) if cell.measure is None else amount(cell.measure, value)
+
+
+def _number(cell: Compared, value: Interval) -> str:
+    if cell.measure is None:
+        return f"AUC {value.value:.2f}"
+    return f"{cell.measure.name} {amount(cell.measure, value, limits=False)}"
+
+
 def _difference(cell: Compared) -> str:
     found = cell.difference
     if found is None:
         return "too few runs"
     star = "*" if cell.more or cell.less else ""
+    if cell.measure is not None and cell.measure.unit:
+        return f"{found.value:+.1f} {cell.measure.unit} [{found.low:+.1f}, {found.high:+.1f}]{star}"
     return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]{star}"
 
 
@@ -172,14 +186,17 @@ def _count(cells: Sequence[Compared], found: Comparison) -> str:
 def _named(cells: Sequence[Compared]) -> str:
     most = max(cells, key=lambda cell: abs(cell.difference.value) if cell.difference else 0.0)
     return (
-        f"'{most.property}' by {most.attack}, K = {most.participants}, {_share(most)}: AUC "
-        f"{most.before.value:.2f} before, {most.after.value:.2f} after, "
+        f"'{most.property}' by {most.attack}, K = {most.participants}, {_share(most)}: "
+        f"{_number(most, most.before)} before, {_number(most, most.after)} after, "
         f"{_difference(most).rstrip('*')}"
     )
 
 
 def _excluded(found: Comparison) -> str:
-    least = least_excluded(found.cells)
+    shares = [c for c in found.cells if c.measure is None or not c.measure.unit]
+    if not shares:
+        return "how large one may be stands in the table"
+    least = least_excluded(shares)
     if least is None:
         return "the runs are too few for an interval"
     return f"a difference of up to {least:.2f} is not excluded there"
@@ -229,6 +246,7 @@ def comparison_json(found: Comparison) -> list[dict[str, Any]]:
             {
                 "game": cell.game,
                 "property": cell.property,
+                "statistic": "auc" if cell.measure is None else cell.measure.name,
                 "attack": cell.attack,
                 "rule": cell.rule,
                 "shared_fraction": cell.fraction,

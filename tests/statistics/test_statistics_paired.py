@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from privaudit.statistics.paired import Pair, auc_change, auc_difference
+from privaudit.statistics.paired import Pair, auc_change, auc_difference, mean_change
 from privaudit.statistics.runs import RunScores
 
 KINDS = [True, False]
@@ -79,3 +79,27 @@ def test_audits_with_nothing_in_common_are_told_apart_only_where_they_differ(
     assert apart.value > 0.2
     assert apart.p_value < 0.001
     assert auc_change(audit(0.0, 1 if of_rounds else 3), audit(0.0, runs)) is None
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_shares_that_change_are_told_and_others_are_not(paired: bool) -> None:
+    """Runs differ in how much of a batch of four is rebuilt; where paired, in both audits alike."""
+    rng, n, rounds = np.random.default_rng(5), 200, 4
+
+    def audit(shares: np.ndarray) -> list[list[float]]:
+        return [(rng.binomial(4, share, rounds) / 4).tolist() for share in shares]
+
+    def change(before: float, after: float) -> bool:
+        of_run = np.clip(before + 0.15 * rng.standard_normal(6), 0, 1)
+        same = of_run if paired else np.clip(before + 0.15 * rng.standard_normal(6), 0, 1)
+        then = np.clip(same + after - before, 0, 1)
+        found = mean_change(audit(of_run), audit(then), paired=paired)
+        assert found is not None
+        assert -1 <= found.low <= found.value <= found.high <= 1
+        return found.ordered
+
+    for share in (0.0, 0.5, 1.0):
+        wrong = sum(change(share, share) for _ in range(n))
+        assert wrong <= n * 0.05 + 3 * np.sqrt(n * 0.05 * 0.95), share
+    assert sum(change(0.9, 0.2) for _ in range(20)) == 20
+    assert mean_change(audit(np.ones(1)), audit(np.ones(3)), paired=False) is None
