@@ -33,7 +33,7 @@ def test_its_files_and_its_ledger_are_verified(old: Path) -> None:
 
 def test_its_table_layers_and_statement_are_read(old: Path) -> None:
     result = open_run(old)
-    assert [(cell.property, cell.runs) for cell in result.cells] == [("bold", 1), ("bold", 1)]
+    assert result.cells[["target", "runs"]].to_numpy().tolist() == [["bold", 1], ["bold", 1]]
     assert len(result.layers()) > 0
     assert len(read_statement(RunFolder(old)).audits) == len(result.cells) + 1
 
