@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -101,19 +101,32 @@ def judge(
     ]
     live = judge_live(plan, runs)
     if out is not None:
-        with RunFolder.new(out) as folder:
-            keep_live(folder, live, runs, [Path(truth) for truth in truths])
-            with (
-                nullcontext(Listener())
-                if ledger is None
-                else keep_live_ledger(folder, live, ledger, accounts)
-            ) as listener:
-                listener.judged()
-                write_live(folder)
-                write_manifest(folder)
-                listener.reported()
-            write_seal(folder, listener.facts)
+
+        def recorded(folder: RunFolder) -> AbstractContextManager[Listener]:
+            if ledger is None:
+                return nullcontext(Listener())
+            return keep_live_ledger(folder, live, ledger, accounts)
+
+        _keep(out, live, runs, [Path(truth) for truth in truths], recorded)
     return live
+
+
+def _keep(
+    out: Path,
+    live: Live,
+    runs: Sequence[LiveRun],
+    truths: Sequence[Path],
+    recorded: Callable[[RunFolder], AbstractContextManager[Listener]],
+) -> None:
+    """The run folder, with its report, what ``recorded`` puts on a ledger, manifest and seal."""
+    with RunFolder.new(out) as folder:
+        keep_live(folder, live, runs, truths)
+        with recorded(folder) as listener:
+            listener.judged()
+            write_live(folder)
+            write_manifest(folder)
+            listener.reported()
+        write_seal(folder, listener.facts)
 
 
 def _same_run(case: Case, truth: Path | str) -> None:
