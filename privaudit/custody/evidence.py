@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from privaudit.custody.valuation import Valuation
 from privaudit.errors import UserError
 from privaudit.federation.aggregation import Submission, Verdict
 from privaudit.federation.rewards import Delivery
 from privaudit.federation.rounds import RoundOutcome
-
-MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,13 @@ class EvidenceCollector:
     """A round observer that keeps one row a round.
 
     Args:
-        valued: also work out what each delta was worth; keeps the deltas of one round in memory.
+        valuation: says what each delta was worth, which keeps the deltas of one round in memory;
+            None = nobody asks.
     """
 
-    def __init__(self, *, valued: bool = False) -> None:
+    def __init__(self, valuation: Valuation | None = None) -> None:
         self.rounds: list[RoundEvidence] = []
-        self._valued = valued
+        self._valuation = valuation
         self._before = ""
         self._cohort: list[tuple[Verdict, str]] = []
         self._deltas: dict[int, Tensor] = {}
@@ -66,12 +66,16 @@ class EvidenceCollector:
     def submitted(self, submission: Submission, verdict: Verdict) -> None:
         """Hash the delta as it was sent."""
         self._cohort.append((verdict, digest(submission.delta)))
-        if self._valued and verdict.accepted:
+        if self._valuation and verdict.accepted:
             self._deltas[submission.client] = submission.delta
 
     def end(self, outcome: RoundOutcome) -> None:
         """Write the row."""
-        values = alignment(self._deltas, outcome.weights, outcome.delta)
+        values: dict[int, int] = {}
+        if self._valuation:
+            values = self._valuation.values(
+                outcome.before, self._deltas, outcome.weights, outcome.delta
+            )
         cohort = tuple(
             Delivery(
                 client=verdict.client,
@@ -119,35 +123,3 @@ def digest(vector: Tensor) -> str:
     """
     canonical = (vector + 0.0).to(torch.float32).contiguous().numpy().astype("<f4", copy=False)
     return hashlib.sha256(canonical.data).hexdigest()
-
-
-def alignment(
-    deltas: Mapping[int, Tensor], weights: Mapping[int, float], aggregate: Tensor
-) -> dict[int, int]:
-    """What each accepted delta was worth: its direction against that of the others.
-
-    The cosine of a delta d_k with the average without it, aggregate - w_k d_k, at least 0: a
-    first-order leave-one-out value (how far a step along d_k goes where everybody else wants to go)
-    that needs no data and cannot be raised by sending a larger delta. A client alone is worth 1.
-
-    Args:
-        deltas: client -> accepted delta [P].
-        weights: client -> w_k = c_k / c.
-        aggregate: [P], the sum of w_k d_k.
-
-    Returns:
-        Client -> value in millionths, in 0..1,000,000.
-    """
-    if len(deltas) == 1:
-        return dict.fromkeys(deltas, MILLION)
-    whole = aggregate.double()
-    square = float(whole @ whole)
-    values = {}
-    for client, delta in deltas.items():
-        own, weight = delta.double(), weights[client]
-        inner, norm2 = float(own @ whole), float(own @ own)
-        others2 = max(0.0, square - 2 * weight * inner + weight**2 * norm2)
-        scale = math.sqrt(norm2 * others2)
-        cosine = (inner - weight * norm2) / scale if scale > 0 else 0.0
-        values[client] = round(MILLION * min(1.0, max(0.0, cosine)))
-    return values

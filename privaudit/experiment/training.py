@@ -15,6 +15,7 @@ from torch import Tensor
 from privaudit.custody.evidence import EvidenceCollector
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.models import parameters_file, trained_parameters
+from privaudit.custody.valuation import valuation_of
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.files import write_tensors, write_whole
 from privaudit.federation.phases import natural_work, train
@@ -38,7 +39,7 @@ def train_run(world: World, folder: RunFolder, run: int) -> None:
     }
     rows, seconds = [], []
     ledger = world.scenario.ledger
-    evidence = EvidenceCollector(valued=ledger.reward == "contribution")
+    evidence = EvidenceCollector(valuation_of(ledger.reward, lambda: (world.engine(run), test)))
     for outcome in train(
         engine,
         world.samples,

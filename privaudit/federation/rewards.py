@@ -9,9 +9,10 @@
 ``size-classes``
     The same with records counted in classes, each twice the one before: pay then says of a client
     only in which class it is.
-``contribution``
-    In proportion to the value of the delta (:func:`privaudit.custody.evidence.alignment`), over the
-    accepted deltas, after the value-driven incentive of DeepChain (Weng et al., IEEE TDSC 2021).
+``contribution``, ``novelty``, ``leave-one-out``
+    In proportion to the value of the delta, as each of them tells it
+    (:mod:`privaudit.custody.valuation`), over the accepted deltas, after the value-driven incentive
+    of DeepChain (Weng et al., IEEE TDSC 2021).
 
 Proportional rules pay the whole budget to the last wei by largest remainders.
 """
@@ -26,6 +27,9 @@ from privaudit.errors import UserError, unknown_name
 
 WEI_PER_CLIENT = 200_000
 """Budget of a round per client of its cohort where the scenario states none."""
+
+MILLION = 1_000_000
+"""Of a delta's value: 1."""
 
 ACCEPTED = 1
 """Outcome code of the contract for an accepted delta; the others say why not."""
@@ -94,7 +98,7 @@ def size_class(records: int) -> int:
     return 2 ** round(math.log2(records)) if records > 0 else 0
 
 
-def contribution(budget: int, cohort: Sequence[Delivery]) -> dict[int, int]:
+def valued(budget: int, cohort: Sequence[Delivery]) -> dict[int, int]:
     """In proportion to the values of the accepted deltas; nothing when none has any."""
     return in_proportion(budget, {d.client: d.value for d in cohort if d.accepted})
 
@@ -104,10 +108,12 @@ RULES: dict[str, Rule] = {
     "equal": equal,
     "samples": samples,
     "size-classes": size_classes,
-    "contribution": contribution,
+    "contribution": valued,
+    "novelty": valued,
+    "leave-one-out": valued,
 }
 
-VALUED = frozenset({"contribution"})
+VALUED = frozenset(name for name, rule in RULES.items() if rule is valued)
 """Rules that ask what a delta was worth, which nobody can tell who sees no single delta."""
 
 

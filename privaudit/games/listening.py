@@ -11,6 +11,7 @@ from torch import Tensor
 
 from privaudit.custody.evidence import EvidenceCollector
 from privaudit.custody.folder import RunFolder, trace_folder
+from privaudit.custody.valuation import Valuation, valuation_of
 from privaudit.engine.engine import Engine, Samples
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.federation.rounds import RoundOutcome
@@ -43,7 +44,7 @@ def listen_to(
     Returns:
         The evidence for the ledger, where there is one.
     """
-    last, buffers, evidence = start, engine.initial_buffers, evidence_of(world)
+    last, buffers, evidence = start, engine.initial_buffers, evidence_of(world, cell.run)
     ending = Endings(world.coalition(cell.participants))
     with ExitStack() as stack:
         tap = tap_on(world, folder, cell, engine, start, world.rules(cell), stack)
@@ -88,12 +89,21 @@ def tap_on(
     return Tap(stack.enter_context(writer), adversary=ADVERSARY, colluders=colluders, server=server)
 
 
-def evidence_of(world: World) -> EvidenceCollector | None:
-    """Somebody who keeps evidence for the ledger, where there is one."""
+def evidence_of(world: World, run: int) -> EvidenceCollector | None:
+    """Somebody who keeps evidence of a federation of a run for the ledger, where there is one."""
     ledger = world.scenario.ledger
     if not ledger.enabled:
         return None
-    return EvidenceCollector(valued=ledger.reward == "contribution")
+    return EvidenceCollector(valuation(world, run, ledger.reward))
+
+
+def valuation(world: World, run: int, rule: str) -> Valuation | None:
+    """What a reward rule pays by in a run; None where it asks for no values."""
+
+    def judge() -> tuple[Engine, Samples]:
+        return world.engine(run), chosen_samples(world, world.deal(run).training.test)
+
+    return valuation_of(rule, judge)
 
 
 def keep_evidence(folder: RunFolder, evidence: Mapping[Cell, EvidenceCollector]) -> None:

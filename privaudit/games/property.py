@@ -109,7 +109,7 @@ def _watched(
 ) -> _Watched:
     start, buffers = trained_parameters(folder, cell.run), trained_buffers(folder, cell.run)
     tap = tap_on(world, folder, cell, engine, start, world.rules(cell), stack, buffers)
-    evidence, ending = evidence_of(world), Endings(world.coalition(cell.participants))
+    evidence, ending = evidence_of(world, cell.run), Endings(world.coalition(cell.participants))
     observers: list[RoundObserver] = [tap, ending, *([evidence] if evidence else [])]
     active = {} if world.scenario.audit.alpha is None else {ADVERSARY: active_in(world, cell)}
     return _Watched(Way(cell, observers, active), ending, evidence)

@@ -18,19 +18,28 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.attack.public_ledger import Outsider, sizes_of_shares
+from privaudit.attack.public_ledger import Outsider
 from privaudit.custody.evidence import EvidenceCollector
 from privaudit.custody.folder import RunFolder
+from privaudit.custody.valuation import MOST_RECORDS
 from privaudit.errors import UserError
 from privaudit.federation.partition import TARGET, Partition
 from privaudit.federation.phases import train
+from privaudit.federation.rewards import VALUED
 from privaudit.federation.rounds import Active
-from privaudit.federation.settling import Settlement, policy_named, settlements
+from privaudit.federation.settling import RewardPolicy, Settlement, policy_named, settlements
 from privaudit.games.audited_rounds import Way, play, together
-from privaudit.games.listening import chosen_samples
+from privaudit.games.listening import chosen_samples, valuation
+from privaudit.games.pay_facts import (
+    POISONERS,
+    RIDERS,
+    equal_shares,
+    pay_error,
+    promised,
+    sizes_found,
+)
 from privaudit.games.protocol import Game
 from privaudit.games.worth import (
-    MOST_RECORDS,
     FlippedPoisoner,
     Rider,
     ScaledPoisoner,
@@ -41,17 +50,6 @@ from privaudit.observation.public import PublicRound
 from privaudit.scenario.grid import Cell, rounds_of
 from privaudit.scenario.schema import PROPERTY, PUBLIC_LEDGER, Asked
 from privaudit.world import World, listened_phase
-
-PAY_ERROR = "pay_error"
-"""Fact: share of all pay that would have to move for pay to be as worth is, in [0, 1]."""
-RIDERS = {"random": "rider_random", "stale": "rider_stale"}
-"""Facts: what a free rider earns in the last client's place, in equal shares."""
-POISONERS = {"scaled": "poisoner_scaled", "flipped": "poisoner_flipped"}
-"""Facts: what somebody earns there who sends harm (:mod:`.worth`), likewise."""
-WITHIN, WITHIN_TOLD = "sizes_within_20", "sizes_within_20_told"
-"""Facts: share of the clients whose number of records is found within 20 %, by who knows none of
-them, and by who knows how many there are in all."""
-CLOSE = 0.2
 
 Place = tuple[str, float, int, str]
 """What ledgers of the same rounds differ in beside the reward policy: how deltas are sent."""
@@ -99,9 +97,11 @@ class PublicLedger(Game):
 
     def facts(self, world: World, folder: RunFolder, cell: Cell) -> dict[str, float]:
         """How far pay is from worth, what free riders earn; how well sizes are found."""
+        found = dict(folder.read_json(_facts_file(cell)))
         if _asked(world, cell).question == "sizes":
-            return _sizes_found(world, cell, list(self.view(folder, cell)))
-        return dict(folder.read_json(_facts_file(cell)))
+            true = np.array([len(held) for held in _dealt(world, cell).clients], dtype=float)
+            found |= sizes_found(true, list(self.view(folder, cell)))
+        return found
 
     def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Outsider]:
         """What is public of each federation."""
@@ -142,9 +142,19 @@ def _place(cell: Cell) -> Place:
 
 
 def _settled(world: World, cell: Cell, evidence: EvidenceCollector) -> list[Settlement]:
-    policy = policy_named(_asked(world, cell).reward)
     rounds = [round_.cohort for round_ in evidence.rounds]
-    return list(settlements(policy, world.scenario.ledger.budget, rounds))
+    seed = world.audit_seed(cell.run).child(PUBLIC_LEDGER, "noise", _asked(world, cell).reward)
+    return list(settlements(_policy(world, cell), world.scenario.ledger.budget, rounds, seed))
+
+
+def _policy(world: World, cell: Cell) -> RewardPolicy:
+    return policy_named(_asked(world, cell).reward)
+
+
+def _valued_by(world: World, cell: Cell) -> str:
+    """The rule whose values a ledger pays by; empty where it asks for none."""
+    rule = _policy(world, cell).rule
+    return rule if rule in VALUED else ""
 
 
 # ------------------------------------------------------------------ rounds with a property, or not
@@ -153,13 +163,15 @@ def _settled(world: World, cell: Cell, evidence: EvidenceCollector) -> list[Sett
 def _audited(world: World, folder: RunFolder, cells: Sequence[Cell]) -> dict[Cell, _Paid]:
     """Honest rounds and, beside them, the same with somebody else in the last client's place."""
     engine = world.engine(cells[0].run)
-    watched: dict[tuple[Place, str], EvidenceCollector] = {}
+    watched: dict[tuple[Place, str, str], EvidenceCollector] = {}
     ways = []
-    for place, cell in {_place(cell): cell for cell in cells}.items():
-        of_property = replace(cell, property=_asked(world, cell).about, game=PROPERTY)
-        for kind, active in _riders(world, cell).items():
-            watched[place, kind] = evidence = EvidenceCollector(valued=True)
-            ways.append(Way(of_property, [evidence], active))
+    for place, alike in _by_place(cells).items():
+        of_property = replace(alike[0], property=_asked(world, alike[0]).about, game=PROPERTY)
+        rules = dict.fromkeys(_valued_by(world, cell) for cell in alike)
+        for kind, active in _riders(world, alike[0]).items():
+            evidence = {rule: _collector(world, alike[0].run, rule) for rule in rules}
+            watched |= {(place, kind, rule): one for rule, one in evidence.items()}
+            ways.append(Way(of_property, list(evidence.values()), active))
     worth = {}
     test = chosen_samples(world, world.deal(cells[0].run).training.test[:MOST_RECORDS])
     for participants, cell in {cell.participants: cell for cell in cells}.items():
@@ -170,6 +182,17 @@ def _audited(world: World, folder: RunFolder, cells: Sequence[Cell]) -> dict[Cel
     for some in together(world, ways):
         play(world, folder, engine, some)
     return {cell: _paid(world, cell, watched, worth[cell.participants]) for cell in cells}
+
+
+def _by_place(cells: Sequence[Cell]) -> dict[Place, list[Cell]]:
+    found: dict[Place, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(_place(cell), []).append(cell)
+    return found
+
+
+def _collector(world: World, run: int, rule: str) -> EvidenceCollector:
+    return EvidenceCollector(valuation(world, run, rule))
 
 
 def _riders(world: World, cell: Cell) -> dict[str, dict[int, Active]]:
@@ -195,40 +218,39 @@ def _riders(world: World, cell: Cell) -> dict[str, dict[int, Active]]:
 
 
 def _paid(
-    world: World, cell: Cell, watched: Mapping[tuple[Place, str], EvidenceCollector], worth: Worth
+    world: World,
+    cell: Cell,
+    watched: Mapping[tuple[Place, str, str], EvidenceCollector],
+    worth: Worth,
 ) -> _Paid:
-    place, facts = _place(cell), {}
-    ledger = _settled(world, cell, watched[place, ""])
-    pay, shares = _pay(ledger, cell.participants), worth.shares(cell.participants)
-    if pay.sum() > 0 and shares is not None:
-        facts[PAY_ERROR] = float(np.abs(pay / pay.sum() - shares).sum() / 2)
+    place, rule = _place(cell), _valued_by(world, cell)
+    ledger = _settled(world, cell, watched[place, "", rule])
+    facts = promised(_policy(world, cell), ledger)
+    facts |= pay_error(ledger, worth.shares(cell.participants))
     for kind, name in (RIDERS | POISONERS).items():
-        if (place, kind) in watched:
-            pay = _pay(_settled(world, cell, watched[place, kind]), cell.participants)
-            facts[name] = float(pay[-1] / pay.mean()) if pay.sum() > 0 else 0.0
+        if (place, kind, rule) in watched:
+            settled = _settled(world, cell, watched[place, kind, rule])
+            facts[name] = equal_shares(settled, cell.participants)
     return _Paid(ledger, facts)
-
-
-def _pay(ledger: Sequence[Settlement], clients: int) -> np.ndarray:
-    """[K] wei of each client over all rounds."""
-    return np.array(
-        [float(sum(s.amounts.get(client, 0) for s in ledger)) for client in range(clients)]
-    )
 
 
 # ------------------------------------------------------------------------------ ordinary training
 
 
 def _trained(world: World, folder: RunFolder, cells: Sequence[Cell]) -> dict[Cell, _Paid]:
-    found: dict[Place, EvidenceCollector] = {}
-    for cell in cells:
-        if _place(cell) not in found:
-            found[_place(cell)] = _training(world, cell)
-    return {cell: _Paid(_settled(world, cell, found[_place(cell)]), {}) for cell in cells}
+    found: dict[Cell, _Paid] = {}
+    for some in _by_place(cells).values():
+        rules = dict.fromkeys(_valued_by(world, cell) for cell in some)
+        evidence = {rule: _collector(world, some[0].run, rule) for rule in rules}
+        _training(world, some[0], list(evidence.values()))
+        for cell in some:
+            ledger = _settled(world, cell, evidence[_valued_by(world, cell)])
+            found[cell] = _Paid(ledger, promised(_policy(world, cell), ledger))
+    return found
 
 
-def _training(world: World, cell: Cell) -> EvidenceCollector:
-    engine, evidence = world.engine(cell.run), EvidenceCollector(valued=True)
+def _training(world: World, cell: Cell, observers: Sequence[EvidenceCollector]) -> None:
+    engine = world.engine(cell.run)
     for _ in train(
         engine,
         world.samples,
@@ -236,10 +258,9 @@ def _training(world: World, cell: Cell) -> EvidenceCollector:
         listened_phase(world.scenario, cell),
         start=engine.initial,
         seed=world.audit_seed(cell.run).child(PUBLIC_LEDGER),
-        observers=[evidence],
+        observers=observers,
     ):
         pass
-    return evidence
 
 
 def _dealt(world: World, cell: Cell) -> Partition:
@@ -264,28 +285,6 @@ def _dealt(world: World, cell: Cell) -> Partition:
 
 def _part(held: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     return np.sort(rng.choice(held, round(share * len(held)), replace=False))
-
-
-def _sizes_found(world: World, cell: Cell, ledger: Sequence[PublicRound]) -> dict[str, float]:
-    """How many clients' numbers of records are found within 20 %."""
-    true = np.array([len(held) for held in _dealt(world, cell).clients], dtype=float)
-    found: dict[int, list[float]] = {}
-    pay, budget = np.zeros(len(true)), 0
-    for seen in ledger:
-        clients = [client for client, amount in seen.amounts.items() if amount]
-        amounts = np.array([seen.amounts[client] for client in clients], dtype=float)
-        sizes = sizes_of_shares(amounts, seen.budget) if clients else None
-        for client, size in zip(clients, [] if sizes is None else sizes, strict=False):
-            found.setdefault(client, []).append(float(size))
-        pay[clients] += amounts
-        budget += seen.budget
-    guesses = np.array([np.median(found.get(client, [0.0])) for client in range(len(true))])
-    told = pay / pay.sum() * true.sum() if pay.sum() else pay
-    return {WITHIN: _close(guesses, true), WITHIN_TOLD: _close(told, true)}
-
-
-def _close(guesses: np.ndarray, true: np.ndarray) -> float:
-    return float(np.mean(np.abs(guesses - true) <= CLOSE * true))
 
 
 # ----------------------------------------------------------------------------------------- on disk

@@ -1,9 +1,7 @@
 """What deltas were worth, whatever a ledger pays for them, and clients who send what costs nothing.
 
-Worth is by leave-one-out: by how much more the average of a round lowers the loss on held-out
-records than the average without that delta (the first term of what A. Ghorbani and J. Zou, "Data
-Shapley", ICML 2019, average over all coalitions). It is that of deltas before any defence, so that
-the pay of all policies is held against one worth.
+Worth is by :func:`privaudit.custody.valuation.leave_one_out` on held-out records. It is that of
+deltas before any defence, so that the pay of all policies is held against one worth.
 """
 
 from __future__ import annotations
@@ -15,14 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from privaudit.custody.valuation import leave_one_out
 from privaudit.engine.engine import Engine, LocalUpdate, Samples
 from privaudit.engine.local_rule import LocalRule
 from privaudit.federation.aggregation import Submission, Verdict
 from privaudit.federation.rounds import ClientWork, RoundOutcome
 from privaudit.randomness import Seed
-
-MOST_RECORDS = 300
-"""Held-out records that worth is told by."""
 
 SCALE = 10.0
 """How much longer a delta is that is sent to count for more."""
@@ -52,12 +48,11 @@ class Worth:
 
     def end(self, outcome: RoundOutcome) -> None:
         """Leave out one after the other."""
-        if len(self._deltas) < 2:
-            return
-        everybody = self._loss(outcome.before, set(self._deltas))
-        for client in self._deltas:
-            without = self._loss(outcome.before, set(self._deltas) - {client})
-            self.by_client[client] = self.by_client.get(client, 0.0) + without - everybody
+        deltas = {client: delta for client, (delta, _) in self._deltas.items()}
+        weights = {client: float(samples) for client, (_, samples) in self._deltas.items()}
+        found = leave_one_out(self._loss, outcome.before, deltas, weights)
+        for client, value in found.items():
+            self.by_client[client] = self.by_client.get(client, 0.0) + value
 
     def shares(self, clients: int) -> np.ndarray | None:
         """[K] of all that was worth something; a client that did harm has 0. None: nobody did."""
@@ -65,10 +60,8 @@ class Worth:
         total = found.sum()
         return found / total if np.isfinite(total) and total > 0 else None
 
-    def _loss(self, before: Tensor, clients: set[int]) -> float:
-        total = sum(self._deltas[c][1] for c in clients)
-        mean = sum(self._deltas[c][0] * (self._deltas[c][1] / total) for c in sorted(clients))
-        loss, _ = self._engine.evaluate(before + mean, self._held_out)
+    def _loss(self, parameters: Tensor) -> float:
+        loss, _ = self._engine.evaluate(parameters, self._held_out)
         return loss
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.records import Record
-from privaudit.games.public_ledger import PAY_ERROR, RIDERS
+from privaudit.games.pay_facts import PAY_ERROR, RIDERS
 from privaudit.scenario.schema import PUBLIC_LEDGER, Scenario
 from privaudit.statistics.intervals import Interval
 from privaudit.statistics.rebuilt import mean_over_runs

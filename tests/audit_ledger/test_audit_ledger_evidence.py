@@ -12,13 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privaudit.custody.evidence import (
-    MILLION,
-    EvidenceCollector,
-    alignment,
-    digest,
-    parse_evidence,
-)
+from privaudit.custody.evidence import EvidenceCollector, digest, parse_evidence
+from privaudit.custody.valuation import MILLION, Alignment, alignment
 from privaudit.errors import UserError
 from privaudit.federation.aggregation import Aggregator, Submission
 from privaudit.federation.rounds import RoundMetrics, RoundOutcome
@@ -74,7 +69,7 @@ def test_models_chain_from_round_to_round() -> None:
 
 
 def test_a_rejected_delta_is_there_with_its_reason() -> None:
-    collector = EvidenceCollector(valued=True)
+    collector = EvidenceCollector(Alignment())
     bad = [torch.full((SIZE,), torch.nan), torch.ones(SIZE + 1), torch.full((SIZE,), 100.0)]
     play(collector, [[*deltas(2), *bad]])
     cohort = collector.rounds[0].cohort
@@ -85,7 +80,7 @@ def test_a_rejected_delta_is_there_with_its_reason() -> None:
 
 
 def test_rows_come_back_as_they_were() -> None:
-    collector = EvidenceCollector(valued=True)
+    collector = EvidenceCollector(Alignment())
     play(collector, [deltas(4), deltas(4, 1)])
     rows = json.loads(json.dumps(collector.rows()))
     assert parse_evidence(rows, where="x") == collector.rounds

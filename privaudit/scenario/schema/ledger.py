@@ -23,7 +23,9 @@ class LedgerSection(Section):
         True, description="keep a reward ledger in the run folder, or on the chain of --rpc"
     )
     reward: Annotated[str, AfterValidator(_known_reward)] = Field(
-        "equal", description="equal, samples, size-classes or contribution (docs/ledger.md)"
+        "equal",
+        description="equal, samples, size-classes, contribution, novelty or leave-one-out "
+        "(docs/ledger.md)",
     )
     budget: int | None = Field(
         None,
