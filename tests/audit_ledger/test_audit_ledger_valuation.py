@@ -22,6 +22,7 @@ from privaudit.custody.valuation import (
 from privaudit.engine.engine import Samples
 from privaudit.errors import UserError
 from privaudit.federation.rewards import MILLION, VALUED
+from privaudit.randomness import Seed
 from privaudit.scenario.load import load_scenario
 from privaudit.world import load_world
 
@@ -89,7 +90,8 @@ def test_held_out_records_tell_work_from_a_random_direction() -> None:
     rule = valuation_of("leave-one-out", lambda: (world.engine(0), test))
     assert isinstance(rule, LeaveOneOut)
     samples, before = world.samples, engine.initial
-    deltas = {k: -0.1 * engine.gradients(before, samples, [held.clients[k]])[0] for k in range(4)}
+    gradients = engine.gradients(before, samples, list(held.clients[:4]), Seed(1))
+    deltas = {k: -0.1 * gradients[k] for k in range(4)}
     noise = torch.randn(len(before), generator=torch.Generator().manual_seed(1))
     deltas[4] = noise * deltas[0].norm() / noise.norm()
     values = rule.values(before, deltas, dict.fromkeys(deltas, 0.2), before)

@@ -31,6 +31,7 @@ from privaudit.world import load_world
 CHANNELS = ("ledger-verdicts", "ledger-pay", "ledger-participation")
 CLIENTS, ROUNDS, TARGET = 5, 200, 1
 BUDGET = 1_000_000
+COHORTS = 'public_ledger.questions=["cohorts"]'
 TOO_LONG = "norm 2 over 1"
 
 
@@ -179,7 +180,7 @@ def test_nobody_pays_by_worth_where_nobody_sees_a_delta() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (('public_ledger.questions=["cohorts"]',), "federation.cohort"),
+        ((COHORTS, "federation.rounds=1"), "federation.cohort"),
         (('public_ledger.questions=["sizes"]',), "above 0"),
         (('audit.schedule="episodes"', "runs=4"), "single-batch"),
         (('public_ledger.rewards=["fair"]',), "fair"),

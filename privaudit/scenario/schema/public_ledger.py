@@ -56,8 +56,8 @@ class PublicLedgerSection(Section):
     rewards: Annotated[list[str], SomeValues, AfterValidator(_known_policies)] = Field(
         ["equal", "samples", "contribution"],
         description="reward policies, each a ledger of its own: a rule of ledger.reward, and what "
-        "is done to it: -reputation, -laplace-S or -gaussian-S (noise), -per-N or -pool-N (N rounds "
-        "settled at once), as in novelty-pool-10 (docs/ledger.md)",
+        "is done to it: -reputation, -laplace-S or -gaussian-S (noise), -per-N or -pool-N (N "
+        "rounds settled at once), as in novelty-pool-10 (docs/ledger.md)",
     )
     part: Share = Field(
         0.8, description="share of its records that every second client trains on, of sizes"
