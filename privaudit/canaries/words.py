@@ -83,7 +83,7 @@ def sentence(reading: Reading) -> str:
         return (
             f"{who}: nothing here contradicts ε = {claimed}: the estimate is {found}, and at most "
             f"{number(reading.cap)} could be read if the claim were exactly true. "
-            f"{_strength(reading)}"
+            f"{strength(reading)}"
         )
     if reading.verdict == UNSEEN:
         return (
@@ -103,7 +103,8 @@ def sentence(reading: Reading) -> str:
     )
 
 
-def _strength(reading: Reading) -> str:
+def strength(reading: Reading) -> str:
+    """How likely a claim that is badly wrong would have been refuted."""
     if reading.ceiling <= (reading.record.claimed_epsilon or 0.0):
         return f"No bound of this size could refute it: its ceiling is {number(reading.ceiling)}."
     return (

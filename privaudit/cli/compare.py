@@ -44,6 +44,7 @@ def compare(
 
     from privaudit.report.tables import check_format
     from privaudit.studies import comparison as said
+    from privaudit.studies.in_short import of_comparison
 
     check_format(table_format)
     found = said.read_comparison(one_run(first), one_run(second))
@@ -58,6 +59,8 @@ def compare(
         notes=lambda: [said.answer(found), *said.notes(found)],
         csv=lambda: pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"),
         json=lambda: json.dumps(document, allow_nan=False),
+        verb="compare",
+        in_short=lambda: of_comparison(found, said.answer(found), (str(first), str(second))),
     )
     show(shown, table_format)
     pass_or_leave(gated)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,8 @@ from privaudit.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from privaudit.report.in_short import InShort
 
 FoundPath = Annotated[
     Path,
@@ -43,6 +45,8 @@ class Shown:
     notes: Callable[[], Sequence[str]]
     csv: Callable[[], str]
     json: Callable[[], str]
+    verb: str = field(default="table", kw_only=True)
+    in_short: Callable[[], InShort] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,15 @@ def show(shown: Shown, table_format: str) -> None:
     if table_format in ("csv", "json"):
         typer.echo((shown.csv if table_format == "csv" else shown.json)().rstrip("\n"))
     elif table_format == "html":
-        page = table_page(shown.title, shown.frames(), shown.notes(), caption=shown.caption)
+        short = shown.in_short() if shown.in_short else None
+        page = table_page(
+            shown.title,
+            shown.frames(),
+            shown.notes(),
+            caption=shown.caption,
+            verb=shown.verb,
+            in_short=short,
+        )
         typer.echo(page.rstrip("\n"))
     else:
         texts = (as_text(frame, table_format).rstrip("\n") for frame in shown.frames())

@@ -12,6 +12,7 @@ from privaudit.custody.folder import RunFolder
 from privaudit.evaluation.records import Record, parse_records
 from privaudit.report.drawings import Drawing, inline
 from privaudit.report.html import frame_rows, render_page
+from privaudit.report.in_short import InShort
 from privaudit.report.next_step import Next
 from privaudit.report.provenance import record_facts
 from privaudit.report.tables import as_text
@@ -19,6 +20,7 @@ from privaudit.statistics.intervals import Interval
 
 SECTIONS = (
     ("answer", "Answer"),
+    ("change", "What would change it"),
     ("figure", "Figure"),
     ("table", "Table"),
     ("limits", "What this does not say"),
@@ -61,6 +63,7 @@ class Findings:
         command: makes it again.
         next: what to measure next.
         runs: names of its run folders.
+        in_short: the answers that the page begins with.
         facts: (what, value) of what the numbers are from, where no run folder has records.
     """
 
@@ -72,6 +75,7 @@ class Findings:
     command: str
     next: Next
     runs: Sequence[str]
+    in_short: InShort
     facts: Sequence[tuple[str, str]] = ()
 
 
@@ -109,7 +113,17 @@ def error_bars(intervals: Sequence[Interval]) -> list[list[float]]:
 
 def _markdown(found: Findings) -> str:
     """The figure lies beside the file."""
-    lines = [f"# {found.title}", "", *_list(found.answer), "", f"Next: {found.next.why}", ""]
+    short = (f"{question} {said}" for question, said in found.in_short.lines)
+    lines = [
+        f"# {found.title}",
+        "",
+        *_list(short),
+        "",
+        *_list(found.answer),
+        "",
+        f"Next: {found.next.why}",
+        "",
+    ]
     lines += [f"    {found.next.command}", ""]
     for part in found.parts:
         lines += [as_text(part.table), "", *_list(part.notes), ""]
@@ -130,6 +144,7 @@ def _page(folder: RunFolder, found: Findings) -> str:
         title=found.title,
         kicker=f"privaudit {found.kind}",
         sections=SECTIONS,
+        in_short=found.in_short,
         answer=found.answer,
         parts=[
             (

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from privaudit.report.glossary import glossary
+from privaudit.report.in_short import InShort
 
 STYLE_SHEET = (
     resources.files("privaudit.report").joinpath("templates", "style.css").read_text("utf-8")
@@ -26,7 +27,13 @@ Rows = tuple[list[str], int, list[Row]]
 
 
 def render_page(
-    template: str, *, title: str, kicker: str, sections: Sequence[tuple[str, str]], **parts: Any
+    template: str,
+    *,
+    title: str,
+    kicker: str,
+    sections: Sequence[tuple[str, str]],
+    in_short: InShort | None = None,
+    **parts: Any,
 ) -> str:
     """A page from a template; whatever others wrote is escaped.
 
@@ -35,6 +42,7 @@ def render_page(
         title: of the page, and its first heading.
         kicker: what kind of page it is, small above the title.
         sections: (id, name) of every section, for the list of links; none for a short page.
+        in_short: the answers that the page begins with; None for a mere table.
         parts: what the template shows.
     """
     page = _environment().get_template(template)
@@ -42,6 +50,7 @@ def render_page(
         "title": title,
         "kicker": kicker,
         "sections": sections,
+        "in_short": in_short,
         "style": Markup(STYLE_SHEET),  # ours
     }
     used = re.sub(r"<style>.*?</style>|<svg.*?</svg>|<[^>]*>", " ", page.render(words=[], **known))
@@ -49,14 +58,21 @@ def render_page(
 
 
 def table_page(
-    title: str, frames: Sequence[pd.DataFrame], notes: Sequence[str], *, caption: str
+    title: str,
+    frames: Sequence[pd.DataFrame],
+    notes: Sequence[str],
+    *,
+    caption: str,
+    verb: str = "table",
+    in_short: InShort | None = None,
 ) -> str:
     """Tables of strings and their notes as a page; the first column heads the rows."""
     return render_page(
         "table.html.j2",
         title=title,
-        kicker="privaudit table",
+        kicker=f"privaudit {verb}",
         sections=[],
+        in_short=in_short,
         tables=[frame_rows(frame) for frame in frames],
         caption=caption,
         notes=notes,

@@ -20,11 +20,13 @@ from privaudit.ledger.entries import AUDITS, audit_facts, plan_hash
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import NARROW, PLAIN
 from privaudit.report.findings import Findings, Part, error_bars, render_findings
+from privaudit.report.in_short import COIN, STRONGER, InShort, between, capital, right_one
 from privaudit.report.looks import look_of
 from privaudit.report.next_step import Next
 from privaudit.report.notes import power_note
 from privaudit.report.provenance import record_facts, toml_value
 from privaudit.report.tables import as_text, cell_text, interval_text, long_table, with_rule
+from privaudit.report.verdict import LEAK, NONE, could_have_seen
 
 TITLE = "AUC of each attack"
 CAPTION = (
@@ -73,6 +75,27 @@ def _sentence(cell: TableCell) -> str:
         f"{cell.attack} {told} (K = {cell.participants}{with_rule(cell)}): AUC "
         f"{interval_text(cell.auc)} over {cell.rounds} rounds of {runs}; a blind guess has 0.50."
     )
+
+
+def in_short(live: Live, step: Next) -> InShort:
+    """The same in words for everybody, of the first row that was told."""
+    told = [cell for cell in live.cells if cell.told and cell.auc]
+    runs = f"{len(live.settings.live)} run{'s' * (len(live.settings.live) != 1)}"
+    assumed = (
+        "The listener took part, kept to the rules and has records of its own; the audited client "
+        f"drew its batches by a schedule that only the auditor knew. {STRONGER}"
+    )
+    if not told:
+        leak = "None was found: no attack here did better than chance shows. That is no proof."
+        sure = f"{capital(could_have_seen(live.cells))}. Measured on {runs}."
+        return InShort(NONE, leak, sure, step, assumed)
+    first = told[0]
+    assert first.auc is not None
+    pair = f"rounds, one in which the audited client's batches held '{first.property}' and one not"
+    names = ", ".join(dict.fromkeys(f"'{cell.property}'" for cell in told))
+    leak = f"Yes: {names}. {capital(right_one(pair, first.auc))}; {COIN}."
+    sure = f"{capital(between(first.auc))}, from {runs}, {first.rounds} rounds in all."
+    return InShort(LEAK, leak, sure, step, assumed)
 
 
 def live_notes(live: Live) -> list[str]:
@@ -171,6 +194,7 @@ def render_live(folder: RunFolder) -> dict[str, str]:
     """Name of every file of the report -> its text."""
     live = read_live(folder)
     drawing = Drawing.of("auc", TITLE, "Bars are 95 % intervals.", _figure, live.cells)
+    step = next_of_live(live)
     found = Findings(
         kind="live",
         title=live.settings.title,
@@ -178,7 +202,8 @@ def render_live(folder: RunFolder) -> dict[str, str]:
         parts=[Part(live_table(live), 2, CAPTION, live_notes(live), drawing)],
         limits=limits(live),
         command=command(live),
-        next=next_of_live(live),
+        next=step,
+        in_short=in_short(live, step),
         runs=[],
         facts=_facts(live) + _ledger_facts(folder),
     )

@@ -15,6 +15,7 @@ from privaudit.report.content import Content, training_lines
 from privaudit.report.data import column_table, data_rows
 from privaudit.report.drawings import Drawing, inline
 from privaudit.report.html import Row, Rows, frame_rows, render_page
+from privaudit.report.in_short import of_run
 from privaudit.report.layers import NOTE as LAYERS_NOTE
 from privaudit.report.layers import layer_sentences, layer_table
 from privaudit.report.next_step import next_of_run
@@ -47,6 +48,8 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
     """The report as HTML."""
     scenario, cells, layers = content.scenario, content.cells, content.layers
     parties = picture(scenario)
+    found = verdicts(scenario, cells, content.troubles, content.rebuilt)
+    step = next_of_run(content)
     absent = {
         "accuracy": not cells,
         "rebuilt": not content.rebuilt,
@@ -66,9 +69,10 @@ def page(content: Content, figures: Sequence[Drawing]) -> str:
             for id_, name in SECTIONS
             if not absent.get(id_)
         ],
-        verdicts=verdicts(scenario, cells, content.troubles, content.rebuilt),
+        in_short=of_run(scenario, found, step),
+        verdicts=found,
         comparisons=comparisons(cells),
-        next_step=next_of_run(content),
+        next_step=step,
         basis=[*basis(scenario, cells), *notes.power_note(cells)],
         assumptions=assumptions(scenario),
         parties=parties,

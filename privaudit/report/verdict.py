@@ -34,7 +34,7 @@ class Verdict:
     """One property: ``leak``, ``not told`` (from chance) or ``unknown``, and the sentence.
 
     ``cell`` is the one it is about; None where nothing was measured. ``pairs`` says of a leak how
-    often the cell fixed beforehand is right, of two; empty where that cell was not told.
+    often the cell fixed beforehand (``fixed``) is right, of two; empty where that was not told.
     """
 
     property: str
@@ -42,6 +42,7 @@ class Verdict:
     sentence: str
     cell: TableCell | None = None
     pairs: str = ""
+    fixed: TableCell | None = None
 
     @cached_property
     def text(self) -> str:
@@ -192,7 +193,9 @@ def _verdict(
         can = f"{_who(scenario)} can tell {words_of(scenario, name).verdict}"
         pairs = in_pairs(scenario, first) if first.told else ""
         said = f"{_capital(pairs)}; a coin in 50." if pairs else ""
-        return Verdict(name, LEAK, f"{can}: {_told(scenario, first, best, cells)}", best, said)
+        return Verdict(
+            name, LEAK, f"{can}: {_told(scenario, first, best, cells)}", best, said, first
+        )
     return Verdict(name, NONE, _not_told(scenario, name, best, cells), best)
 
 
@@ -223,7 +226,7 @@ def _not_told(scenario: Scenario, name: str, best: TableCell, cells: Sequence[Ta
     parts = [
         f"'{name}' was not told from chance {several}: the highest AUC was "
         f"{interval_text(best.auc)} ({_setting(scenario, best)})",
-        _could_have_seen(cells),
+        could_have_seen(cells),
     ]
     known = [cell.auc for cell in cells if cell.auc is not None]
     if len(known) < len(cells):
@@ -238,7 +241,8 @@ def _not_told(scenario: Scenario, name: str, best: TableCell, cells: Sequence[Ta
     return "; ".join(parts) + "."
 
 
-def _could_have_seen(cells: Sequence[TableCell]) -> str:
+def could_have_seen(cells: Sequence[TableCell]) -> str:
+    """Which AUC such an audit would have told, where it told none."""
     alone = [cell.detectable for cell in cells if cell.auc is not None]
     together = [cell.detectable_if_all for cell in cells if cell.auc is not None]
     known = [limit for limit in alone if limit is not None]

@@ -24,6 +24,7 @@ from privaudit.report.next_step import Next
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import as_text
 from privaudit.scenario.schema import Scenario
+from privaudit.studies import in_short
 from privaudit.studies.canaries import SETTINGS, read_canaries
 
 CAPTION = "What is claimed, what canaries show, and what they could have shown"
@@ -54,6 +55,7 @@ def write_canaries(folder: RunFolder) -> None:
     """Write ``report/canaries.{md,csv,json}``, the figure and ``report/index.html``."""
     readings, scenario = read_canaries(folder.path), folder.scenario()
     drawing = Drawing.of("scores", FIGURE_TITLE, FIGURE_TEXT, _figure, readings)
+    step = next_of_canaries(folder, readings)
     found = Findings(
         kind="canaries",
         title=f"{TITLE}: {scenario.title or scenario.name}",
@@ -61,7 +63,8 @@ def write_canaries(folder: RunFolder) -> None:
         parts=[Part(frame(readings), 1, CAPTION, notes(readings), drawing)],
         limits=limits(scenario, readings),
         command=command(folder),
-        next=next_of_canaries(folder, readings),
+        next=step,
+        in_short=in_short.of_canaries(readings, step),
         runs=[],
         facts=_facts(read_plan(folder), scenario),
     )

@@ -36,12 +36,14 @@ class Comparison:
         left_out: cells that only one of them has.
         settings: (setting, in the first, in the second) where they differ.
         facts: (what, in the first, in the second) of versions, commits and code, likewise.
+        runs: of the second.
     """
 
     cells: Sequence[Compared]
     left_out: int
     settings: Sequence[tuple[str, str, str]]
     facts: Sequence[tuple[str, str, str]]
+    runs: int = 1
 
 
 def read_comparison(first: Path, second: Path) -> Comparison:
@@ -78,7 +80,7 @@ def read_comparison(first: Path, second: Path) -> Comparison:
         if known[0].get(name) != known[1].get(name)
     ]
     most = max(len({_place(r) for r in of}) for of in records)
-    return Comparison(cells, most - len(cells), settings, facts)
+    return Comparison(cells, most - len(cells), settings, facts, flats[1]["runs"])
 
 
 def _records(path: Path) -> list[Record]:

@@ -22,7 +22,7 @@ from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import Scenario
 from privaudit.statistics.harmless import MOST_RUNS, Finding
-from privaudit.studies import dilution_prices, rebuilt_dilution
+from privaudit.studies import dilution_prices, in_short, rebuilt_dilution
 from privaudit.studies.dilution import plans_of
 from privaudit.studies.dilution_curves import Curve, Dilution, Order, orders
 from privaudit.studies.dilution_figure import dilution_figure
@@ -59,14 +59,19 @@ def write_dilution(folder: RunFolder, measured: Dilution, *, threshold: float) -
         parts = [Part(table, len(HEADS), CAPTION, notes, drawing), *parts]
     if measured.prices:
         parts.append(dilution_prices.part(measured.prices))
+    answer, step = (
+        all_answers(measured, threshold),
+        next_of_dilution(folder.path, measured, threshold),
+    )
     found = Findings(
         kind="dilution",
         title=f"{TITLE}: {scenario.title or scenario.name}",
-        answer=all_answers(measured, threshold),
+        answer=answer,
         parts=parts,
         limits=limits(scenario, curves),
         command=command(folder.path, threshold),
-        next=next_of_dilution(folder.path, measured, threshold),
+        next=step,
+        in_short=in_short.of_dilution(measured, answer, step),
         runs=list(plans_of(folder.path)),
     )
     document = json.dumps(dilution_json(measured), indent=1, allow_nan=False)

@@ -17,6 +17,9 @@ from typing import Any, Literal
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
 from privaudit.report.html import render_page
+from privaudit.report.in_short import QUESTIONS, InShort
+from privaudit.report.next_step import Next
+from privaudit.report.verdict import LEAK, NONE
 from privaudit.studies.kinds import is_audit, kind_of
 
 State = Literal["finished", "unfinished", "damaged"]
@@ -25,6 +28,9 @@ DEPTH = 3
 """Folders below the one that is asked for, in which audits are looked for."""
 
 PAGE = "index.html"
+
+YES = ("leak:", "yes")
+"""How the finding of an audit that found a leak begins."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,29 @@ def _of_several(report: Path) -> tuple[str, str, float | None]:
     answer = next((line for line in lines if line.startswith("- ")), "- nothing said")
     rows = csv.DictReader(report.with_suffix(".csv").read_text(encoding="utf-8").splitlines())
     aucs = [float(row["auc"]) for row in rows if row.get("auc")]
-    return lines[0].removeprefix("# "), answer.removeprefix("- "), max(aucs, default=None)
+    return (
+        lines[0].removeprefix("# "),
+        answer.removeprefix("- ").removeprefix(f"{QUESTIONS[0]} "),
+        max(aucs, default=None),
+    )
+
+
+def in_short(folder: Path, found: Sequence[Entry]) -> InShort:
+    """The answers over all audits, as far as their reports say them."""
+    finished = [entry for entry in found if entry.state == "finished"]
+    left = [entry for entry in found if entry.state != "finished"]
+    leaks = [entry for entry in finished if entry.finding.lower().startswith(YES)]
+    highest = max(finished, key=lambda entry: entry.leak or 0.0, default=None)
+    leak = f"A leak was found in {len(leaks)} of {len(finished)} finished audits."
+    if highest and highest.leak is not None:
+        leak += f" The highest AUC is {highest.leak:.2f} (a coin has 0.50), in {highest.name}."
+    sure = "Each report says it for itself: intervals, runs, and what would have been seen."
+    again = f"privaudit run --resume {folder / left[0].name}" if left else ""
+    many = f"{len(left)} audit{'s are' if len(left) > 1 else ' is'} not finished: go on with"
+    step = Next(again, f"{many} each, or remove it") if left else None
+    if step is None and highest:
+        step = Next(f"privaudit table {folder / highest.name}", f"read {highest.name} first")
+    return InShort(LEAK if leaks else NONE, leak, sure, step, "")
 
 
 def write_index(folder: Path, found: Sequence[Entry]) -> Path:
@@ -131,6 +159,7 @@ def write_index(folder: Path, found: Sequence[Entry]) -> Path:
         title=f"Audits in {folder.resolve().name}",
         kicker="privaudit index",
         sections=[],
+        in_short=in_short(folder, found),
         orders=orders,
         counts=[(state, sum(e.state == state for e in found)) for state in states],
     )

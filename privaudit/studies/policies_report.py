@@ -21,6 +21,7 @@ from privaudit.report.next_step import Next
 from privaudit.report.provenance import SCENARIO
 from privaudit.report.tables import interval_text
 from privaudit.scenario.schema import NO_DEFENCE
+from privaudit.studies import in_short
 from privaudit.studies.paid import Paid
 from privaudit.studies.policies import Policies, Policy
 
@@ -57,10 +58,11 @@ def write_policies(folder: RunFolder, found: Policies) -> None:
         "on one another; joined: those that no other beats. Left and up is better; dashed: a blind "
         "guess."
     )
+    answer, step = policies_answer(found), next_of_policies(found)
     findings = Findings(
         kind="policies",
         title=f"Which protection, at what price: {title}",
-        answer=policies_answer(found),
+        answer=answer,
         parts=[
             Part(
                 table=policies_table(found),
@@ -73,7 +75,8 @@ def write_policies(folder: RunFolder, found: Policies) -> None:
         ],
         limits=limits(found.scenario),
         command=COMMAND,
-        next=next_of_policies(found),
+        next=step,
+        in_short=in_short.of_policies(found, answer, step),
         runs=found.runs,
     )
     document = json.dumps(policies_json(found), indent=1, allow_nan=False)

@@ -32,6 +32,7 @@ from privaudit.report.tables import (
 )
 from privaudit.report.words import units_of
 from privaudit.statistics.intervals import Interval
+from privaudit.studies import in_short
 from privaudit.studies.sweep import Sweep
 
 AUC = METRICS["auc"]
@@ -62,10 +63,11 @@ class Line:
 
 def write_sweep(folder: RunFolder, sweep: Sweep) -> None:
     """Write ``report/sweep.{md,csv,json,svg}`` and ``report/index.html``."""
+    answer, step = sweep_answer(sweep), next_of_sweep(sweep)
     found = Findings(
         kind="sweep",
         title=f"{sweep.scenario.title or sweep.scenario.name}, by {sweep.key}",
-        answer=sweep_answer(sweep),
+        answer=answer,
         parts=[
             Part(
                 table=sweep_table(sweep),
@@ -79,7 +81,8 @@ def write_sweep(folder: RunFolder, sweep: Sweep) -> None:
         ],
         limits=limits(sweep.points[-1].scenario),
         command=f"privaudit sweep RUN/{SCENARIO}",
-        next=next_of_sweep(sweep),
+        next=step,
+        in_short=in_short.of_sweep(sweep, answer, step),
         runs=[point.folder for point in sweep.points],
     )
     document = json.dumps(sweep_json(sweep), indent=1, allow_nan=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from html_check import Seen, read_page
-from pages import KINDS, every_page
+from pages import KINDS, every_page, made_up_pages
 
 from privaudit.report.html import STYLE_SHEET
 
@@ -36,6 +36,11 @@ def test_it_is_valid_and_loads_nothing(text: str, seen: Seen) -> None:
     assert not re.search(r"@import|url\((?!#)|\bon\w+=|javascript:", text)
     targets = [a["href"] or "" for a in seen.all("a")]
     assert not [t for t in targets if ":" in t or t.startswith("/")]
+
+
+def test_it_is_small(text: str) -> None:
+    """What a page may weigh, in bytes; it is one file, with nothing beside it."""
+    assert len(text.encode()) < 1_500_000
 
 
 def test_landmarks_and_headings_are_in_order(text: str, seen: Seen) -> None:
@@ -113,6 +118,6 @@ def test_the_pages_are_what_they_are_called(pages: dict[str, str], tmp_path: Pat
     for kind, text in pages.items():
         name = "report" if kind == "run" else kind
         assert f'<p class="kicker">privaudit {name}</p>' in text
-    again = every_page(tmp_path)
-    for kind in set(pages) - {"index"}:  # which says where it lies, and when reports were written
+    again = made_up_pages(tmp_path)
+    for kind in set(again) - {"index"}:  # which says where it lies, and when reports were written
         assert again[kind] == pages[kind]
