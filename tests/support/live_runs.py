@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from privaudit.engine.layout import Layout
 from privaudit.observation.trace import TraceWriter
-from privaudit.taps.audited_client import AuditedClient
+from privaudit.taps.audited_client import SECRET, AuditedClient
 
 MODEL = "small_models:Dense"
 BATCH, LR = 16, 0.1
@@ -38,6 +40,12 @@ def live_run(folder: Path, *, rounds: int = 12, seed: int = 1, clients: int = 3)
     weights = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
     secret = np.arange(120) % 2
     held = [people(rng, secret) for _ in range(clients)]
+    settings: dict[str, Any] = {"rounds": rounds, "batch_size": BATCH, "share": 1.0, "records": 120}
+    settings |= {"run": f"run-{seed}", "secret": str(seed)}
+    (folder / "truth").mkdir(parents=True)  # the same schedule every time
+    file = folder / "truth" / SECRET
+    file.write_text(json.dumps(settings) + "\n")
+    file.chmod(0o600)
     audited = AuditedClient(
         folder / "truth", secret, batch_size=BATCH, rounds=rounds, run=f"run-{seed}"
     )
