@@ -12,7 +12,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from pydantic import Field
-from sklearn.ensemble import ExtraTreesClassifier
 from torch import Tensor
 
 from privaudit.attack.adversary import ShadowRound
@@ -25,11 +24,11 @@ from privaudit.randomness import Seed
 from .coordinates import moving, thinned
 from .magnitudes import coarse_magnitude, magnitude, signed_root, structure
 from .moments import SecondMoments
+from .peaks import Forest, Peaks
 from .simulation import Simulator, StandIns
 from .stacking import (
     MemberScores,
     combine,
-    cross_fitted,
     cross_fitted_ridge,
     ridge,
     separation,
@@ -112,6 +111,7 @@ class MagnitudeStack(Attack):
         self._tested: list[_Kept] = []
         self._observed: list[_Seen] = []
         self._moments: SecondMoments | None = None
+        self._peaks: Peaks | None = None
 
     def partial_fit(self, observation: Observation, shadow: ShadowRound, layout: Layout) -> Self:
         """Keep the chosen coordinates and the structure of the observation and its stand-ins."""
@@ -124,6 +124,9 @@ class MagnitudeStack(Attack):
         if self._chosen is None:
             shown = torch.cat([shadow.present, shadow.absent])
             self._chosen = moving(shown, self.options.coordinates, rng)
+            self._peaks = Peaks(
+                self._layout, shown, self.options.rows, self.seed.generator("peaks")
+            )
             if shadow.halves is not None and not shadow.persistent:
                 self._few = moving(shown, FEW, rng)
                 self._moments = SecondMoments(self.options.window)
@@ -150,7 +153,12 @@ class MagnitudeStack(Attack):
             found = self._moments.member()
             if found is not None and found[0] >= best:
                 members.append(found[1])
-        odds = combine(members, present, comparable=self._persistent, tested=self._split)
+        odds = combine(
+            members,
+            present,
+            comparable=self._persistent,
+            tested=self._split,
+        )
         if not self.options.share or self._persistent:
             return odds
         return with_share(odds, self.options.share)
@@ -177,12 +185,13 @@ class MagnitudeStack(Attack):
                 observed = ridge(kernel, cross, truth, strength)
                 members.append(scores.with_observed(observed, signed=view is signed_root))
 
+        forest = Forest(self.options.trees, self.seed)
         rows = tested.numpy()
-        scores = cross_fitted(
-            lambda train, test: self._forest(rows[train], present[train], rows[test]), halves
+        members.append(
+            forest.member((learned.numpy(), truth), (rows, present, halves), seen.numpy())
         )
-        forest = self._forest(learned.numpy(), truth, seen.numpy())
-        return [*members, scores.with_observed(forest)]
+        assert self._peaks is not None
+        return [*members, self._peaks.member(forest, present, halves)]
 
     def _keep_next(self) -> None:
         number = len(self._observed)
@@ -191,9 +200,14 @@ class MagnitudeStack(Attack):
         self._learned = self._with(self._learned, number, simulated.learned, self.options.rows)
         if simulated.tested is not None:
             self._tested = self._with(self._tested, number, simulated.tested, self.options.tested)
+        assert self._peaks is not None
+        tested = simulated.tested or simulated.learned
+        kept = {s.round for s in self._tested or self._learned}
+        self._peaks.add(
+            simulated.shadow, tested, simulated.observed, kept, self.seed.generator("sums", number)
+        )
         if self._moments is not None and self._few is not None:
-            few, tested = self._few, simulated.tested or simulated.learned
-            kept = {s.round for s in self._tested or self._learned}
+            few = self._few
             self._moments.add(
                 simulated.shadow.seen_through(lambda rows: rows[:, few]),
                 replace(tested, rows=tested.rows[:, few]),
@@ -214,17 +228,6 @@ class MagnitudeStack(Attack):
         assert self._chosen is not None
         # Half the bytes: orders of magnitude need the exponent, hardly the digits.
         return _Seen(vectors[:, self._chosen].bfloat16(), structure(vectors, self._layout).half())
-
-    def _forest(self, rows: np.ndarray, present: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        """Extremely randomised trees (P. Geurts, D. Ernst and L. Wehenkel, Mach. Learn. 2006)."""
-        forest = ExtraTreesClassifier(
-            n_estimators=self.options.trees,
-            min_samples_leaf=2,
-            random_state=self.seed.child("forest", len(rows)).integer() % 2**32,
-        )
-        forest.fit(rows, present)
-        found: np.ndarray = forest.predict_proba(asked)[:, 1]
-        return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,6 @@ from sklearn.metrics import roc_auc_score
 
 from privaudit.statistics.roc import auc
 from privaudit_attacks.stacking import (
-    LEAST_WEIGHT,
     PRIOR_WEIGHT,
     RIDGES,
     MemberScores,
@@ -173,13 +172,23 @@ def test_what_learned_from_the_tested_records_weighs_nothing() -> None:
     present = np.arange(400) % 2 == 0
     inflated = MemberScores(3.0 * present + rng.standard_normal(400), np.array([0.5, -0.5]))
     blind = MemberScores(rng.standard_normal(400), np.array([-0.5, 0.5]))
-    signed = MemberScores(inflated.held_out, inflated.observed, signed=True)
-    assert combine([inflated, blind], present, tested=False) == pytest.approx([0.0, 0.0])
-    apart = np.subtract(*combine([inflated, blind], present))
-    assert apart > 1.0, "else the test says nothing"
-    least = LEAST_WEIGHT * agreement(inflated.observed, PRIOR_WEIGHT * blind.observed, 3.0)
-    odds = combine([signed, blind], present, tested=False)
-    assert odds[0] == pytest.approx(0.5 * (least - PRIOR_WEIGHT), abs=0.05)
+    # The direction counts as far as the others do not contradict it.
+    turned = np.tile([1.0, -1.0], 3)
+    signed = MemberScores(inflated.held_out, turned, signed=True)
+    others = MemberScores(blind.held_out, -turned)
+    believed = agreement(turned, PRIOR_WEIGHT * others.observed, 3.0)
+    assert 0.1 < believed < 0.9, "else the test says nothing"
+    odds = combine([signed, others], present, tested=False)
+    assert odds[0] == pytest.approx(PRIOR_WEIGHT * (believed - 1.0), abs=0.03)
+
+
+def test_a_member_weighs_what_its_prior_says_where_nothing_is_known() -> None:
+    rng = np.random.default_rng(12)
+    present = np.arange(400) % 2 == 0
+    blind = [MemberScores(rng.standard_normal(400), unit) for unit in np.eye(2)]
+    heavy = MemberScores(blind[1].held_out, blind[1].observed, prior=2 * PRIOR_WEIGHT)
+    one, two = combine([blind[0], heavy], present, tested=False)
+    assert two == pytest.approx(2 * one)
 
 
 def test_a_direction_that_all_others_contradict_is_not_believed() -> None:
