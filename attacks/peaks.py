@@ -20,13 +20,10 @@ from privaudit.randomness import Seed
 from .coordinates import moving
 from .melis_rf import pooled
 from .simulation import StandIns
-from .stacking import PRIOR_WEIGHT, MemberScores, cross_fitted
+from .stacking import MemberScores, cross_fitted
 
 FEATURES = 2048
 """At most so many pooled values are looked at."""
-
-WEIGHT = 2 * PRIOR_WEIGHT
-"""Prior weight of the member: of the others several look at the same stand-ins."""
 
 
 class Forest:
@@ -56,7 +53,6 @@ class Forest:
         learned: tuple[np.ndarray, np.ndarray],
         tested: tuple[np.ndarray, np.ndarray, np.ndarray],
         seen: np.ndarray,
-        prior: float = PRIOR_WEIGHT,
     ) -> MemberScores:
         """Learned from all rows, and scores of those held out.
 
@@ -64,13 +60,12 @@ class Forest:
             learned: rows [n, F] and the truth about them [n].
             tested: rows [m, F], the truth about them [m] and their halves [m].
             seen: [T, F].
-            prior: weight of the member.
         """
         rows, present, halves = tested
         scores = cross_fitted(
             lambda train, test: self(rows[train], present[train], rows[test]), halves
         )
-        return scores.with_observed(self(*learned, seen), prior=prior)
+        return scores.with_observed(self(*learned, seen))
 
 
 class Peaks:
@@ -128,7 +123,7 @@ class Peaks:
         truth = np.concatenate([one[2] for one in self._learned])
         tested = _array([one[1] for one in self._tested])
         held_out = (tested, present, halves)
-        return forest.member((learned, truth), held_out, _array(self._seen), WEIGHT)
+        return forest.member((learned, truth), held_out, _array(self._seen))
 
     def _pooled(self, vectors: Tensor) -> Tensor:
         return pooled(vectors, self._layout)[:, self._chosen].bfloat16()

@@ -38,14 +38,11 @@ class MemberScores:
     ``signed``: it reads the direction of a sum, which the others' records may turn round: where
     parameters are trained, the mean deltas of all clients add up to about nothing, so that what
     one's own records have too much of, the others' have too little of.
-
-    ``prior``: its weight where nothing speaks for or against it.
     """
 
     held_out: np.ndarray
     observed: np.ndarray
     signed: bool = False
-    prior: float = PRIOR_WEIGHT
 
 
 @dataclass(frozen=True)
@@ -56,11 +53,9 @@ class HeldOut:
     centre: float
     scale: float
 
-    def with_observed(
-        self, seen: np.ndarray, *, signed: bool = False, prior: float = PRIOR_WEIGHT
-    ) -> MemberScores:
+    def with_observed(self, seen: np.ndarray, *, signed: bool = False) -> MemberScores:
         """The member that gives what was seen the scores [T], put on the same scale."""
-        return MemberScores(self.scores, (seen - self.centre) / self.scale, signed, prior)
+        return MemberScores(self.scores, (seen - self.centre) / self.scale, signed)
 
 
 def cross_fitted(fit: Fit, halves: np.ndarray) -> HeldOut:
@@ -168,13 +163,13 @@ def combine(
     """
     held_out = np.stack([m.held_out for m in members], axis=1)
     observed = np.stack([m.observed for m in members], axis=1)
-    prior = np.array([0.0 if tested and m.signed else m.prior for m in members])
+    prior = np.array([0.0 if tested and m.signed else PRIOR_WEIGHT for m in members])
     if tested:
         weights, intercept = positive_logistic(held_out, present, prior, PRIOR_PRECISION)
     else:
         weights, intercept = prior.copy(), 0.0
     if comparable:
-        return observed @ (weights * (sum(m.prior for m in members) / weights.sum()))
+        return observed @ (weights * (PRIOR_WEIGHT * len(members) / weights.sum()))
     # Rounds that are unlike all stand-ins to one member do not outweigh all others.
     observed = observed / np.maximum(1.0, observed.std(0) / (held_out.std(0) + 1e-12))
     apart = held_out[present].mean(0) - held_out[~present].mean(0)

@@ -52,7 +52,10 @@ FEDERATIONS: dict[str, tuple[str, ...]] = {
     ),
     "clipped": ("federation.clip_norm=0.02",),
     "noise": ("federation.noise=0.001",),
-    "Adam": ("local.optimiser=\"adam\"", "federation.lr=0.002"),
+    "Adam": (
+        "local.optimiser=\"adam\"", "federation.lr=0.002", "federation.momentum=0.0",
+        "audit.momentum=0.0",
+    ),
 }  # fmt: skip
 WRONG: dict[str, dict[str, Any]] = {
     "lr x 1.5": {"lr": 1.5},

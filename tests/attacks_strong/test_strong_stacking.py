@@ -182,15 +182,6 @@ def test_what_learned_from_the_tested_records_weighs_nothing() -> None:
     assert odds[0] == pytest.approx(PRIOR_WEIGHT * (believed - 1.0), abs=0.03)
 
 
-def test_a_member_weighs_what_its_prior_says_where_nothing_is_known() -> None:
-    rng = np.random.default_rng(12)
-    present = np.arange(400) % 2 == 0
-    blind = [MemberScores(rng.standard_normal(400), unit) for unit in np.eye(2)]
-    heavy = MemberScores(blind[1].held_out, blind[1].observed, prior=2 * PRIOR_WEIGHT)
-    one, two = combine([blind[0], heavy], present, tested=False)
-    assert two == pytest.approx(2 * one)
-
-
 def test_a_direction_that_all_others_contradict_is_not_believed() -> None:
     rng = np.random.default_rng(11)
     truth = np.arange(80) % 2 == 0
