@@ -2,8 +2,8 @@
 
 ``python benchmarks/speed/grid.py SCENARIO WHO [--set KEY=VALUE ...] [--data-dir DIR]`` audits
 every cell of the scenario in this process, on one thread, and prints one JSON line: processor
-seconds (the ordinary training is not counted, both start from its parameters), batches
-backpropagated where counted, and the mean AUC by cell over runs. WHO is ``port``, or an attack.
+seconds (those of the processes that attacks run in are counted; the ordinary training is not, both
+start from its parameters), batches backpropagated where counted, and the mean AUC by cell over runs. WHO is ``port``, or an attack.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -24,6 +25,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from straight_port import audit_cell  # noqa: E402
 
+from privaudit.attack import apart, launching  # noqa: E402
 from privaudit.custody.folder import RunFolder  # noqa: E402
 from privaudit.custody.models import trained_parameters  # noqa: E402
 from privaudit.data.files import default_data_dir  # noqa: E402
@@ -59,6 +61,10 @@ def ours(job: Job, attack: str) -> dict[str, object]:
             if outcome.failures:
                 raise SystemExit(f"{outcome.task}: {outcome.failures}")
     seconds = time.process_time() - started
+    apart.end()  # only of processes that have ended is it known what they took
+    launching.end_template()
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds += children.ru_utime + children.ru_stime
     scores = {
         cell: (
             folder.read_json(f"scores/run-{cell.run}/{cell.name}.json")[attack],
