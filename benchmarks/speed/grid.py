@@ -3,7 +3,8 @@
 ``python benchmarks/speed/grid.py SCENARIO WHO [--set KEY=VALUE ...] [--data-dir DIR]`` audits
 every cell of the scenario in this process, on one thread, and prints one JSON line: processor
 seconds (those of the processes that attacks run in are counted; the ordinary training is not, both
-start from its parameters), batches backpropagated where counted, and the mean AUC by cell over runs. WHO is ``port``, or an attack.
+start from its parameters), batches backpropagated where counted, and the mean AUC by cell over
+runs. WHO is ``port``, or an attack.
 """
 
 from __future__ import annotations
