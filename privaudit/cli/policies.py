@@ -38,7 +38,7 @@ def policies(
             help="Reward policies to cross the defences with: rules, or RULE-per-N, which settles "
             "N rounds at once.",
         ),
-    ] = "equal,samples,contribution,contribution-per-10",
+    ] = "equal,samples,contribution,novelty-pool-10",
     most_leak: Annotated[
         float,
         typer.Option("--max-leak", help="AUC that a policy's leak must lie wholly below."),

@@ -28,14 +28,14 @@ from privaudit.progress import Progress
 from privaudit.scenario.load import check_scenario
 from privaudit.scenario.schema import NO_DEFENCE, PUBLIC_LEDGER, Scenario
 from privaudit.statistics.intervals import Interval
-from privaudit.studies.paid import ATTACKS, Paid, can_be_asked, paid
+from privaudit.studies.paid import Paid, asked_of, can_be_asked, paid
 from privaudit.studies.several import run_audits
 
 Listener = Literal["participant", "server"]
 LISTENERS: tuple[Listener, ...] = ("participant", "server")
 """Who listens, and the folders of the runs."""
 
-REWARDS = ("equal", "samples", "contribution", "contribution-per-10")
+REWARDS = ("equal", "samples", "contribution", "novelty-pool-10")
 """Reward policies that defences are crossed with, where nobody names others."""
 
 ASKED = "policies.json"
@@ -260,8 +260,7 @@ def _changed(
     table["audit"] |= {"threat_model": listener, "defences": list(defences), "keep_traces": False}
     table["public_ledger"] = None
     if rewards and can_be_asked(scenario):
-        asked = {"questions": ["rounds"], "rewards": list(rewards), "attacks": list(ATTACKS)}
-        table["public_ledger"] = asked
+        table["public_ledger"] = asked_of(scenario, rewards)
     if listener == "server":
         table["audit"]["colluders"] = 0
     table["ledger"] |= {"enabled": False}

@@ -291,6 +291,7 @@ def test_list_names_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "policies-income",
         "policies-text",
         "public-ledger",
+        "public-ledger-income",
         "quickstart",
         *(f"reconstruction{of}" for of in ("-images", "-income", "-labels", "-text", "")),
         "resnet",

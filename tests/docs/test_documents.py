@@ -41,6 +41,7 @@ NOT_RUN = {
     "privaudit run income": "needs real data",
     "privaudit run defences": "minutes; tests/games plays it smaller",
     "privaudit run public-ledger": "minutes; tests/games plays its attacks",
+    "privaudit run public-ledger-income": "needs real data",
     "privaudit run whose": "a minute; tests/games plays it smaller",
     "privaudit policies": "minutes; tests/policies runs it",
     "privaudit dilution defences": "half an hour; tests/dilution reads one",

@@ -16,6 +16,8 @@ from privaudit.accounting.claims import claim_over, nothing
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
 from privaudit.evaluation.prices import Price
+from privaudit.federation.rewards import VALUED
+from privaudit.federation.settling import policy_named
 from privaudit.scenario.load import load_scenario
 from privaudit.statistics.intervals import Interval
 from privaudit.studies.paid import Paid
@@ -142,7 +144,7 @@ def test_every_policy_has_a_row(measured: Path) -> None:
         (d, r)
         for d in ("none", "secure-aggregation", "dp-strong")
         for r in REWARDS
-        if d != "secure-aggregation" or "contribution" not in r
+        if d != "secure-aggregation" or policy_named(r).rule not in VALUED
     }
     by_name = {r["defence"]: r for r in rows}
     assert by_name["dp-strong"]["epsilon"] is not None
@@ -162,7 +164,8 @@ def test_every_policy_has_a_row(measured: Path) -> None:
 def test_the_ledger_of_each_policy_has_its_columns(measured: Path) -> None:
     found = read_policies(measured)
     table = policies_table(found)
-    columns = ["public ledger, outsider", "pay error", "free rider, random", "free rider, stale"]
+    columns = ["public ledger, outsider", "verdicts alone", "sizes found", "pay error"]
+    columns += ["free rider, random", "free rider, stale"]
     assert not {"not measured", "–"} & {text for name in columns for text in table[name]}
     for policy in found.policies:
         assert policy.paid is not None
@@ -170,12 +173,16 @@ def test_the_ledger_of_each_policy_has_its_columns(measured: Path) -> None:
         assert policy.leak is not None
         assert policy.leak.value >= policy.paid.leak.value
         assert ("public-ledger", "participant") not in policy.leaks
+        assert policy.paid.sizes is not None
+        if policy.reward == "samples":
+            assert policy.paid.sizes.value == 1
         if policy.reward == "equal":  # nobody is refused here: everybody earns as much
             assert policy.paid.leak.value == 0.5
+            assert policy.paid.sizes.value == 0
             assert {rider.value for rider in policy.paid.riders.values()} == {1.0}
     rows = {(row["defence"], row["reward"]): row for row in policies_json(found)}
     assert 0 <= rows["none", "contribution"]["pay_error"] <= 1
-    assert "public_ledger_low" in rows["dp-strong", "contribution-per-10"]
+    assert "public_ledger_low" in rows["dp-strong", "novelty-pool-10"]
     page = (measured / "report" / "index.html").read_text(encoding="utf-8")
     assert '<td data-label="accuracy lost">' in page
     assert "leave-one-out" in page
