@@ -74,7 +74,8 @@ def _ledgers(world: World) -> Iterator[tuple[Cell, list[PublicRound]]]:
             train_run(world, folder, run)
             game.observe(world, folder, some)
             for cell in some:
-                yield cell, list(game.view(folder, cell))
+                seen = game.view(folder, cell)
+                yield cell, [one for one in seen if isinstance(one, PublicRound)]
 
 
 def _channels(ledger: Sequence[PublicRound], cell: Cell) -> dict[str, list[float]]:
