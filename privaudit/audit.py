@@ -124,11 +124,14 @@ def _measure(run: _Run, listener: Listener) -> None:
     """From data to records."""
     scenario, executor, job, workers = run.world.scenario, run.executor, run.job, run.workers
     trained = tasks.train(executor, job, range(scenario.runs), workers=workers)
-    training = list(run.show.track(trained, stage="training", total=scenario.runs))
+    work = tasks.work_of_runs(scenario.runs, workers)
+    training = list(run.show.track(trained, stage="training", total=scenario.runs, work=work))
     listener.trained()
     cells = cells_of(scenario)
-    audited = tasks.audit(executor, job, groups_of(scenario, workers), workers=workers)
-    outcomes = list(run.show.track(audited, stage="audit", total=len(cells)))
+    groups = groups_of(scenario, workers)
+    audited = tasks.audit(executor, job, groups, workers=workers)
+    work = tasks.work_of_cells(groups, workers)
+    outcomes = list(run.show.track(audited, stage="audit", total=len(cells), work=work))
     listener.attacked()
     devices = tasks.time_devices(executor, job, scenario.report.devices)
     run.folder.write_lines("timings.jsonl", tasks.timings(training, outcomes, devices))

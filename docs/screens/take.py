@@ -1,6 +1,6 @@
 """Pictures of the first screen of every kind of page, on runs of embedded data.
 
-    python docs/screens/take.py RUNS
+    python docs/screens/take.py RUNS [KIND ...]
 
 makes whatever is not yet in the folder ``RUNS`` (minutes, embedded data), writes all pages again,
 takes each at three widths, light and dark, with chromium, and leaves ``KIND-WIDTH-light.webp`` and
@@ -94,14 +94,14 @@ def take(kind: str, page: Path, width: int, dark: bool) -> None:
     picture.convert("RGB").save(file, lossless=True, quality=100, method=6)
 
 
-def main(runs: Path) -> None:
-    """All pictures."""
+def main(runs: Path, kinds: list[str]) -> None:
+    """All pictures, or those of some kinds."""
     runs.mkdir(parents=True, exist_ok=True)
     for kind, page in pages(runs):
-        for width in SIZES:
+        for width in SIZES if kind in kinds or not kinds else ():
             for dark in (False, True):
                 take(kind, page, width, dark)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

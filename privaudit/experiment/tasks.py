@@ -24,7 +24,8 @@ from privaudit.experiment.training import price_run, time_rounds, train_run
 from privaudit.games import GAMES
 from privaudit.games.ending import prices_file
 from privaudit.games.listening import keep_evidence
-from privaudit.scenario.grid import Cell, cells_for_layers
+from privaudit.progress import Work
+from privaudit.scenario.grid import Cell, cells_for_layers, work_of
 from privaudit.scenario.schema import Scenario
 from privaudit.world import World, check_world, load_world
 
@@ -87,6 +88,36 @@ class Outcome:
     task: int | Cell
     seconds: float
     failures: dict[str, str] = field(default_factory=dict)
+
+
+AT_ONCE = 0.05
+"""Seconds below which an outcome was there already."""
+
+
+def work_of_runs(runs: int, workers: int) -> Work:
+    """Of the training of so many runs, all alike."""
+    return Work(runs, lambda _: 1.0, _is_fresh, _under_way(workers, runs))
+
+
+def work_of_cells(groups: Sequence[Sequence[Cell]], workers: int) -> Work:
+    """Of the audit: each cell an equal part of its group's, as its seconds are."""
+    sizes = {cell: work_of(group) / len(group) for group in groups for cell in group}
+    each = len(sizes) / len(groups)  # cells of a group come together
+    return Work(
+        total=sum(sizes.values()),
+        of=lambda outcome: sizes[outcome.task],
+        fresh=_is_fresh,
+        under_way=_under_way(workers, len(groups)) * each,
+    )
+
+
+def _under_way(workers: int, tasks: int) -> float:
+    """When one worker is done the others are half way, on the average."""
+    return (min(workers, tasks) - 1) / 2
+
+
+def _is_fresh(outcome: Outcome) -> bool:
+    return outcome.seconds >= AT_ONCE
 
 
 def timings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -13,10 +14,13 @@ from matplotlib.figure import Figure
 
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError, unknown_name
+from privaudit.evaluation.live import Live
+from privaudit.evaluation.live_folder import is_live, read_live
 from privaudit.report.content import Content, read_content
 from privaudit.report.drawings import drawings
 from privaudit.report.figures import as_svg
 from privaudit.report.layers import layer_rows
+from privaudit.report.live import live_figure, live_notes, live_table
 from privaudit.report.plain import content_tables
 from privaudit.report.rebuilt import long_rows
 from privaudit.report.tables import as_text, long_table
@@ -133,26 +137,71 @@ class Result:
         """Name -> what matplotlib draws."""
         return {drawing.name: drawing.figure for drawing in drawings(self._content)}
 
+    @cached_property
+    def _tables(self) -> Sequence[pd.DataFrame]:
+        """As text, for people."""
+        return content_tables(self._content)
+
     def __repr__(self) -> str:
-        tables = (as_text(frame) for frame in content_tables(self._content))
+        tables = (as_text(frame) for frame in self._tables)
         return "\n".join([*tables, str(self.report)])
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        names = ("auc_by_fraction", "rebuilt_by_fraction")
+        names = ("auc_by_fraction", "rebuilt_by_fraction", "auc")
         figure = next((self.figure(name).svg for name in names if name in self._figures), "")
         drawn = figure[figure.index("<svg") :] if figure else ""
-        tables = "".join(as_text(frame, "html") for frame in content_tables(self._content))
+        tables = "".join(as_text(frame, "html") for frame in self._tables)
         return f"{tables}{drawn}<ul>{notes}</ul>"
 
 
+class LiveResult(Result):
+    """A judged live federation: no layers and no rebuilt records; one figure, ``auc``."""
+
+    @cached_property
+    def _live(self) -> Live:
+        return read_live(RunFolder(self.path))
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """As :attr:`Result.cells`."""
+        return tidy_cells(self._live.cells, [])
+
+    @property
+    def rebuilt(self) -> pd.DataFrame:
+        """Empty."""
+        return pd.DataFrame()
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know to read the table."""
+        return live_notes(self._live)
+
+    def table(self) -> pd.DataFrame:
+        """As :meth:`Result.table`."""
+        return long_table(self._live.cells)
+
+    def layers(self) -> pd.DataFrame:
+        """Empty."""
+        return pd.DataFrame()
+
+    @cached_property
+    def _figures(self) -> dict[str, Figure]:
+        return {"auc": live_figure(self._live.cells)}
+
+    @cached_property
+    def _tables(self) -> Sequence[pd.DataFrame]:
+        return [live_table(self._live)]
+
+
 def open_run(path: str | PathLike[str]) -> Result:
-    """The result of a finished run in a folder.
+    """The result of a finished run in a folder, or of a live federation that was judged into one.
 
     Raises:
         UserError: no run there, or it is not finished or cannot be read.
     """
-    result = Result(Path(path))
+    folder = Path(path)
+    result = (LiveResult if is_live(folder) else Result)(folder)
     if result.cells.empty:
         raise UserError("the run has no records", where=str(path))
     return result

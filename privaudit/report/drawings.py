@@ -71,7 +71,7 @@ def drawings(content: Content) -> list[Drawing]:
                 f"K = {found['participants']}, {100 * found['fraction']:g} % shared; first round "
                 "of the first run. Below each image its PSNR; grey: nothing was rebuilt. The "
                 "nearest own image is what a guess gets at best.",
-                (rebuilt_figures.rebuilt_images(found), None),
+                both(rebuilt_figures.rebuilt_images, found),
             )
             for found in content.shown
         ),

@@ -193,7 +193,7 @@ def write_live(folder: RunFolder) -> None:
 def render_live(folder: RunFolder) -> dict[str, str]:
     """Name of every file of the report -> its text."""
     live = read_live(folder)
-    drawing = Drawing.of("auc", TITLE, "Bars are 95 % intervals.", _figure, live.cells)
+    drawing = Drawing.of("auc", TITLE, "Bars are 95 % intervals.", live_figure, live.cells)
     step = next_of_live(live)
     found = Findings(
         kind="live",
@@ -277,7 +277,7 @@ def _ledger_facts(folder: RunFolder) -> list[tuple[str, str]]:
     return audit_facts(PLAN, plan, rows, when="before the results were recorded")
 
 
-def _figure(cells: Sequence[TableCell], *, narrow: bool = False) -> Figure:
+def live_figure(cells: Sequence[TableCell], *, narrow: bool = False) -> Figure:
     """One line per row of the table, with its interval."""
     shown = [(cell, cell.auc) for cell in cells if cell.auc is not None]
     at = [-float(number) for number in range(len(shown))]

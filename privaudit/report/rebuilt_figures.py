@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from privaudit.evaluation.rebuilt_cells import RebuiltCell
 from privaudit.evaluation.rebuilt_runs import MOST_SHOWN
-from privaudit.report.figures import PLAIN, STYLES, label_left, name_lines, panels_of
+from privaudit.report.figures import NARROW, PLAIN, STYLES, label_left, name_lines, panels_of
 from privaudit.report.looks import look_of
 
 TILE, SPACE, LABELS = 0.7, 0.25, 1.5
@@ -78,24 +78,33 @@ def _panel(axes: Axes, cells: Sequence[RebuiltCell]) -> None:
 
 
 @matplotlib.rc_context(PLAIN)
-def rebuilt_images(shown: Mapping[str, Any]) -> Figure | None:
+def rebuilt_images(shown: Mapping[str, Any], *, narrow: bool = False) -> Figure | None:
     """Truth, what each attack rebuilt and the nearest own images, side by side.
+
+    On a narrow page as many records beside one another as there is room for, the others below.
 
     Args:
         shown: of one cell (:func:`privaudit.evaluation.rebuilt_runs.shown_records`).
     """
     channels, height, width = shown["shape"]
-    rows = [("truth", shown["truth"], None)]
-    rows += [(name, found["images"], found["psnr"]) for name, found in shown["attacks"].items()]
-    rows.append(("nearest own", shown["own"]["images"], shown["own"]["psnr"]))
-    figure = Figure(figsize=(LABELS + TILE * MOST_SHOWN, (TILE + SPACE) * len(rows)))
-    grid = figure.subplots(len(rows), MOST_SHOWN, squeeze=False)
+    count = len(shown["truth"])
+    columns = min(count, int((NARROW - LABELS) / TILE)) if narrow else MOST_SHOWN
+    of = [("truth", shown["truth"], None)]
+    of += [(name, found["images"], found["psnr"]) for name, found in shown["attacks"].items()]
+    of.append(("nearest own", shown["own"]["images"], shown["own"]["psnr"]))
+    rows = [
+        (name, images[start : start + columns], decibels and decibels[start : start + columns])
+        for start in range(0, count, columns)
+        for name, images, decibels in of
+    ]
+    figure = Figure(figsize=(LABELS + TILE * columns, (TILE + SPACE) * len(rows)))
+    grid = figure.subplots(len(rows), columns, squeeze=False)
     figure.subplots_adjust(
         LABELS / figure.get_figwidth(), 0.04, 0.99, 0.99, wspace=0.06, hspace=SPACE / TILE
     )
-    for axes in grid[:, len(shown["truth"]) :].flat:  # all of one scale, however many there are
-        axes.remove()
     for of_row, (name, images, decibels) in zip(grid, rows, strict=True):
+        for axes in of_row[len(images) :]:  # all of one scale, however many there are
+            axes.remove()
         for number, axes in enumerate(of_row[: len(images)]):
             image = np.array(images[number], dtype=np.uint8).reshape(channels, height, width)
             axes.imshow(

@@ -162,7 +162,7 @@ def groups_of(scenario: Scenario, workers: int) -> list[tuple[Cell, ...]]:
     largest = max((len(g) for g in groups.values() if not _is_whole(g)), default=1)
     parts = max(math.ceil(largest / LARGEST_GROUP), min(largest, math.ceil(workers / len(groups))))
     split = [part for group in groups.values() for part in _split(group, parts)]
-    split.sort(key=_work, reverse=True)
+    split.sort(key=work_of, reverse=True)
     left = len(split) % workers
     last = [part for group in split[len(split) - left :] for part in _split(group, workers)]
     return [*split[: len(split) - left], *last]
@@ -194,7 +194,7 @@ def _split(cells: Sequence[Cell], parts: int) -> list[tuple[Cell, ...]]:
     return [tuple(sorted(part)) for part in dealt if part]
 
 
-def _work(cells: Sequence[Cell]) -> int:
+def work_of(cells: Sequence[Cell]) -> int:
     """About how long a group takes, in steps of one client a round."""
     numbers = {cell.participants for cell in cells}
     return max(numbers) + len(numbers) + WORK_PER_CELL * len(cells)

@@ -96,10 +96,10 @@ def _pair(found: Dilution, curve: Curve) -> str:
 
 def _how_sure(curve: Curve) -> str:
     runs = f"{curve.runs} run{'s' * (curve.runs != 1)}"
-    text = f"With {clients(curve.honest[-1])} {between(curve.aucs[-1])}, from {runs}"
+    text = f"{_who(curve)}: {between(curve.aucs[-1])}, from {runs}"
     needed = curve.answer.runs_needed if curve.answer else None
     if _state(curve) == UNKNOWN and needed:
-        text += f"; to show that it is gone takes about {needed:,}"
+        text += f"; to show that it is gone takes about {needed:,} runs"
     return f"{text}."
 
 

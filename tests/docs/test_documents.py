@@ -289,3 +289,12 @@ def test_links_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
             if not target.startswith("http"):
                 assert (ROOT / document).parent.joinpath(target).exists(), (document, target)
+
+
+def test_pictures_of_pages_are_all_there_and_small() -> None:
+    """Every kind of page at three widths, light and dark; and nothing else is kept."""
+    shown = re.findall(r"\(screens/([^)]+)\)", (ROOT / "docs" / "pages.md").read_text())
+    kept = sorted((ROOT / "docs" / "screens").glob("*.webp"))
+    assert sorted(shown) == [file.name for file in kept]
+    assert len(shown) == 8 * 3 * 2
+    assert sum(file.stat().st_size for file in kept) < 2_500_000

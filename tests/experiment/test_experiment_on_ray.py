@@ -84,7 +84,9 @@ class Meanwhile:
     def __init__(self, **then: Any) -> None:
         self.then = then
 
-    def track(self, items: Iterable[Any], *, stage: str, total: int) -> Iterator[Any]:
+    def track(
+        self, items: Iterable[Any], *, stage: str, total: int, work: Any = None
+    ) -> Iterator[Any]:
         for item in items:
             yield item
             self.then.pop(stage, lambda: None)()

@@ -10,6 +10,7 @@ import pytest
 from ledger_runs import copy_of, run_command
 from live_runs import MODEL, judge_words, live_run
 
+import privaudit
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import write_manifest, write_seal
 
@@ -46,6 +47,19 @@ def test_the_table_of_the_folder_is_that_of_the_judge(
     assert rows[1]["auc"][0] > 0.9, "the property is plain to see"
     text = said(capsys, "table", str(judged / "run"), "--format", "csv")
     assert text.splitlines()[0].startswith("property,")
+
+
+def test_a_program_opens_it(judged: Path) -> None:
+    found = privaudit.open_run(judged / "run")
+    assert list(found.cells["attack"]) == ["magnitude-stack", "linear"]
+    assert (found.cells["low"] <= found.cells["value"]).all()
+    assert len(found.table()) == 2
+    assert found.figures == ["auc"]
+    assert "<svg" in found.figure("auc").svg
+    assert found.rebuilt.empty
+    assert found.layers().empty
+    assert "<svg" in found._repr_html_()
+    assert "linear" in repr(found)
 
 
 def test_federations_of_other_sizes_are_rows_of_their_own(
