@@ -61,8 +61,14 @@ def of_run(scenario: Scenario, found: list[Verdict], step: Next) -> InShort:
 
 
 def _yes(scenario: Scenario, found: list[Verdict]) -> str:
-    said = frequency(scenario, _worst(found).fixed) if _worst(found).pairs else ""
-    return f"Yes: {_names(found)}." + (f" {capital(said)}; {COIN}." if said else "")
+    worst = _worst(found)
+    said = frequency(scenario, worst.fixed) if worst.pairs else ""
+    leak = f"Yes: {_names(found)}." + (f" {capital(said)}; {COIN}." if said else "")
+    best = worst.cell
+    if said and best is not worst.fixed and best is not None and best.auc is not None:
+        least = "" if best.at_least is None else f", at least {hundred(best.at_least)}"
+        leak += f" The strongest attack and share measured: {hundred(best.auc.value)}{least}."
+    return leak
 
 
 def _none(scenario: Scenario, found: list[Verdict]) -> str:
@@ -90,7 +96,8 @@ def _sure(scenario: Scenario, outcome: str, found: list[Verdict]) -> str:
     if fixed is None or fixed.auc is None:
         return f"A guess gets as much in at most 5 of 100 audits. Measured on {runs}."
     units = words_of(scenario, fixed.property).units
-    return f"{capital(between(fixed.auc))}, from {runs}, {fixed.rounds} {units} in all."
+    no_coin = found_beside_a_coin(fixed.auc)
+    return f"{capital(between(fixed.auc))}, from {runs}, {fixed.rounds} {units} in all{no_coin}."
 
 
 def _worst(found: list[Verdict]) -> Verdict:
@@ -118,6 +125,13 @@ def right_one(pair: str, auc: Interval) -> str:
 def between(auc: Interval) -> str:
     """An interval in the same words."""
     return f"between {hundred(auc.low)} and {hundred(auc.high)} of 100 with 95 % confidence"
+
+
+def found_beside_a_coin(auc: Interval) -> str:
+    """Of a leak: how it can be one although its interval holds a coin; empty where it does not."""
+    if not auc.low <= 0.5 <= auc.high:
+        return ""
+    return "; another test, wrong in at most 5 of 100 audits, tells it from a coin"
 
 
 def hundred(share: float) -> int:

@@ -20,7 +20,15 @@ from privaudit.ledger.entries import AUDITS, audit_facts, plan_hash
 from privaudit.report.drawings import Drawing
 from privaudit.report.figures import NARROW, PLAIN
 from privaudit.report.findings import Findings, Part, error_bars, render_findings
-from privaudit.report.in_short import COIN, STRONGER, InShort, between, capital, right_one
+from privaudit.report.in_short import (
+    COIN,
+    STRONGER,
+    InShort,
+    between,
+    capital,
+    found_beside_a_coin,
+    right_one,
+)
 from privaudit.report.looks import look_of
 from privaudit.report.next_step import Next
 from privaudit.report.notes import power_note
@@ -94,7 +102,8 @@ def in_short(live: Live, step: Next) -> InShort:
     pair = f"rounds, one in which the audited client's batches held '{first.property}' and one not"
     names = ", ".join(dict.fromkeys(f"'{cell.property}'" for cell in told))
     leak = f"Yes: {names}. {capital(right_one(pair, first.auc))}; {COIN}."
-    sure = f"{capital(between(first.auc))}, from {runs}, {first.rounds} rounds in all."
+    no_coin = found_beside_a_coin(first.auc)
+    sure = f"{capital(between(first.auc))}, from {runs}, {first.rounds} rounds in all{no_coin}."
     return InShort(LEAK, leak, sure, step, assumed)
 
 

@@ -13,6 +13,7 @@ from privaudit.report.in_short import (
     InShort,
     between,
     capital,
+    found_beside_a_coin,
     frequency,
     hundred,
     listener,
@@ -97,6 +98,8 @@ def _pair(found: Dilution, curve: Curve) -> str:
 def _how_sure(curve: Curve) -> str:
     runs = f"{curve.runs} run{'s' * (curve.runs != 1)}"
     text = f"{_who(curve)}: {between(curve.aucs[-1])}, from {runs}"
+    if _state(curve) == LEAK:
+        text += found_beside_a_coin(curve.aucs[-1])
     needed = curve.answer.runs_needed if curve.answer else None
     if _state(curve) == UNKNOWN and needed:
         text += f"; to show that it is gone takes about {needed:,} runs"

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ledger_runs import run_command, small_scenario
+from PIL import Image
 
 from privaudit.audit import run_audit
 from privaudit.scenario.load import bundled, check_scenario, load_scenario, load_sweep
@@ -298,3 +299,7 @@ def test_pictures_of_pages_are_all_there_and_small() -> None:
     assert sorted(shown) == [file.name for file in kept]
     assert len(shown) == 8 * 3 * 2
     assert sum(file.stat().st_size for file in kept) < 2_500_000
+    for file in kept:
+        with Image.open(file) as picture:
+            picture.load()
+            assert picture.width == int(file.name.split("-")[1])
