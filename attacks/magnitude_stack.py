@@ -153,12 +153,7 @@ class MagnitudeStack(Attack):
             found = self._moments.member()
             if found is not None and found[0] >= best:
                 members.append(found[1])
-        odds = combine(
-            members,
-            present,
-            comparable=self._persistent,
-            tested=self._split,
-        )
+        odds = combine(members, present, comparable=self._persistent, tested=self._split)
         if not self.options.share or self._persistent:
             return odds
         return with_share(odds, self.options.share)

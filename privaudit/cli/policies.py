@@ -35,8 +35,8 @@ def policies(
         str,
         typer.Option(
             "--rewards",
-            help="Reward policies to cross the defences with: rules, or RULE-per-N, which settles "
-            "N rounds at once.",
+            help="Reward policies to cross the defences with: rules, and what is done to them, as "
+            "in RULE-per-N or RULE-pool-N, which settle N rounds at once (docs/ledger.md).",
         ),
     ] = "equal,samples,contribution,novelty-pool-10",
     most_leak: Annotated[
