@@ -12,6 +12,7 @@ import typer
 from privaudit import __version__
 from privaudit.chain.password import hide_password
 from privaudit.cli.terminal import errors
+from privaudit.engine.process import collect_rarely
 from privaudit.errors import UserError
 
 ENDING = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -52,6 +53,7 @@ def main() -> None:
     """Entry point: what a user can cause becomes one line and exit code 2."""
     if os.getcwd() not in sys.path:  # my_models:Net means my_models.py here; it hides no package
         sys.path.append(os.getcwd())
+    collect_rarely()
     hide_password()
     _answer_signals()
     try:

@@ -25,7 +25,7 @@ def demo(
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """See in a minute what a participant learns, what dilutes it and what hides it.
+    """See in half a minute what a participant learns, what dilutes it and what hides it.
 
     \b
     privaudit demo

@@ -136,9 +136,19 @@ class LocalOptions(Options):
     @model_validator(mode="after")
     def _makes_an_optimiser(self) -> Self:
         takes = "momentum" in inspect.signature(OPTIMISERS[self.optimiser]).parameters
-        one = [nn.Parameter(torch.zeros(2, 2))]
-        self.make(one, lr=0.1, momentum=0.5 if takes else 0.0)  # nesterov wants some
+        self.try_out(lr=0.1, momentum=0.5 if takes else 0.0)  # nesterov wants some
         return self
+
+    def try_out(self, *, lr: float, momentum: float) -> None:
+        """Make one for nothing.
+
+        Raises:
+            ValueError: it takes no such argument, or not this value.
+        """
+        settled = self.optimiser == SGD and not self.settings and self.weight_decay is None
+        if settled and min(lr, momentum) >= 0:
+            return  # there is nothing to get wrong, and torch takes two seconds for its first one
+        self.make([nn.Parameter(torch.zeros(2, 2))], lr=lr, momentum=momentum)
 
     def make(
         self, parameters: Iterable[nn.Parameter], *, lr: float, momentum: float
@@ -241,7 +251,7 @@ class LocalRule:
         """
         o = self.options
         try:
-            o.make([nn.Parameter(torch.zeros(2, 2))], lr=self.lr, momentum=self.momentum)
+            o.try_out(lr=self.lr, momentum=self.momentum)
         except ValueError as error:
             raise UserError(str(error), where="local") from error
         wanted = {"round": o.first_round + rounds, "step": steps, "epoch": self.epochs}

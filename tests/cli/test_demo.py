@@ -31,7 +31,7 @@ def test_demo_runs_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = load.load_scenario
-    monkeypatch.setattr(load, "load_scenario", lambda name, _: whole(name, list(TINY)))
+    monkeypatch.setattr(load, "load_scenario", lambda name, _=(): whole(name, list(TINY)))
     assert run_command("demo", "--out", str(tmp_path / "demo")) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line[:2] for line in lines[:4]] == ["1.", "2.", "3.", "4."]

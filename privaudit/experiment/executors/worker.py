@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, get_type_hints
 
 from pydantic import TypeAdapter
 
-from privaudit.engine.process import die_with
+from privaudit.engine.process import collect_rarely, die_with
 from privaudit.errors import MachineError, UserError
 
 LENGTH = struct.Struct("<Q")
@@ -30,6 +30,7 @@ TASKS = "privaudit.experiment.tasks"
 def main(parent: int) -> None:
     """Work until the parent closes the pipe or ends."""
     die_with(parent)
+    collect_rarely()
     tasks, say = take_pipes()
     importlib.import_module(TASKS)  # while the parent is still busy with the first one
     while True:
