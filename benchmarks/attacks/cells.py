@@ -4,7 +4,7 @@
 
 A cell is a scenario, a property, a shared fraction and a number of participants. Tables are drawn
 here (:func:`write_tables`) or come from ``--data-dir``; images of glyphs are made by the package.
-The list and its seed were fixed before the run that is reported. Some of its scenarios were
+The list and its seeds were fixed before the runs that are reported. Some of its scenarios were
 explored while the attack was made, with other seeds, so with other deals, weights and rounds.
 """
 
@@ -20,12 +20,20 @@ import pandas as pd
 
 Table = dict[str, Any]
 
-SEED, ROUNDS, RUNS = 20_261_129, 60, 1
+SEEDS, ROUNDS = (20_261_129, 20_261_130), 60
+"""A federation of each; the second was added, for the same cells, when the first had been run."""
 ALL, SOME, ENDS = [2, 5, 17], [2, 5], [0.1, 1.0]
 
 
+def federations(folder: Path) -> Iterator[tuple[Path, Table]]:
+    """Every scenario as a table, with each of the seeds, and where in the folder its run lies."""
+    for seed in SEEDS:
+        for made in scenarios(folder):
+            yield folder / str(seed) / made["name"], made | {"seed": seed}
+
+
 def scenarios(folder: Path) -> Iterator[Table]:
-    """Every scenario as a table; those of generated tables read them in ``folder``."""
+    """Every scenario, without a seed; those of generated tables read them in ``folder``."""
     clinic, credit = clinic_data(folder), credit_data(folder)
     for rounds in (5, 40):  # few clients, who hold more
         made = table("clinic-few", clinic, rounds, ["smoker"], SOME, [0.1, 0.5, 1.0])
@@ -78,8 +86,7 @@ def table(
     """A network on a table."""
     return {
         "name": f"{name}-after-{rounds}",
-        "seed": SEED,
-        "runs": RUNS,
+        "runs": 1,
         "data": data,
         "model": {"name": "mlp", "hidden": hidden or [64, 32]},
         "federation": {
@@ -251,7 +258,7 @@ def main() -> None:
             f"{made['name']}: {', '.join(audit['properties'])} x {audit['fractions']} shared "
             f"x K = {audit['participants']}: {int(np.prod(sizes))} cells"
         )
-    print(f"{total} cells, {RUNS} runs each")
+    print(f"{total} cells, {len(SEEDS)} federations each")
 
 
 if __name__ == "__main__":

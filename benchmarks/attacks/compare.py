@@ -54,7 +54,7 @@ FORMATS = ("",) * 3 + ("g",) * 4 + (".2f",) * 5 + (".3f",)
 def main() -> None:
     options = _options()
     runs = [*options.runs, *(run_cells(options.cells, options) if options.cells else [])]
-    rows = [row for path in runs for row in compared(path, options.ours, options.theirs)]
+    rows = list(compared(runs, options.ours, options.theirs))
     if not rows:
         raise SystemExit(f"no cell of these runs has scores of {options.ours} and {options.theirs}")
     table = pd.DataFrame(rows).sort_values(["scenario", "property", "rule", "shared", "K"])
@@ -71,12 +71,13 @@ def run_cells(place: Path, options: argparse.Namespace) -> list[Path]:
     place.mkdir(parents=True, exist_ok=True)
     cells.write_tables(place)
     started, found = time.monotonic(), []
-    for scenario in map(Scenario.model_validate, cells.scenarios(place)):
-        out = place / scenario.name
+    for out, made in cells.federations(place):
+        scenario = Scenario.model_validate(made)
         if not (out / "records.jsonl").is_file():
             if time.monotonic() - started > 60 * options.most_minutes:
                 continue
             print(f"{time.monotonic() - started:6.0f} s {scenario.name}", flush=True)
+            out.parent.mkdir(exist_ok=True)
             run_audit(
                 scenario,
                 out,
@@ -88,23 +89,24 @@ def run_cells(place: Path, options: argparse.Namespace) -> list[Path]:
     return found
 
 
-def compared(path: Path, ours: str, theirs: str) -> Iterator[dict[str, Any]]:
-    """One row per property, rule, fraction and K of a run."""
-    folder = RunFolder.open(path)
-    records = parse_records(folder.read_lines("records.jsonl"), where=str(path))
-    cells: dict[tuple[Any, ...], dict[int, dict[str, Record]]] = defaultdict(dict)
-    for r in records:
-        if r.scores and r.attack in (ours, theirs):
-            key = (r.property, r.rule, r.fraction, r.participants)
-            cells[key].setdefault(r.run, {})[r.attack] = r
-    for (name, rule, fraction, participants), runs in cells.items():
+def compared(paths: list[Path], ours: str, theirs: str) -> Iterator[dict[str, Any]]:
+    """One row per scenario, property, rule, fraction and K, over all runs of a scenario."""
+    cells: dict[tuple[Any, ...], dict[tuple[int, int], dict[str, Record]]] = defaultdict(dict)
+    for number, path in enumerate(paths):
+        folder = RunFolder.open(path)
+        name = folder.scenario().name
+        for r in parse_records(folder.read_lines("records.jsonl"), where=str(path)):
+            if r.scores and r.attack in (ours, theirs):
+                key = (name, r.property, r.rule, r.fraction, r.participants)
+                cells[key].setdefault((number, r.run), {})[r.attack] = r
+    for (scenario, name, rule, fraction, participants), runs in cells.items():
         pairs = [(r[ours], r[theirs]) for r in runs.values() if len(r) == 2]
         if not pairs:
             continue
         mine, other = (np.mean([_auc(pair[i]) for pair in pairs]) for i in (0, 1))
         error = np.sqrt(sum(_variance(*pair) for pair in pairs)) / len(pairs)
         yield {
-            "scenario": folder.scenario().name,
+            "scenario": scenario,
             "property": name,
             "rule": rule,
             "shared": fraction,
