@@ -10,8 +10,8 @@ What neighbours are (a client more or less, or one exchanged) is for whoever com
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr
 
 
@@ -40,7 +40,7 @@ def epsilon_at(mu: float, delta: float) -> float:
         return 0.0
     # At ε = μ²/2 + t·μ the first term is Φ(-t): beyond a t with Φ(-t) < δ nothing is left to find.
     top = mu * mu / 2 + mu * 40.0
-    return float(brentq(lambda e: delta_at(mu, e) - delta, 0.0, top, xtol=1e-12, rtol=1e-12))
+    return _root(lambda e: delta_at(mu, e) - delta, top, rtol=1e-12)
 
 
 def mu_of(epsilon: float, delta: float) -> float:
@@ -48,7 +48,14 @@ def mu_of(epsilon: float, delta: float) -> float:
     top = 1.0
     while delta_at(top, epsilon) < delta:
         top *= 2.0
-    return float(brentq(lambda m: delta_at(m, epsilon) - delta, 0.0, top, xtol=1e-12))
+    return _root(lambda m: delta_at(m, epsilon) - delta, top)
+
+
+def _root(function: Callable[[float], float], top: float, **tolerance: float) -> float:
+    """Where in [0, ``top``] the function is zero."""
+    from scipy.optimize import brentq  # here, as every process would wait for it
+
+    return float(brentq(function, 0.0, top, xtol=1e-12, **tolerance))
 
 
 def over_rounds(mu: float, rounds: int) -> float:

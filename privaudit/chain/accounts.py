@@ -10,13 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any, Protocol
 
-import rlp
-from eth_account import Account
-from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_keys.datatypes import PrivateKey
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
-from hexbytes import HexBytes
 
 from .chain import Call, Fees, Signed
 from .errors import LedgerError
@@ -146,6 +142,8 @@ def _typed(new: bool) -> str:
 
 def sign(key: PrivateKey, chain_id: int, call: Call, nonce: int, fees: Fees) -> Signed:
     """Sign a transaction, of type 2 (EIP-1559) or 0; the same arguments give the same bytes."""
+    from eth_account import Account  # here, as runs without a ledger would wait for it
+
     fields: dict[str, Any] = {
         "chainId": chain_id,
         "nonce": nonce,
@@ -165,6 +163,9 @@ def sign(key: PrivateKey, chain_id: int, call: Call, nonce: int, fees: Fees) -> 
 
 def unsign(raw: bytes, sender: str) -> Signed:
     """What signed bytes of this module say; the sender is not recovered but taken on trust."""
+    from eth_account.typed_transactions.typed_transaction import TypedTransaction
+    from hexbytes import HexBytes
+
     fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict() if raw[0] < LIST else _type_0(raw)
     to = bytes(fields["to"])
     call = Call(
@@ -181,6 +182,8 @@ def unsign(raw: bytes, sender: str) -> Signed:
 
 def _type_0(raw: bytes) -> dict[str, Any]:
     """The fields of a type-0 transaction, its one price as both fees."""
+    import rlp
+
     nonce, price, gas, to, value, data, *_ = rlp.decode(raw)
     fields: dict[str, Any] = {"to": to, "data": data}
     numbers = {"nonce": nonce, "gas": gas, "value": value}

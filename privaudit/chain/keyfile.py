@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from eth_keyfile.keyfile import decode_keyfile_json, normalize_keys
 from eth_keys.datatypes import PrivateKey
 
 from .errors import LedgerError
@@ -45,6 +44,8 @@ def read_key(file: Path, password: str) -> PrivateKey:
             another account than it says, or the password is wrong.
         FileNotFoundError: there is no file.
     """
+    from eth_keyfile.keyfile import decode_keyfile_json  # here, as it takes a quarter of a second
+
     content = _content(file)
     crypto, where = content["crypto"], str(file)
     _check_costs(crypto, where)
@@ -73,6 +74,8 @@ def stated_address(file: Path) -> str:
 
 def _content(file: Path) -> dict[str, Any]:
     """With keys in lower case, as tools differ in that; the encoding is seen from the bytes."""
+    from eth_keyfile.keyfile import normalize_keys
+
     try:
         if file.stat().st_size > MOST_BYTES:
             raise ValueError

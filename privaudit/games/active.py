@@ -21,9 +21,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from privaudit.attack.adversary import AuxiliaryData, draw_batch
@@ -118,6 +115,11 @@ class ActiveParticipant:
 
     def _head(self, before: Tensor, number: int) -> Tensor | None:
         """Weights and offsets of the head, fitted at ``before``; None where numbers left them."""
+        # Here, as every process would wait a second for them and few play this game.
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         rng = self._seed.generator("round", number, "head")
         chosen = draw_batch(0.5, min(HEAD_RECORDS, len(self._present)), self._pools, rng)
         some = self._samples.chosen(chosen)
