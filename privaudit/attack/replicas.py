@@ -46,7 +46,7 @@ class Look:
         return replace(self, replicas=replicas, learned=replicas * self.learned // self.replicas)
 
 
-CLOSE = Look(16, 48, 192)
+CLOSE = Look(16, 96, 512)
 BRIEF = Look(8, 32, 64)
 """Before an attack: what makes scores void is seen in less."""
 
@@ -163,6 +163,9 @@ def _trained(
     rule, samples = rules.local_rule, case.records.samples
     if all(len(batches) == 1 for batches in clients):  # faster, and the same
         only = [batches[0] for batches in clients]
+        if rule.is_plain:
+            rate = rule.rate(seen.number)
+            return engine.many_gradients(seen.before, samples, only, seed).mul_(-rate)
         return engine.single_steps(seen.before, samples, only, rule, seed, seen.number)
     seeds = [seed.child("train", number) for number in range(len(clients))]
     updates = engine.train_clients(seen.before, samples, clients, rule, seeds, seen.number)
