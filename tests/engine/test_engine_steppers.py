@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from privaudit.engine.batched import BatchedStepper
 from privaudit.engine.engine import Engine, LocalRule, Samples
 from privaudit.errors import UserError
+from privaudit.models.image_cnn import ImageCNN
 from privaudit.models.text_cnn import TextCNN
 from privaudit.randomness import Seed
 
@@ -81,6 +82,48 @@ def test_gradients_are_those_of_autograd(
     for row, batch in zip(found, BATCHES, strict=True):
         torch.testing.assert_close(row, plain(reference, samples, batch), **CLOSE)
     assert engine.remarks == ()
+
+
+class Dropping(nn.Module):
+    """Dropout: what a record's gradient is depends on its place in the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(5, 32), nn.Dropout(0.5), nn.Linear(32, 3))
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return self.layers(batch)
+
+
+@pytest.mark.parametrize(
+    ("build", "samples", "adds_up"),
+    [
+        *((build, samples, True) for build, samples in CASES),
+        (lambda: ImageCNN(3, height=6, width=6, channels=[2, 3], hidden=4), images(60), True),
+        (Dropping, rows(60), False),
+        (lambda: BatchNormalised(3, 6), images(60), False),
+    ],
+)
+def test_many_batches_are_means_of_their_records_where_a_batch_is_one(
+    build: Callable[[], nn.Module],
+    samples: Samples,
+    adds_up: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine, rng = Engine(seeded(build)), np.random.default_rng(1)
+    batches = [rng.choice(20, 6) for _ in range(80)]  # some records twice
+    expected = engine.gradients(engine.initial, samples, batches, SEED)
+    computed = []
+    known = engine.gradients
+
+    def counted(*args: Any) -> Tensor:
+        computed.append(len(args[2]))
+        return known(*args)
+
+    monkeypatch.setattr(engine, "gradients", counted)
+    found = engine.many_gradients(engine.initial, samples, batches, SEED)
+    torch.testing.assert_close(found, expected, **CLOSE)
+    assert (sum(computed) < len(batches)) == adds_up
 
 
 class Attentive(nn.Module):
