@@ -107,8 +107,10 @@ def read(rows: Iterable[Rows], *, negated: bool = False) -> Reading:
         every = torch.cat([sign * row.own[None], row.replicas]).double()
         mean, before = row.learned.double().mean(0), row.before.double()
         sums = sums + _products(every, mean, before)
-        at = _directions(row.learned.double() - mean)
-        spreads = spreads + _products(every @ at, mean @ at, before @ at)
+        across = row.learned.double() - mean
+        at = _directions(across)
+        seen = [(vectors @ across.T) @ at for vectors in (every, mean, before)]
+        spreads = spreads + _products(*seen)
         by_round.append(_alone(every))
         numbers.append(row.number)
         steps, used = row.steps, row.own[row.own != 0].abs()
@@ -162,13 +164,18 @@ def _products(every: Tensor, mean: Tensor, before: Tensor) -> np.ndarray:
 
 
 def _directions(centred: Tensor) -> Tensor:
-    """[P, d] directions in which replicas differ, by their deviations: half of those there are."""
-    values, vectors = torch.linalg.eigh(centred @ centred.T)
+    """[m, d] of [m, P] replicas: directions in which they differ, half of those there are.
+
+    As sums of replicas, in deviations: nothing of the size of P times d is made.
+    """
+    known = centred.numpy()
+    gram = known @ known.T  # numpy sees that this is symmetric: half the work
+    values, vectors = torch.linalg.eigh(torch.from_numpy(gram))
     count = max(1, len(centred) // 2)
     values, vectors = values[-count:], vectors[:, -count:]
     used = values > LEAST_VARIANCE * values[-1].clamp(min=1e-300)
     # Projections on unit vectors (centred.T @ vector / root of value), in deviations.
-    return centred.T @ (vectors[:, used] / values[used]) * np.sqrt(len(centred) - 1)
+    return vectors[:, used] / values[used] * np.sqrt(len(centred) - 1)
 
 
 def _alone(every: Tensor) -> np.ndarray:
