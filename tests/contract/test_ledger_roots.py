@@ -93,6 +93,7 @@ def test_rewards_move_from_the_budget_to_the_pool(world: World) -> None:
     assert (after.spent, after.rewards_posted) == (700, True)
     again = ("post_rewards", round_id, 1, word("rewards"), 1)
     world.refused("rewards already posted", *again, sender=COORDINATOR)
+    world.refused("nothing to sweep", "sweep_forced", sender=STRANGER)  # the pool is somebody's
 
 
 @pytest.mark.parametrize(
