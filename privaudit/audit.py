@@ -30,6 +30,7 @@ from privaudit.experiment.tasks import Job
 from privaudit.ledger.attach import ledger_of
 from privaudit.ledger.place import Place
 from privaudit.progress import Progress, Silent
+from privaudit.report.write import write_report
 from privaudit.scenario.grid import Cell, cells_of, groups_of
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
@@ -142,8 +143,6 @@ def _measure(run: _Run, listener: Listener) -> None:
 
 def _report(run: _Run) -> None:
     """From records to report; the manifest, written last, says that all of it is there."""
-    from privaudit.report.write import write_report  # here: training need not wait for figures
-
     scenario, folder = run.world.scenario, run.folder
     layers = measure_layers(run.job, scenario, run.executor, workers=run.workers)
     folder.write_lines(LAYERS, [layer.model_dump(mode="json") for layer in layers])
