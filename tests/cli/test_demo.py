@@ -11,7 +11,13 @@ from report_content import content, scenario
 from privaudit.scenario import load
 from privaudit.studies.demo import steps
 
-TINY = ("runs=1", "audit.rounds=4", "data.records=1500", 'audit.attacks=["linear"]')
+TINY = (
+    "runs=1",
+    "audit.rounds=4",
+    "data.records=1500",
+    'audit.attacks=["linear"]',
+    "attack_options={}",
+)
 
 
 def test_steps_say_what_the_cells_hold_and_that_nothing_was_measured_where_none_is() -> None:
