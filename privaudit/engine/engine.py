@@ -187,7 +187,8 @@ class Engine:
 
         The same up to rounding, and the cheaper the more often a record is drawn. Where a batch is
         not the mean of its records (normalisation over batches, dropout, noise, a loss that weighs
-        them), or where that takes no fewer steps, as ``gradients``.
+        them), where the model takes no batch of one, or where that takes no fewer steps, as
+        ``gradients``.
         """
         drawn = sum(map(len, batches))
         one_by_one = type(self._stepper) is Stepper  # the others work on many batches at once
@@ -196,8 +197,11 @@ class Engine:
         if few and not any(remarks_on(self.model)):
             some = batches[:TRIED]
             whole = self.gradients(parameters, samples, some, seed)
-            apart = self._averaged(parameters, samples, some, seed) - whole
-            if not bool((apart.norm(dim=1) > ADDS_UP * whole.norm(dim=1)).any()):
+            means = torch.full_like(whole, torch.nan)
+            with contextlib.suppress(Exception):  # whatever a model says to a batch of one
+                means = self._averaged(parameters, samples, some, seed)
+            # Not a number, as a spread over one record is none, is no mean either.
+            if bool(((means - whole).norm(dim=1) <= ADDS_UP * whole.norm(dim=1)).all()):
                 return self._averaged(parameters, samples, batches, seed)
         return self.gradients(parameters, samples, batches, seed)
 

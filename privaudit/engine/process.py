@@ -17,13 +17,14 @@ _KEEP = 1 << 30
 
 COLLECT_AFTER = 50_000
 """New objects between two looks for garbage; Python's own 700 cost a tenth of all imports."""
+USUALLY = gc.get_threshold()
 
 GROWTH = 1 << 30
 """Bytes by which a process may grow before what it keeps in vain is given back."""
 
 
 def tune_process(threads: int = 1) -> None:
-    """One thread per process, and freed memory kept.
+    """One thread per process, freed memory kept, and garbage looked for as often as usual.
 
     glibc hands freed blocks over 128 kB back to the system and faults them in again at every
     training step; keeping them is worth 1.3-1.7x on the bundled models (docs/performance.md). With
@@ -33,6 +34,7 @@ def tune_process(threads: int = 1) -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     import torch
 
+    gc.set_threshold(*USUALLY)
     torch.set_num_threads(threads)
     # The linear algebra of numpy and scipy too: another number of threads adds in another order,
     # and the same seed must give the same bytes with one worker (in this process) as with many.
@@ -47,7 +49,10 @@ def tune_process(threads: int = 1) -> None:
 
 
 def collect_rarely() -> None:
-    """Look for garbage less often: thousands of modules are imported, and none of it is any."""
+    """Look for garbage less often: thousands of modules are imported, and none of it is any.
+
+    Until :func:`tune_process`, before anything is computed: garbage of models may hold tensors.
+    """
     gc.set_threshold(COLLECT_AFTER)
 
 

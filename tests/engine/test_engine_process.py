@@ -13,21 +13,25 @@ import pytest
 from privaudit.engine import process
 
 PROGRAM = """
-import json
+import gc, json
+from privaudit.engine.process import collect_rarely, tune_process
+
+usual = gc.get_threshold()
+collect_rarely()
+rare = gc.get_threshold()
 import numpy, scipy.linalg, sklearn.linear_model, torch
 from threadpoolctl import threadpool_info
-from privaudit.engine.process import tune_process
 
 def threads():
     return [torch.get_num_threads(), *(pool["num_threads"] for pool in threadpool_info())]
 
 before = threads()
 tune_process()
-print(json.dumps([before, threads()]))
+print(json.dumps([before, threads(), [usual, rare, gc.get_threshold()]]))
 """
 
 
-def test_one_thread_for_torch_and_for_linear_algebra() -> None:
+def test_one_thread_for_torch_and_linear_algebra_and_garbage_is_looked_for_as_usual() -> None:
     several = {f"{library}_NUM_THREADS": "2" for library in ("OMP", "OPENBLAS", "MKL")}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
@@ -36,9 +40,10 @@ def test_one_thread_for_torch_and_for_linear_algebra() -> None:
         check=True,
         env=os.environ | several,
     )
-    _, after = json.loads(done.stdout)
+    _, after, (usual, rare, at_work) = json.loads(done.stdout)
     assert len(after) >= 2
     assert set(after) == {1}
+    assert at_work == usual != rare  # of a model of users it may hold tensors
 
 
 FRAGMENTED = """

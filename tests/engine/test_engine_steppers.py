@@ -95,12 +95,32 @@ class Dropping(nn.Module):
         return self.layers(batch)
 
 
+class Standardised(nn.Module):
+    """Normalises over the batch without a layer for it: one record has no spread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(5, 3)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return self.layer((batch - batch.mean(0)) / batch.std(0))
+
+
+class Squeezed(Dense):
+    """Outputs of a single record lose the dimension of the batch, as in many models of users."""
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return super().forward(batch).unsqueeze(0).squeeze()
+
+
 @pytest.mark.parametrize(
     ("build", "samples", "adds_up"),
     [
         *((build, samples, True) for build, samples in CASES),
         (lambda: ImageCNN(3, height=6, width=6, channels=[2, 3], hidden=4), images(60), True),
         (Dropping, rows(60), False),
+        (Standardised, rows(60), False),
+        (Squeezed, rows(60), False),
         (lambda: BatchNormalised(3, 6), images(60), False),
     ],
 )
