@@ -26,7 +26,7 @@ from torch import Tensor
 from privaudit.attack.adversary import ShadowRound
 
 from .simulation import StandIns
-from .stacking import MemberScores, cross_fitted, separation
+from .stacking import HeldOut, MemberScores, cross_fitted, separation, separations
 
 COMPONENTS = (4, 8, 16, 32, 64, 128)
 """Numbers of principal components that are tried."""
@@ -101,6 +101,8 @@ class SecondMoments:
 
     def member(self) -> tuple[float, MemberScores] | None:
         """Held-out area under the ROC curve and scores, of stand-ins in the order of rounds.
+
+        Neither has a part in the choice of what they are by.
 
         None where shadows are too few, or never move.
         """
@@ -209,8 +211,13 @@ def _best(
     halves: np.ndarray,
     seen: Sums,
 ) -> tuple[float, MemberScores] | None:
-    """Of all numbers of components and beliefs, by the scores that are held out."""
-    best: tuple[float, MemberScores] | None = None
+    """Of all numbers of components and beliefs, by the scores that are held out.
+
+    What is seen gets the scores of the choice that is best on both halves. The held-out scores of a
+    half are by the choice that is best on the *other*: the best of a dozen by its own scores looks
+    good by chance where nothing is to be had, and would push out members that have something.
+    """
+    tried: list[tuple[int, float, HeldOut]] = []
     width = seen.rows.shape[1]
     for count in sorted({min(p, width) for p in COMPONENTS}):
         for belief in BELIEVED:
@@ -221,14 +228,19 @@ def _best(
                 return log_ratio(half, tested, count, belief)  # noqa: B023
 
             try:
-                found = cross_fitted(fit, halves)
-                quality = separation(found.scores, present, halves)
-                if best is None or quality > best[0]:
-                    observed = log_ratio(moments[-1], seen, count, belief)
-                    best = quality, found.with_observed(observed)
+                tried.append((count, belief, cross_fitted(fit, halves)))
             except np.linalg.LinAlgError:  # too few shadows for so many components
                 continue
-    return best
+    if not tried:
+        return None
+    scores = np.stack([found.scores for _, _, found in tried])
+    areas = np.array([separations(found, present, halves) for found in scores])
+    held_out = np.zeros(len(halves))
+    for half, others in enumerate(areas.T[::-1]):
+        held_out[halves == half] = scores[int(others.argmax()), halves == half]
+    count, belief, found = tried[int(areas.mean(1).argmax())]
+    observed = found.with_observed(log_ratio(moments[-1], seen, count, belief)).observed
+    return separation(held_out, present, halves), MemberScores(held_out, observed)
 
 
 def log_ratio(moments: _Moments, sums: Sums, count: int, belief: float) -> np.ndarray:

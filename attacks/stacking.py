@@ -127,14 +127,19 @@ def ridge(
     return found
 
 
-def separation(scores: np.ndarray, present: np.ndarray, halves: np.ndarray) -> float:
-    """Mean over the halves of the area under the ROC curve."""
+def separations(scores: np.ndarray, present: np.ndarray, halves: np.ndarray) -> np.ndarray:
+    """[2] area under the ROC curve of each half."""
     areas = []
     for half in np.unique(halves):
         ranks, labels = rankdata(scores[halves == half]), present[halves == half]
         ones, zeros = labels.sum(), (~labels).sum()
         areas.append((ranks[labels].sum() - ones * (ones + 1) / 2) / (ones * zeros))
-    return float(np.mean(areas))
+    return np.array(areas)
+
+
+def separation(scores: np.ndarray, present: np.ndarray, halves: np.ndarray) -> float:
+    """Mean over the halves of the area under the ROC curve."""
+    return float(separations(scores, present, halves).mean())
 
 
 def combine(

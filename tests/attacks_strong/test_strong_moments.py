@@ -17,6 +17,7 @@ from privaudit_attacks.moments import (
     RIDGE,
     SecondMoments,
     Sums,
+    _best,
     _Moments,
     log_ratio,
     principal,
@@ -96,6 +97,20 @@ def test_coordinates_that_vary_together_are_found_where_no_mean_moves() -> None:
         assert 0.65 < ideal < found + 0.08
     null = areas(0.0)[0]
     assert abs(null - 0.5) < 4.5 * np.sqrt(121 / (3 * 120**2))
+
+
+def test_where_nothing_is_to_be_had_the_best_of_all_choices_does_not_look_good() -> None:
+    areas, size, count = [], 16, 48
+    for world in range(200):
+        rng = np.random.default_rng(world)
+        moments = [_Moments.of(*rng.standard_normal((2, 40, size)), None) for _ in range(3)]
+        learned, seen = (Sums(rng.standard_normal((n, size)), np.full(n, 2)) for n in (count, 4))
+        of = np.arange(count)
+        found = _best(moments, learned, of % 4 < 2, of % 2, seen)
+        assert found is not None
+        areas.append(found[0])
+    error = np.std(areas) / np.sqrt(len(areas))
+    assert abs(np.mean(areas) - 0.5) < 4 * error < 0.04
 
 
 @given(
