@@ -62,8 +62,10 @@ class SecondMoments:
     """Gathers rounds, cut to some coordinates, and makes a member of them.
 
     All is centred on the mean over a window of rounds: single shadows on that of those without the
-    property; what is seen, and stand-ins, on their own, which lies half way between with and
-    without.
+    property; what is seen, and stand-ins of a half, on their own, which lies half way between with
+    and without. What scores the stand-ins of a half - moments, and the components they are taken in
+    - is of the other half alone: directions in which either half's records with the property are
+    apart from its others, by chance, are among the first components of both.
 
     Args:
         window: rounds over which parameters hardly move.
@@ -90,8 +92,9 @@ class SecondMoments:
             kept: rounds whose stand-ins are held on to.
         """
         one = _Round(len(self._seen), shadow, stand_ins)
-        self._absent.append(shadow.absent.mean(0))
-        self._mixed.append(stand_ins.rows.mean(0))
+        assert shadow.halves is not None
+        self._absent.append(_means(shadow.absent, shadow.halves))
+        self._mixed.append(_means(stand_ins.rows, stand_ins.halves))
         self._seen.append(seen[0])
         self._contributors.append(shadow.contributors)
         self._shadows.append(one)
@@ -102,52 +105,63 @@ class SecondMoments:
     def member(self) -> tuple[float, MemberScores] | None:
         """Held-out area under the ROC curve and scores, of stand-ins in the order of rounds.
 
-        Neither has a part in the choice of what they are by.
-
-        None where shadows are too few, or never move.
+        Neither has a part in the choice of what they are by. None where shadows are too few, or
+        never move.
         """
-        absent = windowed(torch.stack(self._absent), self._window)
         counts = torch.tensor(self._contributors)
-        mixed, seen = (
-            self._centres(torch.stack(rows), absent, counts) for rows in (self._mixed, self._seen)
+        absent = [windowed(rows, self._window) for rows in torch.stack(self._absent, 1)]
+        mixed = [
+            self._centres(rows, there, counts)
+            for rows, there in zip(torch.stack(self._mixed, 1), absent, strict=True)
+        ]
+        both = (absent[0] + absent[1]) / 2
+        learned = [self._learned((half,), centre) for half, centre in enumerate(absent)]
+        learned.append(self._learned((0, 1), both))
+        if any(one is None for one in learned):
+            return None
+        known = [one for one in learned if one is not None]
+        of_half = np.concatenate([r.stand_ins.halves for r in self._sums])
+        number = np.array([self._contributors[r.number] for r in self._sums])
+        contributors = np.repeat(number, [len(r.stand_ins.present) for r in self._sums])
+        centred = torch.cat(
+            [
+                r.stand_ins.rows - torch.stack([mixed[h][r.number] for h in r.stand_ins.halves])
+                for r in self._sums
+            ]
         )
-        kinds = {
-            kind: torch.stack([getattr(r.shadow, kind) - absent[r.number] for r in self._shadows])
+        by_other = [
+            Sums(
+                (centred[of_half != half] @ known[half].axes).double().numpy(),
+                contributors[of_half != half],
+            )
+            for half in (0, 1)
+        ]
+        seen = torch.stack(self._seen)
+        seen = seen - self._centres(seen, both, counts)
+        observed = Sums((seen @ known[2].axes).double().numpy(), counts.numpy())
+        truth = np.concatenate([r.stand_ins.present for r in self._sums])
+        return _best([one.moments for one in known], by_other, truth, of_half, observed)
+
+    def _learned(self, halves: tuple[int, ...], absent: Tensor) -> _Learned | None:
+        """From single shadows of these halves, centred on ``absent`` [T, D]; None: none moves."""
+        of_half = self._shadows[0].shadow.halves
+        assert of_half is not None
+        of = torch.from_numpy(np.flatnonzero(np.isin(of_half, halves)))
+        present, none, others = (
+            torch.cat([getattr(r.shadow, kind)[of] - absent[r.number] for r in self._shadows])
             for kind in ("present", "absent", "bystanders")
-        }
-        spread = kinds["absent"].square().mean((0, 1)).sqrt()
+        )
+        spread = none.square().mean(0).sqrt()
         spread += FLOOR * spread.square().mean().sqrt()
         if not spread.any():
             return None
         spread += torch.finfo(torch.float32).tiny
-        shown = torch.cat([kinds["present"], kinds["absent"]]).flatten(0, 1) / spread
+        shown = torch.cat([present, none]) / spread
         axes = torch.from_numpy(principal(shown.numpy(), COMPONENTS[-1])).float()
         axes /= spread[:, None]
-        halves = self._shadows[0].shadow.halves
-        assert halves is not None
-        moments = []
-        for half in ((0,), (1,), (0, 1)):
-            of = torch.from_numpy(np.flatnonzero(np.isin(halves, half)))
-            present, none, others = (
-                (rows[:, of].flatten(0, 1) @ axes).double().numpy() for rows in kinds.values()
-            )
-            same = self._shadows[0].shadow.bystanders is self._shadows[0].shadow.absent
-            moments.append(_Moments.of(present, none, None if same else others))
-        learned = Sums(
-            torch.cat([(r.stand_ins.rows - mixed[r.number]) @ axes for r in self._sums])
-            .double()
-            .numpy(),
-            np.concatenate(
-                [
-                    np.full(len(r.stand_ins.present), self._contributors[r.number])
-                    for r in self._sums
-                ]
-            ),
-        )
-        observed = Sums(((torch.stack(self._seen) - seen) @ axes).double().numpy(), counts.numpy())
-        truth = np.concatenate([r.stand_ins.present for r in self._sums])
-        of_half = np.concatenate([r.stand_ins.halves for r in self._sums])
-        return _best(moments, learned, truth, of_half, observed)
+        same = self._shadows[0].shadow.bystanders is self._shadows[0].shadow.absent
+        one, zero, rest = ((rows @ axes).double().numpy() for rows in (present, none, others))
+        return _Learned(axes, _Moments.of(one, zero, None if same else rest))
 
     def _centres(self, sums: Tensor, absent: Tensor, contributors: Tensor) -> Tensor:
         """[T, D] what sums [T, D] vary around: a mean over rounds that are like each.
@@ -184,6 +198,19 @@ class _Moments:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class _Learned:
+    """Principal axes [D, p], and moments along them."""
+
+    axes: Tensor
+    moments: _Moments
+
+
+def _means(rows: Tensor, halves: np.ndarray) -> Tensor:
+    """[2, D] mean of the rows [n, D] of either half."""
+    return torch.stack([rows[torch.from_numpy(halves == half)].mean(0) for half in (0, 1)])
+
+
 def windowed(means: Tensor, window: int) -> Tensor:
     """[T, D] running means over ``window`` rounds around each; at the ends the first, the last."""
     total = torch.cat([torch.zeros(1, means.shape[1]), means]).double().cumsum(0)
@@ -206,7 +233,7 @@ def principal(rows: np.ndarray, most: int) -> np.ndarray:
 
 def _best(
     moments: list[_Moments],
-    learned: Sums,
+    by_other: list[Sums],
     present: np.ndarray,
     halves: np.ndarray,
     seen: Sums,
@@ -216,16 +243,22 @@ def _best(
     What is seen gets the scores of the choice that is best on both halves. The held-out scores of a
     half are by the choice that is best on the *other*: the best of a dozen by its own scores looks
     good by chance where nothing is to be had, and would push out members that have something.
+
+    Args:
+        moments: of half 0, of half 1, of both.
+        by_other: stand-ins of half 1 along the axes of half 0, and the other way round.
+        present: [n] bool, the truth about all stand-ins.
+        halves: [n] 0 or 1.
+        seen: along the axes of both.
     """
     tried: list[tuple[int, float, HeldOut]] = []
-    width = seen.rows.shape[1]
+    width = min(m.shift.size for m in moments)
     for count in sorted({min(p, width) for p in COMPONENTS}):
         for belief in BELIEVED:
 
-            def fit(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-                half = moments[int(halves[train[0]])]
-                tested = Sums(learned.rows[test], learned.contributors[test])
-                return log_ratio(half, tested, count, belief)  # noqa: B023
+            def fit(train: np.ndarray, _test: np.ndarray) -> np.ndarray:
+                half = int(halves[train[0]])
+                return log_ratio(moments[half], by_other[half], count, belief)  # noqa: B023
 
             try:
                 tried.append((count, belief, cross_fitted(fit, halves)))

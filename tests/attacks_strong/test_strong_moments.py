@@ -104,13 +104,40 @@ def test_where_nothing_is_to_be_had_the_best_of_all_choices_does_not_look_good()
     for world in range(200):
         rng = np.random.default_rng(world)
         moments = [_Moments.of(*rng.standard_normal((2, 40, size)), None) for _ in range(3)]
-        learned, seen = (Sums(rng.standard_normal((n, size)), np.full(n, 2)) for n in (count, 4))
+        *by_other, seen = (
+            Sums(rng.standard_normal((n, size)), np.full(n, 2)) for n in (count // 2, count // 2, 4)
+        )
         of = np.arange(count)
-        found = _best(moments, learned, of % 4 < 2, of % 2, seen)
+        found = _best(moments, by_other, of % 4 < 2, of % 2, seen)
         assert found is not None
         areas.append(found[0])
     error = np.std(areas) / np.sqrt(len(areas))
     assert abs(np.mean(areas) - 0.5) < 4 * error < 0.04
+
+
+def of_pools(seed: int, *, rounds: int = 24, held: int = 40, batch: int = 8) -> float:
+    """Held-out area where the property says nothing, and batches are of few records in 300."""
+    rng = np.random.default_rng(seed)
+    pools = rng.standard_normal((2, 2, held, 300)).astype(np.float32)
+    moments, half = SecondMoments(window=8), np.arange(8) % 2
+
+    def drawn(kind: int) -> torch.Tensor:
+        rows = [pools[kind, h][rng.choice(held, batch, replace=False)].mean(0) for h in half]
+        return torch.from_numpy(np.stack(rows))
+
+    for number in range(rounds):
+        shadow = ShadowRound(drawn(1), (a := drawn(0)), a, 1, half)
+        tested = StandIns(torch.cat([shadow.present, a]), np.arange(16) < 8, np.tile(half, 2))
+        moments.add(shadow, tested, drawn(number % 2)[:1], range(number + 1))
+    found = moments.member()
+    assert found is not None
+    return found[0]
+
+
+def test_what_a_half_has_by_chance_is_not_seen_by_what_is_learned_on_the_other() -> None:
+    areas = [of_pools(seed) for seed in range(24)]
+    error = np.std(areas) / np.sqrt(len(areas))
+    assert abs(np.mean(areas) - 0.5) < 4 * error < 0.2
 
 
 @given(
