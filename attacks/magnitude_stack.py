@@ -31,7 +31,6 @@ from .stacking import (
     combine,
     cross_fitted_ridge,
     ridge,
-    separation,
     with_share,
 )
 
@@ -148,11 +147,9 @@ class MagnitudeStack(Attack):
         present = np.concatenate([s.present for s in tested])
         halves = np.concatenate([s.halves for s in tested])
         members = self._members(present, halves)
-        if self._moments is not None:
-            best = max(separation(m.held_out, present, halves) for m in members)
-            found = self._moments.member()
-            if found is not None and found[0] >= best:
-                members.append(found[1])
+        moments = self._moments.member() if self._moments is not None else None
+        if moments is not None:
+            members.append(moments)
         odds = combine(members, present, comparable=self._persistent, tested=self._split)
         if not self.options.share or self._persistent:
             return odds

@@ -26,7 +26,7 @@ from torch import Tensor
 from privaudit.attack.adversary import ShadowRound
 
 from .simulation import StandIns
-from .stacking import HeldOut, MemberScores, cross_fitted, separation, separations
+from .stacking import MemberScores, best_of, cross_fitted
 
 COMPONENTS = (4, 8, 16, 32, 64, 128)
 """Numbers of principal components that are tried."""
@@ -102,12 +102,8 @@ class SecondMoments:
             self._shadows = self._shadows[::2]
         self._sums = [r for r in (*self._sums, one) if r.number in kept]
 
-    def member(self) -> tuple[float, MemberScores] | None:
-        """Held-out area under the ROC curve and scores, of stand-ins in the order of rounds.
-
-        Neither has a part in the choice of what they are by. None where shadows are too few, or
-        never move.
-        """
+    def member(self) -> MemberScores | None:
+        """Scores of stand-ins in the order of rounds; None: shadows are too few, or never move."""
         counts = torch.tensor(self._contributors)
         absent = [windowed(rows, self._window) for rows in torch.stack(self._absent, 1)]
         mixed = [
@@ -237,12 +233,8 @@ def _best(
     present: np.ndarray,
     halves: np.ndarray,
     seen: Sums,
-) -> tuple[float, MemberScores] | None:
+) -> MemberScores | None:
     """Of all numbers of components and beliefs, by the scores that are held out.
-
-    What is seen gets the scores of the choice that is best on both halves. The held-out scores of a
-    half are by the choice that is best on the *other*: the best of a dozen by its own scores looks
-    good by chance where nothing is to be had, and would push out members that have something.
 
     Args:
         moments: of half 0, of half 1, of both.
@@ -251,9 +243,9 @@ def _best(
         halves: [n] 0 or 1.
         seen: along the axes of both.
     """
-    tried: list[tuple[int, float, HeldOut]] = []
+    ways, tried = [], []
     width = min(m.shift.size for m in moments)
-    for count in sorted({min(p, width) for p in COMPONENTS}):
+    for count in sorted({min(p, width) for p in COMPONENTS}, reverse=True):
         for belief in BELIEVED:
 
             def fit(train: np.ndarray, _test: np.ndarray) -> np.ndarray:
@@ -261,19 +253,14 @@ def _best(
                 return log_ratio(moments[half], by_other[half], count, belief)  # noqa: B023
 
             try:
-                tried.append((count, belief, cross_fitted(fit, halves)))
+                tried.append(cross_fitted(fit, halves))
             except np.linalg.LinAlgError:  # too few shadows for so many components
                 continue
+            ways.append((count, belief))
     if not tried:
         return None
-    scores = np.stack([found.scores for _, _, found in tried])
-    areas = np.array([separations(found, present, halves) for found in scores])
-    held_out = np.zeros(len(halves))
-    for half, others in enumerate(areas.T[::-1]):
-        held_out[halves == half] = scores[int(others.argmax()), halves == half]
-    count, belief, found = tried[int(areas.mean(1).argmax())]
-    observed = found.with_observed(log_ratio(moments[-1], seen, count, belief)).observed
-    return separation(held_out, present, halves), MemberScores(held_out, observed)
+    best, found = best_of(tried, present, halves)
+    return found.with_observed(log_ratio(moments[-1], seen, *ways[best]))
 
 
 def log_ratio(moments: _Moments, sums: Sums, count: int, belief: float) -> np.ndarray:
