@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 RIDGES = (0.01, 0.1, 1.0, 10.0)
 """Strengths of the ridge, relative to the mean eigenvalue of the kernel."""
 
-PRIOR_WEIGHT, PRIOR_PRECISION = 0.3, 50.0
+PRIOR_WEIGHT, PRIOR_PRECISION = 0.3, 20.0
 """The weights of the members are pulled to this value, as hard as this many stand-ins would; that
 of a signed member to zero, where stand-ins can say what it is worth."""
 
