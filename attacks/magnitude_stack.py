@@ -68,7 +68,7 @@ class StackOptions(Options):
         1024, ge=64, description="about so many stand-ins are kept over all rounds, at least 64"
     )
     tested: int = Field(
-        512,
+        1024,
         ge=64,
         description="about so many more, target and bystanders of one half of the records, weigh "
         "the members, at least 64",
@@ -147,9 +147,8 @@ class MagnitudeStack(Attack):
         present = np.concatenate([s.present for s in tested])
         halves = np.concatenate([s.halves for s in tested])
         members = self._members(present, halves)
-        moments = self._moments.member() if self._moments is not None else None
-        if moments is not None:
-            members.append(moments)
+        if self._moments is not None:
+            members += self._moments.members()
         odds = combine(members, present, comparable=self._persistent, tested=self._split)
         if not self.options.share or self._persistent:
             return odds

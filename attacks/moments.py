@@ -6,21 +6,22 @@ view of single coordinates sees. Means and covariances of single shadows give th
 
     without: k A,  with: B + (k - 1) A,  their means d = mean B - mean A apart,
 
-for k contributors, A and B the covariances of a delta without and with the property, and the
-likelihood ratio of two Gaussians is a quadratic form. It is looked at in the first principal
-components, as a covariance of p of them needs many more shadows than p; how many, and how much of
-the difference of the covariances is believed, is chosen on stand-ins of records that the moments
-are not of.
+for k contributors, A and B the covariances of a delta without and with the property. The likelihood
+ratio of two Gaussians has a part that is linear in the sum, and one that is quadratic: the first
+reads the direction of the sum, which the others' records may turn round, so each is a member of its
+own. They are looked at in the first principal components, as a covariance of p of them needs many
+more shadows than p; how many, and how much of the difference of the covariances is believed, is
+chosen on stand-ins of records that the moments are not of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.linalg import cho_solve, cholesky, eigh
+from scipy.linalg import cho_solve, cholesky, eigh, solve_triangular
 from torch import Tensor
 
 from privaudit.attack.adversary import ShadowRound
@@ -34,7 +35,7 @@ COMPONENTS = (4, 8, 16, 32, 64, 128)
 BELIEVED = (0.5, 1.0)
 """Shares of the difference of the covariances that are tried."""
 
-SHADOWS, ROWS = 1024, 512
+SHADOWS, ROWS = 2048, 512
 """About so many shadows of a kind are kept; principal components are those of so many of both."""
 
 FLOOR, RIDGE = 0.1, 1e-3
@@ -102,8 +103,8 @@ class SecondMoments:
             self._shadows = self._shadows[::2]
         self._sums = [r for r in (*self._sums, one) if r.number in kept]
 
-    def member(self) -> MemberScores | None:
-        """Scores of stand-ins in the order of rounds; None: shadows are too few, or never move."""
+    def members(self) -> list[MemberScores]:
+        """Scores of stand-ins in the order of rounds; none: shadows are too few, or never move."""
         counts = torch.tensor(self._contributors)
         absent = [windowed(rows, self._window) for rows in torch.stack(self._absent, 1)]
         mixed = [
@@ -114,7 +115,7 @@ class SecondMoments:
         learned = [self._learned((half,), centre) for half, centre in enumerate(absent)]
         learned.append(self._learned((0, 1), both))
         if any(one is None for one in learned):
-            return None
+            return []
         known = [one for one in learned if one is not None]
         of_half = np.concatenate([r.stand_ins.halves for r in self._sums])
         number = np.array([self._contributors[r.number] for r in self._sums])
@@ -136,7 +137,7 @@ class SecondMoments:
         seen = seen - self._centres(seen, both, counts)
         observed = Sums((seen @ known[2].axes).double().numpy(), counts.numpy())
         truth = np.concatenate([r.stand_ins.present for r in self._sums])
-        return _best([one.moments for one in known], by_other, truth, of_half, observed)
+        return _members([one.moments for one in known], by_other, truth, of_half, observed)
 
     def _learned(self, halves: tuple[int, ...], absent: Tensor) -> _Learned | None:
         """From single shadows of these halves, centred on ``absent`` [T, D]; None: none moves."""
@@ -227,14 +228,14 @@ def principal(rows: np.ndarray, most: int) -> np.ndarray:
     return found
 
 
-def _best(
+def _members(
     moments: list[_Moments],
     by_other: list[Sums],
     present: np.ndarray,
     halves: np.ndarray,
     seen: Sums,
-) -> MemberScores | None:
-    """Of all numbers of components and beliefs, by the scores that are held out.
+) -> list[MemberScores]:
+    """Either part, by the best of all numbers of components and beliefs; none: shadows too few.
 
     Args:
         moments: of half 0, of half 1, of both.
@@ -243,50 +244,93 @@ def _best(
         halves: [n] 0 or 1.
         seen: along the axes of both.
     """
-    ways, tried = [], []
+    found = []
     width = min(m.shift.size for m in moments)
-    for count in sorted({min(p, width) for p in COMPONENTS}, reverse=True):
-        for belief in BELIEVED:
+    for part in (by_mean, by_spread):
+        ways, tried = [], []
+        for count in sorted({min(p, width) for p in COMPONENTS}, reverse=True):
+            for belief in BELIEVED:
 
-            def fit(train: np.ndarray, _test: np.ndarray) -> np.ndarray:
-                half = int(halves[train[0]])
-                return log_ratio(moments[half], by_other[half], count, belief)  # noqa: B023
+                def fit(train: np.ndarray, _test: np.ndarray) -> np.ndarray:
+                    half = int(halves[train[0]])
+                    return _ratios(part, moments[half], by_other[half], count, belief)  # noqa: B023
 
-            try:
-                tried.append(cross_fitted(fit, halves))
-            except np.linalg.LinAlgError:  # too few shadows for so many components
-                continue
-            ways.append((count, belief))
-    if not tried:
-        return None
-    best, found = best_of(tried, present, halves)
-    return found.with_observed(log_ratio(moments[-1], seen, *ways[best]))
+                try:
+                    tried.append(cross_fitted(fit, halves))
+                except np.linalg.LinAlgError:  # too few shadows for so many components
+                    continue
+                ways.append((count, belief))
+        if tried:
+            best, held_out = best_of(tried, present, halves)
+            observed = _ratios(part, moments[-1], seen, *ways[best])
+            found.append(held_out.with_observed(observed, signed=part is by_mean))
+    return found
 
 
-def log_ratio(moments: _Moments, sums: Sums, count: int, belief: float) -> np.ndarray:
-    """[n] log likelihood ratios by the first ``count`` components.
+def _ratios(
+    part: Callable[[np.ndarray, _Densities], np.ndarray],
+    moments: _Moments,
+    sums: Sums,
+    count: int,
+    belief: float,
+) -> np.ndarray:
+    """[n] one part of the log likelihood ratios, by the first ``count`` components.
 
     Raises:
         np.linalg.LinAlgError: a covariance is singular.
     """
-    shift = moments.shift[:count] / 2
+    found = np.zeros(len(sums.rows))
+    for contributors in np.unique(sums.contributors):
+        of = sums.contributors == contributors
+        densities = densities_of(moments, int(contributors), count, belief)
+        found[of] = part(sums.rows[of, :count], densities)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Densities:
+    """Half the difference of the means [p], and Cholesky factors [p, p] with and without."""
+
+    shift: np.ndarray
+    present: np.ndarray
+    absent: np.ndarray
+
+
+def densities_of(moments: _Moments, contributors: int, count: int, belief: float) -> _Densities:
+    """Of a sum of so many deltas.
+
+    Raises:
+        np.linalg.LinAlgError: a covariance is singular.
+    """
     one, zero = moments.present[:count, :count], moments.absent[:count, :count]
     mean = (one + zero) / 2
     ridge = RIDGE * np.trace(mean) / count * np.eye(count)
     gap = belief / 2 * (one - zero)
     with_it, without = mean + gap + ridge, mean - gap + ridge
     others = without if moments.bystanders is None else moments.bystanders[:count, :count] + ridge
-    found = np.zeros(len(sums.rows))
-    for k in np.unique(sums.contributors):
-        of = np.flatnonzero(sums.contributors == k)
-        rows, rest = sums.rows[of, :count], (k - 1) * others
-        found[of] = _cost(rows + shift, without + rest) - _cost(rows - shift, with_it + rest)
+    rest = (contributors - 1) * others
+    return _Densities(
+        moments.shift[:count] / 2,
+        cholesky(with_it + rest, lower=True),
+        cholesky(without + rest, lower=True),
+    )
+
+
+def by_mean(rows: np.ndarray, of: _Densities) -> np.ndarray:
+    """[n] what is linear in the rows [n, p] of the log likelihood ratio."""
+    weights = cho_solve((of.present, True), of.shift) + cho_solve((of.absent, True), of.shift)
+    found: np.ndarray = rows @ weights
     return found
 
 
-def _cost(rows: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """[n] minus the log density of N(0, covariance) at each row, but for a constant."""
-    factor = cholesky(covariance, lower=True)
-    solved = cho_solve((factor, True), rows.T)
-    found: np.ndarray = 0.5 * (rows.T * solved).sum(0) + np.log(np.diag(factor)).sum()
+def by_spread(rows: np.ndarray, of: _Densities) -> np.ndarray:
+    """[n] the rest of it."""
+    return _cost(rows, of.absent, of.shift) - _cost(rows, of.present, of.shift)
+
+
+def _cost(rows: np.ndarray, factor: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """[n] minus the log density at each row, but for a constant, less what is linear in it."""
+    squares = np.square(solve_triangular(factor, rows.T, lower=True)).sum(0)
+    off = np.square(solve_triangular(factor, shift, lower=True)).sum()
+    found: np.ndarray = 0.5 * (squares + off) + np.log(np.diag(factor)).sum()
     return found

@@ -198,9 +198,11 @@ def combine(
     # Rounds that are unlike all stand-ins to one member do not outweigh all others.
     observed = observed / np.maximum(1.0, observed.std(0) / (held_out.std(0) + 1e-12))
     apart = held_out[present].mean(0) - held_out[~present].mean(0)
-    for number in [n for n, member in enumerate(members) if member.signed]:
-        others = np.where(np.arange(len(members)) == number, 0.0, weights)
-        weights[number] *= agreement(observed[:, number], observed @ others, float(apart[number]))
+    # What turns one signed member round turns them all: they are checked against the others only.
+    signed = np.array([member.signed for member in members])
+    others = observed @ np.where(signed, 0.0, weights)
+    for number in np.flatnonzero(signed):
+        weights[number] *= agreement(observed[:, number], others, float(apart[number]))
     odds: np.ndarray = observed @ weights + intercept
     return odds
 
