@@ -66,12 +66,12 @@ class PublicLedgerSection(Section):
     questions: Annotated[list[Question], SomeValues, AfterValidator(distinct)] = Field(
         ["rounds"],
         description="rounds (in which of the audited rounds do the target's records have a "
-        "property of audit.properties?), sizes (which clients train on all their records, which on "
-        "a part?), cohorts (who takes part in which round? needs federation.cohort), holders "
+        "property of audit.properties?), sizes (which clients train on all their records, which "
+        "on a part?), cohorts (who takes part in which round? needs federation.cohort), holders "
         "(which clients train on records with a property of audit.properties alone, which on "
-        "records without it?), labels (which clients train on records of half of the classes alone, which "
-        "on all?); all but rounds of ordinary training by [federation], from the initial weights "
-        "on; of holders and labels everybody trains on as many records",
+        "records without it?), labels (which clients train on records of half of the classes "
+        "alone, which on all?); all but rounds of ordinary training by [federation], from the "
+        "initial weights on; of holders and labels everybody trains on as many records",
     )
     rewards: Annotated[list[str], SomeValues, AfterValidator(_known_policies)] = Field(
         ["equal", "samples", "contribution"],
