@@ -18,7 +18,7 @@ from privaudit.attack.protocol import GameAttack
 from privaudit.observation.public import PublicRound
 from privaudit.observation.views import OutsiderView
 
-Question = Literal["rounds", "sizes", "cohorts"]
+Question = Literal["rounds", "sizes", "cohorts", "holders", "labels"]
 MOST_RECORDS = 200_000
 """In all, that :func:`sizes_of_shares` looks through."""
 
@@ -29,8 +29,9 @@ class Outsider:
 
     Attributes:
         question: what is asked: ``rounds`` (in which of them did the target's records have the
-            property?), ``sizes`` (which clients train on all their records, not on a part?) or
-            ``cohorts`` (which clients took part in which round?).
+            property?), ``sizes`` (which clients train on all their records, not on a part?),
+            ``cohorts`` (which clients took part in which round?), ``holders`` (which clients train
+            on records with the property alone?) or ``labels`` (on half of the classes alone?).
         clients: K, of whom every one has an account.
         rounds: T, federated ones.
         target: the client that ``rounds`` are about.
@@ -44,8 +45,8 @@ class Outsider:
     @property
     def units(self) -> int:
         """How many answers there are to give."""
-        of = {"rounds": self.rounds, "sizes": self.clients}
-        return of.get(self.question, self.rounds * self.clients)
+        of = {"rounds": self.rounds, "cohorts": self.rounds * self.clients}
+        return of.get(self.question, self.clients)
 
     def checked(self, answer: object, rounds: int) -> list[float]:
         """An attack's scores, one per round, client, or round and client (:func:`scores_of`)."""
@@ -59,14 +60,15 @@ class LedgerAttack(GameAttack):
     """Reads one channel of the ledger: a number for each client in each ledger round.
 
     What is asked decides what becomes of the numbers: in ``rounds`` the target's, beside its mean,
-    in ``sizes`` each client's mean over the rounds that it took part in, in ``cohorts`` all of
-    them, round by round.
+    in ``cohorts`` all of them, round by round; in questions about clients each one's mean over the
+    rounds that it took part in. Who holds the property, or half of the classes, is taken for the
+    unusual one. The sign is the same whatever is seen: an AUC below .5 is for who knows better.
     """
 
     game: ClassVar[str] = "public-ledger"
     view = OutsiderView
     unusual: ClassVar[int] = 1
-    """Whether an unusual batch of the target's makes the number larger (1) or smaller (-1)."""
+    """Whether unusual records make the number larger (1) or smaller (-1)."""
 
     @abstractmethod
     def read(self, seen: PublicRound, given: Outsider) -> dict[int, float]:
@@ -83,7 +85,7 @@ class LedgerAttack(GameAttack):
         self._given = given
 
     def answer(self) -> np.ndarray:
-        """[T], [K] or [T K] float64: higher = property, all records, took part."""
+        """[T], [K] or [T K] float64: higher = yes, or took part."""
         numbers, given = np.array(self._rows), self._given
         if given.question == "rounds":
             return self.unusual * _centred(np.nan_to_num(numbers[:, given.target]))
@@ -91,7 +93,8 @@ class LedgerAttack(GameAttack):
             return (np.nan_to_num(numbers, nan=-1.0) + 0.5).ravel()
         there = ~np.isnan(numbers)
         means = np.nan_to_num(numbers).sum(0) / np.maximum(there.sum(0), 1)
-        return means - np.median(means)
+        sign = 1 if given.question == "sizes" else self.unusual
+        return sign * (means - np.median(means))
 
 
 def _centred(scores: np.ndarray) -> np.ndarray:

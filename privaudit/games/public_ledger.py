@@ -2,9 +2,10 @@
 
 For every question and reward policy there is a ledger, on which each federated round, or block of
 rounds, is settled by the code that pays (:mod:`privaudit.federation.settling`). The adversary reads
-that and nothing else. Questions about rounds are of the very rounds of the game ``property``; sizes
-and cohorts are of ordinary training from the initial weights on, in which a random half of the
-clients train on all their records and the others on a part of them.
+that and nothing else. Questions about rounds are of the very rounds of the game ``property``; the
+others are of ordinary training from the initial weights on, in which a random half of the clients
+train on other records than the rest (:mod:`.asked_clients`): on all of theirs instead of a part, on
+those with a property, on those of half of the classes.
 
 Transactions say no more than that: the gas of a settlement follows from what it writes, commitments
 are salted, order is that of the clients, and block times are those of the coordinator.
@@ -22,12 +23,12 @@ from privaudit.attack.public_ledger import Outsider
 from privaudit.custody.evidence import EvidenceCollector
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.valuation import MOST_RECORDS
-from privaudit.errors import UserError
 from privaudit.federation.partition import TARGET, Partition
 from privaudit.federation.phases import train
 from privaudit.federation.rewards import VALUED
 from privaudit.federation.rounds import Active
 from privaudit.federation.settling import RewardPolicy, Settlement, policy_named, settlements
+from privaudit.games.asked_clients import choices
 from privaudit.games.audited_rounds import Way, play, together
 from privaudit.games.listening import chosen_samples, valuation
 from privaudit.games.pay_facts import (
@@ -61,20 +62,11 @@ class PublicLedger(Game):
     name = PUBLIC_LEDGER
 
     def check(self, world: World) -> None:
-        """Everybody must hold enough records for a part of them to be fewer."""
-        section = world.scenario.public_ledger
-        assert section is not None
-        if "sizes" not in section.questions:
-            return
-        for run in range(world.scenario.runs):
-            fewest = min(len(held) for held in world.deal(run).largest.clients)
-            if round(section.part * fewest) in (0, fewest):
-                raise UserError(
-                    f"{section.part:g} of the {fewest} records of a client in run {run} is none, "
-                    "or all of them",
-                    where="public_ledger.part",
-                    remedy="use fewer participants, more data or another part",
-                )
+        """Everybody must hold records of the kinds that a question about clients needs."""
+        about = [one for one in world.scenario.asked_of_ledgers.values() if one.of_clients]
+        for asked in {one.federation: one for one in about}.values():
+            for run in range(world.scenario.runs):
+                choices(world, run, asked, max(world.scenario.participants))
 
     def observe(
         self, world: World, folder: RunFolder, cells: Sequence[Cell]
@@ -264,27 +256,24 @@ def _training(world: World, cell: Cell, observers: Sequence[EvidenceCollector]) 
 
 
 def _dealt(world: World, cell: Cell) -> Partition:
-    """Who trains on what: of sizes half of the clients on a part of their records."""
-    section, partition = (
-        world.scenario.public_ledger,
-        world.deal(cell.run).audited(cell.participants),
-    )
-    assert section is not None
-    asked = world.scenario.asked_of_ledgers.values()
-    sizes = [one.name for one in asked if one.question == "sizes"]
-    if not sizes:
+    """Who trains on what. Cohorts are drawn among clients of other sizes where those are asked."""
+    partition = world.deal(cell.run).audited(cell.participants)
+    federation, every = _asked(world, cell).federation, world.scenario.asked_of_ledgers
+    deciding = [one for one in every.values() if one.federation == federation and one.of_clients]
+    if not deciding:
         return partition
-    whole = world.presence(replace(cell, property=sizes[0]))
-    seed = world.audit_seed(cell.run).child(PUBLIC_LEDGER, "part")
+    asked = deciding[0]
+    answers = world.presence(replace(cell, property=asked.name))
+    # A question about sizes had the seed to itself: its federations stay what they were.
+    names = () if asked.question == "sizes" else (asked.question, asked.about)
+    seed = world.audit_seed(cell.run).child(PUBLIC_LEDGER, "part", *names)
     clients = [
-        held if all_ else _part(held, section.part, seed.generator(client))
-        for client, (held, all_) in enumerate(zip(partition.clients, whole, strict=True))
+        choice.drawn(bool(answer), seed.generator(client))
+        for client, (choice, answer) in enumerate(
+            zip(choices(world, cell.run, asked, cell.participants), answers, strict=True)
+        )
     ]
     return replace(partition, clients=tuple(clients))
-
-
-def _part(held: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    return np.sort(rng.choice(held, round(share * len(held)), replace=False))
 
 
 # ----------------------------------------------------------------------------------------- on disk

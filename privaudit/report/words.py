@@ -103,6 +103,21 @@ def _of_ledger(scenario: Scenario, target: str) -> Words:
             units="clients",
             basis=of_training,
         )
+    if asked.question == "holders":
+        return Words(
+            told="clients that train on records with the property alone from those that train on "
+            "records without it",
+            verdict=f"{paid} which clients train on records with '{asked.about}' alone",
+            units="clients",
+            basis=of_training,
+        )
+    if asked.question == "labels":
+        return Words(
+            told="clients that train on half of the classes alone from those that train on all",
+            verdict=f"{paid} which clients train on half of the classes alone",
+            units="clients",
+            basis=of_training,
+        )
     if asked.question == "cohorts":
         return Words(
             told="rounds in which a client took part from others",

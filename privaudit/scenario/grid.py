@@ -181,7 +181,7 @@ def _shared(scenario: Scenario, cell: Cell) -> str:
     if cell.game == WHOSE:
         return scenario.asked_of_clients[cell.property].about
     if cell.game == PUBLIC_LEDGER:
-        return scenario.asked_of_ledgers[cell.property].about
+        return scenario.asked_of_ledgers[cell.property].federation
     return cell.property
 
 

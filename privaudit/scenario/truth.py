@@ -21,7 +21,8 @@ def presence(scenario: Scenario, checksum: str, cell: Cell) -> np.ndarray:
 
     In the game ``membership``, which of the candidates are trained on, [candidates] bool: the same
     ones whatever is shared, and whoever else takes part. Of a public ledger the same as of the
-    property, or [clients] who trains on all its records, or [rounds x clients] who took part. Of
+    property, or [clients] who trains on all its records (on records with the property alone, on
+    half of the classes alone), or [rounds x clients] who took part. Of
     ``whose``, which clients but the adversary hold the property, [clients - 1] bool, whatever the
     ledger says.
 
@@ -69,8 +70,10 @@ def _of_clients(scenario: Scenario, root: Seed, cell: Cell) -> np.ndarray | None
         about = scenario.asked_of_clients[cell.property].about
         coins = root.generator("run", cell.run, WHOSE, about, cell.participants)
         return balanced_presence(cell.participants - 1, coins)
-    if cell.game == PUBLIC_LEDGER and scenario.asked_of_ledgers[cell.property].question == "sizes":
-        coins = root.generator("run", cell.run, PUBLIC_LEDGER, "sizes", cell.participants)
+    if cell.game == PUBLIC_LEDGER and scenario.asked_of_ledgers[cell.property].of_clients:
+        asked = scenario.asked_of_ledgers[cell.property]
+        names = (asked.question, asked.about) if asked.about else (asked.question,)
+        coins = root.generator("run", cell.run, PUBLIC_LEDGER, *names, cell.participants)
         return balanced_presence(cell.participants, coins)
     return None
 

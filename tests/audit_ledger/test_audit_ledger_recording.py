@@ -7,17 +7,19 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_evidence import evidence, prepared, recorded
+from ledger_evidence import evidence, prepared, recorded, sealed
 from ledger_runs import small_scenario
 
 from privaudit import audit
 from privaudit.attack.scoring import Failure
 from privaudit.audit import run_audit
 from privaudit.chain.opening import open_ledger, view_ledger
+from privaudit.custody.evidence import RoundEvidence
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.manifest import all_files, read_seal, write_seal
 from privaudit.errors import UserError
@@ -244,6 +246,41 @@ def test_a_changed_leaf_of_a_large_cohort_is_found(tmp_path: Path) -> None:
         found = LedgerSubject(Subject(folder), ledger)
         assert "commitments root" in " ".join(check_rounds(found))
         assert "reward root" in " ".join(check_money(found))
+
+
+def withdrawals(place: Path, rounds: Sequence[RoundEvidence]) -> list[tuple[int, int, int, int]]:
+    """Of each: where it stands among all that happened, its block, for whom, how much."""
+    place.mkdir()
+    folder = prepared(place, list(rounds), "ledger.reward=samples", "ledger.budget=1000000")
+    with view_ledger(sealed(folder, Place()).file("ledger")) as ledger:
+        found = LedgerSubject(Subject(folder), ledger)
+        number = {found.address(n): n for n in range(len(rounds[0].cohort))}
+        every = [(h.receipt.block_number, event) for h in ledger.history() for event in h.events]
+    rows = [
+        (at, block, number[event.args["account"]], event.args["amount"])
+        for at, (block, event) in enumerate(every)
+        if event.name == "Withdrawn"
+    ]
+    assert not {event.name for _, event in every[rows[0][0] :]} & {"Settled", "RoundClosed"}
+    return rows
+
+
+def test_withdrawals_say_no_more_than_the_amounts_before_them(tmp_path: Path) -> None:
+    """In the order of the clients, once, at the end: where they stand depends on no delta."""
+    rounds = [evidence(0, 4), evidence(1, 4)]
+    others = [evidence(0, 4), evidence(1, 4, bad=(2,))]
+    others[0] = replace(
+        others[0], cohort=tuple(replace(d, samples=99 - 9 * d.samples) for d in others[0].cohort)
+    )
+    first, second = (
+        withdrawals(tmp_path / name, some) for name, some in (("a", rounds), ("b", others))
+    )
+    assert [client for *_, client, _ in first] == [0, 1, 2, 3]
+    assert [row[:3] for row in first] == [row[:3] for row in second]
+    assert {row[3] for row in first}.isdisjoint(row[3] for row in second)
+    # Who was credited nothing withdraws nothing, which the amounts of its rounds say already.
+    refused = [evidence(0, 4, bad=(2,)), evidence(1, 4, bad=(2,))]
+    assert [row[2] for row in withdrawals(tmp_path / "c", refused)] == [0, 1, 3]
 
 
 # --------------------------------------------------------------------- runs of other kinds

@@ -31,7 +31,7 @@ from .data import DataSection, ModelSection
 from .federation import FederationSection
 from .ledger import LedgerSection
 from .membership import MembershipSection
-from .public_ledger import Asked, PublicLedgerSection
+from .public_ledger import OF_A_PROPERTY, Asked, PublicLedgerSection
 from .reconstruction import ReconstructionSection
 from .report import ReportSection
 from .sweep import SweepSection
@@ -509,13 +509,13 @@ class Scenario(Section):
         section, audit = self.public_ledger, self.audit
         if section is None:
             return
-        of_training = {"sizes", "cohorts"} & set(section.questions)
+        of_training = [question for question in section.questions if question != "rounds"]
         some = self.federation.cohort not in (None, self.federation.participants)
         sizes = self.participants != [self.federation.participants]
         for wrong, text in (
             (
-                "rounds" in section.questions and not audit.properties,
-                "questions about rounds need audit.properties",
+                bool(set(OF_A_PROPERTY) & set(section.questions)) and not audit.properties,
+                f"questions about {' and '.join(OF_A_PROPERTY)} need audit.properties",
             ),
             (
                 audit.schedule != "single-batch" or audit.targets == "rotate",
@@ -524,7 +524,8 @@ class Scenario(Section):
             (audit.alpha is not None, "nobody is active: leave audit.alpha unset"),
             (
                 bool(of_training) and not self.federation.rounds,
-                "sizes and cohorts are asked of training: federation.rounds must be above 0",
+                f"{' and '.join(of_training)} are asked of training: federation.rounds must be "
+                "above 0",
             ),
             (
                 "cohorts" in section.questions and (not some or sizes),
