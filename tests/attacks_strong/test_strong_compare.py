@@ -6,12 +6,14 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from privaudit.scenario.grid import cells_of
 from privaudit.scenario.schema import Scenario
 
+DIFFERENCE = ["difference", "error", "low", "high", "p"]
 FILE = Path(__file__).parents[2] / "benchmarks" / "attacks" / "compare.py"
 
 
@@ -49,11 +51,15 @@ def test_the_list_holds_what_it_must_and_every_scenario_is_one(
 def test_cells_are_counted_by_where_the_whole_interval_lies(compare: ModuleType) -> None:
     table = pd.DataFrame(
         [
-            (2, 0.5, 0.9, 0.4, 0.1, 0.7, 0.01),
-            (2, 0.7, 0.6, -0.1, -0.2, -0.05, 0.04),
-            (5, 0.5, 0.6, 0.1, -1, 1, 0.5),
+            ("a", "p", 2, 0.5, 0.9, 0.4, 0.15, 0.1, 0.7, 0.01),
+            ("a", "p", 2, 0.7, 0.6, -0.1, 0.04, -0.2, -0.05, 0.04),
+            ("b", "p", 5, 0.5, 0.6, 0.1, 0.5, -1, 1, 0.5),
         ],
-        columns=["K", "theirs", "ours", "difference", "low", "high", "p"],
+        columns=[
+            "scenario",
+            "property",
+            *["K", "theirs", "ours", "difference", "error", "low", "high", "p"],
+        ],
     )
     lines = compare.summary(table, "ours", "theirs").splitlines()
     assert "ahead of theirs in 2 of 3 cells" in lines[0]
@@ -66,3 +72,19 @@ def test_cells_are_counted_by_where_the_whole_interval_lies(compare: ModuleType)
         ["2", "2", "1", "1", "1", "0.60", "0.75", "0.15", "-0.10", "0.40"],
         ["5", "1", "1", "0", "0", "0.50", "0.60", "0.10", "0.10", "0.10"],
     ]
+
+
+def test_the_share_that_is_behind_is_found_where_errors_hide_it(compare: ModuleType) -> None:
+    def shares(behind: float, seed: int) -> tuple[float, float]:
+        rng = np.random.default_rng(seed)
+        true = np.where(rng.random(220) < behind, -0.15, 0.0)
+        seen = {"difference": true + 0.03 * rng.standard_normal(220), "error": 0.03}
+        cells = pd.DataFrame({"scenario": np.arange(220) // 2, "property": "p"} | seen)
+        return compare.level_share(cells)
+
+    for behind in (0.0, 0.2):
+        found = np.array([shares(behind, seed) for seed in range(4)])
+        assert (found[:, 1] <= 1 - behind).all()
+        assert (found[:, 1] <= found[:, 0]).all()
+        assert abs(np.median(found[:, 0]) - (1 - behind)) < 0.1
+    assert shares(1.0, 5)[0] < 0.05
