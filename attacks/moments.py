@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -224,6 +225,7 @@ def principal(rows: np.ndarray, most: int) -> np.ndarray:
     values, vectors = eigh(gram, subset_by_index=(max(0, len(gram) - most), len(gram) - 1))
     kept = values > values[-1] * 1e-7
     values, vectors = values[kept][::-1].copy(), vectors[:, kept][:, ::-1].copy()
+    vectors = vectors.astype(np.float32)
     found: np.ndarray = vectors if small else chosen.T @ vectors / np.sqrt(len(chosen) * values)
     return found
 
@@ -244,6 +246,17 @@ def _members(
         halves: [n] 0 or 1.
         seen: along the axes of both.
     """
+    densities = cache(lambda number, *way: densities_of(moments[number], *way))
+
+    def ratios(part: Part, number: int, sums: Sums, count: int, belief: float) -> np.ndarray:
+        """[n] by the moments of that number."""
+        found = np.zeros(len(sums.rows))
+        for contributors in np.unique(sums.contributors):
+            of = sums.contributors == contributors
+            known = densities(number, int(contributors), count, belief)
+            found[of] = part(sums.rows[of, :count], known)
+        return found
+
     found = []
     width = min(m.shift.size for m in moments)
     for part in (by_mean, by_spread):
@@ -253,7 +266,7 @@ def _members(
 
                 def fit(train: np.ndarray, _test: np.ndarray) -> np.ndarray:
                     half = int(halves[train[0]])
-                    return _ratios(part, moments[half], by_other[half], count, belief)  # noqa: B023
+                    return ratios(part, half, by_other[half], count, belief)  # noqa: B023
 
                 try:
                     tried.append(cross_fitted(fit, halves))
@@ -262,28 +275,8 @@ def _members(
                 ways.append((count, belief))
         if tried:
             best, held_out = best_of(tried, present, halves)
-            observed = _ratios(part, moments[-1], seen, *ways[best])
+            observed = ratios(part, -1, seen, *ways[best])
             found.append(held_out.with_observed(observed, signed=part is by_mean))
-    return found
-
-
-def _ratios(
-    part: Callable[[np.ndarray, _Densities], np.ndarray],
-    moments: _Moments,
-    sums: Sums,
-    count: int,
-    belief: float,
-) -> np.ndarray:
-    """[n] one part of the log likelihood ratios, by the first ``count`` components.
-
-    Raises:
-        np.linalg.LinAlgError: a covariance is singular.
-    """
-    found = np.zeros(len(sums.rows))
-    for contributors in np.unique(sums.contributors):
-        of = sums.contributors == contributors
-        densities = densities_of(moments, int(contributors), count, belief)
-        found[of] = part(sums.rows[of, :count], densities)
     return found
 
 
@@ -294,6 +287,10 @@ class _Densities:
     shift: np.ndarray
     present: np.ndarray
     absent: np.ndarray
+
+
+Part = Callable[[np.ndarray, _Densities], np.ndarray]
+"""Of the log likelihood ratios of rows [n, p], what is linear in them, or the rest: [n]."""
 
 
 def densities_of(moments: _Moments, contributors: int, count: int, belief: float) -> _Densities:
