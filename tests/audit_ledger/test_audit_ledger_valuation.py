@@ -13,9 +13,11 @@ from ledger_runs import run_command
 
 from privaudit.custody.valuation import (
     STEPS_KNOWN,
-    Alignment,
     LeaveOneOut,
     Novelty,
+    Sent,
+    Valuation,
+    alignment,
     leave_one_out,
     valuation_of,
 )
@@ -29,7 +31,7 @@ from privaudit.world import load_world
 SIZE = 200
 
 
-def played(rule: Novelty | Alignment, stale: bool, rounds: int = 8, seed: int = 0) -> np.ndarray:
+def played(rule: Valuation, stale: bool, rounds: int = 8, seed: int = 0) -> np.ndarray:
     """[rounds, 4] values; the last client sends a mixture of the model's steps so far."""
     rng = torch.Generator().manual_seed(seed)
     common = torch.randn(SIZE, generator=rng)
@@ -41,7 +43,7 @@ def played(rule: Novelty | Alignment, stale: bool, rounds: int = 8, seed: int = 
             mixture = torch.rand(len(steps), generator=rng)
             deltas[3] = sum(m * s for m, s in zip(mixture, steps, strict=True))
         mean = sum(deltas.values()) / 4
-        values = rule.values(before, deltas, dict.fromkeys(deltas, 0.25), mean)
+        values = rule(Sent(before, deltas, dict.fromkeys(deltas, 0.25), mean))
         found.append([values[k] for k in range(4)])
         after = before + mean
         steps.append(after - before)
@@ -57,12 +59,12 @@ def test_who_sends_the_steps_of_the_model_sends_nothing_new(seed: int) -> None:
 
 
 def test_alignment_pays_for_them() -> None:
-    worth = played(Alignment(), stale=True)
+    worth = played(alignment, stale=True)
     assert worth[1:, 3].mean() > 0.3 * worth[1:, :3].mean()
 
 
 def test_in_the_first_round_all_is_new() -> None:
-    assert (played(Novelty(), False, 1) == played(Alignment(), False, 1)).all()
+    assert (played(Novelty(), False, 1) == played(alignment, False, 1)).all()
 
 
 def test_of_more_rounds_than_are_known_the_oldest_are_new_again() -> None:
@@ -94,7 +96,7 @@ def test_held_out_records_tell_work_from_a_random_direction() -> None:
     deltas = {k: -0.1 * gradients[k] for k in range(4)}
     noise = torch.randn(len(before), generator=torch.Generator().manual_seed(1))
     deltas[4] = noise * deltas[0].norm() / noise.norm()
-    values = rule.values(before, deltas, dict.fromkeys(deltas, 0.2), before)
+    values = rule(Sent(before, deltas, dict.fromkeys(deltas, 0.2), before))
     assert min(values[k] for k in range(4)) > values[4]
     assert all(0 <= value <= MILLION for value in values.values())
 
