@@ -5,6 +5,8 @@
 ``novelty``
     The same of what is new in a delta: what the global model has moved by before is taken out of
     it first (:class:`Novelty`), for anybody could send that who trained nothing. A little dearer.
+``aligned-novelty``
+    The two of them multiplied (:class:`AlignedNovelty`): nothing where either finds nothing.
 ``leave-one-out``
     By how much less the others' average lowers the loss on held-out records
     (:func:`leave_one_out`). Needs such records, and as many evaluations a round as there are
@@ -106,6 +108,22 @@ class Novelty:
         return dict.fromkeys(sent.deltas, 0) | alignment(left)
 
 
+class AlignedNovelty:
+    """By :func:`alignment` of the whole delta times that of what is new in it; rounded down.
+
+    Own. Each keeps down what the other pays for: a step sent once more is nothing new, and harm
+    points elsewhere than what the others sent.
+    """
+
+    def __init__(self) -> None:
+        self._novelty = Novelty()
+
+    def __call__(self, sent: Sent) -> dict[int, int]:
+        """As :data:`Valuation`."""
+        whole, new = alignment(sent), self._novelty(sent)
+        return {client: whole[client] * new[client] // MILLION for client in sent.deltas}
+
+
 class LeaveOneOut:
     """By :func:`leave_one_out` on held-out records: nats of mean loss, at most 1.
 
@@ -183,6 +201,7 @@ def alignment(sent: Sent) -> dict[int, int]:
 WITHOUT_DATA: dict[str, Callable[[], Valuation]] = {
     "contribution": lambda: alignment,
     "novelty": Novelty,
+    "aligned-novelty": AlignedNovelty,
 }
 """Reward rule -> makes the valuation of one federation, for rules that need no records."""
 
