@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from privaudit.custody.valuation import Valuation
+from privaudit.custody.valuation import Sent, Valuation
 from privaudit.errors import UserError
 from privaudit.federation.aggregation import Submission, Verdict
 from privaudit.federation.rewards import Delivery
@@ -73,8 +73,8 @@ class EvidenceCollector:
         """Write the row."""
         values: dict[int, int] = {}
         if self._valuation:
-            values = self._valuation.values(
-                outcome.before, self._deltas, outcome.weights, outcome.delta
+            values = self._valuation(
+                Sent(outcome.before, self._deltas, outcome.weights, outcome.delta)
             )
         cohort = tuple(
             Delivery(

@@ -5,6 +5,8 @@
 ``novelty``
     The same of what is new in a delta: what the global model has moved by before is taken out of
     it first (:class:`Novelty`), for anybody could send that who trained nothing. A little dearer.
+``aligned-novelty``
+    The two of them multiplied (:class:`AlignedNovelty`): nothing where either finds nothing.
 ``leave-one-out``
     By how much less the others' average lowers the loss on held-out records
     (:func:`leave_one_out`). Needs such records, and as many evaluations a round as there are
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -33,24 +35,25 @@ MOST_RECORDS = 300
 """Held-out records that worth is told by."""
 
 
-class Valuation(Protocol):
-    """Says of each round what the accepted deltas were worth."""
+@dataclass(frozen=True)
+class Sent:
+    """What the server knows of a round when it says what deltas were worth.
 
-    def values(
-        self,
-        before: Tensor,
-        deltas: Mapping[int, Tensor],
-        weights: Mapping[int, float],
-        aggregate: Tensor,
-    ) -> dict[int, int]:
-        """Client -> value in millionths, in 0..1,000,000; rounds are asked about in order.
+    Attributes:
+        before: [P] the global parameters that the round began with.
+        deltas: client -> accepted delta [P].
+        weights: client -> w_k = c_k / c.
+        aggregate: [P], the average: the sum of w_k d_k.
+    """
 
-        Args:
-            before: [P] the global parameters that the round began with.
-            deltas: client -> accepted delta [P].
-            weights: client -> w_k = c_k / c.
-            aggregate: [P], the average.
-        """
+    before: Tensor
+    deltas: Mapping[int, Tensor]
+    weights: Mapping[int, float]
+    aggregate: Tensor
+
+
+Valuation = Callable[[Sent], dict[int, int]]
+"""Client -> what its delta was worth in millionths, in 0..1,000,000; asked of rounds in order."""
 
 
 def valuation_of(rule: str, judge: Callable[[], tuple[Engine, Samples]]) -> Valuation | None:
@@ -64,10 +67,8 @@ def valuation_of(rule: str, judge: Callable[[], tuple[Engine, Samples]]) -> Valu
     Raises:
         UserError: it needs held-out records, and there are none.
     """
-    if rule == "contribution":
-        return Alignment()
-    if rule == "novelty":
-        return Novelty()
+    if rule in WITHOUT_DATA:
+        return WITHOUT_DATA[rule]()
     if rule != "leave-one-out":
         return None
     engine, held_out = judge()
@@ -78,20 +79,6 @@ def valuation_of(rule: str, judge: Callable[[], tuple[Engine, Samples]]) -> Valu
             remedy="set federation.test_share, or use contribution or novelty",
         )
     return LeaveOneOut(engine, held_out)
-
-
-class Alignment:
-    """By :func:`alignment`."""
-
-    def values(
-        self,
-        before: Tensor,
-        deltas: Mapping[int, Tensor],
-        weights: Mapping[int, float],
-        aggregate: Tensor,
-    ) -> dict[int, int]:
-        """As :class:`Valuation`."""
-        return alignment(deltas, weights, aggregate)
 
 
 class Novelty:
@@ -105,26 +92,36 @@ class Novelty:
         self._last: Tensor | None = None
         self._steps: list[Tensor] = []
 
-    def values(
-        self,
-        before: Tensor,
-        deltas: Mapping[int, Tensor],
-        weights: Mapping[int, float],
-        aggregate: Tensor,
-    ) -> dict[int, int]:
-        """As :class:`Valuation`."""
+    def __call__(self, sent: Sent) -> dict[int, int]:
+        """As :data:`Valuation`."""
         if self._last is not None:
-            self._steps = [*self._steps, before - self._last][-STEPS_KNOWN:]
-        self._last = before.clone()
+            self._steps = [*self._steps, sent.before - self._last][-STEPS_KNOWN:]
+        self._last = sent.before.clone()
         known = _directions(self._steps)
-        new = {client: _without(delta, known) for client, delta in deltas.items()}
+        new = {client: _without(delta, known) for client, delta in sent.deltas.items()}
         there = {
             client: delta
             for client, delta in new.items()
-            if float(delta.norm()) > NOTHING_NEW * float(deltas[client].norm())
+            if float(delta.norm()) > NOTHING_NEW * float(sent.deltas[client].norm())
         }
-        values = alignment(there, weights, _without(aggregate, known))
-        return dict.fromkeys(deltas, 0) | values
+        left = replace(sent, deltas=there, aggregate=_without(sent.aggregate, known))
+        return dict.fromkeys(sent.deltas, 0) | alignment(left)
+
+
+class AlignedNovelty:
+    """By :func:`alignment` of the whole delta times that of what is new in it; rounded down.
+
+    Own. Each keeps down what the other pays for: a step sent once more is nothing new, and harm
+    points elsewhere than what the others sent.
+    """
+
+    def __init__(self) -> None:
+        self._novelty = Novelty()
+
+    def __call__(self, sent: Sent) -> dict[int, int]:
+        """As :data:`Valuation`."""
+        whole, new = alignment(sent), self._novelty(sent)
+        return {client: whole[client] * new[client] // MILLION for client in sent.deltas}
 
 
 class LeaveOneOut:
@@ -139,15 +136,9 @@ class LeaveOneOut:
         self._engine = engine
         self._held_out = held_out.chosen(np.arange(min(MOST_RECORDS, len(held_out))))
 
-    def values(
-        self,
-        before: Tensor,
-        deltas: Mapping[int, Tensor],
-        weights: Mapping[int, float],
-        aggregate: Tensor,
-    ) -> dict[int, int]:
-        """As :class:`Valuation`."""
-        found = leave_one_out(self._loss, before, deltas, weights)
+    def __call__(self, sent: Sent) -> dict[int, int]:
+        """As :data:`Valuation`."""
+        found = leave_one_out(self._loss, sent.before, sent.deltas, sent.weights)
         return {client: _millionths(value) for client, value in found.items()}
 
     def _loss(self, parameters: Tensor) -> float:
@@ -185,36 +176,34 @@ def leave_one_out(
     return {client: reached(set(deltas) - {client}) - everybody for client in deltas}
 
 
-def alignment(
-    deltas: Mapping[int, Tensor], weights: Mapping[int, float], aggregate: Tensor
-) -> dict[int, int]:
-    """What each accepted delta was worth: its direction against that of the others.
+def alignment(sent: Sent) -> dict[int, int]:
+    """As :data:`Valuation`: the direction of each accepted delta against that of the others.
 
     The cosine of a delta d_k with the average without it, aggregate - w_k d_k, at least 0: a
     first-order leave-one-out value (how far a step along d_k goes where everybody else wants to go)
     that needs no data and cannot be raised by sending a larger delta. A client alone is worth 1.
-
-    Args:
-        deltas: client -> accepted delta [P].
-        weights: client -> w_k = c_k / c.
-        aggregate: [P], the sum of w_k d_k.
-
-    Returns:
-        Client -> value in millionths, in 0..1,000,000.
     """
-    if len(deltas) == 1:
-        return dict.fromkeys(deltas, MILLION)
-    whole = aggregate.double()
+    if len(sent.deltas) == 1:
+        return dict.fromkeys(sent.deltas, MILLION)
+    whole = sent.aggregate.double()
     square = float(whole @ whole)
     values = {}
-    for client, delta in deltas.items():
-        own, weight = delta.double(), weights[client]
+    for client, delta in sent.deltas.items():
+        own, weight = delta.double(), sent.weights[client]
         inner, norm2 = float(own @ whole), float(own @ own)
         others2 = max(0.0, square - 2 * weight * inner + weight**2 * norm2)
         scale = math.sqrt(norm2 * others2)
         cosine = (inner - weight * norm2) / scale if scale > 0 else 0.0
         values[client] = _millionths(cosine)
     return values
+
+
+WITHOUT_DATA: dict[str, Callable[[], Valuation]] = {
+    "contribution": lambda: alignment,
+    "novelty": Novelty,
+    "aligned-novelty": AlignedNovelty,
+}
+"""Reward rule -> makes the valuation of one federation, for rules that need no records."""
 
 
 def _millionths(value: float) -> int:

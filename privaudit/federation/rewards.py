@@ -9,7 +9,7 @@
 ``size-classes``
     The same with records counted in classes, each twice the one before: pay then says of a client
     only in which class it is.
-``contribution``, ``novelty``, ``leave-one-out``
+``contribution``, ``novelty``, ``aligned-novelty``, ``leave-one-out``
     In proportion to the value of the delta, as each of them tells it
     (:mod:`privaudit.custody.valuation`), over the accepted deltas, after the value-driven incentive
     of DeepChain (Weng et al., IEEE TDSC 2021).
@@ -110,6 +110,7 @@ RULES: dict[str, Rule] = {
     "size-classes": size_classes,
     "contribution": valued,
     "novelty": valued,
+    "aligned-novelty": valued,
     "leave-one-out": valued,
 }
 

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privaudit.custody.evidence import EvidenceCollector, digest, parse_evidence
-from privaudit.custody.valuation import MILLION, Alignment, alignment
+from privaudit.custody.valuation import MILLION, Sent, alignment
 from privaudit.errors import UserError
 from privaudit.federation.aggregation import Aggregator, Submission
 from privaudit.federation.rounds import RoundMetrics, RoundOutcome
 
 SIZE = 6
+START = torch.zeros(SIZE)
 
 
 def play(collector: EvidenceCollector, rounds: list[list[torch.Tensor]]) -> torch.Tensor:
@@ -69,7 +70,7 @@ def test_models_chain_from_round_to_round() -> None:
 
 
 def test_a_rejected_delta_is_there_with_its_reason() -> None:
-    collector = EvidenceCollector(Alignment())
+    collector = EvidenceCollector(alignment)
     bad = [torch.full((SIZE,), torch.nan), torch.ones(SIZE + 1), torch.full((SIZE,), 100.0)]
     play(collector, [[*deltas(2), *bad]])
     cohort = collector.rounds[0].cohort
@@ -80,7 +81,7 @@ def test_a_rejected_delta_is_there_with_its_reason() -> None:
 
 
 def test_rows_come_back_as_they_were() -> None:
-    collector = EvidenceCollector(Alignment())
+    collector = EvidenceCollector(alignment)
     play(collector, [deltas(4), deltas(4, 1)])
     rows = json.loads(json.dumps(collector.rows()))
     assert parse_evidence(rows, where="x") == collector.rounds
@@ -99,8 +100,8 @@ def test_a_damaged_row_is_named(damage: dict[str, object]) -> None:
 def test_alignment_is_the_cosine_with_the_average_of_the_others(count: int, seed: int) -> None:
     sent = dict(enumerate(deltas(count, seed)))
     weights = dict.fromkeys(sent, 1 / count)
-    aggregate = sum(delta / count for delta in sent.values())
-    for client, value in alignment(sent, weights, torch.as_tensor(aggregate)).items():
+    aggregate = torch.stack([delta / count for delta in sent.values()]).sum(dim=0)
+    for client, value in alignment(Sent(START, sent, weights, aggregate)).items():
         others = sum(d.double() for c, d in sent.items() if c != client)
         cosine = float(torch.nn.functional.cosine_similarity(sent[client].double(), others, dim=0))
         assert value == pytest.approx(MILLION * max(0.0, cosine), abs=20)
@@ -114,7 +115,7 @@ def test_a_larger_delta_is_not_worth_more() -> None:
     def value(scale: float) -> int:
         sent = dict(enumerate([scale * (first + common), *rest]))
         aggregate = torch.stack([d / 5 for d in sent.values()]).sum(dim=0)
-        return alignment(sent, dict.fromkeys(sent, 0.2), aggregate)[0]
+        return alignment(Sent(START, sent, dict.fromkeys(sent, 0.2), aggregate))[0]
 
     assert value(1.0) > 0
     assert math.isclose(value(1.0), value(50.0), abs_tol=20)
@@ -123,6 +124,6 @@ def test_a_larger_delta_is_not_worth_more() -> None:
 def test_opposed_and_empty_deltas_are_worth_nothing_and_a_lone_one_everything() -> None:
     one = torch.ones(SIZE)
     sent = {0: one, 1: one, 2: -one, 3: torch.zeros(SIZE)}
-    values = alignment(sent, dict.fromkeys(sent, 0.25), one / 4)
+    values = alignment(Sent(START, sent, dict.fromkeys(sent, 0.25), one / 4))
     assert values[2] == values[3] == 0
-    assert alignment({7: one}, {7: 1.0}, one) == {7: MILLION}
+    assert alignment(Sent(START, {7: one}, {7: 1.0}, one)) == {7: MILLION}

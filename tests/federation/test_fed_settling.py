@@ -9,8 +9,14 @@ import pytest
 
 from privaudit.accounting.gaussian import epsilon_at
 from privaudit.accounting.pay import DELTA, of_size, of_values
-from privaudit.federation.rewards import MILLION, Delivery
-from privaudit.federation.settling import FOLLOWED, Settlement, policy_named, settlements
+from privaudit.federation.rewards import MILLION, RULES, Delivery
+from privaudit.federation.settling import (
+    FOLLOWED,
+    RewardPolicy,
+    Settlement,
+    policy_named,
+    settlements,
+)
 from privaudit.randomness import Seed
 
 BUDGET, SEED = 1_000_000, Seed(11)
@@ -25,6 +31,12 @@ def cohort(values: list[float], records: int = 100, reasons: dict[int, str] | No
 
 def settled(name: str, rounds: list, seed: Seed = SEED) -> list[Settlement]:
     return list(settlements(policy_named(name), BUDGET, rounds, seed))
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_no_rule_is_read_as_another_with_something_done_to_it(rule: str) -> None:
+    assert policy_named(rule) == RewardPolicy(rule)
+    assert policy_named(f"{rule}-per-10") == RewardPolicy(rule, block=10)
 
 
 def test_a_pool_is_split_by_sums_and_a_refused_delta_adds_nothing() -> None:

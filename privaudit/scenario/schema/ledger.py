@@ -24,8 +24,8 @@ class LedgerSection(Section):
     )
     reward: Annotated[str, AfterValidator(_known_reward)] = Field(
         "equal",
-        description="equal, samples, size-classes, contribution, novelty or leave-one-out "
-        "(docs/ledger.md)",
+        description="equal, samples, size-classes, contribution, novelty, aligned-novelty or "
+        "leave-one-out (docs/ledger.md)",
     )
     budget: int | None = Field(
         None,
