@@ -12,7 +12,7 @@ from privaudit.report.assumptions import auxiliary, others, with_colluders, with
 from privaudit.report.published import published_gaps
 from privaudit.report.tables import accuracy_note, precision_note
 from privaudit.report.troubles import Troubles, troubles_of
-from privaudit.report.words import by_game, units_of
+from privaudit.report.words import basis_of, by_game, units_of
 from privaudit.scenario.schema import NO_DEFENCE, PROPERTY, Scenario
 from privaudit.statistics.pools import chance_auc
 from privaudit.statistics.runs import Unit
@@ -87,7 +87,7 @@ def reading(scenario: Scenario) -> list[str]:
     return [
         f"AUC of telling {'; or '.join(words.told for words in games)}, with its 95 % interval "
         "over federation runs of this data set, dealt anew; a blind guess has 0.50. "
-        f"Runs: {scenario.runs}, of {' and of '.join(words.basis for words in games)}.",
+        f"Runs: {scenario.runs}, of {basis_of(games)}.",
         "* = told from chance: above 0.50 at a false discovery rate of 5 % over the table "
         f"({_tests(scenario)}, Benjamini-Hochberg). With few runs, or where most scores are equal, "
         f"the interval may reach 0.50 beside a star: it is over runs, the test over their "

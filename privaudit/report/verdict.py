@@ -18,7 +18,7 @@ from privaudit.report import rebuilt_verdict
 from privaudit.report.defences import above_ceilings
 from privaudit.report.tables import clients_text, interval_text, with_rule
 from privaudit.report.troubles import Troubles, troubles_of
-from privaudit.report.words import by_game, in_pairs, words_of
+from privaudit.report.words import basis_of, by_game, in_pairs, words_of
 from privaudit.scenario.schema import NO_DEFENCE, Scenario
 from privaudit.statistics.rebuilt import least_p
 from privaudit.statistics.told import SIGNIFICANT
@@ -153,13 +153,13 @@ def basis(scenario: Scenario, cells: Sequence[TableCell]) -> list[str]:
     )
     if audit.colluders:
         seen += ", has the records and deltas of its colluders"
-    basis = " and of ".join(words.basis for words in by_game(scenario))
-    scored = any(words.scored for words in by_game(scenario))
+    games = by_game(scenario)
+    scored = any(words.scored for words in games)
     blind = "An AUC of 0.50 is a blind guess, 1.00 is always right. " if scored else ""
     lines = [
-        f"Measured on {_count(runs, 'independent federation run')} of {basis}, for an adversary "
-        f"that {seen} and follows the protocol. {blind}Brackets are 95 % intervals. It holds for "
-        "these attacks, this data and these clients; a stronger attack may find more."
+        f"Measured on {_count(runs, 'independent federation run')} of {basis_of(games)}, for an "
+        f"adversary that {seen} and follows the protocol. {blind}Brackets are 95 % intervals. It "
+        "holds for these attacks, this data and these clients; a stronger attack may find more."
     ]
     if runs == 1:
         lines.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from privaudit.evaluation.cells import TableCell
@@ -167,6 +168,11 @@ def by_game(scenario: Scenario) -> list[Words]:
 def _kind(scenario: Scenario, target: str) -> str:
     game, asked = scenario.game_of(target), scenario.asked_of_ledgers
     return f"{game} {asked[target].question}" if game == PUBLIC_LEDGER else game
+
+
+def basis_of(games: Iterable[Words]) -> str:
+    """What their numbers rest on, said once where two rest on as many rounds."""
+    return " and of ".join(dict.fromkeys(words.basis for words in games))
 
 
 def units_of(scenario: Scenario) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from report_content import cell, content, scenario
 
 from privaudit.evaluation.cells import table_cells
-from privaudit.report.notes import pool_notes, power_note
+from privaudit.report.notes import pool_notes, power_note, reading
 from privaudit.statistics.pools import Holdings
 
 HELD = Holdings(110, 110, 32, others=3, other_records=110, overlap=0.2)
@@ -66,3 +66,11 @@ def test_old_records_rest_on_the_permutation_test() -> None:
     assert new.auc is not None
     assert old.auc is not None
     assert new.auc.low < old.auc.low < old.auc.high < new.auc.high
+
+
+def test_what_questions_rest_on_is_said_once() -> None:
+    asked = {"questions": ["sizes", "holders", "labels"]}
+    note = reading(scenario(public_ledger=asked, federation={"rounds": 12}))[0]
+    assert note.endswith(
+        "Runs: 3, of 40 audited rounds per cell and of 12 rounds of ordinary training per cell."
+    )
