@@ -28,7 +28,7 @@ from torch import Tensor
 from privaudit.attack.adversary import ShadowRound
 
 from .simulation import StandIns
-from .stacking import MemberScores, best_of, cross_fitted
+from .stacking import Fit, MemberScores, best_of, cross_fitted
 
 COMPONENTS = (4, 8, 16, 32, 64, 128)
 """Numbers of principal components that are tried."""
@@ -141,7 +141,10 @@ class SecondMoments:
         return _members([one.moments for one in known], by_other, truth, of_half, observed)
 
     def _learned(self, halves: tuple[int, ...], absent: Tensor) -> _Learned | None:
-        """From single shadows of these halves, centred on ``absent`` [T, D]; None: none moves."""
+        """From single shadows of these halves, centred on ``absent`` [T, D].
+
+        None: none moves, or one shadow of a kind is all there is.
+        """
         of_half = self._shadows[0].shadow.halves
         assert of_half is not None
         of = torch.from_numpy(np.flatnonzero(np.isin(of_half, halves)))
@@ -151,7 +154,7 @@ class SecondMoments:
         )
         spread = none.square().mean(0).sqrt()
         spread += FLOOR * spread.square().mean().sqrt()
-        if not spread.any():
+        if len(present) < 2 or not spread.any():
             return None
         spread += torch.finfo(torch.float32).tiny
         shown = torch.cat([present, none]) / spread
@@ -237,7 +240,7 @@ def _members(
     halves: np.ndarray,
     seen: Sums,
 ) -> list[MemberScores]:
-    """Either part, by the best of all numbers of components and beliefs; none: shadows too few.
+    """Either part, by the best of all numbers of components and beliefs.
 
     Args:
         moments: of half 0, of half 1, of both.
@@ -259,24 +262,20 @@ def _members(
 
     found = []
     width = min(m.shift.size for m in moments)
+    counts = sorted({min(p, width) for p in COMPONENTS}, reverse=True)
+    ways = [(count, belief) for count in counts for belief in BELIEVED]
     for part in (by_mean, by_spread):
-        ways, tried = [], []
-        for count in sorted({min(p, width) for p in COMPONENTS}, reverse=True):
-            for belief in BELIEVED:
 
-                def fit(train: np.ndarray, _test: np.ndarray) -> np.ndarray:
-                    half = int(halves[train[0]])
-                    return ratios(part, half, by_other[half], count, belief)  # noqa: B023
+        def fit(way: tuple[int, float]) -> Fit:
+            def one(train: np.ndarray, _test: np.ndarray) -> np.ndarray:
+                half = int(halves[train[0]])
+                return ratios(part, half, by_other[half], *way)  # noqa: B023
 
-                try:
-                    tried.append(cross_fitted(fit, halves))
-                except np.linalg.LinAlgError:  # too few shadows for so many components
-                    continue
-                ways.append((count, belief))
-        if tried:
-            best, held_out = best_of(tried, present, halves)
-            observed = ratios(part, -1, seen, *ways[best])
-            found.append(held_out.with_observed(observed, signed=part is by_mean))
+            return one
+
+        best, held_out = best_of([cross_fitted(fit(w), halves) for w in ways], present, halves)
+        observed = ratios(part, -1, seen, *ways[best])
+        found.append(held_out.with_observed(observed, signed=part is by_mean))
     return found
 
 
@@ -294,11 +293,7 @@ Part = Callable[[np.ndarray, _Densities], np.ndarray]
 
 
 def densities_of(moments: _Moments, contributors: int, count: int, belief: float) -> _Densities:
-    """Of a sum of so many deltas.
-
-    Raises:
-        np.linalg.LinAlgError: a covariance is singular.
-    """
+    """Of a sum of so many deltas; the ridge keeps covariances from being singular."""
     one, zero = moments.present[:count, :count], moments.absent[:count, :count]
     mean = (one + zero) / 2
     ridge = RIDGE * np.trace(mean) / count * np.eye(count)

@@ -87,6 +87,8 @@ def best_of(
 
     Those of a half are by what does best on the *other*: the best of a dozen by its own scores
     looks good by chance where nothing is to be had, and would outweigh members that have something.
+    Two halves are not strangers, as what scores the one has learned from the other: where records
+    are few, they rise and fall together.
 
     Args:
         tried: scores of the same stand-ins.

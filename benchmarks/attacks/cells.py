@@ -4,8 +4,8 @@
 
 A cell is a scenario, a property, a shared fraction and a number of participants. Tables are drawn
 here (:func:`write_tables`) or come from ``--data-dir``; images of glyphs are made by the package.
-The list and its seeds were fixed before the runs that are reported. Some of its scenarios were
-explored while the attack was made, with other seeds, so with other deals, weights and rounds.
+The list was fixed before the runs that are reported. Some of its scenarios were explored while the
+attack was made, with other seeds, so with other deals, weights and rounds.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import pandas as pd
 Table = dict[str, Any]
 
 SEEDS, ROUNDS = (20_261_130, 20_261_129), 60
-"""A federation of each. Cells of the second had been seen when second moments were mended; those of
-the first were not run before."""
+"""A federation of each. All cells of the second were run with an earlier attack, and some were
+looked at when second moments were mended; the first was added after that, and not run before."""
 ALL, SOME, ENDS = [2, 5, 17], [2, 5], [0.1, 1.0]
 
 
