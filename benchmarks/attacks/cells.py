@@ -10,7 +10,7 @@ attack was made, with other seeds, so with other deals, weights and rounds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ looked at when second moments were mended; the first was added after that, and n
 ALL, SOME, ENDS = [2, 5, 17], [2, 5], [0.1, 1.0]
 
 
-def federations(folder: Path) -> Iterator[tuple[Path, Table]]:
+def federations(folder: Path, seeds: Sequence[int] = SEEDS) -> Iterator[tuple[Path, Table]]:
     """Every scenario as a table, with each of the seeds, and where in the folder its run lies."""
-    for seed in SEEDS:
+    for seed in seeds:
         for made in scenarios(folder):
             yield folder / str(seed) / made["name"], made | {"seed": seed}
 

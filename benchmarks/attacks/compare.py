@@ -7,6 +7,7 @@
 
 ``--cells``: a folder for runs of the list in ``cells.py``; what is finished there is not run again,
 so the command can be stopped and given again. ``--most-minutes 30``: begin no scenario after that.
+``--seeds 20261131,20261132 --only clinic-after-0``: other federations, of some scenarios.
 
 ``--out``: a folder for ``comparison.csv`` and ``comparison.md``, beside what is printed.
 
@@ -78,7 +79,9 @@ def run_cells(place: Path, options: argparse.Namespace) -> list[Path]:
     place.mkdir(parents=True, exist_ok=True)
     cells.write_tables(place)
     started, found = time.monotonic(), []
-    for out, made in cells.federations(place):
+    for out, made in cells.federations(place, options.seeds):
+        if options.only and made["name"] not in options.only:
+            continue
         scenario = Scenario.model_validate(made)
         if not (out / "records.jsonl").is_file():
             if time.monotonic() - started > 60 * options.most_minutes:
@@ -234,12 +237,22 @@ def _options() -> argparse.Namespace:
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN")
     parser.add_argument("--cells", type=Path, metavar="FOLDER")
     parser.add_argument("--most-minutes", type=float, default=float("inf"))
+    parser.add_argument("--seeds", type=_numbers, default=cells.SEEDS)
+    parser.add_argument("--only", type=_names, default=[], metavar="SCENARIO,...")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--ours", default="magnitude-stack")
     parser.add_argument("--theirs", default="melis-rf")
     parser.add_argument("--out", type=Path, metavar="FOLDER")
     return parser.parse_args()
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(name) for name in text.split(",")]
 
 
 if __name__ == "__main__":
