@@ -61,7 +61,7 @@ class Sums:
 
 
 class SecondMoments:
-    """Gathers rounds, cut to some coordinates, and makes a member of them.
+    """Gathers rounds, cut to some coordinates, and makes two members of them.
 
     All is centred on the mean over a window of rounds: single shadows on that of those without the
     property; what is seen, and stand-ins of a half, on their own, which lies half way between with

@@ -61,7 +61,7 @@ def main() -> None:
     print("| policy | channel | AUC | values |\n|---|---|---|---|")
     for (name, channel), pairs in found.items():
         areas, values = zip(*pairs, strict=True)
-        print(f"| {name} | {channel} | {_interval(areas)} | {np.mean(values):.1f} |")
+        print(f"| {name} | {channel} | {interval(areas)} | {np.mean(values):.1f} |")
 
 
 def _ledgers(world: World) -> Iterator[tuple[Cell, list[PublicRound]]]:
@@ -122,12 +122,13 @@ def _settle(
     found["seconds from opening to closing"].append(closed.block_time - opened.block_time)
 
 
-def _interval(areas: Sequence[float]) -> str:
-    mean, n = float(np.mean(areas)), len(areas)
+def interval(values: Sequence[float], most: float = 1.0) -> str:
+    """Mean and its 95 % interval over runs, cut at 0 and at what a value may be at most."""
+    mean, n = float(np.mean(values)), len(values)
     if n < 2:
         return f"{mean:.2f}"
-    half = float(student.ppf(0.975, n - 1) * np.std(areas, ddof=1) / np.sqrt(n))
-    return f"{mean:.2f} [{max(0.0, mean - half):.2f}, {min(1.0, mean + half):.2f}]"
+    half = float(student.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    return f"{mean:.2f} [{max(0.0, mean - half):.2f}, {min(most, mean + half):.2f}]"
 
 
 def _options() -> argparse.Namespace:

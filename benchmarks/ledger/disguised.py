@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.stats import t as student
+from channels import interval
 from torch import Tensor
 
 from privaudit.custody.evidence import EvidenceCollector
@@ -74,7 +74,7 @@ def main() -> None:
     print("|---" * (2 + len(PARTS)) + "|")
     for policy in POLICIES:
         for who in ("random direction", "flipped labels"):
-            cells = [_interval(found[policy, who, part]) for part in PARTS]
+            cells = [interval(found[policy, who, part], np.inf) for part in PARTS]
             print(f"| {policy} | {who} | {' | '.join(cells)} |")
 
 
@@ -117,14 +117,6 @@ def _earned(world: World, run: int) -> dict[tuple[str, str, float], float]:
         )
         for key, kept in evidence.items()
     }
-
-
-def _interval(shares: list[float]) -> str:
-    mean, n = float(np.mean(shares)), len(shares)
-    if n < 2:
-        return f"{mean:.2f}"
-    half = float(student.ppf(0.975, n - 1) * np.std(shares, ddof=1) / np.sqrt(n))
-    return f"{mean:.2f} [{max(0.0, mean - half):.2f}, {mean + half:.2f}]"
 
 
 def _options() -> argparse.Namespace:

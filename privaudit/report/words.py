@@ -97,25 +97,17 @@ def _of_ledger(scenario: Scenario, target: str) -> Words:
     asked, rounds = scenario.asked_of_ledgers[target], scenario.federation.rounds
     of_training = f"{rounds} rounds of ordinary training per cell"
     paid = f"from a public ledger with reward {asked.reward}"
-    if asked.question == "sizes":
+    of_clients = {
+        "sizes": ("all their records", "a part"),
+        "holders": ("records with the property alone", "records without it"),
+        "labels": ("half of the classes alone", "all"),
+    }
+    if asked.question in of_clients:
+        yes, no = of_clients[asked.question]
+        named = yes.replace("the property", f"'{asked.about}'")
         return Words(
-            told="clients that train on all their records from those that train on a part",
-            verdict=f"{paid} which clients train on all their records",
-            units="clients",
-            basis=of_training,
-        )
-    if asked.question == "holders":
-        return Words(
-            told="clients that train on records with the property alone from those that train on "
-            "records without it",
-            verdict=f"{paid} which clients train on records with '{asked.about}' alone",
-            units="clients",
-            basis=of_training,
-        )
-    if asked.question == "labels":
-        return Words(
-            told="clients that train on half of the classes alone from those that train on all",
-            verdict=f"{paid} which clients train on half of the classes alone",
+            told=f"clients that train on {yes} from those that train on {no}",
+            verdict=f"{paid} which clients train on {named}",
             units="clients",
             basis=of_training,
         )
