@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 import numpy as np
 import torch
-from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.ensemble import ExtraTreesRegressor
 from torch import Tensor
 
 from privaudit.attack.adversary import ShadowRound
@@ -39,13 +39,16 @@ class Forest:
 
     def __call__(self, rows: np.ndarray, present: np.ndarray, asked: np.ndarray) -> np.ndarray:
         """[m] probabilities that ``asked`` [m, F] hold it, learned from ``rows`` [n, F]."""
-        forest = ExtraTreesClassifier(
+        # Where labels are 0 and 1 both criteria choose the same splits and the means in leaves are
+        # shares; a classifier's takes a third longer to compute.
+        forest = ExtraTreesRegressor(
             n_estimators=self._trees,
+            max_features="sqrt",
             min_samples_leaf=2,
             random_state=self._seed.child("forest", len(rows)).integer() % 2**32,
         )
-        forest.fit(rows, present)
-        found: np.ndarray = forest.predict_proba(asked)[:, 1]
+        forest.fit(rows, present.astype(np.float64))
+        found: np.ndarray = forest.predict(asked)
         return found
 
     def member(
