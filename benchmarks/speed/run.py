@@ -1,6 +1,7 @@
 """How fast: one command, one table, every ratio measured in one run.
 
 ``python benchmarks/speed/run.py [--quick] [--only W1,W2,...] [--peers-python PYTHON] [--out DIR]``
+``python benchmarks/speed/run.py --only gpu,gpu-audits --device cuda`` where there is one
 
 Each variant runs in a process of its own (one thread), in turn with the others, and medians over
 repeats are compared. Per core: work per second of processor time, which a busy machine disturbs
@@ -55,6 +56,8 @@ PARTS = (
     *(f"audit-{name}" for name in AUDITED),
     "executors",
 )
+ON_A_GPU = ("gpu", "gpu-audits")
+"""Asked for by name: most machines have none."""
 
 
 def main() -> None:
@@ -91,6 +94,8 @@ def main() -> None:
     few = ["runs=1", "audit.rounds=6"] if quick else ["runs=1", "audit.rounds=12"]
     for name, wanted in AUDITED.items():
         work[f"audit-{name}"] = partial(_whole, name, wanted, few)
+    work["gpu"] = lambda: sections.gpu(options.device, min(repeats, 5), models)
+    work["gpu-audits"] = lambda: sections.gpu_audits(options.device, *few)
     work["executors"] = lambda: sections.executors(3, "runs=2", *(few[1:] if quick else []))
     rows: list[Row] = []
     text, failed = "", False
@@ -186,11 +191,14 @@ def _about(seconds: float, quick: bool) -> list[str]:
     command = ["git", "describe", "--always", "--dirty"]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
     commit = done.stdout.strip()
+    card = f" and {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return [
-        f"{len(os.sched_getaffinity(0))} x {_processor()}, Python {platform.python_version()}, "
-        f"torch {torch.__version__} ({torch.backends.cpu.get_cpu_capability()}), "
-        f"commit {commit or 'unknown'}; {seconds:.0f} s of measuring; load "
-        f"{os.getloadavg()[0]:.1f} at the end" + ("; quick: fewer repeats" if quick else "") + ".",
+        f"{len(os.sched_getaffinity(0))} x {_processor()}{card}, "
+        f"Python {platform.python_version()}, torch {torch.__version__} "
+        f"({torch.backends.cpu.get_cpu_capability()}), commit {commit or 'unknown'}; "
+        f"{seconds:.0f} s of measuring; load {os.getloadavg()[0]:.1f} at the end"
+        + ("; quick: fewer repeats" if quick else "")
+        + ".",
         "Per core: work per second of processor time, medians (slowest to fastest in the notes); "
         "ratio: ours divided by this line's.",
     ]
@@ -207,14 +215,15 @@ def _processor() -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="under two minutes, fewer repeats")
-    parser.add_argument("--only", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"of {', '.join(PARTS + ON_A_GPU)}")
+    parser.add_argument("--device", default="cuda", help="of gpu and gpu-audits")
     parser.add_argument("--peers-python", help="Python with requirements-peers.txt installed")
     parser.add_argument("--out", type=Path, help="folder for speed.md, speed.csv, figures")
     options = parser.parse_args()
     options.only = options.only.split(",")
     for part in options.only:
-        if part not in PARTS:
-            parser.error(f"--only: unknown part '{part}'; known: {', '.join(PARTS)}")
+        if part not in PARTS + ON_A_GPU:
+            parser.error(f"--only: unknown part '{part}'; known: {', '.join(PARTS + ON_A_GPU)}")
     return options
 
 

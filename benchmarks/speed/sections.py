@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,6 +126,80 @@ def w2(repeats: int, models: Sequence[str]) -> list[Row]:
                 Row(part, title, other.per_cpu, "gradients/s", ratio, wanted, _detail(other, gemm))
             )
     return rows
+
+
+def gpu(device: str, repeats: int, models: Sequence[str]) -> list[Row]:
+    """Gradients and rounds on a device, and on the processors beside it: wall time."""
+    cores = len(os.sched_getaffinity(0))
+    rows = []
+    works = {
+        "W1, bundled CNN": ("w1", "clients/s"),
+        **{f"W2, {MODELS[model]}": (f"w2/{model}", "gradients/s") for model in models},
+    }
+    for title, (work, unit) in works.items():
+        there, plain, here = f"{work}/ours/{device}", f"{work}/plain/{device}", f"{work}/ours"
+        alone = in_turn([there, plain, here], repeats)
+        together = {
+            f"ours, {device}, four processes": side_by_side(there, 4, repeats),
+            f"ours, {cores} cores": side_by_side(here, cores, repeats),
+        }
+        found = {
+            f"ours, {device}": alone[there].per_wall,
+            f"plain torch loop, {device}": alone[plain].per_wall,
+            **{who: median(wall for wall, _ in rates) for who, rates in together.items()},
+            "ours, one core": alone[here].per_wall,
+        }
+        ours = alone[there].per_wall
+        for who, rate in found.items():
+            rows.append(Row(title, who, rate, unit, None if rate == ours else ours / rate))
+    return rows
+
+
+def gpu_audits(device: str, *settings: str) -> list[Row]:
+    """Whole commands on a device, and on the processors beside it: wall time, and areas."""
+    sets = [argument for setting in settings for argument in ("--set", setting)]
+    cores = len(os.sched_getaffinity(0))
+    runs = {
+        f"{cores} cores": ("cpu", cores),
+        device: (device, cores),
+        f"{device}, again": (device, cores),
+        f"{device}, four processes": (device, 4),
+    }
+    rows = []
+    for scenario in ("quickstart", "resnet"):
+        part, found = f"privaudit run {scenario}", {}
+        for who, (where, workers) in runs.items():
+            took, found[who] = _command(scenario, where, workers, sets)
+            apart = np.abs(_areas(found[who]) - _areas(found[f"{cores} cores"]))
+            note = f"mean AUC {_areas(found[who]).mean():.4f} over {len(apart)} cells and attacks; "
+            note += f"apart from that of the cores by {apart.max():.3f} at most"
+            rows.append(Row(part, who, took, "s", note=note))
+        first, again = (
+            [record["scores"] for record in found[who]] for who in (device, f"{device}, again")
+        )
+        same = np.mean([one == other for one, other in zip(first, again, strict=True)])
+        rows.append(Row(part, f"scores alike, {device} twice", float(100 * same), "%"))
+    return rows
+
+
+def _command(
+    scenario: str, device: str, workers: int, sets: Sequence[str]
+) -> tuple[float, list[dict[str, Any]]]:
+    """Seconds that a run takes, and its records."""
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "run"
+        command = [sys.executable, "-m", "privaudit", "run", scenario, "--out", str(out), *sets]
+        command += ["--device", device, "--workers", str(workers), "--quiet"]
+        started = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        took = time.perf_counter() - started
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command[2:])} failed:\n{done.stderr[-2000:]}")
+        return took, [json.loads(line) for line in (out / "records.jsonl").open()]
+
+
+def _areas(records: Sequence[dict[str, Any]]) -> np.ndarray:
+    return np.array([record["metrics"]["auc"]["value"] for record in records])
 
 
 SCALES = {

@@ -1,13 +1,15 @@
 """What is timed in a process of its own: a name gives a piece of work to repeat.
 
 ``ours`` sets up its process as the tool does for its workers; every other variant is what somebody
-would write: one thread, nothing else. All compute with the same sizes on noise.
+would write: one thread, nothing else. All compute with the same sizes on noise. ``ours`` and
+``plain`` compute on another device than the CPU where its name comes last: ``w1/ours/cuda``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,7 +41,7 @@ class Work:
 def build(name: str) -> Work:
     """The work of a name such as ``w1/ours`` or ``w2/residual/plain``."""
     kind, *rest = name.split("/")
-    if rest and rest[-1] == "ours":
+    if "ours" in rest:
         tune_process()
     else:
         torch.set_num_threads(1)
@@ -53,11 +55,11 @@ def _gemm() -> Work:
     return Work(lambda: [torch.mm(left, right, out=out) for _ in range(8)], 8, 8 * 2 * 1024.0**3)
 
 
-def _w1(variant: str) -> Work:
+def _w1(variant: str, device: str = "cpu") -> Work:
     """A round of FedAvg: 20 clients, 120 records each, one epoch in batches of 32, and the mean."""
     run: dict[str, Callable[[], Callable[[], object]]] = {
-        "ours": _our_round,
-        "plain": _plain_round,
+        "ours": partial(_our_round, device),
+        "plain": partial(_plain_round, device),
         "vmap": _vmap_round,
         "million": _our_million,
     }
@@ -65,8 +67,8 @@ def _w1(variant: str) -> Work:
     return Work(run[variant](), textbook.CLIENTS, flop)
 
 
-def _our_round(**options: Any) -> Callable[[], object]:
-    engine = Engine(ImageCNN(textbook.CLASSES, **options))
+def _our_round(device: str = "cpu", **options: Any) -> Callable[[], object]:
+    engine = Engine(ImageCNN(textbook.CLASSES, **options), device)
     rng = np.random.default_rng(0)
     total = textbook.CLIENTS * textbook.RECORDS
     pictures = rng.integers(256, size=(total, 28, 28), dtype=np.uint8)
@@ -90,8 +92,9 @@ def _our_million() -> Callable[[], object]:
     return _our_round(hidden=320)
 
 
-def _plain_round() -> Callable[[], object]:
-    held, model = textbook.clients(), textbook.cnn()
+def _plain_round(device: str) -> Callable[[], object]:
+    held = [(images.to(device), labels.to(device)) for images, labels in textbook.clients()]
+    model = textbook.cnn().to(device)
     start = {name: value.clone() for name, value in model.state_dict().items()}
 
     def run() -> None:
@@ -106,6 +109,8 @@ def _plain_round() -> Callable[[], object]:
                 optimiser.step()
             for name, value in model.state_dict().items():
                 mean[name] += (value - start[name]) / len(held)
+        for value in mean.values():
+            value.cpu()  # waits for the device, too
 
     return run
 
@@ -129,15 +134,16 @@ def _vmap_round() -> Callable[[], object]:
     return run
 
 
-def _w2(model: str, variant: str) -> Work:
-    """Mean gradients of batches at fixed weights, into [B, P]."""
+def _w2(model: str, variant: str, device: str = "cpu") -> Work:
+    """Mean gradients of batches at fixed weights, into [B, P] in main memory."""
     ours, plain, inputs, labels, batches, flop = _task(model)
-    index = [torch.from_numpy(batch) for batch in batches]
+    index = [torch.from_numpy(batch).to(device) for batch in batches]
     if variant == "ours":
-        engine, samples = Engine(ours), Samples.of(inputs, labels)
+        engine, samples = Engine(ours, device), Samples.of(inputs, labels)
         run = lambda: engine.gradients(engine.initial, samples, batches, SEED)  # noqa: E731
     else:
-        ready, target = _ready(inputs), torch.from_numpy(labels)
+        plain = plain.to(device)
+        ready, target = _ready(inputs).to(device), torch.from_numpy(labels).to(device)
         chosen = _plain_gradients if variant == "plain" else _vmap_gradients
         run = chosen(plain, ready, target, index)
     return Work(run, len(batches), flop * sum(map(len, batches)))
@@ -194,7 +200,7 @@ def _plain_gradients(
             functional.cross_entropy(model(inputs[index]), labels[index]).backward()
             found = [p.grad for p in model.parameters() if p.grad is not None]
             rows.append(torch.cat([gradient.flatten() for gradient in found]))
-        return torch.stack(rows)
+        return torch.stack(rows).cpu()
 
     return run
 

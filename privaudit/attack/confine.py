@@ -20,8 +20,9 @@ from pathlib import Path
 
 LIBRARIES = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc", "/nix")
 KERNEL = (
-    *("/sys", "/proc/self", "/proc/sys"),
+    *("/sys", "/proc/self", "/proc/sys", "/proc/driver"),
     *(f"/proc/{name}" for name in ("cpuinfo", "meminfo", "stat", "filesystems", "version")),
+    *(f"/proc/{name}" for name in ("devices", "modules")),  # a GPU's library looks there
 )
 """Not all of ``/proc``: the command lines of other processes say where a run lies, and its seed."""
 DEVICES = (
