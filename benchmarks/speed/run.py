@@ -94,7 +94,7 @@ def main() -> None:
     few = ["runs=1", "audit.rounds=6"] if quick else ["runs=1", "audit.rounds=12"]
     for name, wanted in AUDITED.items():
         work[f"audit-{name}"] = partial(_whole, name, wanted, few)
-    work["gpu"] = lambda: sections.gpu(options.device, min(repeats, 5), models)
+    work["gpu"] = lambda: sections.gpu(options.device, min(repeats, 5))
     work["gpu-audits"] = lambda: sections.gpu_audits(options.device, *few)
     work["executors"] = lambda: sections.executors(3, "runs=2", *(few[1:] if quick else []))
     rows: list[Row] = []

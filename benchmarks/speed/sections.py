@@ -28,6 +28,8 @@ MODELS = {
     "residual": "unseen: residual net, group norm, batches of 32",
     "attention": "unseen: transformer layer, batches of 32",
 }
+LARGER = ("cnn", "kim", "mcmahan", "residual", "attention")
+"""Of these, what is tried on a GPU."""
 GRID = Path(__file__).with_name("grid.py")
 WHOLE = Path(__file__).with_name("whole.py")
 EXECUTORS = Path(__file__).with_name("executors.py")
@@ -128,13 +130,13 @@ def w2(repeats: int, models: Sequence[str]) -> list[Row]:
     return rows
 
 
-def gpu(device: str, repeats: int, models: Sequence[str]) -> list[Row]:
+def gpu(device: str, repeats: int) -> list[Row]:
     """Gradients and rounds on a device, and on the processors beside it: wall time."""
     cores = len(os.sched_getaffinity(0))
     rows = []
     works = {
         "W1, bundled CNN": ("w1", "clients/s"),
-        **{f"W2, {MODELS[model]}": (f"w2/{model}", "gradients/s") for model in models},
+        **{f"W2, {MODELS[model]}": (f"w2/{model}", "gradients/s") for model in LARGER},
     }
     for title, (work, unit) in works.items():
         there, plain, here = f"{work}/ours/{device}", f"{work}/plain/{device}", f"{work}/ours"

@@ -39,6 +39,9 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
+
+    def ready(self) -> None:
+        """Wait until it is warm."""
         self._answer()
 
     def start(self) -> None:
@@ -73,6 +76,8 @@ def working(names: Sequence[str]) -> Iterator[list[Worker]]:
     try:
         for name in names:
             workers.append(Worker(name))
+        for worker in workers:
+            worker.ready()
         yield workers
     finally:
         for worker in workers:

@@ -41,12 +41,12 @@ def memory() -> Iterator[Finding]:
 
 
 def device() -> Iterator[Finding]:
-    """What torch computes on; audits run on the CPU."""
+    """What torch computes on: the CPU, unless a command is told otherwise."""
     import torch
 
     found = "CPU"
     if torch.cuda.is_available():
-        found = f"CPU (CUDA device {torch.cuda.get_device_name(0)} is there; audits do not use it)"
+        found = f"CPU; with --device cuda {torch.cuda.get_device_name(0)}"
     yield Finding("device", "ok", f"{found}, torch {torch.__version__}")
 
 

@@ -54,7 +54,8 @@ class BatchedStepper(Stepper):
         for rows in self._groups([len(batch) for batch in batches]):
             parts, _ = gradient(shared, *self._stacked(samples, [batches[row] for row in rows]))
             found = torch.cat([parts[name].flatten(1) for name in self._names], 1)
-            out[rows] = found.to(out.device)
+            for row, gradient_of_one in zip(rows, found, strict=True):
+                out[row].copy_(gradient_of_one, non_blocking=self.device.type == "cuda")
 
     def train(
         self,

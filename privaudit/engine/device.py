@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 
 from privaudit.errors import UserError
@@ -25,6 +28,21 @@ def device_named(name: str) -> torch.device:
             f"no device '{name}' here", where="device", remedy=f"use {', '.join(devices_here())}"
         ) from error
     return device
+
+
+@contextlib.contextmanager
+def as_on_a_cpu(device: torch.device) -> Iterator[None]:
+    """Convolutions of a GPU in full single precision, and by algorithms that repeat themselves.
+
+    By default they keep ten bits of each factor (TF32), which moves a gradient by a hundredth.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    ):
+        yield
 
 
 def devices_here() -> list[str]:

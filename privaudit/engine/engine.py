@@ -8,6 +8,7 @@ a model of its own. Who computes the gradients, and how, is chosen once per mode
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -25,7 +26,7 @@ from privaudit.engine.character import (
     remarks_on,
     single_records_refused,
 )
-from privaudit.engine.device import device_named
+from privaudit.engine.device import as_on_a_cpu, device_named
 from privaudit.engine.frozen import frozen_digest
 from privaudit.engine.general import train_by
 from privaudit.engine.layout import Layout
@@ -100,7 +101,9 @@ class Engine:
         self._stepper.load(self.initial)
         self._buffers.restore()
         statistics = SHARED if self.shares_buffers else KEPT
-        return Engine, (self.model, str(self.device), self.loss.name, statistics)
+        # What lies on a GPU can only be opened where there is one.
+        model = self.model if self.device.type == "cpu" else copy.deepcopy(self.model).cpu()
+        return Engine, (model, str(self.device), self.loss.name, statistics)
 
     @property
     def initial_buffers(self) -> Tensor | None:
@@ -170,14 +173,17 @@ class Engine:
         Returns:
             [B, P] float32.
         """
-        out = torch.empty(len(batches), self.layout.size)
+        on_gpu = self.device.type == "cuda"
+        out = torch.empty(len(batches), self.layout.size, pin_memory=on_gpu)
         with self._training(parameters, samples, batches, seed):
             if not self.shares_buffers:
                 self._stepper.gradients(samples, batches, out)
-                return out
-            for row, batch in zip(out, batches, strict=True):
-                self._buffers.restore()  # no client starts from what another's batch left
-                self._stepper.gradients(samples, [batch], row.unsqueeze(0))
+            else:
+                for row, batch in zip(out, batches, strict=True):
+                    self._buffers.restore()  # no client starts from what another's batch left
+                    self._stepper.gradients(samples, [batch], row.unsqueeze(0))
+        if on_gpu:
+            torch.cuda.synchronize(self.device)  # rows are copied while others are computed
         return out
 
     def many_gradients(
@@ -360,25 +366,21 @@ class Engine:
 
         By the shared statistics, where clients share them.
         """
-        self._stepper.load(parameters)
-        self._buffers.restore()
-        evaluation_mode(self.model, shared=self.shares_buffers)
         loss = correct = 0.0
-        for part in np.array_split(np.arange(len(samples)), -(-len(samples) // batch_size)):
-            inputs, labels = samples.batch(part, self.device)
-            logits = self._stepper.logits(inputs)
-            loss += float(self.loss.total(logits, labels))
-            correct += float(self.loss.correct(logits, labels))
+        with self._evaluating(parameters):
+            for part in np.array_split(np.arange(len(samples)), -(-len(samples) // batch_size)):
+                inputs, labels = samples.batch(part, self.device)
+                logits = self._stepper.logits(inputs)
+                loss += float(self.loss.total(logits, labels))
+                correct += float(self.loss.correct(logits, labels))
         return loss / len(samples), correct / len(samples)
 
     @torch.no_grad()
     def outputs(self, parameters: Tensor, samples: Samples, batch_size: int = 512) -> Tensor:
         """[N, ...] float32 on the CPU: what the model gives for each record, in evaluation mode."""
-        self._stepper.load(parameters)
-        self._buffers.restore()
-        evaluation_mode(self.model, shared=self.shares_buffers)
         parts = np.array_split(np.arange(len(samples)), -(-len(samples) // batch_size))
-        found = [self._stepper.logits(samples.batch(part, self.device)[0]) for part in parts]
+        with self._evaluating(parameters):
+            found = [self._stepper.logits(samples.batch(part, self.device)[0]) for part in parts]
         return torch.cat(found).cpu()
 
     @torch.no_grad()
@@ -394,11 +396,20 @@ class Engine:
         return own.squeeze(1) - logits.logsumexp(1)
 
     @contextlib.contextmanager
+    def _evaluating(self, parameters: Tensor) -> Iterator[None]:
+        """At these parameters, with buffers as they were, and nothing drawn."""
+        self._stepper.load(parameters)
+        self._buffers.restore()
+        evaluation_mode(self.model, shared=self.shares_buffers)
+        with as_on_a_cpu(self.device):
+            yield
+
+    @contextlib.contextmanager
     def _training(
         self, parameters: Tensor, samples: Samples, batches: Sequence[np.ndarray], seed: Seed
     ) -> Iterator[None]:
         """At these parameters, with buffers as they were, and our stream to draw from."""
-        with single_records_refused():
+        with single_records_refused(), as_on_a_cpu(self.device):
             if not self._tried and len(batches):
                 self._tried = True
                 self._try_on(parameters, samples, batches[0], seed)

@@ -69,7 +69,7 @@ class Stepper:
             # to, which moves each number twice as often.
             _, _, parts = self.step(*samples.batch(batch, self.device))
             for piece, part in zip(self.pieces(row), parts, strict=True):
-                piece.copy_(part)
+                piece.copy_(part, non_blocking=self.device.type == "cuda")
 
     def train(
         self,

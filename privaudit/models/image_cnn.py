@@ -70,8 +70,9 @@ class ImageCNN(nn.Module):
         """Logits [b, num_classes] of images [b, in_channels, height, width]."""
         maps = images
         for convolution in self.convolutions:
-            # Max-pooling is several times faster on a CPU with the channels innermost.
-            maps = convolution(maps).contiguous(memory_format=torch.channels_last)
+            maps = convolution(maps)
+            if maps.device.type == "cpu":  # where max-pooling is several times faster so
+                maps = maps.contiguous(memory_format=torch.channels_last)
             maps = functional.relu(functional.max_pool2d(maps, 2))
         logits: Tensor = self.output(functional.relu(self.hidden(maps.flatten(1))))
         return logits
