@@ -1,7 +1,7 @@
 """How fast: one command, one table, every ratio measured in one run.
 
 ``python benchmarks/speed/run.py [--quick] [--only W1,W2,...] [--peers-python PYTHON] [--out DIR]``
-``python benchmarks/speed/run.py --only gpu,gpu-audits --device cuda`` where there is one
+``python benchmarks/speed/run.py --only gpu-W1,gpu-audits --device cuda`` where there is one
 
 Each variant runs in a process of its own (one thread), in turn with the others, and medians over
 repeats are compared. Per core: work per second of processor time, which a busy machine disturbs
@@ -56,7 +56,7 @@ PARTS = (
     *(f"audit-{name}" for name in AUDITED),
     "executors",
 )
-ON_A_GPU = ("gpu", "gpu-audits")
+ON_A_GPU = (*(f"gpu-{name}" for name in ("W1", *sections.LARGER)), "gpu-audits")
 """Asked for by name: most machines have none."""
 
 
@@ -94,7 +94,8 @@ def main() -> None:
     few = ["runs=1", "audit.rounds=6"] if quick else ["runs=1", "audit.rounds=12"]
     for name, wanted in AUDITED.items():
         work[f"audit-{name}"] = partial(_whole, name, wanted, few)
-    work["gpu"] = lambda: sections.gpu(options.device, min(repeats, 5))
+    for name in ("W1", *sections.LARGER):
+        work[f"gpu-{name}"] = partial(sections.gpu, name, options.device, min(repeats, 5))
     work["gpu-audits"] = lambda: sections.gpu_audits(options.device, *few)
     work["executors"] = lambda: sections.executors(3, "runs=2", *(few[1:] if quick else []))
     rows: list[Row] = []

@@ -130,31 +130,25 @@ def w2(repeats: int, models: Sequence[str]) -> list[Row]:
     return rows
 
 
-def gpu(device: str, repeats: int) -> list[Row]:
-    """Gradients and rounds on a device, and on the processors beside it: wall time."""
+def gpu(name: str, device: str, repeats: int) -> list[Row]:
+    """Rounds (``W1``) or a model's gradients on a device, and on the processors beside it."""
     cores = len(os.sched_getaffinity(0))
-    rows = []
-    works = {
-        "W1, bundled CNN": ("w1", "clients/s"),
-        **{f"W2, {MODELS[model]}": (f"w2/{model}", "gradients/s") for model in LARGER},
+    title = "W1, bundled CNN" if name == "W1" else f"W2, {MODELS[name]}"
+    work, unit = ("w1", "clients/s") if name == "W1" else (f"w2/{name}", "gradients/s")
+    there, plain, here = f"{work}/ours/{device}", f"{work}/plain/{device}", f"{work}/ours"
+    alone = in_turn([there, plain, here], repeats)
+    together = {
+        f"ours, {device}, four processes": side_by_side(there, 4, repeats),
+        f"ours, {cores} cores": side_by_side(here, cores, repeats),
     }
-    for title, (work, unit) in works.items():
-        there, plain, here = f"{work}/ours/{device}", f"{work}/plain/{device}", f"{work}/ours"
-        alone = in_turn([there, plain, here], repeats)
-        together = {
-            f"ours, {device}, four processes": side_by_side(there, 4, repeats),
-            f"ours, {cores} cores": side_by_side(here, cores, repeats),
-        }
-        found = {
-            f"ours, {device}": alone[there].per_wall,
-            f"plain torch loop, {device}": alone[plain].per_wall,
-            **{who: median(wall for wall, _ in rates) for who, rates in together.items()},
-            "ours, one core": alone[here].per_wall,
-        }
-        ours = alone[there].per_wall
-        for who, rate in found.items():
-            rows.append(Row(title, who, rate, unit, None if rate == ours else ours / rate))
-    return rows
+    ours = alone[there].per_wall
+    others = {
+        f"plain torch loop, {device}": alone[plain].per_wall,
+        **{who: median(wall for wall, _ in rates) for who, rates in together.items()},
+        "ours, one core": alone[here].per_wall,
+    }
+    rows = [Row(title, f"ours, {device}", ours, unit, note="wall time")]
+    return rows + [Row(title, who, rate, unit, ours / rate) for who, rate in others.items()]
 
 
 def gpu_audits(device: str, *settings: str) -> list[Row]:

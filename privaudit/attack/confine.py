@@ -30,6 +30,8 @@ DEVICES = (
     *("/dev/nvidia*", "/dev/dri", "/dev/kfd"),
 )
 """Not all of ``/dev``: ``/dev/shm`` is a folder like any other."""
+THREADS = "/proc/self/task"
+"""Where NVIDIA's library writes the names of its threads of this process; refused, it gives up."""
 DESCRIPTIONS = {".dist-info", ".egg-info"}
 """Of installed distributions."""
 CODE = {".py", ".pyc", ".so", ".pyd", ".pth"}
@@ -72,6 +74,7 @@ def readable(path: Sequence[str]) -> Readable:
     for entry in names:
         whole |= {str(found) for found in _code_in(Path(entry))}
     devices = [found for pattern in DEVICES for found in glob(pattern)]
+    devices += [THREADS] * any("nvidia" in found for found in devices)
     return Readable(
         *(tuple(sorted(filter(os.path.exists, places))) for places in (whole, names, devices))
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from dataclasses import astuple
@@ -64,6 +65,22 @@ def test_code_is_readable_and_data_beside_it_is_not(tmp_path: Path) -> None:
         pytest.skip("this system has no Landlock")
     assert found.pop(str(tmp_path / "own_package/weights.txt")) == "w"
     assert set(found.values()) == {"PermissionError"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Landlock is Linux's")
+def test_beside_a_gpu_its_own_threads_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What CUDA does at its start; tried without a GPU."""
+    monkeypatch.setattr("privaudit.attack.confine.glob", lambda pattern: [pattern])
+    written = ["/proc/thread-self/comm", f"/proc/{os.getpid()}/task/{os.getpid()}/comm"]
+    given = json.dumps([[], [], written, sys.path, astuple(readable(sys.path))])
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM, given], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    done, found = json.loads(ran.stdout)
+    if not done:
+        pytest.skip("this system has no Landlock")
+    assert list(found.values()) == [1, "PermissionError"]
 
 
 def test_a_folder_is_shown_to_attacks_only_where_something_was_imported_from_it(
