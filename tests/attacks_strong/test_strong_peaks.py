@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.ensemble import ExtraTreesRegressor
 
 from privaudit.attack.adversary import ShadowRound
 from privaudit.engine.layout import Layout
@@ -71,3 +74,18 @@ def test_of_many_pooled_values_some_are_looked_at() -> None:
     shown = torch.ones(2, layout.size)
     peaks = Peaks(layout, shown, 64, np.random.default_rng(1))
     assert len(peaks._chosen) == FEATURES
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_trees_are_those_of_scikit_learn(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, asked = (rng.normal(size=(n, 30)).astype(np.float16) for n in (40, 7))
+    present = rng.random(40) < 0.5
+    ours = Forest(5, Seed(seed))(rows, present, asked)
+    theirs = ExtraTreesRegressor(
+        n_estimators=5,
+        max_features="sqrt",
+        min_samples_leaf=2,
+        random_state=Seed(seed).child("forest", 40).integer() % 2**32,
+    )
+    assert (ours == theirs.fit(rows, present.astype(float)).predict(asked)).all()
