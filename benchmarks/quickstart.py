@@ -2,7 +2,7 @@
 
 ``python benchmarks/quickstart.py [SCENARIO] [--repeat N]`` runs the scenario from the command line,
 as a user would, and prints one row per repeat. Wanted: at most 150 s and 2 GB on two cores, and at
-most 15 % of the time for the ledger. Memory is sampled every 0.2 s over all processes of the run
+most 3 % of the time for the ledger. Memory is sampled every 0.2 s over all processes of the run
 (Linux): proportional set sizes, in which a page that several processes share counts once.
 """
 

@@ -137,9 +137,18 @@ class LedgerClient(LedgerWriter):
         Where the chain's time is ours it is moved to the deadline instead, without a transaction.
         """
         if self.chain.instant:
-            self.chain.advance(self.round(round_id).submit_deadline)
+            self.chain.advance(self._submit_deadline(round_id))
             return None
         return self.act(f"round/{round_id}/end", "coordinator", "end_submissions", [round_id])
+
+    def _submit_deadline(self, round_id: int) -> int:
+        """By the receipt of its opening; the contract would have to execute code to say so."""
+        opening = self.journal.intent(f"round/{round_id}/open")
+        receipt = self.journal.receipt(opening.id) if opening else None
+        for event in self.events(receipt) if receipt else ():
+            if event.name == "RoundOpened":
+                return int(event.args["submit_deadline"])
+        return int(self.round(round_id).submit_deadline)
 
     def settle(self, round_id: int, settlements: Sequence[Settlement]) -> list[Receipt]:
         """Judge submissions: credit accepted clients, record why others were rejected."""

@@ -8,10 +8,12 @@ times give the same state root, which is what makes the journal a chain that las
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from eth.exceptions import InsufficientFunds
 from eth.vm.spoof import SpoofTransaction
+from eth_hash.auto import keccak
 from eth_keys.backends import get_backend
 from eth_tester.backends.pyevm.main import PyEVMBackend, get_default_genesis_params
 from eth_utils.address import to_canonical_address, to_checksum_address
@@ -28,7 +30,23 @@ BLOCK_GAS = 60_000_000
 GENESIS_BALANCE = 10**30
 """Wei of every genesis account: more than any budget."""
 NO_FEES = Fees(most=0, tip=0)
+HASHES = 2**14
+"""Newest hashes that are remembered: about 10 MB."""
 PINNED = {"coinbase": b"\x00" * 20, "mix_hash": b"\x00" * 32, "blob_gas_used": 0}
+
+
+def _remember_hashes() -> None:
+    """Three of four hashes of a run are of trie nodes and keys that were hashed before."""
+    keccak(b"")  # at its first call it puts its own hasher in place
+    known = lru_cache(HASHES)(keccak.hasher)
+
+    def hasher(in_data: bytes | bytearray) -> bytes:
+        return known(bytes(in_data))
+
+    keccak.hasher = hasher
+
+
+_remember_hashes()
 
 
 class EmbeddedChain:
@@ -61,17 +79,18 @@ class EmbeddedChain:
         self._receipts: dict[bytes, Receipt] = {}
         self._trial: tuple[bytes, Any, Any] | None = None
         self._earliest = 0
+        self._top: Any = self._chain.get_canonical_head()  # kept: reading one decodes it anew
         self.chain_id: int = self._chain.chain_id
-        self.genesis: bytes = self._chain.get_canonical_head().hash
+        self.genesis: bytes = self._top.hash
 
     def head(self) -> Block:
         """The newest block."""
-        head = self._chain.get_canonical_head()
-        return Block(head.block_number, head.hash, head.timestamp, head.base_fee_per_gas)
+        top = self._top
+        return Block(top.block_number, top.hash, top.timestamp, top.base_fee_per_gas)
 
     def next_time(self) -> int:
         """The time the next block will have."""
-        return max(self.head().time + 1, self._earliest)
+        return max(self._top.timestamp + 1, self._earliest)
 
     def advance(self, time: int) -> None:
         """Let the next block have at least this time."""
@@ -129,6 +148,7 @@ class EmbeddedChain:
         transaction, receipt, computation = self._try(raw)
         self._trial = None
         block = self._chain.mine_block(**PINNED)
+        self._top = block.header
         self._receipts[transaction.hash] = Receipt(
             hash=transaction.hash,
             block_number=block.number,
@@ -156,7 +176,7 @@ class EmbeddedChain:
 
     def state_root(self) -> bytes:
         """Root of the state trie at the head."""
-        return bytes(self._chain.get_canonical_head().state_root)
+        return bytes(self._top.state_root)
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -38,7 +38,7 @@ def policies(
             help="Reward policies to cross the defences with: rules, and what is done to them, as "
             "in RULE-per-N or RULE-pool-N, which settle N rounds at once (docs/ledger.md).",
         ),
-    ] = "equal,samples,contribution,novelty-pool-10",
+    ] = "equal,samples,contribution,aligned-novelty-pool-10",
     most_leak: Annotated[
         float,
         typer.Option("--max-leak", help="AUC that a policy's leak must lie wholly below."),

@@ -116,6 +116,19 @@ Key = tuple[str, str, float, int, str, str]
 
 def table_cells(records: Sequence[Record]) -> list[TableCell]:
     """All cells of a run, in the order of the records, tests adjusted over the whole table."""
+    groups = _by_cell(records)
+    among = Counter(
+        name for (name, *_), group in groups.items() if any(r.status == "ok" for r in group)
+    )
+    return one_family(_cell(key, group, among[key[0]]) for key, group in groups.items())
+
+
+def auc_cells(records: Sequence[Record]) -> list[TableCell]:
+    """The same cells with their AUC alone, without tests: in a tenth of the time."""
+    return [_cell(key, group, None) for key, group in _by_cell(records).items()]
+
+
+def _by_cell(records: Sequence[Record]) -> dict[Key, list[Record]]:
     groups: dict[Key, list[Record]] = {}
     for record in records:
         if record.is_rebuilding:  # no AUC: it has a table of its own (:mod:`.rebuilt_cells`)
@@ -129,10 +142,7 @@ def table_cells(records: Sequence[Record]) -> list[TableCell]:
             record.defence,
         )
         groups.setdefault(key, []).append(record)
-    among = Counter(
-        name for (name, *_), group in groups.items() if any(r.status == "ok" for r in group)
-    )
-    return one_family(_cell(key, group, among[key[0]]) for key, group in groups.items())
+    return groups
 
 
 def one_family(cells: Iterable[TableCell]) -> list[TableCell]:
@@ -151,7 +161,8 @@ def one_family(cells: Iterable[TableCell]) -> list[TableCell]:
     ]
 
 
-def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
+def _cell(key: Key, records: Sequence[Record], among: int | None) -> TableCell:
+    """One cell; ``among`` how many one may choose the best from, None for the AUC alone."""
     name, rule, fraction, participants, attack, defence = key
     # Sums and random permutations go through the runs in turn: in their own order, whatever order
     # the records came in.
@@ -164,8 +175,9 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
     published = first.configuration["report"]["published"].get(name, {})
     rng = Seed(first.seed).generator("permutation", *(str(p) for p in key if p != ""))
     design = design_of(runs, [r.held() for r in good]) if runs else None
-    test = against_chance(runs, design, rng) if design else None
+    test = against_chance(runs, design, rng) if design and among else None
     pools = design.pools if design else {}
+    names = ["auc"] if among is None else METRICS
     return TableCell(
         property=name,
         rule=rule,
@@ -179,7 +191,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
             *(r.reason for r in records if r.status == "failed"),
             *["the other state of its federation failed"] * left_out,
         ),
-        metrics=measure_all(runs, **pools) if runs else dict.fromkeys(METRICS),
+        metrics=measure_all(runs, names, **pools) if runs else dict.fromkeys(names),
         p_value=test.p_value if test else None,
         q_value=None,
         detectable=None,
@@ -188,7 +200,7 @@ def _cell(key: Key, records: Sequence[Record], among: int) -> TableCell:
         permutation_p=test.permutation if test else None,
         # One-sided at 5 % over all that one chooses among: two-sided twice that.
         at_least=auc_interval(runs, level=1 - 2 * SIGNIFICANT / among, **pools).low
-        if runs
+        if runs and among
         else None,
         design=design,
         holdings=next((held for r in good for held in r.held()), None),

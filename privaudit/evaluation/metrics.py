@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from privaudit.statistics.intervals import (
@@ -83,13 +83,14 @@ METRICS = {
 
 
 def measure_all(
-    runs: Runs, *, threshold: float = THRESHOLD, **pools: float
+    runs: Runs, names: Iterable[str] = METRICS, *, threshold: float = THRESHOLD, **pools: float
 ) -> dict[str, Interval | None]:
     """Name -> interval over runs; None where a metric is not estimable.
 
     Args:
         runs: at least one.
+        names: of the metrics.
         threshold: a score above says "present".
         pools: finite pools that intervals allow for, as :func:`auc_interval` has them.
     """
-    return {name: metric.interval(runs, threshold, pools) for name, metric in METRICS.items()}
+    return {name: METRICS[name].interval(runs, threshold, pools) for name in names}

@@ -13,7 +13,7 @@ from privaudit.chain.abi import Event
 from privaudit.chain.client import AuditEntry
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.plan import PLAN
-from privaudit.evaluation.cells import TableCell, table_cells
+from privaudit.evaluation.cells import TableCell, auc_cells
 from privaudit.evaluation.rebuilt_cells import RebuiltCell, rebuilt_cells
 from privaudit.evaluation.records import Record
 from privaudit.scenario.grid import how_sent
@@ -104,7 +104,7 @@ def entries_of(records: Sequence[Record], meaning: Meaning) -> list[AuditEntry]:
     that failed in every run has 0 runs and no numbers; one that failed in some has the number of
     runs that did not.
     """
-    cells: list[TableCell | RebuiltCell] = [*table_cells(records), *rebuilt_cells(records)]
+    cells: list[TableCell | RebuiltCell] = [*auc_cells(records), *rebuilt_cells(records)]
     return [_entry(cell, meaning) for cell in cells]
 
 

@@ -35,7 +35,7 @@ Listener = Literal["participant", "server"]
 LISTENERS: tuple[Listener, ...] = ("participant", "server")
 """Who listens, and the folders of the runs."""
 
-REWARDS = ("equal", "samples", "contribution", "novelty-pool-10")
+REWARDS = ("equal", "samples", "contribution", "aligned-novelty-pool-10")
 """Reward policies that defences are crossed with, where nobody names others."""
 
 ASKED = "policies.json"

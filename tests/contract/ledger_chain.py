@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,10 +39,16 @@ class Event:
 
 @dataclass(frozen=True)
 class Result:
-    """Return value and events of a successful call."""
+    """Return value and logs of a successful call."""
 
     value: Any
-    events: list[Event] = field(default_factory=list)
+    logs: list[tuple[list[bytes], bytes]]
+    interface: Interface
+
+    @property
+    def events(self) -> list[Event]:
+        """Decoded when they are looked at: the state machine seldom does."""
+        return [self.interface.event(topics, data) for topics, data in self.logs]
 
     def only(self, name: str) -> dict[str, Any]:
         """Arguments of the one event of that name."""
@@ -99,6 +106,8 @@ class Interface:
         outputs = self.functions[name]["outputs"]
         if not outputs:
             return None
+        if self.outputs[name] == ["uint256"] and len(data) == 32:
+            return int.from_bytes(data)  # what decode gives, in a tenth of the time
         return named(outputs[0], decode(self.outputs[name], data)[0])
 
     def event(self, topics: Sequence[bytes], data: bytes) -> Event:
@@ -166,14 +175,14 @@ class Contract:
         self.chain = chain
         self.address = address
         self.interface = interface
+        self._question = lru_cache(maxsize=None)(interface.call)  # the same ones over and over
 
     def call(self, name: str, *arguments: Any, sender: str, value: int = 0) -> Result:
         """Send a transaction; raises :class:`Reverted`."""
         data = self._send(self.interface.call(name, arguments), sender, value)
         logs = self.chain.evm.result.logs if self.chain.evm.result else []
-        mine = [log for log in logs if to_checksum_address(log.address) == self.address]
-        events = [self.interface.event(log.data[0], log.data[1]) for log in mine]
-        return Result(self.interface.result(name, data), events)
+        mine = [log.data for log in logs if log.address.lower() == self.address.lower()]
+        return Result(self.interface.result(name, data), mine, self.interface)
 
     def send_raw(self, data: bytes, sender: str, value: int = 0) -> None:
         """Send arbitrary call data; raises :class:`Reverted`."""
@@ -181,7 +190,7 @@ class Contract:
 
     def view(self, name: str, *arguments: Any) -> Any:
         """Call a view function; raises :class:`Reverted`."""
-        data = self._send(self.interface.call(name, arguments), self.address_zero, 0, static=True)
+        data = self._send(self._question(name, arguments), self.address_zero, 0, static=True)
         return self.interface.result(name, data)
 
     address_zero = "0x" + "00" * 20

@@ -13,7 +13,7 @@ from small_data import table
 
 from privaudit.custody.plan import make_plan
 from privaudit.errors import UserError
-from privaudit.evaluation.cells import TableCell, table_cells
+from privaudit.evaluation.cells import TableCell, auc_cells, table_cells
 from privaudit.evaluation.judge import judge
 from privaudit.evaluation.metrics import METRICS
 from privaudit.evaluation.records import Record, parse_records
@@ -203,6 +203,18 @@ def test_the_order_of_the_records_of_a_cell_does_not_matter(order: list[int]) ->
     assert expected[0].failures == ("run 3 broke", "run 4 broke")
     assert table_cells(records) == expected
     assert records == before
+
+
+def test_the_auc_alone_is_that_of_the_table() -> None:
+    records = [
+        *(noisy(run) for run in range(3)),
+        *(noisy(r, 40, 0.3, fraction=0.5) for r in (0, 1)),
+    ]
+    records.append(_failed(3))
+    whole = [(cell.sent, cell.fraction, cell.runs, cell.auc) for cell in table_cells(records)]
+    alone = auc_cells(records)
+    assert [(cell.sent, cell.fraction, cell.runs, cell.auc) for cell in alone] == whole
+    assert {tuple(cell.metrics) for cell in alone} == {("auc",)}
 
 
 def _failed(run: int) -> Record:

@@ -182,7 +182,7 @@ def test_the_ledger_of_each_policy_has_its_columns(measured: Path) -> None:
             assert {rider.value for rider in policy.paid.riders.values()} == {1.0}
     rows = {(row["defence"], row["reward"]): row for row in policies_json(found)}
     assert 0 <= rows["none", "contribution"]["pay_error"] <= 1
-    assert "public_ledger_low" in rows["dp-strong", "novelty-pool-10"]
+    assert "public_ledger_low" in rows["dp-strong", "aligned-novelty-pool-10"]
     page = (measured / "report" / "index.html").read_text(encoding="utf-8")
     assert '<td data-label="accuracy lost">' in page
     assert "leave-one-out" in page
