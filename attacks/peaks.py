@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from sklearn import config_context
 from sklearn.tree import ExtraTreeRegressor
+from sklearn.utils import check_random_state
 from torch import Tensor
 
 from privaudit.attack.adversary import ShadowRound
@@ -44,7 +45,7 @@ class Forest:
         # of them takes a fifth of its time where trees are small. Where labels are 0 and 1 their
         # means in leaves are shares, and the splits those of a classifier, which takes longer.
         seed = self._seed.child("forest", len(rows)).integer() % 2**32
-        seeds = np.random.RandomState(seed).randint(np.iinfo(np.int32).max, size=self._trees)
+        seeds = check_random_state(seed).randint(np.iinfo(np.int32).max, size=self._trees)
         known, new = (np.ascontiguousarray(one, np.float32) for one in (rows, asked))
         truth, found = present.astype(np.float64)[:, None], np.zeros(len(asked))
         with config_context(skip_parameter_validation=True):
