@@ -2,9 +2,8 @@
 
 ``python benchmarks/speed/large.py 100000000 [--set KEY=VALUE ...]``: `privaudit run` of a dense
 model of about so many parameters, five devices, four audited rounds, three attacks, on one worker.
-``peak`` are MB of all its processes at the same time at the most, and ``attacks`` those of the
-process for attacks alone; pages of files that are mapped are counted, and pages that processes
-share as often as they are.
+``peak`` are MB of all its processes at the same time, at the most, and ``largest`` of the largest
+one; pages of files that are mapped count, and pages that processes share count in each. On Linux.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ shadows = 8
 attacks = ["melis-rf", "linear", "magnitude-stack"]
 """
 PIXELS, DIGITS = 28 * 28, 10
-LOOK = 0.05
+LOOK = 0.1
 """Seconds between two looks."""
 
 
