@@ -37,7 +37,7 @@ from .stacking import (
 VIEWS = (magnitude, coarse_magnitude, signed_root)
 """Views of single coordinates, each with a ridge regression of its own."""
 
-LARGE, HUGE = 1 << 18, 1 << 21
+LARGE, HUGE = 1 << 18, 1 << 23
 """Of a larger model a part of about this size is looked at: where bystanders have to be kept, and
 where the target is alone."""
 
