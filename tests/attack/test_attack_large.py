@@ -28,7 +28,7 @@ from privaudit_attacks import magnitude_stack, melis_rf
 
 INPUTS, WIDTH, ROUNDS, BATCH = 20, 200, 3, 4
 ATTACKS = ("melis-rf", "linear", "magnitude-stack")
-OPTIONS: dict[str, dict[str, Any]] = {"linear": {"dimensions": 8000}}
+OPTIONS: dict[str, dict[str, Any]] = {"linear": {"dimensions": 1000}}
 FEW = ("two parties", "some records with the property", "the largest tenth")
 WAYS: dict[str, dict[str, Any]] = {
     "two parties": {"participants": 2},
