@@ -82,11 +82,13 @@ class LinearDelta(Attack):
             return vectors
         if self._signs is None:
             generator = self.seed.torch_generator("sketch")
-            self._signs = torch.randint(2, (size,), generator=generator).float() * 2 - 1
+            # A byte each: a model may be large.
+            self._signs = torch.empty(size, dtype=torch.int8).random_(2, generator=generator)
         sums = torch.zeros(len(vectors), self.options.dimensions)
         for start in range(0, size, self.options.dimensions):
             block = vectors[:, start : start + self.options.dimensions]
-            sums[:, : block.shape[1]].addcmul_(block, self._signs[start : start + block.shape[1]])
+            signs = self._signs[start : start + block.shape[1]].float().mul_(2).sub_(1)
+            sums[:, : block.shape[1]].addcmul_(block, signs)
         return sums
 
 

@@ -37,8 +37,9 @@ from .stacking import (
 VIEWS = (magnitude, coarse_magnitude, signed_root)
 """Views of single coordinates, each with a ridge regression of its own."""
 
-LARGE = 1 << 18
-"""Of a larger model a part of about this size is looked at, where bystanders have to be kept."""
+LARGE, HUGE = 1 << 18, 1 << 23
+"""Of a larger model a part of about this size is looked at: where bystanders have to be kept, and
+where the target is alone."""
 
 BLOCK = 2048
 """Coordinates that are viewed at a time."""
@@ -116,7 +117,7 @@ class MagnitudeStack(Attack):
         """Keep the chosen coordinates and the structure of the observation and its stand-ins."""
         if self._chosen is None:
             rng = self.seed.generator("coordinates")
-            limit = LARGE if shadow.contributors > 1 else layout.size
+            limit = LARGE if shadow.contributors > 1 else HUGE
             self._part, self._layout = thinned(layout, limit, rng)
         if self._part is not None:
             observation, shadow = _part_of(observation, shadow, self._part)
@@ -245,7 +246,7 @@ class _Kept:
 def _part_of(
     observation: Observation, shadow: ShadowRound, part: Tensor
 ) -> tuple[Observation, ShadowRound]:
-    """Both with the coordinates ``part`` only."""
+    """Both with the coordinates ``part`` only; the round's parameters afterwards are left out."""
     clients = {client: delta[part] for client, delta in observation.client_deltas.items()}
     return (
         replace(
@@ -254,6 +255,8 @@ def _part_of(
             global_delta=observation.global_delta[part],
             own_delta=observation.own_delta[part],
             client_deltas=clients,
+            step=None,
+            arrived=None,
         ),
         shadow.seen_through(lambda deltas: deltas[:, part]),
     )

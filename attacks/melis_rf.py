@@ -11,6 +11,7 @@ aggregates were made; the pooling rule is that of the authors' released code.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -54,8 +55,8 @@ class MelisRandomForest(Attack):
     def partial_fit(self, observation: Observation, shadow: ShadowRound, layout: Layout) -> Self:
         """Algorithm 3, lines 3-10: gradients with and without the property at this round."""
         rng = self.seed.generator("aggregates", observation.round)
-        aggregates, labels = shadow.aggregates(rng)
-        self._train.append(pooled(aggregates, layout).numpy())
+        features, labels = shadow.aggregates_seen_by(pooling(layout), layout, rng)
+        self._train.append(features.numpy())
         self._labels.append(labels)
         self._observed.append(pooled(observation.signal.unsqueeze(0), layout).numpy())
         return self
@@ -72,22 +73,33 @@ class MelisRandomForest(Attack):
 
 
 def pooled(vectors: Tensor, layout: Layout) -> Tensor:
-    """[n, F] absolute values, max-pooled as in the authors' code.
+    """[n, F] absolute values, max-pooled as in the authors' code."""
+    return pooling(layout)(vectors, layout)
+
+
+def pooling(layout: Layout) -> Callable[[Tensor, Layout], Tensor]:
+    """How vectors of this layout are pooled, and parts of them: layouts of some of its rows.
 
     Vectors (biases) are left out; a convolution keeps one maximum per kernel; a matrix with more
     than :data:`LARGE_MATRIX` entries keeps one maximum per row.
     """
-    features = []
-    for piece in layout.slices:
-        if len(piece.shape) < 2:
-            continue
-        values = vectors[:, piece.start : piece.stop].abs()
-        rows, columns = piece.shape[:2]
-        if len(piece.shape) > 2:
-            values = values.reshape(len(vectors), rows * columns, -1).amax(2)
-        elif rows * columns > LARGE_MATRIX:
-            values = values.reshape(len(vectors), rows, columns).amax(2)
-        features.append(values)
-    if not features:  # a model of biases only
-        return vectors.abs()
-    return torch.cat(features, dim=1)
+    matrices = [piece for piece in layout.slices if len(piece.shape) > 1]
+    if not matrices:  # a model of biases only
+        return lambda vectors, _: vectors.abs()
+    by_row = {piece.name for piece in matrices if piece.shape[0] * piece.shape[1] > LARGE_MATRIX}
+
+    def look(vectors: Tensor, part: Layout) -> Tensor:
+        features = [torch.empty(len(vectors), 0)]
+        for piece in part.slices:
+            if len(piece.shape) < 2:
+                continue
+            values = vectors[:, piece.start : piece.stop].abs()
+            rows, columns = piece.shape[:2]
+            if len(piece.shape) > 2:
+                values = values.reshape(len(vectors), rows * columns, -1).amax(2)
+            elif piece.name in by_row:
+                values = values.reshape(len(vectors), rows, columns).amax(2)
+            features.append(values)
+        return torch.cat(features, dim=1)
+
+    return look

@@ -2,6 +2,8 @@
 
 ``python scale.py clients 1000``: one round of FedSGD over so many clients, four records each.
 ``python scale.py rounds 100``: so many audited rounds of five clients, written to a trace.
+``python scale.py population 8``: so many rounds of 1,000 of 100,000 clients, one record each, with
+what a ledger is given of them.
 ``python scale.py attacked 100``: so many audited rounds of two clients and a large model, with the
 attacks.
 ``python scale.py features 50000 NAME``: an attack fitted on a model of about so many parameters.
@@ -30,11 +32,13 @@ import torch  # noqa: E402
 from privaudit.attack.adversary import Adversary, AuxiliaryData  # noqa: E402
 from privaudit.attack.protocol import fit_together, make_attack  # noqa: E402
 from privaudit.attack.registry import load_attack  # noqa: E402
+from privaudit.custody.evidence import EvidenceCollector  # noqa: E402
 from privaudit.engine.engine import Engine, Samples  # noqa: E402
 from privaudit.engine.process import tune_process  # noqa: E402
 from privaudit.federation.rounds import (  # noqa: E402
     ClientWork,
     LocalTraining,
+    cohort_of,
     run_round,
     run_rounds,
 )
@@ -49,6 +53,7 @@ SEED, LR, CLASSES = Seed(0), 0.05, 47
 AUDITED, SHADOWS, FIT_BATCH, INPUTS = 40, 16, 16, 30
 """Of a fit: rounds, shadow batches of each kind per round (so 1,280 aggregates), and so on."""
 
+POPULATION, COHORT = 100_000, 1000
 LARGE, ATTACKS = 1_000_000, ("melis-rf", "linear", "magnitude-stack")
 """Parameters, and attacks, of the rounds listened to."""
 
@@ -79,6 +84,31 @@ def rounds(count: int) -> dict[str, float]:
         for _ in Trace.open(path):
             pass
         return {"seconds": written - started, "read": time.perf_counter() - written}
+
+
+def population(count: int) -> dict[str, float]:
+    """Rounds of a large population, hashed for the ledger; processor seconds."""
+    engine, samples = _pictures(POPULATION)
+    evidence = EvidenceCollector()
+
+    def plan(number: int) -> list[ClientWork]:
+        cohort = cohort_of(POPULATION, COHORT, SEED.generator("cohort", number))
+        return [ClientWork(client, [np.array([client])]) for client in cohort]
+
+    started = time.process_time()
+    training = LocalTraining(LR)
+    for _ in run_rounds(
+        engine,
+        samples,
+        engine.initial,
+        plan,
+        training,
+        rounds=count,
+        seed=SEED,
+        observers=[evidence],
+    ):
+        pass
+    return {"seconds": time.process_time() - started}
 
 
 def features(count: int, name: str) -> dict[str, float]:
@@ -199,6 +229,7 @@ def main() -> None:
     kinds: dict[str, Callable[..., dict[str, float]]] = {
         "clients": clients,
         "rounds": rounds,
+        "population": population,
         "attacked": attacked,
         "features": features,
         "traces": traces,

@@ -32,6 +32,7 @@ LARGER = ("cnn", "kim", "mcmahan", "residual", "attention")
 """Of these, what is tried on a GPU."""
 GRID = Path(__file__).with_name("grid.py")
 WHOLE = Path(__file__).with_name("whole.py")
+LARGE = Path(__file__).with_name("large.py")
 EXECUTORS = Path(__file__).with_name("executors.py")
 COMPARED = ("magnitude-stack", "melis-rf")
 """Attacks whose grids are compared with the straight port; the first one has to reach the goal."""
@@ -201,6 +202,11 @@ def _areas(records: Sequence[dict[str, Any]]) -> np.ndarray:
 SCALES = {
     "clients": ("One round by clients", "clients", "processor time"),
     "rounds": ("Trace by rounds, 5 clients", "rounds", "wall time, with the disk"),
+    "population": (
+        "Rounds of 1,000 of 100,000 clients, hashed for a ledger",
+        "rounds",
+        "processor time",
+    ),
     "attacked": (
         "Rounds with three attacks, 10^6 parameters",
         "rounds",
@@ -285,6 +291,23 @@ def whole(scenario: str, wanted: str, *settings: str) -> Row:
         f"of which {found['training']:.1f} s clients train; {', '.join(settings)}"
     )
     return Row("audit / training", scenario, times, "x", wanted=wanted, note=note)
+
+
+def large(sizes: Sequence[int]) -> list[Row]:
+    """Seconds and peak memory of a whole audit by the size of the model."""
+    rows = []
+    for size in sizes:
+        found = _answer(LARGE, size)
+        what = f"{found['parameters']:,} parameters"
+        note = "K = 5, 4 rounds, three attacks; wall time, with the disk"
+        rows.append(Row("Audit of a large model", what, found["seconds"], "s", note=note))
+        wanted = "< 16000" if size >= 100_000_000 else ""
+        memory = Row(
+            "Audit of a large model", f"{what}, peak memory", found["peak"], "MB", wanted=wanted
+        )
+        note = f"all processes together; the largest {found['largest']:,.0f} MB"
+        rows.append(replace(memory, note=note))
+    return rows
 
 
 def executors(repeats: int, *settings: str) -> list[Row]:

@@ -10,7 +10,7 @@ an adversary of several federations at the same parameters computes them once (:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from privaudit.attack.answers import scores_of
 from privaudit.attack.latest import LatestRound
+from privaudit.attack.rows import fit, gathered, in_file, let_go
 from privaudit.defences.transforms import Transforms
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.layout import Layout
@@ -31,6 +32,9 @@ from privaudit.randomness import Seed
 
 HALF = 2
 """Batches with, and without, the property that a half of the adversary's records holds at least."""
+
+AT_ONCE = 1 << 22
+"""Numbers of aggregates that are put together at a time."""
 
 MOST_SHADOWS = 10_000
 """Of a kind and round: more than that is a slip of the keyboard."""
@@ -81,13 +85,35 @@ class ShadowRound:
         shadows serves every number of participants. For ``contributors == 1`` these are the shadows
         themselves.
         """
-        target = torch.cat([self.present, self.absent])
-        labels = np.arange(len(target)) < len(self.present)
+        return self._sums(self._drawn(rng), slice(None)), self._labels
+
+    def aggregates_seen_by(
+        self, look: Callable[[Tensor, Layout], Tensor], layout: Layout, rng: np.random.Generator
+    ) -> tuple[Tensor, np.ndarray]:
+        """What ``look`` says of the aggregates and their layout: [2n, F], and [2n] bool.
+
+        It is shown some tensors of the model at a time, of a large one some rows, and what it says
+        is put side by side: nothing of the size of all aggregates is made.
+        """
+        drawn, parts = self._drawn(rng), []
+        most = max(1, AT_ONCE // len(self._labels))
+        for start, stop, part in layout.parts(most):
+            parts.append(look(self._sums(drawn, slice(start, stop)), part))
+            for rows in (self.present, self.absent, self.bystanders):
+                let_go(rows)
+        return torch.cat(parts, 1), self._labels
+
+    @property
+    def _labels(self) -> np.ndarray:
+        return np.arange(len(self.present) + len(self.absent)) < len(self.present)
+
+    def _drawn(self, rng: np.random.Generator) -> Tensor | None:
+        """[2n, pool] how often each bystander is in each aggregate; None: there are none."""
         count = self.contributors - 1
         if count < 1:
-            return target, labels
+            return None
         pool = len(self.bystanders)
-        weights = np.zeros((len(target), pool), dtype=np.float32)
+        weights = np.zeros((len(self._labels), pool), dtype=np.float32)
         own = np.concatenate([np.full(len(self.present), -1), np.arange(len(self.absent))])
         for row, taken in zip(weights, own, strict=True):
             # A bystander must not be the very delta it is added to.
@@ -95,20 +121,37 @@ class ShadowRound:
                 np.flatnonzero(np.arange(pool) != taken) if self._shares_pool else np.arange(pool)
             )
             np.add.at(row, rng.choice(free, count, replace=count > len(free)), 1.0)
-        return target + torch.from_numpy(weights) @ self.bystanders, labels
+        return torch.from_numpy(weights)
+
+    def _sums(self, drawn: Tensor | None, part: slice) -> Tensor:
+        """[2n, B] some coordinates of the aggregates."""
+        target = torch.cat([self.present[:, part], self.absent[:, part]])
+        return target if drawn is None else target + drawn @ self.bystanders[:, part]
 
     def seen_through(self, view: Callable[[Tensor], Tensor]) -> ShadowRound:
         """The round with a linear view of its shadows, [n, P] to [n, D].
 
         Aggregates of the views are views of the aggregates, at the cost of D numbers instead of P.
+        Of a large model the view is shown one shadow at a time.
         """
-        present, absent = view(self.present), view(self.absent)
-        bystanders = absent if self.bystanders is self.absent else view(self.bystanders)
+        present, absent = _through(view, self.present), _through(view, self.absent)
+        shared = self.bystanders is self.absent
+        bystanders = absent if shared else _through(view, self.bystanders)
         return replace(self, present=present, absent=absent, bystanders=bystanders)
 
     @property
     def _shares_pool(self) -> bool:
         return self.bystanders is self.absent and len(self.absent) > 1
+
+
+def _through(view: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    if not in_file(rows):
+        return view(rows)
+    parts = []
+    for row in rows.split(1):
+        parts.append(view(row))
+        let_go(rows)
+    return torch.cat(parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,17 +223,21 @@ class Adversary:
         if plain not in known:
             known[plain] = self._deltas(observation, share, seed)
         if way != plain:
-            told, sent = observation.told, []
-            for i, delta in enumerate(known[plain]):
-                at = seed.child("sent", i)
-                one = transforms.apply(delta, self.layout, at, told=told)
-                if summed:
-                    part = at.child("sum", summed)
-                    one = transforms.stand_in(
-                        one, self.layout, part, contributors=summed, told=told
-                    )
-                sent.append(one)
-            known[way] = torch.stack(sent)
+            told = observation.told
+
+            def sent() -> Iterator[Tensor]:
+                for i, delta in enumerate(known[plain]):
+                    at = seed.child("sent", i)
+                    one = transforms.apply(delta, self.layout, at, told=told)
+                    if summed:
+                        part = at.child("sum", summed)
+                        one = transforms.stand_in(
+                            one, self.layout, part, contributors=summed, told=told
+                        )
+                    yield one
+                    let_go(known[plain])
+
+            known[way] = gathered(sent(), self.shadows, self.layout.size)
         return known[way]
 
     def _deltas(self, observation: Observation, share: float | None, seed: Seed) -> Tensor:
@@ -208,14 +255,7 @@ class Adversary:
         """[n, P] what clients make of these records, one row each."""
         size = self.rules.batch_size * self.rules.local_steps
         if self.rules.local_steps == 1:
-            return engine.single_steps(
-                observation.before,
-                self.auxiliary.samples,
-                records,
-                self.rules.local_rule,
-                seed,
-                observation.number,
-            )
+            return self._stepped(engine, observation, records, seed)
         step = self.rules.batch_size
         updates = engine.train_clients(
             observation.before,
@@ -225,7 +265,23 @@ class Adversary:
             [seed.child("trained", i) for i in range(self.shadows)],
             observation.number,
         )
-        return torch.stack([update.delta for update in updates])
+        return gathered((update.delta for update in updates), self.shadows, self.layout.size)
+
+    def _stepped(
+        self, engine: Engine, observation: Observation, records: list[np.ndarray], seed: Seed
+    ) -> Tensor:
+        """The same where each has one batch: all at once, of a large model one after the other."""
+
+        def of(some: list[np.ndarray], seed: Seed) -> Tensor:
+            own, rule = self.auxiliary.samples, self.rules.local_rule
+            return engine.single_steps(
+                observation.before, own, some, rule, seed, observation.number
+            )
+
+        if fit(len(records), self.layout.size):
+            return of(records, seed)
+        alone = (of([r], seed.child("alone", i))[0] for i, r in enumerate(records))
+        return gathered(alone, self.shadows, self.layout.size)
 
     @cached_property
     def _pools(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

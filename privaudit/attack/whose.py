@@ -80,7 +80,8 @@ class Suspects:
             return
         self._read.clear()
         shadow = self.adversary.shadow(seen)
-        rows = self._sketch(torch.cat([shadow.present, shadow.absent]))
+        shown = shadow.seen_through(self._sketch)
+        rows = torch.cat([shown.present, shown.absent])
         middle = rows.mean(0)
         scale = (rows - middle).square().mean().sqrt().clamp_min(torch.finfo(torch.float32).tiny)
         count = seen.contributors

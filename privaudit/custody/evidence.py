@@ -23,6 +23,9 @@ from privaudit.federation.aggregation import Submission, Verdict
 from privaudit.federation.rewards import Delivery
 from privaudit.federation.rounds import RoundOutcome
 
+HASHED_AT_ONCE = 1 << 18
+"""Numbers."""
+
 
 @dataclass(frozen=True)
 class RoundEvidence:
@@ -121,5 +124,8 @@ def digest(vector: Tensor) -> str:
 
     A sparse vector comes back from a trace with 0 where it had -0, which no sum can tell apart.
     """
-    canonical = (vector + 0.0).to(torch.float32).contiguous().numpy().astype("<f4", copy=False)
-    return hashlib.sha256(canonical.data).hexdigest()
+    found = hashlib.sha256()
+    for part in vector.split(HASHED_AT_ONCE):  # a copy of all of it would take as much memory again
+        canonical = (part + 0.0).to(torch.float32).contiguous().numpy().astype("<f4", copy=False)
+        found.update(canonical.data)
+    return found.hexdigest()

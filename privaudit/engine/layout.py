@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,30 @@ class Layout:
         """Views of a [..., P] array, by name, each [..., *shape]."""
         lead = vector.shape[:-1]
         return {s.name: vector[..., s.start : s.stop].reshape(*lead, *s.shape) for s in self.slices}
+
+    def parts(self, most: int) -> Iterator[tuple[int, int, Layout]]:
+        """Start, stop and layout of parts of a vector, of about ``most`` coordinates each.
+
+        A part is some whole tensors, or some rows (at least one) of a larger tensor.
+        """
+        start, some = 0, list[ParameterSlice]()
+        for piece in self.slices:
+            if some and piece.stop - start > most:
+                yield start, piece.start, Layout.of([(p.name, p.shape) for p in some])
+                start, some = piece.start, []
+            some.append(piece)
+            if piece.stop - start <= most:
+                continue
+            row = math.prod(piece.shape[1:])
+            # As many rows in each, or nearly: sums of a single column may be rounded otherwise.
+            count = -(-piece.shape[0] // max(1, most // row))
+            for rows in np.array_split(range(piece.shape[0]), count):
+                stop = start + len(rows) * row
+                yield start, stop, Layout.of([(piece.name, (len(rows), *piece.shape[1:]))])
+                start = stop
+            some = []
+        if some:
+            yield start, self.size, Layout.of([(p.name, p.shape) for p in some])
 
     def to_json(self) -> list[dict[str, Any]]:
         """Names and shapes, for a trace's manifest."""

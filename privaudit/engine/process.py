@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 
 PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEEP = 1 << 30
+_KEEP, _LARGE = 1 << 30, 1 << 27
+"""Bytes: kept at the end of the heap; of a block that is not kept, as a model's vectors may be."""
 
 COLLECT_AFTER = 50_000
 """New objects between two looks for garbage; Python's own 700 cost a tenth of all imports."""
@@ -42,7 +43,7 @@ def tune_process(threads: int = 1) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     try:
         libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, _KEEP)
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEEP)
     except (OSError, AttributeError):  # not glibc: slower, nothing else
         return
@@ -85,9 +86,14 @@ class KeptMemory:
     def after_round(self) -> None:
         """Give back what is not in use, if the process has grown too much since the last time."""
         if resident() - self._resident > self._growth:
-            with suppress(OSError, AttributeError):  # not glibc
-                ctypes.CDLL(None).malloc_trim(0)
+            give_back()
             self._resident = resident()
+
+
+def give_back() -> None:
+    """Give the system what memory is kept and not in use."""
+    with suppress(OSError, AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def resident() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from privaudit.attack.rows import fit
 from privaudit.errors import UserError
 from privaudit.experiment.executors.protocol import Executor, quick
 from privaudit.experiment.tasks import Job
@@ -32,8 +33,8 @@ def memory_task(job: Job, workers: int) -> None:
         shadows, size = world.scenario.audit.shadows, world.engine(0).layout.size
         raise UserError(
             f"takes at least {least / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free "
-            f"({workers} processes, each beside one for attacks that holds {shadows} shadows of a "
-            f"kind of {size:,} parameters)",
+            f"({workers} processes, each beside one for attacks; {shadows} shadows of a kind, of "
+            f"{size:,} parameters)",
             remedy="lower --workers, audit.shadows, or the size of the model",
         )
 
@@ -42,15 +43,17 @@ def least_memory(world: World) -> float:
     """Bytes a worker and its process for attacks certainly hold at once: a lower bound, where
     ``--dry-run`` estimates.
 
-    In the worker the records; beside it the adversary's own, one round's shadows with and without
-    the property, the sums made of them, and those once more while an attack takes them in; what was
-    seen.
+    In the worker the records and its model; beside it the adversary's own records, the model, a
+    gradient and what was seen. And one round's shadows with and without the property, unless they
+    lie in a file.
     """
-    audit = world.scenario.audit
-    vectors = 2 * audit.shadows + 2 * 2 * audit.shadows + 4
+    audit, size = world.scenario.audit, world.engine(0).layout.size
+    vectors = 8
+    if fit(audit.shadows, size):
+        vectors += 2 * audit.shadows
     if audit.threat_model == "server":
         vectors += min(world.scenario.participants)
     vectors += audit.colluding(max(world.scenario.participants))
     records = world.dataset.inputs.nbytes + world.dataset.labels.nbytes
     own = len(world.pooled(0, max(world.scenario.participants))) / len(world.dataset)
-    return 2 * PROCESS + (1 + own) * records + 4.0 * vectors * world.engine(0).layout.size
+    return 2 * PROCESS + (1 + own) * records + 4.0 * vectors * size

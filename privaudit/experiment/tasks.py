@@ -16,7 +16,7 @@ from privaudit.attack.scoring import MODEL, Failure, failure_of
 from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.custody.plan import Plan, make_plan, refuse_changes
 from privaudit.data.files import default_data_dir
-from privaudit.engine.process import tune_process
+from privaudit.engine.process import give_back, tune_process
 from privaudit.errors import MachineError, UserError
 from privaudit.experiment.attacking import attack_cells
 from privaudit.experiment.executors.protocol import Executor, Vanished, quick, reads
@@ -230,6 +230,7 @@ def _observe_and_attack(
     except BaseException as error:
         failed = failure_of(MODEL, error)
         return {cell: dict.fromkeys(attacks, failed) for cell in cells}
+    give_back()  # it waits from here on, beside the process for attacks
     found = attack_cells(world, folder, cells)
     keep_evidence(folder, evidence)
     for cell, results in found.items():

@@ -18,6 +18,7 @@ from privaudit.custody.models import parameters_file, trained_parameters
 from privaudit.custody.valuation import valuation_of
 from privaudit.engine.engine import Engine, Samples
 from privaudit.engine.files import write_tensors, write_whole
+from privaudit.engine.process import KeptMemory
 from privaudit.federation.phases import natural_work, train
 from privaudit.federation.rounds import ClientWork, RoundOutcome, run_round, run_rounds
 from privaudit.federation.schedule import as_batches
@@ -37,7 +38,7 @@ def train_run(world: World, folder: RunFolder, run: int) -> None:
         "parameters": engine.initial,
         "buffers": engine.initial_buffers,
     }
-    rows, seconds = [], []
+    rows, seconds, memory = [], [], KeptMemory()
     ledger = world.scenario.ledger
     evidence = EvidenceCollector(valuation_of(ledger.reward, lambda: (world.engine(run), test)))
     for outcome in train(
@@ -52,6 +53,7 @@ def train_run(world: World, folder: RunFolder, run: int) -> None:
         reached = {"parameters": outcome.after, "buffers": outcome.buffers}
         rows.append(_metrics_row(run, outcome, engine, test))
         seconds.append({"run": run, "round": outcome.round, "seconds": outcome.metrics.seconds})
+        memory.after_round()
     folder.write_lines(f"training/run-{run}.jsonl", rows)
     folder.write_lines(f"training/run-{run}.timings.jsonl", seconds)
     if ledger.enabled:

@@ -19,6 +19,7 @@ from torch import Tensor
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.models import trained_buffers, trained_parameters
 from privaudit.engine.engine import Engine
+from privaudit.engine.process import KeptMemory
 from privaudit.federation.partition import ADVERSARY
 from privaudit.federation.phases import AuditedPhase, audited_work, natural_work
 from privaudit.federation.rounds import (
@@ -68,7 +69,7 @@ def play(
     assert common or len(ways) == 1
     usual = _UsualRounds(world, engine, run) if common else None
     before, buffers = trained_parameters(folder, run), trained_buffers(folder, run)
-    federations = _federations(world, ways)
+    federations, memory = _federations(world, ways), KeptMemory()
     for number in range(world.scenario.audit.rounds):
         step = usual.step(before, number) if usual else None
         outcomes = [
@@ -86,6 +87,7 @@ def play(
             )
         ]
         before, buffers = outcomes[0].after, outcomes[0].buffers
+        memory.after_round()
     return before, buffers
 
 

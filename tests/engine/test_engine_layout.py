@@ -36,3 +36,20 @@ def test_an_engine_lays_out_its_parameters_in_their_order() -> None:
     parts = engine.layout.split(engine.initial.numpy())
     for name, parameter in engine.model.named_parameters():
         assert np.array_equal(parts[name], parameter.detach().numpy())
+
+
+@given(shapes, st.integers(1, 30))
+def test_parts_tile_the_vector_in_whole_tensors_or_rows_of_one(
+    sizes: list[list[int]], most: int
+) -> None:
+    layout = Layout.of([(f"p{i}", size) for i, size in enumerate(sizes)])
+    reached, rows = 0, dict.fromkeys((piece.name for piece in layout.slices), 0)
+    for start, stop, part in layout.parts(most):
+        assert start == reached
+        assert stop - start == part.size
+        assert part.size <= most or [piece.shape[:1] for piece in part.slices] == [(1,)]
+        for piece in part.slices:
+            rows[piece.name] += piece.shape[0] if piece.shape else 1
+        reached = stop
+    assert reached == layout.size
+    assert list(rows.values()) == [piece.shape[0] if piece.shape else 1 for piece in layout.slices]
