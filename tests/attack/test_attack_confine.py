@@ -39,6 +39,21 @@ print(json.dumps([done, found]))
 """
 
 
+def confined(
+    modules: list[str], files: list[str], written: list[str], path: list[str]
+) -> dict[str, object]:
+    """What a process that is confined for this import path could read and write."""
+    given = json.dumps([modules, files, written, path, astuple(readable(path))])
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM, given], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    done, found = json.loads(ran.stdout)
+    if not done:
+        pytest.skip("this system has no Landlock")
+    return dict(found)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="Landlock is Linux's")
 def test_code_is_readable_and_data_beside_it_is_not(tmp_path: Path) -> None:
     modules = {"own_module.py": "", "own_package/__init__.py": "", "loose/part.py": ""}
@@ -53,16 +68,7 @@ def test_code_is_readable_and_data_beside_it_is_not(tmp_path: Path) -> None:
     files = [str(tmp_path / name) for name in (*inside, *data)] + ["/proc/1/environ"]
     written = [str(tmp_path / "new.txt"), str(tmp_path / "own_module.py")]
     with NamedTemporaryFile("w", dir="/dev/shm") as shared:
-        given = json.dumps(
-            [names, [*files, shared.name], [*written, shared.name], path, astuple(readable(path))]
-        )
-        ran = subprocess.run(
-            [sys.executable, "-c", PROGRAM, given], capture_output=True, text=True, check=False
-        )
-    assert ran.returncode == 0, ran.stderr
-    done, found = json.loads(ran.stdout)
-    if not done:
-        pytest.skip("this system has no Landlock")
+        found = confined(names, [*files, shared.name], [*written, shared.name], path)
     assert found.pop(str(tmp_path / "own_package/weights.txt")) == "w"
     assert set(found.values()) == {"PermissionError"}
 
@@ -72,14 +78,7 @@ def test_beside_a_gpu_its_own_threads_may_be_named(monkeypatch: pytest.MonkeyPat
     """What CUDA does at its start; tried without a GPU."""
     monkeypatch.setattr("privaudit.attack.confine.glob", lambda pattern: [pattern])
     written = ["/proc/thread-self/comm", f"/proc/{os.getpid()}/task/{os.getpid()}/comm"]
-    given = json.dumps([[], [], written, sys.path, astuple(readable(sys.path))])
-    ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM, given], capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    done, found = json.loads(ran.stdout)
-    if not done:
-        pytest.skip("this system has no Landlock")
+    found = confined([], [], written, sys.path)
     assert list(found.values()) == [1, "PermissionError"]
 
 
