@@ -5,6 +5,7 @@ The method, what was tried and what it reached: docs/attacks.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -24,7 +25,7 @@ from privaudit.randomness import Seed
 from .coordinates import moving, thinned
 from .magnitudes import coarse_magnitude, magnitude, signed_root, structure
 from .moments import SecondMoments
-from .peaks import Forest, Peaks
+from .peaks import BLIND, Forest, Peaks
 from .simulation import Simulator, StandIns
 from .stacking import (
     MemberScores,
@@ -106,7 +107,7 @@ class MagnitudeStack(Attack):
         self._few: Tensor | None = None
         self._layout = Layout(())
         self._persistent = False
-        self._split = True
+        self._split, self._draws = True, math.inf
         self._learned: list[_Kept] = []
         self._tested: list[_Kept] = []
         self._observed: list[_Seen] = []
@@ -131,6 +132,7 @@ class MagnitudeStack(Attack):
                 self._few = moving(shown, FEW, rng)
                 self._moments = SecondMoments(self.options.window)
         self._persistent, self._split = shadow.persistent, shadow.halves is not None
+        self._draws = shadow.draws
         self._simulator.add(observation, shadow)
         while self._simulator.ready():
             self._keep_next()
@@ -150,7 +152,13 @@ class MagnitudeStack(Attack):
         members = self._members(present, halves)
         if self._moments is not None:
             members += self._moments.members()
-        odds = combine(members, present, comparable=self._persistent, tested=self._split)
+        odds = combine(
+            members,
+            present,
+            comparable=self._persistent,
+            tested=self._split,
+            draws=self._draws,
+        )
         if not self.options.share or self._persistent:
             return odds
         return with_share(odds, self.options.share)
@@ -179,9 +187,8 @@ class MagnitudeStack(Attack):
 
         forest = Forest(self.options.trees, self.seed)
         rows = tested.numpy()
-        members.append(
-            forest.member((learned.numpy(), truth), (rows, present, halves), seen.numpy())
-        )
+        held_out = (rows, present, halves)
+        members.append(forest.member((learned.numpy(), truth), held_out, seen.numpy(), blind=BLIND))
         assert self._peaks is not None
         return [*members, self._peaks.member(forest, present, halves)]
 

@@ -27,6 +27,10 @@ from .stacking import MemberScores, cross_fitted
 FEATURES = 2048
 """At most so many pooled values are looked at."""
 
+BLIND = 2.0
+"""What a forest weighs where no stand-in can say: it makes less than a ridge regression of what few
+records are by chance. Twice that where it learned from sums as they are."""
+
 
 class Forest:
     """Extremely randomised trees (P. Geurts, D. Ernst and L. Wehenkel, Mach. Learn. 2006).
@@ -62,6 +66,8 @@ class Forest:
         learned: tuple[np.ndarray, np.ndarray],
         tested: tuple[np.ndarray, np.ndarray, np.ndarray],
         seen: np.ndarray,
+        *,
+        blind: float,
     ) -> MemberScores:
         """Learned from all rows, and scores of those held out.
 
@@ -69,12 +75,13 @@ class Forest:
             learned: rows [n, F] and the truth about them [n].
             tested: rows [m, F], the truth about them [m] and their halves [m].
             seen: [T, F].
+            blind: of the member.
         """
         rows, present, halves = tested
         scores = cross_fitted(
             lambda train, test: self(rows[train], present[train], rows[test]), halves
         )
-        return scores.with_observed(self(*learned, seen))
+        return scores.with_observed(self(*learned, seen), blind=blind)
 
 
 class Peaks:
@@ -132,7 +139,8 @@ class Peaks:
         truth = np.concatenate([one[2] for one in self._learned])
         tested = _array([one[1] for one in self._tested])
         held_out = (tested, present, halves)
-        return forest.member((learned, truth), held_out, _array(self._seen))
+        seen = _array(self._seen)
+        return forest.member((learned, truth), held_out, seen, blind=2 * BLIND)
 
     def _pooled(self, vectors: Tensor) -> Tensor:
         return pooled(vectors, self._layout)[:, self._chosen].bfloat16()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,10 @@ RIDGES = (0.01, 0.1, 1.0, 10.0)
 PRIOR_WEIGHT, PRIOR_PRECISION = 0.3, 20.0
 """The weights of the members are pulled to this value, as hard as this many stand-ins would; that
 of a signed member to zero, where stand-ins can say what it is worth."""
+
+STAND_INS = 10.0
+"""Of so many stand-ins, all that clients may draw is seen. More of them, of the same records, do
+not say more about anybody else's."""
 
 TRANSFER = 0.6
 """How far the separation of what was seen may be from that of stand-ins, in deviations."""
@@ -38,11 +43,14 @@ class MemberScores:
     ``signed``: it reads the direction of a sum, which the others' records may turn round: where
     parameters are trained, the mean deltas of all clients add up to about nothing, so that what
     one's own records have too much of, the others' have too little of.
+
+    ``blind``: its weight, as a multiple of another's, where no stand-in can say what it is worth.
     """
 
     held_out: np.ndarray
     observed: np.ndarray
     signed: bool = False
+    blind: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -53,9 +61,11 @@ class HeldOut:
     centre: float
     scale: float
 
-    def with_observed(self, seen: np.ndarray, *, signed: bool = False) -> MemberScores:
+    def with_observed(
+        self, seen: np.ndarray, *, signed: bool = False, blind: float = 1.0
+    ) -> MemberScores:
         """The member that gives what was seen the scores [T], put on the same scale."""
-        return MemberScores(self.scores, (seen - self.centre) / self.scale, signed)
+        return MemberScores(self.scores, (seen - self.centre) / self.scale, signed, blind)
 
 
 def cross_fitted(fit: Fit, halves: np.ndarray) -> HeldOut:
@@ -170,6 +180,7 @@ def combine(
     *,
     comparable: bool = False,
     tested: bool = True,
+    draws: float = math.inf,
 ) -> np.ndarray:
     """[T] log odds: logistic regression on the held-out scores, each member with a positive weight.
 
@@ -187,14 +198,19 @@ def combine(
             a score on the scale of the prior weights.
         tested: whether what scored the held-out stand-ins had not learned from their records. If it
             had, they say nothing, and all weights are those of the prior.
+        draws: how often what a client draws for a round fits into the adversary's records. Many
+            stand-ins of few records are nearly the same one again and again: of each draw
+            :data:`STAND_INS` count.
     """
     held_out = np.stack([m.held_out for m in members], axis=1)
     observed = np.stack([m.observed for m in members], axis=1)
-    prior = np.array([0.0 if tested and m.signed else PRIOR_WEIGHT for m in members])
     if tested:
-        weights, intercept = positive_logistic(held_out, present, prior, PRIOR_PRECISION)
+        prior = np.array([0.0 if m.signed else PRIOR_WEIGHT for m in members])
+        count = min(1.0, STAND_INS * draws / len(present))
+        weights, intercept = positive_logistic(held_out, present, prior, PRIOR_PRECISION / count)
     else:
-        weights, intercept = prior.copy(), 0.0
+        blind = np.array([m.blind for m in members])
+        weights, intercept = PRIOR_WEIGHT * blind / blind.mean(), 0.0
     if comparable:
         return observed @ (weights * (PRIOR_WEIGHT * len(members) / weights.sum()))
     # Rounds that are unlike all stand-ins to one member do not outweigh all others.

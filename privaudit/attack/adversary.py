@@ -10,6 +10,7 @@ an adversary of several federations at the same parameters computes them once (:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -31,7 +32,8 @@ from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 
 HALF = 2
-"""Batches with, and without, the property that a half of the adversary's records holds at least."""
+"""How often what a client draws for a round, of either kind, fits at least into a half of the
+adversary's records."""
 
 AT_ONCE = 1 << 22
 """Numbers of aggregates that are put together at a time."""
@@ -68,6 +70,8 @@ class ShadowRound:
             can be tested on the other; None where the adversary holds too few records to split.
         persistent: the property is there in all observations of a trace, in none, or in those of a
             stretch; then what their mean says about the property must not be taken out.
+        draws: how often what a client draws for a round fits into the adversary's records with the
+            property, or into those without, whichever are fewer.
     """
 
     present: Tensor
@@ -76,6 +80,7 @@ class ShadowRound:
     contributors: int
     halves: np.ndarray | None = None
     persistent: bool = False
+    draws: float = math.inf
 
     def aggregates(self, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
         """Labelled stand-ins for the observed signal: [2n, P] sums, and [2n] bool.
@@ -201,8 +206,15 @@ class Adversary:
         if self.rules.others == "natural" and observation.contributors > 1:
             bystanders = self._sent(observation, "bystander", None)
         halves = None if self._halves is None else np.arange(self.shadows) % 2
+        fewest = min(np.sum(self.auxiliary.present == value) for value in (0, 1))
         return ShadowRound(
-            present, absent, bystanders, observation.contributors, halves, self.rules.persistent
+            present,
+            absent,
+            bystanders,
+            observation.contributors,
+            halves,
+            self.rules.persistent,
+            float(fewest / self._drawn),
         )
 
     def _sent(self, observation: Observation, kind: str, share: float | None) -> Tensor:
@@ -243,8 +255,9 @@ class Adversary:
     def _deltas(self, observation: Observation, share: float | None, seed: Seed) -> Tensor:
         """[n, P] shadow deltas before clipping, noise and sharing; ``share`` None: any records."""
         rng = seed.generator("draw")
-        size = self.rules.batch_size * self.rules.local_steps
-        records = [draw_batch(share, size, self._pools[i % 2], rng) for i in range(self.shadows)]
+        records = [
+            draw_batch(share, self._drawn, self._pools[i % 2], rng) for i in range(self.shadows)
+        ]
         engine = self.engine.under(self.rules.transforms.in_training)
         with engine.starting_from(observation.buffers_before):
             return self._trained(engine, observation, records, seed)
@@ -253,14 +266,13 @@ class Adversary:
         self, engine: Engine, observation: Observation, records: list[np.ndarray], seed: Seed
     ) -> Tensor:
         """[n, P] what clients make of these records, one row each."""
-        size = self.rules.batch_size * self.rules.local_steps
         if self.rules.local_steps == 1:
             return self._stepped(engine, observation, records, seed)
         step = self.rules.batch_size
         updates = engine.train_clients(
             observation.before,
             self.auxiliary.samples,
-            [[r[i : i + step] for i in range(0, size, step)] for r in records],
+            [[r[i : i + step] for i in range(0, self._drawn, step)] for r in records],
             self.rules.local_rule,
             [seed.child("trained", i) for i in range(self.shadows)],
             observation.number,
@@ -282,6 +294,11 @@ class Adversary:
             return of(records, seed)
         alone = (of([r], seed.child("alone", i))[0] for i, r in enumerate(records))
         return gathered(alone, self.shadows, self.layout.size)
+
+    @property
+    def _drawn(self) -> int:
+        """Records that a client draws for a round."""
+        return self.rules.batch_size * self.rules.local_steps
 
     @cached_property
     def _pools(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -311,9 +328,9 @@ class Adversary:
 
     @cached_property
     def _halves(self) -> np.ndarray | None:
-        """[N] 0 or 1; None unless each half holds :data:`HALF` batches of either kind.
+        """[N] 0 or 1; None unless each half holds what is drawn :data:`HALF` times, of either kind.
 
-        Of fewer records all batches are nearly the same: a half teaches little, and says nothing of
+        Of fewer records all draws are nearly the same: a half teaches little, and says nothing of
         the other. Whole groups where that does, else records: the records of one group are more
         alike than those of two, but records that both halves share are the very same.
         """
@@ -323,7 +340,7 @@ class Adversary:
                 continue
             halves = split_units(units, present, self.seed.generator("halves"))
             held = [np.sum((halves == h) & (present == v)) for h in (0, 1) for v in (0, 1)]
-            if min(held) >= HALF * self.rules.batch_size:
+            if min(held) >= HALF * self._drawn:
                 return halves
         return None
 
