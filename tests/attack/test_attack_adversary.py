@@ -114,6 +114,13 @@ def test_shadows_are_fresh_each_round_and_the_same_each_time() -> None:
     assert not torch.equal(first.present, later.present)
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_shadows_come_with_how_often_a_draw_fits_into_the_records(steps: int) -> None:
+    player = adversary(local_steps=steps)
+    fewest = min((VALUES == 1).sum(), (VALUES == 0).sum())
+    assert player.shadow(seen(player.engine)).draws == fewest / (BATCH * steps)
+
+
 def test_no_record_is_drawn_twice_in_a_batch_while_records_last(drawn: list[np.ndarray]) -> None:
     player = adversary()
     player.shadow(seen(player.engine))

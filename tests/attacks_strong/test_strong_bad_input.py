@@ -141,5 +141,6 @@ def test_the_records_of_one_group_are_split_one_by_one() -> None:
     pools = one._pools
     assert not set(pools[0]["all"]) & set(pools[1]["all"])
     assert min(len(pool[kind]) for pool in pools for kind in ("present", "absent")) >= 10
-    few = replace(one, rules=rules.model_copy(update={"batch_size": 6}))
-    assert few._halves is None
+    for more in ({"batch_size": 6}, {"local_steps": 2}):  # clients draw all their steps' records
+        few = replace(one, rules=rules.model_copy(update=more))
+        assert few._halves is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from calibration import brier_score, calibration_p_value
@@ -117,6 +120,26 @@ def test_a_member_that_knows_nothing_is_given_less_than_one_that_does() -> None:
     assert 0 <= weights[1] < 0.3
 
 
+def test_the_same_stand_ins_once_more_say_no_more_of_few_records() -> None:
+    """Held-out scores that few records make by chance would be believed, of enough stand-ins."""
+    rng = np.random.default_rng(12)
+    present = np.arange(200) % 2 == 0
+    gap = np.where(present, 1.0, -1.0)
+    held_out = [2 * gap + rng.standard_normal(200), gap + rng.standard_normal(200)]
+    seen = rng.standard_normal((2, 5))
+
+    def odds(times: int, draws: float) -> np.ndarray:
+        members = [MemberScores(np.tile(h, times), s) for h, s in zip(held_out, seen, strict=True)]
+        return combine(members, np.tile(present, times), draws=draws)
+
+    assert odds(5, 4.0) == pytest.approx(odds(1, 4.0), abs=1e-3)
+    assert np.abs(odds(5, math.inf) - odds(1, math.inf)).max() > 0.05, "the check has no power"
+    assert odds(1, 20.0) == pytest.approx(odds(1, math.inf)), "as many as there are"
+    equal = PRIOR_WEIGHT * (seen.sum(0) - seen.sum(0).mean())
+    none = odds(1, 1e-3)
+    assert none - none.mean() == pytest.approx(equal, abs=0.01), "of no records, nothing is learned"
+
+
 def test_members_whose_held_out_scores_are_reversed_still_say_which_round_is_likelier() -> None:
     """Few writers in either half: what was learned from one is wrong about the other, by chance."""
     present = np.arange(400) % 2 == 0
@@ -198,6 +221,19 @@ def test_what_learned_from_the_tested_records_weighs_nothing() -> None:
     assert 0.1 < believed < 0.9, "else the test says nothing"
     odds = combine([signed, others], present, tested=False)
     assert odds[0] == pytest.approx(PRIOR_WEIGHT * (believed - 1.0), abs=0.03)
+
+
+def test_what_no_stand_in_can_weigh_has_weights_of_its_own() -> None:
+    rng = np.random.default_rng(13)
+    present, held_out = np.arange(100) % 2 == 0, rng.standard_normal((2, 100))
+    unit = [np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])]
+    members = [
+        MemberScores(h, u, blind=b) for h, u, b in zip(held_out, unit, (1.0, 3.0), strict=True)
+    ]
+    odds = combine(members, present, tested=False)
+    assert odds == pytest.approx([0.5 * PRIOR_WEIGHT, 1.5 * PRIOR_WEIGHT, 0.0])
+    tested = combine(members, present)
+    assert tested == pytest.approx(combine([replace(m, blind=1.0) for m in members], present))
 
 
 def test_a_direction_that_all_others_contradict_is_not_believed() -> None:
