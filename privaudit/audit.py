@@ -18,7 +18,6 @@ from privaudit.custody.manifest import has_manifest, is_sealed, write_manifest, 
 from privaudit.custody.plan import Plan, keep_plan, make_plan
 from privaudit.evaluation.layers import LAYERS, measure_layers
 from privaudit.evaluation.repeating import ask_for, check_repetitions, repeat
-from privaudit.evaluation.truth import judge_run
 from privaudit.experiment import alikeness, tasks
 from privaudit.experiment.data_sheet import DATA, describe_data
 from privaudit.experiment.executors.choice import executor_for, number_of_workers
@@ -30,7 +29,6 @@ from privaudit.experiment.tasks import Job
 from privaudit.ledger.attach import ledger_of
 from privaudit.ledger.place import Place
 from privaudit.progress import Progress, Silent
-from privaudit.report.write import write_report
 from privaudit.scenario.grid import Cell, cells_of, groups_of
 from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
@@ -137,6 +135,8 @@ def _measure(run: _Run, listener: Listener) -> None:
     run.folder.write_lines("timings.jsonl", tasks.timings(training, outcomes, devices))
     failures = {o.task: o.failures for o in outcomes if isinstance(o.task, Cell)}
     alike = alikeness.measured(executor, job, run.world, workers=workers)
+    from privaudit.evaluation.truth import judge_run  # slow to import: not before the first round
+
     records = judge_run(run.world, run.plan, run.folder, failures, alike)
     run.folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
 
@@ -151,5 +151,7 @@ def _report(run: _Run) -> None:
         shutil.rmtree(folder.file("traces"), ignore_errors=True)
     # Not earlier: the data's checksum leads to the ground truth, which no attack may come across.
     folder.write_json(DATA, describe_data(run.world))
+    from privaudit.report.write import write_report  # nor this
+
     write_report(folder)
     write_manifest(folder)

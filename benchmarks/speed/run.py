@@ -57,6 +57,7 @@ PARTS = (
     "dilution",
     *(f"audit-{name}" for name in AUDITED),
     "executors",
+    "startup",
 )
 ON_A_GPU = (*(f"gpu-{name}" for name in ("W1", *sections.LARGER)), "gpu-audits")
 """Asked for by name: most machines have none."""
@@ -102,6 +103,7 @@ def main() -> None:
         work[f"gpu-{name}"] = partial(sections.gpu, name, options.device, min(repeats, 5))
     work["gpu-audits"] = lambda: sections.gpu_audits(options.device, *few)
     work["executors"] = lambda: sections.executors(3, "runs=2", *(few[1:] if quick else []))
+    work["startup"] = lambda: sections.startup(repeats)
     rows: list[Row] = []
     text, failed = "", False
     started = time.perf_counter()

@@ -34,6 +34,7 @@ GRID = Path(__file__).with_name("grid.py")
 WHOLE = Path(__file__).with_name("whole.py")
 LARGE = Path(__file__).with_name("large.py")
 EXECUTORS = Path(__file__).with_name("executors.py")
+STARTUP = Path(__file__).with_name("startup.py")
 COMPARED = ("magnitude-stack", "melis-rf")
 """Attacks whose grids are compared with the straight port; the first one has to reach the goal."""
 
@@ -308,6 +309,27 @@ def large(sizes: Sequence[int]) -> list[Row]:
         note = f"all processes together; the largest {found['largest']:,.0f} MB"
         rows.append(replace(memory, note=note))
     return rows
+
+
+def startup(repeats: int) -> list[Row]:
+    """Wall time before anything happens; what importing torch alone takes beside it."""
+    found = _answer(STARTUP, repeats)
+    lines = {
+        "import": ("import torch", ""),
+        "help": ("privaudit --help", "< 0.3"),
+        "trained": ("privaudit run quickstart, until one round is trained", "< 3"),
+    }
+    return [
+        Row(
+            "Start",
+            what,
+            median(found[name]),
+            "s",
+            wanted=wanted,
+            note=f"{min(found[name]):.2f} to {max(found[name]):.2f}, n = {repeats}",
+        )
+        for name, (what, wanted) in lines.items()
+    ]
 
 
 def executors(repeats: int, *settings: str) -> list[Row]:

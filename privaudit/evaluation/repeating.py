@@ -10,7 +10,6 @@ from privaudit.custody.folder import RunFolder
 from privaudit.custody.plan import make_plan
 from privaudit.data.permuting import OPTION, check_permutations
 from privaudit.errors import UserError
-from privaudit.evaluation.permuted import COUNT, asked_for, found_in, repetition_file
 from privaudit.experiment import tasks
 from privaudit.experiment.executors.protocol import Executor
 from privaudit.experiment.tasks import Job
@@ -54,6 +53,10 @@ def check_repetitions(world: World, job: Job, count: int | None) -> None:
 def ask_for(folder: RunFolder, count: int | None) -> None:
     """Write down how many repetitions the run is begun with; nothing for None."""
     if count is not None:
+        from privaudit.evaluation.permuted import (
+            COUNT,
+        )  # slow to import: not before the first round
+
         folder.write_json(COUNT, count)
 
 
@@ -62,6 +65,8 @@ def repeat(folder: RunFolder, job: Job, executor: Executor, workers: int, show: 
 
     Other games are left out: nothing of them would be permuted.
     """
+    from privaudit.evaluation.permuted import asked_for, found_in, repetition_file
+
     asked = Scenario.model_validate_json(job.scenario_json).about_properties()
     job = replace(job, scenario_json=asked.model_dump_json())
     places = {

@@ -15,7 +15,6 @@ import pytest
 from ledger_evidence import evidence, prepared, recorded, sealed
 from ledger_runs import small_scenario
 
-from privaudit import audit
 from privaudit.attack.scoring import Failure
 from privaudit.audit import run_audit
 from privaudit.chain.opening import open_ledger, view_ledger
@@ -331,7 +330,7 @@ def test_a_failed_cell_is_on_the_ledger_as_failed_and_its_clients_are_paid(
     assert "failed" in read_statement(folder).text()
 
 
-@pytest.mark.parametrize("step", ["judge_run", "write_report"])
+@pytest.mark.parametrize("step", ["evaluation.truth.judge_run", "report.write.write_report"])
 def test_a_cell_that_succeeds_on_resume_is_added_unless_results_are_recorded(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,14 +343,14 @@ def test_a_cell_that_succeeds_on_resume_is_added_unless_results_are_recorded(
     out = tmp_path / "run"
     with monkeypatch.context() as patched:
         patched.setattr(GAMES["property"], "observe", broken)
-        patched.setattr(audit, step, interrupted)
+        patched.setattr(f"privaudit.{step}", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_audit(small_scenario(), out, workers=1)
     trained = len(read_book(RunFolder(out)))
     run_audit(small_scenario(), out, workers=1, resume=True)
     labels = [page.label for page in read_book(RunFolder(out))]
     both = ["audit/run-0/bold_largest_0.5_k5", "audit/run-0/bold_all_1_k5"]
-    added = both if step == "judge_run" else []
+    added = both if step.endswith("judge_run") else []
     assert labels[trained:] == added
     failures = [r.status for r in Subject(RunFolder(out)).records]
     assert failures.count("failed") == (0 if added else 2)  # a group fails as a whole

@@ -182,7 +182,7 @@ def test_a_run_does_not_go_on_with_other_data(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(audit, "judge_run", stop)
+        patch.setattr("privaudit.evaluation.truth.judge_run", stop)
         with pytest.raises(KeyboardInterrupt):
             audit.run_audit(settings, out, workers=1)
     before = {f: f.read_bytes() for f in out.rglob("*") if f.is_file()}
