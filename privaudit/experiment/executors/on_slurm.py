@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
+from time import monotonic, sleep
 from typing import Any
 
 from privaudit.errors import MachineError, UserError
@@ -25,6 +27,9 @@ SLOTS = 8
 MINUTES = 240
 """Of an array task, where ``time`` does not say."""
 MEMORY_STATES = ("OUT_OF_MEMORY", "OOM")
+ASK, GRACE = 10.0, 30.0
+"""Seconds after which the queue is asked again, and that the result of a task which has left it may
+take to be seen on the shared disk."""
 
 
 @dataclass
@@ -44,6 +49,7 @@ class OnSlurm:
 
     def __post_init__(self) -> None:
         self._jobs: list[Any] = []
+        self._folder: Path | None = None
 
     @property
     def flag(self) -> str:
@@ -76,7 +82,22 @@ class OnSlurm:
             )
 
     def connect(self) -> list[Machine]:
-        """Which machines they will be is not known; only how many at once."""
+        """Which machines they will be is not known; only how many at once.
+
+        Raises:
+            UserError: Slurm would refuse such jobs. It is asked by one that does nothing and is
+                cancelled at once; of one that is held it does not see what no node has.
+        """
+        if self.kind == "slurm":
+            with TemporaryDirectory(prefix="slurm-") as folder:
+                try:
+                    self._executor(Path(folder), 1).submit(int).cancel(check=False)
+                except _refusal() as error:
+                    raise UserError(
+                        f"Slurm refuses: {_said(error)}",
+                        where="--slurm",
+                        remedy="sinfo shows which partitions and nodes there are",
+                    ) from error
         return [Machine("", "slurm", SLOTS)]
 
     def warm_up(self, path: Sequence[str]) -> None:
@@ -90,29 +111,37 @@ class OnSlurm:
             for number in numbers:
                 yield number, carrying.carry_out(call.parcel(number))
             return
-        folder = Path(mkdtemp(prefix="slurm-", dir=_shared(call.home)))
+        self._folder = folder = Path(mkdtemp(prefix="slurm-", dir=_shared(call.home)))
         try:
             executor = self._executor(folder, call.workers)
-            self._jobs = executor.map_array(
-                carrying.carry_out_once, [call.parcel(number) for number in numbers]
-            )
+            parcels = [call.parcel(number) for number in numbers]
+            try:
+                self._jobs = executor.map_array(carrying.carry_out_once, parcels)
+            except _refusal() as error:
+                raise MachineError(f"Slurm refuses: {_said(error)}", where=self.flag) from error
             waiting = dict(zip(numbers, self._jobs, strict=True))
+            queue = _Queue(self.kind == "slurm")
             while waiting:
                 done = [number for number, job in waiting.items() if job.done()]
                 for number in done:
                     yield number, _result(waiting.pop(number))
-                if not done:
-                    time.sleep(LOOK)
+                if done:
+                    continue
+                for number in queue.lost(waiting):
+                    waiting.pop(number)
+                    yield number, Answer("vanished", -signal.SIGKILL, {})
+                sleep(LOOK)
         finally:
             self.abandon()
-            shutil.rmtree(folder, ignore_errors=True)
 
     def abandon(self) -> None:
-        """Cancel what is not done."""
+        """Cancel what is not done, and clear away what jobs were given."""
         for job in self._jobs:
             with suppress(Exception):  # it may be done by now, or Slurm be gone
                 job.cancel(check=False)
         self._jobs = []
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _executor(self, folder: Path, workers: int) -> Any:
         import submitit
@@ -131,10 +160,62 @@ class OnSlurm:
         try:
             executor.update_parameters(**given)
         except (TypeError, ValueError) as error:
+            what = str(error).partition("Valid parameters")[0].strip()
             raise UserError(
-                f"not a setting of Slurm: {error}", where="--slurm", remedy="e.g. partition=long"
+                f"not a setting of Slurm: {what}", where="--slurm", remedy="e.g. partition=long"
             ) from error
         return executor
+
+
+class _Queue:
+    """Which array tasks have left the queue, and no result.
+
+    A task that is killed leaves none. Where the cluster keeps accounts, submitit learns from them
+    that it has failed; where it keeps none it would be waited for without end.
+    """
+
+    def __init__(self, there: bool) -> None:
+        self._there = there
+        self._asked = monotonic()
+        self._missing: dict[int, float] = {}
+
+    def lost(self, waiting: Mapping[int, Any]) -> list[int]:
+        """Numbers of the jobs without a result that have been gone for long enough."""
+        now = monotonic()
+        if not self._there or now < self._asked + ASK:
+            return []
+        self._asked = now
+        queued = _queued({str(job.job_id).partition("_")[0] for job in waiting.values()})
+        if queued is None:
+            return []
+        gone = [number for number, job in waiting.items() if str(job.job_id) not in queued]
+        self._missing = {number: self._missing.get(number, now) for number in gone}
+        return [number for number, since in self._missing.items() if now >= since + GRACE]
+
+
+def _queued(arrays: Iterable[str]) -> set[str] | None:
+    """Array tasks that wait or run, as ``array_task``; None where Slurm does not say."""
+    found = set()
+    for array in arrays:
+        command = ["squeue", "--noheader", "--array", "--jobs", array, "--format", "%F_%K"]
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+        if asked.returncode and "Invalid job id" not in asked.stderr:  # that is one long gone
+            return None
+        found |= set(asked.stdout.split())
+    return found
+
+
+def _refusal() -> type[Exception]:
+    """What submitit raises where sbatch will not have a job."""
+    from submitit.core.utils import FailedJobError
+
+    refusal: type[Exception] = FailedJobError
+    return refusal
+
+
+def _said(error: Exception) -> str:
+    """The last line that sbatch wrote."""
+    return str(error).strip().splitlines()[-1].removeprefix("sbatch: error: ")
 
 
 def _shared(home: str) -> Path:
