@@ -20,8 +20,8 @@ PRIOR_WEIGHT, PRIOR_PRECISION = 0.3, 20.0
 of a signed member to zero, where stand-ins can say what it is worth."""
 
 STAND_INS = 10.0
-"""Of so many stand-ins, all that clients may draw is seen. More of them, of the same records, do
-not say more about anybody else's."""
+"""So many count for each time that what a client draws for a round fits into the adversary's
+records: more of them, of the same records, do not say more about anybody else's."""
 
 TRANSFER = 0.6
 """How far the separation of what was seen may be from that of stand-ins, in deviations."""
@@ -197,7 +197,7 @@ def combine(
             their proportions, and their sum is the same in every run. Not log odds any more, but
             a score on the scale of the prior weights.
         tested: whether what scored the held-out stand-ins had not learned from their records. If it
-            had, they say nothing, and all weights are those of the prior.
+            had, they say nothing, and weights are fixed (``blind`` of the members).
         draws: how often what a client draws for a round fits into the adversary's records. Many
             stand-ins of few records are nearly the same one again and again: of each draw
             :data:`STAND_INS` count.

@@ -151,7 +151,7 @@ def _report(run: _Run) -> None:
         shutil.rmtree(folder.file("traces"), ignore_errors=True)
     # Not earlier: the data's checksum leads to the ground truth, which no attack may come across.
     folder.write_json(DATA, describe_data(run.world))
-    from privaudit.report.write import write_report  # nor this
+    from privaudit.report.write import write_report  # slow, too
 
     write_report(folder)
     write_manifest(folder)

@@ -53,9 +53,8 @@ def check_repetitions(world: World, job: Job, count: int | None) -> None:
 def ask_for(folder: RunFolder, count: int | None) -> None:
     """Write down how many repetitions the run is begun with; nothing for None."""
     if count is not None:
-        from privaudit.evaluation.permuted import (
-            COUNT,
-        )  # slow to import: not before the first round
+        # Slow to import: not before the first round of a run that asks for none.
+        from privaudit.evaluation.permuted import COUNT
 
         folder.write_json(COUNT, count)
 
