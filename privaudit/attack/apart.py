@@ -30,9 +30,9 @@ import cloudpickle
 import numpy as np
 import torch
 
+from privaudit.attack import launching
 from privaudit.attack.confine import Readable, readable
 from privaudit.attack.importing import needed
-from privaudit.attack.launching import launch
 from privaudit.attack.scoring import (
     MODEL,
     Failure,
@@ -96,7 +96,7 @@ class Process:
         self.made_for = run, path, places
         self._scratch = Scratch()
         folder = self._scratch.path
-        self._process = launch(path)
+        self._process = launching.launch(path)
         written = (*places.written, folder)
         self._send((folder, path, places.whole, places.names, written))
 
@@ -246,13 +246,22 @@ _latest: list[Process] = []
 
 def _process(run: int) -> Process:
     """The one for this run; a new one where it has ended, or could not import what we can."""
-    path = needed([entry or os.getcwd() for entry in sys.path])
+    path = _path()
     wanted = run, path, readable(path)
     if _latest and not (_latest[0].alive and _latest[0].made_for == wanted):
         end()
     if not _latest:
         _latest.append(Process(*wanted))
     return _latest[0]
+
+
+def prepare() -> None:
+    """Before the first request, while something else goes on (:func:`.launching.prepare`)."""
+    launching.prepare(_path())
+
+
+def _path() -> list[str]:
+    return needed([entry or os.getcwd() for entry in sys.path])
 
 
 @atexit.register

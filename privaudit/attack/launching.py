@@ -90,6 +90,12 @@ def launch(path: list[str]) -> Launched:
     return process
 
 
+def prepare(path: list[str]) -> None:
+    """Begin to import what attacks use: it takes seconds, and the first can start at once then."""
+    if FORKS and not _templates:  # one that is there may have processes, and ends with them only
+        _template(path)
+
+
 def environment() -> dict[str, str]:
     """That of a process for attacks."""
     return {k: v for k, v in os.environ.items() if k.upper().startswith(KEPT)} | ALWAYS

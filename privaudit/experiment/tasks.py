@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from privaudit.attack.apart import prepare
 from privaudit.attack.scoring import MODEL, Failure, failure_of
 from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.custody.plan import Plan, make_plan, refuse_changes
@@ -136,6 +137,11 @@ def timings(
 # --------------------------------------------------------------------- what a worker is told to do
 
 
+def load_task(job: Job, _: None) -> None:
+    """What all tasks of this job begin with."""
+    job.world()
+
+
 @quick
 def check_task(job: Job, _: int) -> list[str]:
     """Everything a user can get wrong, before anything is written (:func:`.world.check_world`)."""
@@ -180,6 +186,7 @@ def training_task(job: Job, run: int) -> list[Outcome]:
         raise UserError(
             f"{failure.reason}", where=f"training of run {run}", remedy=f"traceback: {file}"
         ) from error
+    prepare()  # the audit comes next, and a processor may be idle until all runs are trained
     return [Outcome(run, time.perf_counter() - started)]
 
 
@@ -266,6 +273,11 @@ def devices_task(job: Job, devices: Sequence[int]) -> list[dict[str, Any]]:
 
 
 # ------------------------------------------------------------------------- how a run has it done
+
+
+def warm_up(executor: Executor, job: Job) -> None:
+    """Have the data loaded in processes that wait, as this one loads them."""
+    executor.warm_up(load_task, job)
 
 
 def check(executor: Executor, job: Job) -> list[str]:

@@ -202,6 +202,16 @@ def test_where_none_is_forked_each_is_started(
 
 
 @pytest.mark.usefixtures("_afresh")
+@pytest.mark.skipif(not launching.FORKS, reason="each is started when it is asked for")
+def test_what_was_prepared_is_what_is_forked(world: AuditedWorld) -> None:
+    launching.end_template()
+    apart.prepare()
+    (template,) = launching._templates
+    scored(world, (wanted("honest"),))
+    assert launching._templates == [template]
+
+
+@pytest.mark.usefixtures("_afresh")
 def test_what_an_attack_is_refused_is_not_complained_of(
     world: AuditedWorld, capfd: pytest.CaptureFixture[str]
 ) -> None:

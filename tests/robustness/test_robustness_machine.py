@@ -16,7 +16,7 @@ from privaudit.cli.resume import resumable
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import MachineError, UserError
 from privaudit.experiment import tasks
-from privaudit.experiment.executors.protocol import Vanished
+from privaudit.experiment.executors.protocol import Executor, Vanished
 from privaudit.experiment.tasks import Job
 from privaudit.scenario.grid import cells_of, groups_of
 
@@ -93,7 +93,7 @@ def test_a_model_that_ends_its_process_is_one_line(
     assert set(seen[1::2]) == {"None"}
 
 
-class Ending:
+class Ending(Executor):
     """An executor whose processes end the same way in every task."""
 
     def __init__(self, code: int) -> None:

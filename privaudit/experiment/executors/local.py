@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
@@ -29,6 +29,7 @@ class Local(Executor):
         self._beforehand = beforehand
         self._idle: list[WorkerProcess] = []
         self._busy: dict[WorkerProcess, Any] = {}
+        self._warming: Counter[WorkerProcess] = Counter()
         self._answers: Answers = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -52,6 +53,12 @@ class Local(Executor):
         for worker in workers:
             worker.wait()
         remove_abandoned()  # of the attacks that ran below them
+
+    def warm_up(self, task: Callable[[Any, None], None], job: Any) -> None:
+        """As :meth:`.protocol.Executor.warm_up`: they are given other tasks meanwhile."""
+        for worker in self._idle:
+            worker.give(task, job, None)
+        self._warming.update(self._idle)
 
     def each(
         self,
@@ -91,8 +98,10 @@ class Local(Executor):
         """The next answer of a worker at work."""
         while True:
             with suppress(queue.Empty):
-                answer = self._answers.get(timeout=LOOK)
-                if answer[0] in self._busy:
-                    return answer
-                if answer[0] in self._idle:  # ended while it had nothing to do
-                    self._idle.remove(answer[0])
+                worker, kind, content = self._answers.get(timeout=LOOK)
+                if self._warming[worker] and kind != "vanished":
+                    self._warming[worker] -= 1
+                elif worker in self._busy:
+                    return worker, kind, content
+                elif worker in self._idle:  # ended while it had nothing to do
+                    self._idle.remove(worker)

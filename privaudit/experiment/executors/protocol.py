@@ -76,6 +76,13 @@ class Executor(Protocol):
             TaskError: the task raised anything else; what and where.
         """
 
+    def warm_up(self, task: Callable[[Any, None], None], job: Any) -> None:
+        """Have processes that wait call ``task(job, None)``, and do not wait for it.
+
+        What it ends with is of no interest: what needs the same will find out.
+        """
+        return  # nobody waits
+
     elsewhere: bool = False
     """Whether it computes on other machines, too."""
 
