@@ -80,10 +80,11 @@ def run_audit(
         tasks.warm_up(runner, job)
         world = load_world(job.scenario_json, job.data_dir, device)
         check_nodes(runner, job, world, workers)
-        remarks = tasks.check(runner, job)
+        checked = tasks.check(runner, job)
+        keep = ledger_of(scenario, place, show, resume=resume)  # slow to import
+        remarks = checked()
         check_memory(runner, job, workers)
         check_repetitions(world, job, permute_all)
-        keep = ledger_of(scenario, place, show, resume=resume)
         with RunFolder.create(out, scenario, resume=resume) as folder:
             on_node = place.rpc is not None
             made = make_plan(scenario, world.dataset, device=device, on_node=on_node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from privaudit.custody.folder import RunFolder
     from privaudit.evaluation.gate import Gate
     from privaudit.report.content import Content
+    from privaudit.scenario.schema import Scenario
 
 KEEP = (
     "Keep the head elsewhere (a mail to yourself, or a public chain: 'privaudit anchor RUN'): only "
@@ -102,12 +104,6 @@ def run(
     privaudit run table1 --dry-run                  what would it take?
     privaudit run my.toml --gate 0.6                exit code 1 unless a leak is excluded
     """
-    from privaudit.custody.folder import RunFolder
-    from privaudit.evaluation.gate import gate_of_run, refuse_gate
-    from privaudit.experiment.each_value import with_each_value
-    from privaudit.ledger.place import Place
-    from privaudit.scenario.load import load_scenario
-
     if resume is not None:
         given = (scenario, assignments, out, no_ledger, seeds is not None, permute_all is not None)
         if any(given):
@@ -116,56 +112,82 @@ def run(
                 where="--resume",
                 remedy="leave out SCENARIO, --out, --seeds, --set, --no-ledger and --permute-all",
             )
-        resolved, folder_path = RunFolder.open(resume).scenario(), resume
-    else:
-        overrides = list(assignments or [])
-        if seeds is not None:
-            overrides.append(f"runs={seeds}")
-        if no_ledger:
-            overrides.append("ledger.enabled=false")
-        resolved = with_each_value(load_scenario(scenario or "quickstart", overrides), data_dir)
-        folder_path = out or Path("runs") / f"{resolved.name}-{timestamp()}"
-    if gate is not None:
-        refuse_gate(resolved, gate)
-    place = Place(rpc, keystore, password_file, contract, confirmations)
-    place.refuse_without(resolved.ledger.enabled)
-    if dry_run:
-        print_dry_run(resolved, folder_path, data_dir, where, as_json, permute_all)
-        return
-    go_on = f"privaudit run --resume {folder_path}{where}"
-    with (
-        resumable(
-            go_on,
-            fewer_workers=f"{go_on} --workers 1",
-            begun=(folder_path / "scenario.json").is_file,
-        ),
-        where.open(beforehand=True) as executor,
-    ):
-        from privaudit.audit import run_audit  # long, and workers are starting meanwhile
+    overrides = list(assignments or [])
+    if seeds is not None:
+        overrides.append(f"runs={seeds}")
+    if no_ledger:
+        overrides.append("ledger.enabled=false")
+    with nullcontext() if dry_run else where.early() as early:
+        # Long imports, here and below: processes are starting meanwhile.
+        from privaudit.ledger.place import Place
 
-        folder = run_audit(
-            resolved,
-            folder_path,
-            data_dir=data_dir,
-            workers=where.workers,
-            resume=resume is not None,
-            progress=Bars(quiet=quiet),
-            device=where.device,
-            place=place,
-            executor=executor,
-            permute_all=permute_all,
-        )
+        if resume is None:
+            resolved = _scenario(scenario or "quickstart", overrides, data_dir)
+            folder_path = out or Path("runs") / f"{resolved.name}-{timestamp()}"
+        else:
+            resolved, folder_path = _scenario_of(resume), resume
+        if gate is not None:
+            _refuse_gate(resolved, gate)
+        place = Place(rpc, keystore, password_file, contract, confirmations)
+        place.refuse_without(resolved.ledger.enabled)
+        if dry_run:
+            print_dry_run(resolved, folder_path, data_dir, where, as_json, permute_all)
+            return
+        go_on = f"privaudit run --resume {folder_path}{where}"
+        with (
+            resumable(
+                go_on,
+                fewer_workers=f"{go_on} --workers 1",
+                begun=(folder_path / "scenario.json").is_file,
+            ),
+            where.open(early) as executor,
+        ):
+            from privaudit.audit import run_audit
+
+            folder = run_audit(
+                resolved,
+                folder_path,
+                data_dir=data_dir,
+                workers=where.workers,
+                resume=resume is not None,
+                progress=Bars(quiet=quiet),
+                device=where.device,
+                place=place,
+                executor=executor,
+                permute_all=permute_all,
+            )
     from privaudit.report.content import read_content
 
     content = read_content(folder)
-    answer = (
-        gate_of_run(content.scored, content.cells, gate, content.troubles)
-        if gate is not None and not content.nothing_measured
-        else None
-    )
+    answer = None if gate is None or content.nothing_measured else _gate_of(content, gate)
     _print_result(folder, content, as_json, quiet, answer)
     _refuse_unmeasured(folder, content)
     pass_or_leave(answer)
+
+
+def _scenario(name: str, overrides: list[str], data_dir: Path | None) -> Scenario:
+    from privaudit.experiment.each_value import with_each_value
+    from privaudit.scenario.load import load_scenario
+
+    return with_each_value(load_scenario(name, overrides), data_dir)
+
+
+def _scenario_of(folder: Path) -> Scenario:
+    from privaudit.custody.folder import RunFolder
+
+    return RunFolder.open(folder).scenario()
+
+
+def _refuse_gate(scenario: Scenario, threshold: float) -> None:
+    from privaudit.evaluation.gate import refuse_gate
+
+    refuse_gate(scenario, threshold)
+
+
+def _gate_of(content: Content, threshold: float) -> Gate:
+    from privaudit.evaluation.gate import gate_of_run
+
+    return gate_of_run(content.scored, content.cells, threshold, content.troubles)
 
 
 def _refuse_unmeasured(folder: RunFolder, content: Content) -> None:

@@ -6,7 +6,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,15 +47,33 @@ class Where:
         typer.Option("--slurm", metavar="KEY=VALUE", help="With slurm: e.g. partition=long."),
     ] = None
 
-    def open(self, *, beforehand: bool = False) -> AbstractContextManager[Executor]:
+    def early(self) -> AbstractContextManager[Executor | None]:
+        """The processes of this machine at once: what they import takes seconds.
+
+        None with a cluster, which has been up for long, and is asked for no more than is needed.
+
+        Raises:
+            UserError: the options do not go together.
+        """
+        self._refuse_mixed()
+        if self.executor != LOCAL:
+            return nullcontext()
+        from privaudit.experiment.executors.local import Local
+        from privaudit.machine import cores
+
+        return Local(beforehand=min(self.workers or cores(), cores()))
+
+    def open(self, early: Executor | None = None) -> AbstractContextManager[Executor]:
         """Who computes, for as long as the block lasts.
 
         Args:
-            beforehand: start the processes of this machine at once.
+            early: who does already (:meth:`early`).
 
         Raises:
             UserError: the options do not go together, or there is no such cluster.
         """
+        if early is not None:
+            return nullcontext(early)
         self._refuse_mixed()
         if self.executor == RAY:
             from privaudit.experiment.executors.on_ray import AUTO, OnRay
@@ -68,9 +86,8 @@ class Where:
 
             return Remote(OnSlurm(key_values(self.slurm, "--slurm"), self.gpus_per_task))
         from privaudit.experiment.executors.local import Local
-        from privaudit.machine import cores
 
-        return Local(beforehand=min(self.workers or cores(), cores()) if beforehand else 0)
+        return Local()
 
     def __str__(self) -> str:
         """The options again, but for the number of workers; with a space before each."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -280,9 +280,13 @@ def warm_up(executor: Executor, job: Job) -> None:
     executor.warm_up(load_task, job)
 
 
-def check(executor: Executor, job: Job) -> list[str]:
-    """What a reader must know of the model; see :func:`check_task` for the errors."""
-    return _only(executor.each(check_task, job, [0]), "checking model and attacks")
+def check(executor: Executor, job: Job) -> Callable[[], list[str]]:
+    """Begin to check; what is returned waits for it, and says what a reader must know of the model.
+
+    See :func:`check_task` for the errors.
+    """
+    found = executor.each(check_task, job, [0])
+    return lambda: _only(found, "checking model and attacks")
 
 
 def train(executor: Executor, job: Job, runs: Iterable[int], *, workers: int) -> Iterator[Outcome]:

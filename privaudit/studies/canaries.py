@@ -175,7 +175,7 @@ def measure_canaries(
     job = Job.of(scenario, data_dir, out, device)
     with executor_for(executor, workers) as runner:
         world = load_world(job.scenario_json, job.data_dir, device)
-        tasks.check(runner, job)
+        tasks.check(runner, job)()
         with RunFolder.create(out, scenario, resume=False) as folder:
             plan = keep_plan(folder, make_plan(scenario, world.dataset, device=device))
             folder.write_text("scenario.toml", resolved_toml(scenario))
@@ -390,7 +390,7 @@ def expected(
     job = Job.of(scenario, data_dir, out, "cpu")
     found = asked.resolved(scenario)
     with executor_for(executor, 1) as runner:
-        tasks.check(runner, job)
+        tasks.check(runner, job)()
         ((_, told),) = runner.each(expected_task, CanaryJob(job, found), [0])
         document: dict[str, Any] = tasks.whole(told, "timing a few canaries")
     return document

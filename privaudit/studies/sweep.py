@@ -116,7 +116,7 @@ def measure_sweep(
         )
     with executor_for(executor, workers) as runner:
         for plan in plans.values():
-            tasks.check(runner, Job.of(plan, data_dir, out, device))
+            tasks.check(runner, Job.of(plan, data_dir, out, device))()
         with RunFolder.create(out, scenario, resume=resume) as folder:
             folder.write_text("scenario.toml", resolved_toml(scenario))
             run_audits(

@@ -68,31 +68,47 @@ class Local(Executor):
         *,
         workers: int = 1,
     ) -> Iterator[tuple[Item, Result | Vanished]]:
-        """As :meth:`.protocol.Executor.each`."""
+        """As :meth:`.protocol.Executor.each`; begun at once, and one after the other only."""
         from pydantic import TypeAdapter
 
+        self._leave()
         returned: TypeAdapter[Result] = TypeAdapter(get_type_hints(task)["return"])
         waiting = deque(items)
+
+        def give() -> None:
+            while waiting and len(self._busy) < workers:
+                worker = self._idle.pop() if self._idle else WorkerProcess(self._answers)
+                self._busy[worker] = waiting.popleft()
+                worker.give(task, job, self._busy[worker])
+
+        give()
+        return self._outcomes(give, returned.validate_python)
+
+    def _outcomes(
+        self, give: Callable[[], None], read: Callable[[Any], Result]
+    ) -> Iterator[tuple[Any, Result | Vanished]]:
+        """Of workers at work, who are given more when one is done."""
         try:
-            while waiting or self._busy:
-                while waiting and len(self._busy) < workers:
-                    worker = self._idle.pop() if self._idle else WorkerProcess(self._answers)
-                    self._busy[worker] = waiting.popleft()
-                    worker.give(task, job, self._busy[worker])
+            while self._busy:
                 worker, kind, content = self._next()
                 item = self._busy.pop(worker)
                 if kind == "vanished":
                     yield item, content
-                    continue
-                self._idle.append(worker)
-                if kind != "done":
-                    raise raised(kind, content)
-                yield item, returned.validate_python(content)
+                else:
+                    self._idle.append(worker)
+                    if kind != "done":
+                        raise raised(kind, content)
+                    yield item, read(content)
+                give()
         finally:
-            for worker in self._busy:  # left in the middle: what they do is of no use to anybody
-                worker.kill()
-                worker.wait()
-            self._busy = {}
+            self._leave()
+
+    def _leave(self) -> None:
+        """End those in the middle of something: what they do is of no use to anybody."""
+        for worker in self._busy:
+            worker.kill()
+            worker.wait()
+        self._busy = {}
 
     def _next(self) -> tuple[WorkerProcess, str, Any]:
         """The next answer of a worker at work."""
