@@ -77,7 +77,7 @@ def run_audit(
     workers = number_of_workers(workers, most=len(cells_of(scenario)), of=executor)
     job = Job.of(scenario, data_dir, out, device)
     with executor_for(executor, workers, holds_keys=place.rpc is not None) as runner:
-        tasks.warm_up(runner, job)
+        tasks.warm_up(runner, job, workers=workers)
         world = load_world(job.scenario_json, job.data_dir, device)
         check_nodes(runner, job, world, workers)
         checked = tasks.check(runner, job)

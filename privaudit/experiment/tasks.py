@@ -275,9 +275,9 @@ def devices_task(job: Job, devices: Sequence[int]) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------------- how a run has it done
 
 
-def warm_up(executor: Executor, job: Job) -> None:
+def warm_up(executor: Executor, job: Job, *, workers: int) -> None:
     """Have the data loaded in processes that wait, as this one loads them."""
-    executor.warm_up(load_task, job)
+    executor.warm_up(load_task, job, workers=workers)
 
 
 def check(executor: Executor, job: Job) -> Callable[[], list[str]]:

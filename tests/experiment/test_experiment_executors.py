@@ -40,18 +40,25 @@ def test_results_are_the_same_numbers_as_here(local: Local) -> None:
 
 
 def test_what_processes_do_while_they_wait_is_no_answer(tmp_path: Path) -> None:
-    with Local(beforehand=2) as fresh:
+    with Local(beforehand=3) as fresh:
         for _ in range(2):
-            fresh.warm_up(odd_tasks.warm, tmp_path / "stays")
+            fresh.warm_up(odd_tasks.warm, tmp_path / "stays", workers=2)
         found = dict(fresh.each(odd_tasks.square, 3, range(6), workers=2))
     assert {item: row[0] for item, row in found.items()} == {i: i * i for i in range(6)}
     warm = (tmp_path / "warm").read_text().split()
     assert Counter(warm) == dict.fromkeys({str(int(row[1])) for row in found.values()}, 2)
 
 
+def test_what_an_iteration_had_begun_that_nobody_went_on_with_is_no_answer() -> None:
+    with Local() as fresh:
+        fresh.each(odd_tasks.square, 5, [7])
+        found = dict(fresh.each(odd_tasks.square, 3, range(2)))
+    assert {item: row[0] for item, row in found.items()} == {0: 0, 1: 1}
+
+
 def test_a_process_that_is_gone_before_its_first_task_is_said_to_be(tmp_path: Path) -> None:
     with Local(beforehand=1) as fresh:
-        fresh.warm_up(odd_tasks.warm, tmp_path / "gone")
+        fresh.warm_up(odd_tasks.warm, tmp_path / "gone", workers=1)
         found = dict(fresh.each(odd_tasks.square, 3, range(2)))
     assert found.pop(0) == Vanished(0)
     assert found[1][0] == 1

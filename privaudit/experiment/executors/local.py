@@ -54,8 +54,11 @@ class Local(Executor):
             worker.wait()
         remove_abandoned()  # of the attacks that ran below them
 
-    def warm_up(self, task: Callable[[Any, None], None], job: Any) -> None:
-        """As :meth:`.protocol.Executor.warm_up`: they are given other tasks meanwhile."""
+    def warm_up(self, task: Callable[[Any, None], None], job: Any, *, workers: int) -> None:
+        """As :meth:`.protocol.Executor.warm_up`; those beyond have nothing to wait for, and end."""
+        for worker in self._idle[:-workers]:
+            worker.kill()
+        self._idle = self._idle[-workers:]
         for worker in self._idle:
             worker.give(task, job, None)
         self._warming.update(self._idle)
