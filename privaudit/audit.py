@@ -26,7 +26,7 @@ from privaudit.experiment.listener import Listener
 from privaudit.experiment.memory import check_memory
 from privaudit.experiment.nodes import check_nodes
 from privaudit.experiment.tasks import Job
-from privaudit.ledger.attach import ledger_of
+from privaudit.ledger.attach import import_chain, ledger_of
 from privaudit.ledger.place import Place
 from privaudit.progress import Progress, Silent
 from privaudit.scenario.grid import Cell, cells_of, groups_of
@@ -77,14 +77,14 @@ def run_audit(
     workers = number_of_workers(workers, most=len(cells_of(scenario)), of=executor)
     job = Job.of(scenario, data_dir, out, device)
     with executor_for(executor, workers, holds_keys=place.rpc is not None) as runner:
-        tasks.warm_up(runner, job, workers=workers)
         world = load_world(job.scenario_json, job.data_dir, device)
         check_nodes(runner, job, world, workers)
         checked = tasks.check(runner, job)
-        keep = ledger_of(scenario, place, show, resume=resume)  # slow to import
+        import_chain(scenario)  # takes as long
         remarks = checked()
         check_memory(runner, job, workers)
         check_repetitions(world, job, permute_all)
+        keep = ledger_of(scenario, place, show, resume=resume)
         with RunFolder.create(out, scenario, resume=resume) as folder:
             on_node = place.rpc is not None
             made = make_plan(scenario, world.dataset, device=device, on_node=on_node)

@@ -93,7 +93,8 @@ def launch(path: list[str]) -> Launched:
 def prepare(path: list[str]) -> None:
     """Begin to import what attacks use: it takes seconds, and the first can start at once then."""
     if FORKS and not _templates:  # one that is there may have processes, and ends with them only
-        _template(path)
+        with suppress(OSError):  # whoever needs it is told
+            _template(path)
 
 
 def environment() -> dict[str, str]:

@@ -6,7 +6,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from privaudit.cli.options import Device, Workers, key_values
 from privaudit.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
+    from privaudit.experiment.executors.local import Local
     from privaudit.experiment.executors.protocol import Executor
 
 LOCAL, RAY, SLURM = "local", "ray", "slurm"
@@ -47,7 +48,7 @@ class Where:
         typer.Option("--slurm", metavar="KEY=VALUE", help="With slurm: e.g. partition=long."),
     ] = None
 
-    def early(self) -> AbstractContextManager[Executor | None]:
+    def early(self) -> AbstractContextManager[Local | None]:
         """The processes of this machine at once: what they import takes seconds.
 
         None with a cluster, which has been up for long, and is asked for no more than is needed.
@@ -63,17 +64,17 @@ class Where:
 
         return Local(beforehand=min(self.workers or cores(), cores()))
 
-    def open(self, early: Executor | None = None) -> AbstractContextManager[Executor]:
+    def open(self, early: Local | None = None) -> AbstractContextManager[Executor]:
         """Who computes, for as long as the block lasts.
 
         Args:
-            early: who does already (:meth:`early`).
+            early: who does already (:meth:`early`), and ends with the block, too.
 
         Raises:
             UserError: the options do not go together, or there is no such cluster.
         """
         if early is not None:
-            return nullcontext(early)
+            return closing(early)
         self._refuse_mixed()
         if self.executor == RAY:
             from privaudit.experiment.executors.on_ray import AUTO, OnRay

@@ -137,11 +137,6 @@ def timings(
 # --------------------------------------------------------------------- what a worker is told to do
 
 
-def load_task(job: Job, _: None) -> None:
-    """What all tasks of this job begin with."""
-    job.world()
-
-
 @quick
 def check_task(job: Job, _: int) -> list[str]:
     """Everything a user can get wrong, before anything is written (:func:`.world.check_world`)."""
@@ -273,11 +268,6 @@ def devices_task(job: Job, devices: Sequence[int]) -> list[dict[str, Any]]:
 
 
 # ------------------------------------------------------------------------- how a run has it done
-
-
-def warm_up(executor: Executor, job: Job, *, workers: int) -> None:
-    """Have the data loaded in processes that wait, as this one loads them."""
-    executor.warm_up(load_task, job, workers=workers)
 
 
 def check(executor: Executor, job: Job) -> Callable[[], list[str]]:

@@ -12,6 +12,12 @@ from privaudit.progress import Progress
 from privaudit.scenario.schema import Scenario
 
 
+def import_chain(scenario: Scenario) -> None:
+    """What the ledger of a run takes, if it keeps one: to be had when it is needed."""
+    if scenario.ledger.enabled:
+        import privaudit.ledger.recording  # noqa: F401
+
+
 def ledger_of(
     scenario: Scenario, place: Place, progress: Progress, *, resume: bool
 ) -> Callable[[RunFolder], AbstractContextManager[Listener]]:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,29 +38,18 @@ def test_results_are_the_same_numbers_as_here(local: Local) -> None:
     assert {int(row[1]) for row in again.values()} <= processes, "they stay, with what they loaded"
 
 
-def test_what_processes_do_while_they_wait_is_no_answer(tmp_path: Path) -> None:
-    with Local(beforehand=3) as fresh:
-        for _ in range(2):
-            fresh.warm_up(odd_tasks.warm, tmp_path / "stays", workers=2)
-        found = dict(fresh.each(odd_tasks.square, 3, range(6), workers=2))
-    assert {item: row[0] for item, row in found.items()} == {i: i * i for i in range(6)}
-    warm = (tmp_path / "warm").read_text().split()
-    assert Counter(warm) == dict.fromkeys({str(int(row[1])) for row in found.values()}, 2)
-
-
-def test_what_an_iteration_had_begun_that_nobody_went_on_with_is_no_answer() -> None:
-    with Local() as fresh:
-        fresh.each(odd_tasks.square, 5, [7])
-        found = dict(fresh.each(odd_tasks.square, 3, range(2)))
-    assert {item: row[0] for item, row in found.items()} == {0: 0, 1: 1}
-
-
-def test_a_process_that_is_gone_before_its_first_task_is_said_to_be(tmp_path: Path) -> None:
-    with Local(beforehand=1) as fresh:
-        fresh.warm_up(odd_tasks.warm, tmp_path / "gone", workers=1)
-        found = dict(fresh.each(odd_tasks.square, 3, range(2)))
-    assert found.pop(0) == Vanished(0)
-    assert found[1][0] == 1
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_an_iteration_left_that_nobody_went_on_with_is_no_answer(
+    local: Local, begun: bool
+) -> None:
+    left = local.each(odd_tasks.square, 5, range(7, 11), workers=2)
+    if begun:
+        next(left)
+    found = local.each(odd_tasks.square, 3, range(4), workers=2)
+    with pytest.raises(AssertionError, match="another iteration"):
+        list(left)
+    del left
+    assert {item: row[0] for item, row in found} == {i: 3 * i * i / 3 for i in range(4)}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from privaudit.cli.resume import resumable
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import MachineError, UserError
 from privaudit.experiment import tasks
-from privaudit.experiment.executors.protocol import Executor, Vanished
+from privaudit.experiment.executors.protocol import Vanished
 from privaudit.experiment.tasks import Job
 from privaudit.scenario.grid import cells_of, groups_of
 
@@ -93,7 +93,7 @@ def test_a_model_that_ends_its_process_is_one_line(
     assert set(seen[1::2]) == {"None"}
 
 
-class Ending(Executor):
+class Ending:
     """An executor whose processes end the same way in every task."""
 
     def __init__(self, code: int) -> None:
@@ -153,3 +153,33 @@ def test_what_the_machine_ends_says_how_to_go_on(error: Exception, line: str) ->
         resumable("again", fewer_workers="again", begun=lambda: False),
     ):
         raise error
+
+
+INTERRUPTED = """
+import sys
+import privaudit.audit
+from privaudit.cli import app, main
+from privaudit.experiment.executors.local import Local
+
+def press(*_, executor, **__):
+    global processes
+    processes = [worker._process for worker in executor._idle]
+    raise KeyboardInterrupt
+
+def leave(code):
+    print(len(processes), [process.poll() is None for process in processes])
+    raise SystemExit(code)
+
+privaudit.audit.run_audit = press
+app.leave_now = leave
+sys.argv[1:] = ["run", "quickstart", "--workers", "1"]
+main()
+"""
+
+
+def test_processes_that_were_started_early_are_gone_when_the_command_leaves(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (130, "1 [False]\n")
+    assert "interrupted, nothing begun" in done.stderr

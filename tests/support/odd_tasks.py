@@ -50,15 +50,6 @@ def sleep(folder: Path, item: int) -> int:
     return item
 
 
-def warm(how: Path, _: None) -> None:
-    """Leave a trace, and end as one that could not."""
-    with (how.parent / "warm").open("a") as file:
-        file.write(f"{os.getpid()}\n")
-    if how.name == "gone":
-        os._exit(0)
-    raise UserError("is wrong")
-
-
 def wait_for(folder: Path, count: int) -> list[int]:
     """The processes of so many tasks that sleep."""
     for _ in range(600):

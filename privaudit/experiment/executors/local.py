@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
@@ -29,7 +29,6 @@ class Local(Executor):
         self._beforehand = beforehand
         self._idle: list[WorkerProcess] = []
         self._busy: dict[WorkerProcess, Any] = {}
-        self._warming: Counter[WorkerProcess] = Counter()
         self._answers: Answers = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -54,15 +53,6 @@ class Local(Executor):
             worker.wait()
         remove_abandoned()  # of the attacks that ran below them
 
-    def warm_up(self, task: Callable[[Any, None], None], job: Any, *, workers: int) -> None:
-        """As :meth:`.protocol.Executor.warm_up`; those beyond have nothing to wait for, and end."""
-        for worker in self._idle[:-workers]:
-            worker.kill()
-        self._idle = self._idle[-workers:]
-        for worker in self._idle:
-            worker.give(task, job, None)
-        self._warming.update(self._idle)
-
     def each(
         self,
         task: Callable[[Any, Item], Result],
@@ -76,25 +66,29 @@ class Local(Executor):
 
         self._leave()
         returned: TypeAdapter[Result] = TypeAdapter(get_type_hints(task)["return"])
-        waiting = deque(items)
+        waiting, busy = deque(items), self._busy
 
         def give() -> None:
-            while waiting and len(self._busy) < workers:
+            while waiting and len(busy) < workers:
                 worker = self._idle.pop() if self._idle else WorkerProcess(self._answers)
-                self._busy[worker] = waiting.popleft()
-                worker.give(task, job, self._busy[worker])
+                busy[worker] = waiting.popleft()
+                worker.give(task, job, busy[worker])
 
         give()
-        return self._outcomes(give, returned.validate_python)
+        return self._outcomes(busy, give, returned.validate_python)
 
     def _outcomes(
-        self, give: Callable[[], None], read: Callable[[Any], Result]
-    ) -> Iterator[tuple[Any, Result | Vanished]]:
+        self,
+        busy: dict[WorkerProcess, Item],
+        give: Callable[[], None],
+        read: Callable[[Any], Result],
+    ) -> Iterator[tuple[Item, Result | Vanished]]:
         """Of workers at work, who are given more when one is done."""
         try:
-            while self._busy:
+            while busy:
+                assert busy is self._busy, "another iteration has begun"
                 worker, kind, content = self._next()
-                item = self._busy.pop(worker)
+                item = busy.pop(worker)
                 if kind == "vanished":
                     yield item, content
                 else:
@@ -104,7 +98,8 @@ class Local(Executor):
                     yield item, read(content)
                 give()
         finally:
-            self._leave()
+            if busy is self._busy:
+                self._leave()
 
     def _leave(self) -> None:
         """End those in the middle of something: what they do is of no use to anybody."""
@@ -117,10 +112,8 @@ class Local(Executor):
         """The next answer of a worker at work."""
         while True:
             with suppress(queue.Empty):
-                worker, kind, content = self._answers.get(timeout=LOOK)
-                if self._warming[worker] and kind != "vanished":
-                    self._warming[worker] -= 1
-                elif worker in self._busy:
-                    return worker, kind, content
-                elif worker in self._idle:  # ended while it had nothing to do
-                    self._idle.remove(worker)
+                answer = self._answers.get(timeout=LOOK)
+                if answer[0] in self._busy:
+                    return answer
+                if answer[0] in self._idle:  # ended while it had nothing to do
+                    self._idle.remove(answer[0])

@@ -76,13 +76,6 @@ class Executor(Protocol):
             TaskError: the task raised anything else; what and where.
         """
 
-    def warm_up(self, task: Callable[[Any, None], None], job: Any, *, workers: int) -> None:
-        """Have so many of the processes that wait call ``task(job, None)``; nobody waits for it.
-
-        What it ends with is of no interest: what needs the same will find out.
-        """
-        return  # nobody waits
-
     elsewhere: bool = False
     """Whether it computes on other machines, too."""
 
