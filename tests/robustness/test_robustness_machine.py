@@ -179,7 +179,11 @@ main()
 
 def test_processes_that_were_started_early_are_gone_when_the_command_leaves(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (130, "1 [False]\n")
     assert "interrupted, nothing begun" in done.stderr
