@@ -33,9 +33,8 @@ and writes this page. Real data are not part of the repository: `privaudit list`
 data set is looked for. Process-seconds were taken on a machine that did other work as well: they
 are upper bounds.
 
-`table1` has the scores of commit 4b09d64, its pages were written again from them, as were the
-pages of the dilutions later, for the line that says what to measure next. Runs and sweeps of before
-that line was there have none.
+Pages of dilutions of November 2026 were written again from their records, for the line that says
+what to measure next. Runs and sweeps of before that line was there have none.
 
 Two more, of several runs: [attack-comparison](attack-comparison/comparison.md) (the strong attack
 beside the published one in every cell; `benchmarks/attacks/compare.py`) and [speed](speed/speed.md)
