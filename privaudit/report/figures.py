@@ -46,6 +46,9 @@ MOST_LETTERS = 28
 MOST_BESIDE_A_PANEL, MOST_LETTERS_BESIDE = 6, 20
 """Names of lines, and their letters, that fit beside a panel."""
 
+LEGEND_ROW, LEGEND_MARK, LEGEND_LETTER = 0.18, 0.6, 0.07
+"""Inches of a row of names below, and across of its mark and of a letter."""
+
 MOST_BESIDE, COLUMNS = 3, 2
 """Panels side by side; more stand in so many columns, where a narrow page leaves them readable."""
 STYLES = ("-", "--", ":", "-.")
@@ -212,8 +215,11 @@ def name_lines(figure: Figure, panels: Sequence[Axes]) -> None:
             if axes is panels[-1] or axes.get_subplotspec().is_last_col():  # type: ignore[union-attr]
                 label_lines(axes)
     else:
-        columns = 1 if figure.get_figwidth() <= NARROW else 3
+        widest = LEGEND_MARK + LEGEND_LETTER * max(map(len, entries))
+        columns = min(3, max(1, int(figure.get_figwidth() / widest)))
         below: Any = {"loc": "outside lower center", "ncols": columns, "fontsize": "small"}
+        room = LEGEND_ROW * -(-len(entries) // columns)  # or many names leave none for the panels
+        figure.set_figheight(figure.get_figheight() + room)
         figure.legend(list(entries.values()), list(entries), **below)
 
 

@@ -6,12 +6,13 @@ import tomllib
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from report_content import content, scenario
 
 from privaudit.report.curves import auc_by_window
-from privaudit.report.figures import NARROW, auc_by_fraction
+from privaudit.report.figures import NARROW, as_svg, auc_by_fraction
 from privaudit.report.looks import ATTACKS, COLOURS, MARKS, look_of, numbered
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,3 +68,19 @@ def test_lines_are_named_beside_them_and_names_keep_apart() -> None:
     heights = sorted(texts.values())
     assert all(b - a > 0.08 for a, b in pairwise(heights))
     assert not figure.legends
+
+
+@pytest.mark.filterwarnings("error:constrained_layout not applied")
+@pytest.mark.parametrize("narrow", [False, True])
+def test_many_names_leave_room_for_the_panel_and_lie_within_the_figure(narrow: bool) -> None:
+    many = {"participants": [2, 3, 5, 9, 17, 33, 65, 100], "fractions": [1.0]}
+    made = content(scenario(audit=many | {"attacks": ["melis-rf", "magnitude-stack"]}))
+    figure = auc_by_fraction(made.cells, narrow=narrow)
+    assert figure is not None
+    as_svg(figure)
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 16
+    box, page = legend.get_window_extent(), figure.bbox
+    assert page.x0 <= box.x0
+    assert box.x1 <= page.x1
+    assert figure.axes[0].get_window_extent().height > 0.3 * page.height
