@@ -80,7 +80,7 @@ def run_audit(
         world = load_world(job.scenario_json, job.data_dir, device)
         check_nodes(runner, job, world, workers)
         checked = tasks.check(runner, job)
-        import_chain(scenario)  # takes as long
+        import_chain(scenario)  # takes as long, and the model is checked elsewhere meanwhile
         remarks = checked()
         check_memory(runner, job, workers)
         check_repetitions(world, job, permute_all)
