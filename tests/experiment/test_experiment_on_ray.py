@@ -159,6 +159,16 @@ def test_workers_and_a_node_killed_change_no_byte(
     assert contents(tmp_path / "run") == expected
 
 
+def test_a_node_that_is_gone_is_not_asked(cluster: RayCluster) -> None:
+    """A cluster still lists it when a run begins shortly after."""
+    spare = cluster.add()
+    with Remote(OnRay(cluster.address)) as fresh:
+        assert fresh.slots >= 3, "and the one that the last test killed, for a while"
+        cluster.kill(spare)
+        assert len(list(fresh.on_each_node(odd_tasks.square, 2, 1))) == 2
+        assert fresh.slots == 2
+
+
 def test_a_driver_that_is_killed_goes_on_elsewhere(
     cluster: RayCluster, expected: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from privaudit.errors import MachineError, UserError
 from privaudit.experiment.executors import carrying
 from privaudit.experiment.executors.cluster import Call, Machine
-from privaudit.experiment.executors.parcel import Answer
+from privaudit.experiment.executors.parcel import GONE, Answer
 
 AUTO = "auto"
 """The cluster that this machine is a node of."""
@@ -135,7 +135,7 @@ class OnRay:
                 running[task.options(**where).remote(call.parcel(number))] = number
             ready, _ = ray.wait(list(running), num_returns=1, timeout=LOOK)
             for found in ready:
-                yield running.pop(found), _got(found)
+                yield running.pop(found), _got(found, bound=bool(call.machines))
             if not ready:
                 self._refuse_without_nodes()
 
@@ -186,7 +186,8 @@ def _only_on(key: str) -> Any:
     return NodeAffinitySchedulingStrategy(key, soft=False)
 
 
-def _got(found: Any) -> Answer:
+def _got(found: Any, *, bound: bool) -> Answer:
+    """What came of a task, which may have been bound to one machine."""
     import ray
     from ray import exceptions
 
@@ -206,6 +207,10 @@ def _got(found: Any) -> Answer:
         raise MachineError(
             f"a task was lost with its process or node {RETRIES + 1} times: {_first_line(error)}"
         ) from error
+    except exceptions.TaskUnschedulableError as error:
+        if not bound:
+            raise MachineError(f"Ray: {_first_line(error)}") from error
+        answer = Answer(GONE, None, {})
     except exceptions.RayError as error:
         raise MachineError(f"Ray: {_first_line(error)}") from error
     return answer

@@ -36,6 +36,9 @@ WRITTEN = (
 
 PREFIX = "privaudit-task-"
 
+GONE = "gone"
+"""How a task ended whose machine was no more: one that it was for, and no other."""
+
 
 @dataclass(frozen=True)
 class Parcel:
@@ -59,7 +62,7 @@ class Answer:
     """What comes home.
 
     Attributes:
-        kind: how the task ended (:func:`.worker.said_of`), ``done`` or ``vanished``.
+        kind: how the task ended (:func:`.worker.said_of`), ``done``, ``vanished`` or :data:`GONE`.
         content: what goes with it, as JSON takes it; of ``vanished`` the exit code.
         files: what it wrote.
     """

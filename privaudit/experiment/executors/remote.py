@@ -14,6 +14,7 @@ from typing import Any, Self, get_type_hints
 
 from privaudit.errors import MachineError, UserError
 from privaudit.experiment.executors.cluster import Call, Cluster, Machine
+from privaudit.experiment.executors.parcel import GONE
 from privaudit.experiment.executors.process import Answers, WorkerProcess, raised
 from privaudit.experiment.executors.protocol import Executor, Item, Node, Result, Vanished
 
@@ -87,13 +88,22 @@ class Remote(Executor):
     def on_each_node(
         self, task: Callable[[Any, int], Result], job: Any, workers: int
     ) -> Iterator[tuple[Node, Result | Vanished]]:
-        """As :meth:`.protocol.Executor.on_each_node`."""
+        """As :meth:`.protocol.Executor.on_each_node`; of a machine that is gone nothing is heard.
+
+        Raises:
+            MachineError: they are all gone.
+        """
         machines = self._connected()
         nodes = [Node(machine.name, min(machine.slots, workers)) for machine in machines]
         call = _call(task, job, [node.processes for node in nodes], len(nodes))
         meaning = _meaning_of(task)
         keys = [machine.key for machine in machines]
         for number, how, what in self._carried_out(replace(call, machines=keys)):
+            if how == GONE:
+                self._machines = [left for left in self._machines if left != machines[number]]
+                if not self._machines:
+                    raise MachineError("all its nodes are gone", where=self._cluster.flag)
+                continue
             try:
                 yield nodes[number], meaning(how, what)
             except UserError as error:
