@@ -1,8 +1,8 @@
 """What share of an audit's processor time its statistics take.
 
 Runs a scenario with one worker in a temporary folder and adds up the processor seconds of what is
-statistics: how alike a target's records are, what it holds, the layers, the table's tests and
-intervals, and those of the layers. The whole is the processor time of this
+statistics: how alike a target's records are, what it holds, the table's tests and intervals, and
+those of the layers. The whole is the processor time of this
 process and of its children; the process for attacks is ended first, so that it counts. Run with
 ``python benchmarks/statistics_cost.py [SCENARIO] [--data-dir DIR] [--set KEY=VALUE ...]``.
 """
@@ -31,7 +31,6 @@ PARTS = (
     (privaudit.experiment.alikeness, "measured"),
     (privaudit.evaluation.truth, "holdings_of"),
     (privaudit.evaluation.truth, "judge"),
-    (privaudit.audit, "measure_layers"),
     (privaudit.audit, "write_report"),
     (privaudit.report.content, "table_cells"),
     (privaudit.report.content, "layer_cells"),

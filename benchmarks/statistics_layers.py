@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
+from privaudit.attack.layers import signal_by_layer
 from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.data import adult
 from privaudit.data.dataset import Dataset
 from privaudit.engine.process import tune_process
-from privaudit.evaluation.layers import signal_by_layer
 from privaudit.experiment.holdings import holdings_of
 from privaudit.experiment.training import train_run
 from privaudit.games.property import adversary_of, observe_cells

@@ -16,7 +16,7 @@ from pathlib import Path
 from privaudit.custody.folder import REMARKS, RunFolder
 from privaudit.custody.manifest import has_manifest, is_sealed, write_manifest, write_seal
 from privaudit.custody.plan import Plan, keep_plan, make_plan
-from privaudit.evaluation.layers import LAYERS, measure_layers
+from privaudit.evaluation.layers import LAYERS, gathered_layers
 from privaudit.evaluation.repeating import ask_for, check_repetitions, repeat
 from privaudit.experiment import alikeness, tasks
 from privaudit.experiment.data_sheet import DATA, describe_data
@@ -146,9 +146,10 @@ def _measure(run: _Run, listener: Listener) -> None:
 def _report(run: _Run) -> None:
     """From records to report; the manifest, written last, says that all of it is there."""
     scenario, folder = run.world.scenario, run.folder
-    layers = measure_layers(run.job, scenario, run.executor, workers=run.workers)
+    layers = gathered_layers(folder, scenario)
     folder.write_lines(LAYERS, [layer.model_dump(mode="json") for layer in layers])
     repeat(folder, run.job, run.executor, run.workers, run.show)
+    shutil.rmtree(folder.file("layers"), ignore_errors=True)
     if not scenario.audit.keep_traces:
         shutil.rmtree(folder.file("traces"), ignore_errors=True)
     # Not earlier: the data's checksum leads to the ground truth, which no attack may come across.

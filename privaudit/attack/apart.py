@@ -165,7 +165,8 @@ class Process:
             self._input.write(cloudpickle.dumps(list(hearings)))
             for observations in in_step(views):
                 rounds = [n + (o is not None) for n, o in zip(rounds, observations, strict=True)]
-                self._send([o and packed(o) for o in observations])
+                once = {id(o): packed(o) for o in observations if o is not None}
+                self._send([o and once[id(o)] for o in observations])
             self._send(None)
         return rounds
 

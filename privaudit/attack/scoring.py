@@ -45,6 +45,14 @@ class Wanted:
     options: Mapping[str, Any]
     seed: Seed
 
+    def make(self) -> GameAttack:
+        """A new one.
+
+        Raises:
+            UserError: there is none of that name, or it does not take the options.
+        """
+        return make_attack(load_attack(self.name), self.options, self.seed)
+
 
 class Given(Protocol):
     """What a game gives an adversary besides observations: rules, own records, what is asked."""
@@ -97,8 +105,14 @@ def score_in_step(
 
 
 def in_step(views: Sequence[Iterable[Seen]]) -> Iterable[tuple[Seen | None, ...]]:
-    """Round by round through all views: what :func:`score_in_step` takes."""
-    return zip_longest(*views)
+    """Round by round through all views: what :func:`score_in_step` takes.
+
+    A view that is there several times is read once.
+    """
+    apart = {id(view): view for view in views}
+    places = [list(apart).index(id(view)) for view in views]
+    for seen in zip_longest(*apart.values()):
+        yield tuple(seen[place] for place in places)
 
 
 @dataclass(eq=False)
@@ -114,9 +128,7 @@ class _Listener:
     def __post_init__(self) -> None:
         for wanted in self.hearing.attacks:
             with _Guard(self, wanted.name):
-                self.attacks[wanted.name] = make_attack(
-                    load_attack(wanted.name), wanted.options, wanted.seed
-                )
+                self.attacks[wanted.name] = wanted.make()
 
     def hear(self, observation: Seen) -> None:
         self.rounds += 1

@@ -2,30 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from privaudit.attack.apart import score_apart
-from privaudit.attack.scoring import Hearing, Scores, Wanted
+from privaudit.attack.layers import AskedByLayer, Listening, Signal
+from privaudit.attack.scoring import Failure, Hearing, Scores, Wanted
 from privaudit.custody.folder import RunFolder
 from privaudit.games import GAMES
-from privaudit.scenario.grid import Cell
+from privaudit.scenario.grid import Cell, rounds_of
 from privaudit.world import World
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What came of one cell.
+
+    Attributes:
+        scores: attack -> its scores, or why it has none.
+        signal: what each layer tells; None where that was not asked, or no attack has scores.
+    """
+
+    scores: dict[str, Scores]
+    signal: Signal | None
+
+
 def attack_cells(
-    world: World, folder: RunFolder, cells: Sequence[Cell]
-) -> dict[Cell, dict[str, Scores]]:
+    world: World, folder: RunFolder, cells: Sequence[Cell], *, by_layer: Collection[Cell] = ()
+) -> dict[Cell, Heard]:
     """Put the traces of some cells of one run and game to every attack of the scenario.
 
-    Returns:
-        For each cell, attack -> its scores, or why it has none.
+    Args:
+        world: the scenario with its data.
+        folder: of the run.
+        cells: which.
+        by_layer: which of them are looked at layer by layer, too.
     """
     game = GAMES[cells[0].game]
     given = game.given(world, cells)
-    hearings = [_hearing(world, given[cell], cell) for cell in cells]
-    views = [game.view(folder, cell) for cell in cells]
-    return dict(zip(cells, score_apart(hearings, views, run=cells[0].run), strict=True))
+    views = {cell: game.view(folder, cell) for cell in cells}
+    layered = [cell for cell in cells if cell in by_layer]
+    # These come first: attacks are other people's code, and might change what they are shown.
+    heard = [*layered, *cells]
+    hearings = [_by_layer(world, given[cell], cell) for cell in layered]
+    hearings += [_hearing(world, given[cell], cell) for cell in cells]
+    found = score_apart(hearings, [views[cell] for cell in heard], run=cells[0].run)
+    signals = dict(zip(layered, found, strict=False))
+    scores = dict(zip(cells, found[len(layered) :], strict=True))
+    return {cell: Heard(scores[cell], _signal(signals.get(cell), scores[cell])) for cell in cells}
 
 
 def _hearing(world: World, given: Any, cell: Cell) -> Hearing:
@@ -38,3 +63,22 @@ def _hearing(world: World, given: Any, cell: Cell) -> Hearing:
             for name in world.scenario.attacks_of(cell.game)
         ),
     )
+
+
+def _by_layer(world: World, given: Any, cell: Cell) -> Hearing:
+    seed = world.attacker_seed(cell.run).child("layers", cell.name)
+    return Hearing(AskedByLayer(given, rounds_of(world.scenario, cell)), (Listening(seed),))
+
+
+def _signal(found: dict[str, Scores] | None, scores: dict[str, Scores]) -> Signal | None:
+    """What each layer tells. Where the model fails, attacks say why; all else is a fault of ours.
+
+    Raises:
+        RuntimeError: that.
+    """
+    if found is None or all(isinstance(one, Failure) for one in scores.values()):
+        return None
+    (signal,) = found.values()
+    if isinstance(signal, Failure):
+        raise RuntimeError(f"{signal.reason}\n{signal.traceback}")
+    return signal

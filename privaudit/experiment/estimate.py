@@ -20,7 +20,6 @@ from privaudit.observation.vectors import PRECISIONS, SPARSE_BELOW
 from privaudit.scenario.grid import (
     Cell,
     attacked_cells,
-    cells_for_layers,
     cells_of,
     groups_of,
     is_of_rounds,
@@ -243,12 +242,8 @@ def _disk(scenario: Scenario, groups: Sequence[Sequence[Cell]], workers: int, si
     parameters = 4 * size * scenario.runs
     if scenario.audit.keep_traces:
         return parameters + sum(_trace_bytes(scenario, c, size) for group in groups for c in group)
-    kept = set(cells_for_layers(scenario))
-    passing = sorted(
-        sum(_trace_bytes(scenario, c, size) for c in group if c not in kept) for group in groups
-    )
-    stay = sum(_trace_bytes(scenario, cell, size) for cell in kept)
-    return parameters + stay + sum(passing[-workers:])
+    passing = sorted(sum(_trace_bytes(scenario, c, size) for c in group) for group in groups)
+    return parameters + sum(passing[-workers:])
 
 
 def _trace_bytes(scenario: Scenario, cell: Cell, size: int) -> int:

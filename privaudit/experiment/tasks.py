@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from privaudit.attack.apart import prepare
+from privaudit.attack.layers import sizes_of
 from privaudit.attack.scoring import MODEL, Failure, failure_of
 from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.custody.plan import Plan, make_plan, refuse_changes
@@ -199,10 +200,10 @@ def audit_task(job: Job, cells: Sequence[Cell]) -> list[Outcome]:
     failures: dict[Cell, dict[str, Failure]] = {}
     if todo:
         world = job.world()
-        failures = _observe_and_attack(world, folder, todo)
+        layers = [] if job.permutation else cells_for_layers(world.scenario)
+        failures = _observe_and_attack(world, folder, todo, layers)
         if not world.scenario.audit.keep_traces:
-            needed = cells_for_layers(world.scenario)
-            for cell in (cell for cell in todo if cell not in needed):
+            for cell in todo:
                 shutil.rmtree(trace_folder(folder, cell), ignore_errors=True)
     for cell, failed in ((cell, failed) for cell, failed in failures.items() if failed):
         text = "\n".join(f"{f.reason}\n{f.traceback}" for f in dict.fromkeys(failed.values()))
@@ -215,7 +216,7 @@ def audit_task(job: Job, cells: Sequence[Cell]) -> list[Outcome]:
 
 
 def _observe_and_attack(
-    world: World, folder: RunFolder, cells: Sequence[Cell]
+    world: World, folder: RunFolder, cells: Sequence[Cell], layers: Sequence[Cell]
 ) -> dict[Cell, dict[str, Failure]]:
     """Cell -> attack -> failure, of those that failed; the scores of all others are written.
 
@@ -233,23 +234,32 @@ def _observe_and_attack(
         failed = failure_of(MODEL, error)
         return {cell: dict.fromkeys(attacks, failed) for cell in cells}
     give_back()  # it waits from here on, beside the process for attacks
-    found = attack_cells(world, folder, cells)
+    found = attack_cells(world, folder, cells, by_layer=layers)
     keep_evidence(folder, evidence)
-    for cell, results in found.items():
+    for cell, heard in found.items():
         if facts := GAMES[game].facts(world, folder, cell):
             folder.write_json(facts_file(cell), facts)
-        scores = {name: s for name, s in results.items() if not isinstance(s, Failure)}
+        if heard.signal is not None:
+            sizes = sizes_of(world.engine(cell.run).layout)
+            rows = [(layer, sizes[layer], scores) for layer, scores in heard.signal]
+            folder.write_json(layers_file(cell), rows)
+        scores = {name: s for name, s in heard.scores.items() if not isinstance(s, Failure)}
         if scores:
             folder.write_json(scores_file(cell), scores)
     return {
-        cell: {name: s for name, s in results.items() if isinstance(s, Failure)}
-        for cell, results in found.items()
+        cell: {name: s for name, s in heard.scores.items() if isinstance(s, Failure)}
+        for cell, heard in found.items()
     }
 
 
 def scores_file(cell: Cell) -> str:
     """Where the scores of a cell lie in the run folder."""
     return f"scores/run-{cell.run}/{cell.name}.json"
+
+
+def layers_file(cell: Cell) -> str:
+    """Where each layer of a cell lies, with its size and its scores, until all are gathered."""
+    return f"layers/run-{cell.run}/{cell.name}.json"
 
 
 def facts_file(cell: Cell) -> str:

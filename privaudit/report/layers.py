@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from privaudit.evaluation.layers import ALL, LayerScores
+from privaudit.attack.layers import ALL
+from privaudit.evaluation.layers import LayerScores
 from privaudit.evaluation.records import Record
 from privaudit.randomness import Seed
 from privaudit.report.figures import PLAIN, panels_of, short

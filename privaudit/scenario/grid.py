@@ -129,7 +129,7 @@ def rounds_of(scenario: Scenario, cell: Cell) -> int:
 def cells_for_layers(scenario: Scenario) -> list[Cell]:
     """For each run and property the cell with most shared and fewest participants.
 
-    Its trace is needed to the end, to tell which layer leaks. None under schedules
+    It is looked at layer by layer. None under schedules
     ``dataset`` and ``episodes``, where rounds of both kinds do not alternate, none of other
     games, and none behind a defence.
     """

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from privaudit.attack.layers import signal_by_layer, sizes_of
 from privaudit.attack.protocol import GameAttack, fit_together, make_attack
 from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.custody.plan import PLAN, Plan, make_plan
@@ -20,7 +21,7 @@ from privaudit.data.dataset import Dataset
 from privaudit.engine.process import tune_process
 from privaudit.evaluation.cells import TableCell
 from privaudit.evaluation.judge import judge
-from privaudit.evaluation.layers import LAYERS, LayerScores, signal_by_layer, sizes_of
+from privaudit.evaluation.layers import LAYERS, LayerScores
 from privaudit.evaluation.records import Record
 from privaudit.experiment.executors.here import Here
 from privaudit.experiment.executors.local import Local

@@ -11,10 +11,11 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
+from privaudit.attack.layers import sizes_of
 from privaudit.custody.manifest import SEAL, all_files, is_sealed, read_seal
 from privaudit.custody.plan import PLAN
 from privaudit.evaluation.judge import judge
-from privaudit.evaluation.layers import LAYERS, LayerScores, read_layers, sizes_of
+from privaudit.evaluation.layers import LAYERS, LayerScores, read_layers
 from privaudit.evaluation.rebuilding import Rebuilt
 from privaudit.evaluation.rebuilt_runs import AnswerJudge
 from privaudit.evaluation.records import Record

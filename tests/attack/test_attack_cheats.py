@@ -119,7 +119,7 @@ def test_the_cheats_would_find_it_in_the_process_that_observed(
     )
     (cell,) = cells_of(made.scenario)
     truth = np.where(made.presence(cell), 1.0, -1.0)
-    for cheat, scores in attack_cells(made, folder, [cell])[cell].items():
+    for cheat, scores in attack_cells(made, folder, [cell])[cell].scores.items():
         assert np.array_equal(scores, truth), cheat
 
 

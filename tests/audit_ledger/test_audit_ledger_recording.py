@@ -24,6 +24,7 @@ from privaudit.custody.manifest import all_files, read_seal, write_seal
 from privaudit.errors import UserError
 from privaudit.evaluation.cells import table_cells
 from privaudit.experiment import tasks
+from privaudit.experiment.attacking import Heard
 from privaudit.games import GAMES
 from privaudit.ledger.book import read_book
 from privaudit.ledger.entries import (
@@ -315,10 +316,14 @@ def test_a_failed_cell_is_on_the_ledger_as_failed_and_its_clients_are_paid(
 ) -> None:
     original = tasks.attack_cells
 
-    def broken(world: World, folder: RunFolder, cells: Sequence[Cell]) -> dict[Cell, Any]:
+    def broken(
+        world: World, folder: RunFolder, cells: Sequence[Cell], **more: Any
+    ) -> dict[Cell, Heard]:
         return {
-            cell: dict.fromkeys(found, Failure("no luck")) if cell.fraction < 1 else found
-            for cell, found in original(world, folder, cells).items()
+            cell: Heard(dict.fromkeys(found.scores, Failure("no luck")), None)
+            if cell.fraction < 1
+            else found
+            for cell, found in original(world, folder, cells, **more).items()
         }
 
     monkeypatch.setattr(tasks, "attack_cells", broken)

@@ -9,9 +9,7 @@ import pytest
 import torch
 
 from privaudit.attack.adversary import ShadowRound
-from privaudit.engine.layout import Layout
-from privaudit.errors import UserError
-from privaudit.evaluation.layers import (
+from privaudit.attack.layers import (
     ALL,
     LEAST_COORDINATES,
     MOST_COORDINATES,
@@ -19,13 +17,15 @@ from privaudit.evaluation.layers import (
     RIDGE,
     _learned_rounds,
     _scores_by_layer,
-    cells_for_layers,
     coordinates_of,
-    parse_layers,
     signal_by_layer,
 )
+from privaudit.engine.layout import Layout
+from privaudit.errors import UserError
+from privaudit.evaluation.layers import parse_layers
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
+from privaudit.scenario.grid import cells_for_layers
 from privaudit.scenario.load import load_scenario
 from privaudit.statistics.roc import auc
 

@@ -102,7 +102,7 @@ def test_two_nodes_give_the_same_bytes(
     look = Meanwhile(after_audit=lambda: traces.extend(path.name for path in seen.glob("*/*")))
     run_audit(small_scenario(*SETTINGS), tmp_path / "run", executor=ray, progress=look)
     assert contents(tmp_path / "run") == expected
-    assert set(traces) == {"bold_all_1_k5"}, "those alone that layers are measured on came back"
+    assert not traces, "nobody needs them here"
 
 
 def test_the_token_stays_with_ray(ray: Remote) -> None:

@@ -16,7 +16,7 @@ from privaudit.experiment.tasks import Job, audit_task, scores_file
 from privaudit.experiment.training import train_run
 from privaudit.games.property import observe_cells
 from privaudit.observation.trace import Trace
-from privaudit.scenario.grid import Cell, cells_of
+from privaudit.scenario.grid import Cell, cells_for_layers, cells_of
 from privaudit.scenario.load import load_scenario
 from privaudit.world import World, load_world
 
@@ -54,8 +54,8 @@ def audited(place: Path, made: World, groups: list[list[Cell]]) -> dict[str, byt
     train_run(made, folder, 0)
     for group in groups:
         observe_cells(made, folder, group)
-        for cell, scores in attack_cells(made, folder, group).items():
-            folder.write_json(scores_file(cell), scores)
+        for cell, heard in attack_cells(made, folder, group).items():
+            folder.write_json(scores_file(cell), heard.scores)
     parts = ("scores", "traces")
     files = [file for part in parts for file in folder.file(part).rglob("*") if file.is_file()]
     return {str(file.relative_to(place)): file.read_bytes() for file in files}
@@ -118,7 +118,9 @@ def test_a_common_trajectory_trains_each_batch_once(
         "privaudit.experiment.attacking.score_apart",
         lambda hearings, views, **_: score_in_step(hearings, in_step(views)),
     )
-    attack_cells(made, folder, cells_of(made.scenario))
+    cells = cells_of(made.scenario)
+    heard = attack_cells(made, folder, cells, by_layer=cells_for_layers(made.scenario))
+    assert sum(one.signal is not None for one in heard.values()) == 2, "a cell of each property"
     assert len(shadows) == 4 * 2 * (2 + 2)  # rounds x properties x (present + absent)
 
 

@@ -7,7 +7,8 @@ import json
 import pytest
 from report_content import audit_entries, content, layer_scores, scenario
 
-from privaudit.evaluation.layers import ALL, LayerScores
+from privaudit.attack.layers import ALL
+from privaudit.evaluation.layers import LayerScores
 from privaudit.report.drawings import drawings
 from privaudit.report.figures import as_svg
 from privaudit.report.layers import (

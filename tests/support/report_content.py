@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from privaudit.attack.layers import ALL
 from privaudit.evaluation.cells import TableCell, table_cells
-from privaudit.evaluation.layers import ALL, LayerScores
+from privaudit.evaluation.layers import LayerScores
 from privaudit.evaluation.metrics import METRICS
 from privaudit.evaluation.records import Record
 from privaudit.report.content import Content

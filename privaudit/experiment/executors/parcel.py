@@ -27,6 +27,7 @@ WRITTEN = (
     "evidence",
     "facts",
     "failures",
+    "layers",
     "public",
     "scores",
     "traces",
