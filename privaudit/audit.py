@@ -10,8 +10,13 @@ stage is done, a listener hears of it: the reward ledger, where the scenario kee
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
+from typing import TypeVar
 
 from privaudit.custody.folder import REMARKS, RunFolder
 from privaudit.custody.manifest import has_manifest, is_sealed, write_manifest, write_seal
@@ -34,6 +39,8 @@ from privaudit.scenario.load import refuse_sweep
 from privaudit.scenario.schema import Scenario
 from privaudit.scenario.write import resolved_toml
 from privaudit.world import World, load_world
+
+T = TypeVar("T")
 
 
 def run_audit(
@@ -126,12 +133,14 @@ def _measure(run: _Run, listener: Listener) -> None:
     trained = tasks.train(executor, job, range(scenario.runs), workers=workers)
     work = tasks.work_of_runs(scenario.runs, workers)
     training = list(run.show.track(trained, stage="training", total=scenario.runs, work=work))
-    listener.trained()
     cells = cells_of(scenario)
     groups = groups_of(scenario, workers)
     audited = tasks.audit(executor, job, groups, workers=workers)
+    listener.trained()  # while the first cells are audited elsewhere
     work = tasks.work_of_cells(groups, workers)
-    outcomes = list(run.show.track(audited, stage="audit", total=len(cells), work=work))
+    before_last = len(cells) - sum(map(len, groups[1 - workers :] if workers > 1 else ()))
+    heard = _meanwhile(audited, before_last, _import_reporting)
+    outcomes = list(run.show.track(heard, stage="audit", total=len(cells), work=work))
     listener.attacked()
     devices = tasks.time_devices(executor, job, scenario.report.devices)
     run.folder.write_lines("timings.jsonl", tasks.timings(training, outcomes, devices))
@@ -141,6 +150,21 @@ def _measure(run: _Run, listener: Listener) -> None:
 
     records = judge_run(run.world, run.plan, run.folder, failures, alike)
     run.folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
+
+
+def _meanwhile(items: Iterable[T], count: int, do: Callable[[], None]) -> Iterator[T]:
+    """The items; after so many of them, do something beside what follows."""
+    for number, item in enumerate(items, start=1):
+        yield item
+        if number == count:
+            Thread(target=do, daemon=True).start()
+
+
+def _import_reporting() -> None:
+    """What is slow to import: once there is less work left than workers, a processor is idle."""
+    for module in ("privaudit.evaluation.truth", "privaudit.report.write"):
+        with suppress(Exception):  # whoever needs it is told
+            import_module(module)
 
 
 def _report(run: _Run) -> None:

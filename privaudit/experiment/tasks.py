@@ -303,8 +303,14 @@ def audit(
     Where a process vanishes, the model or something of ours ended it, as attacks run in one of
     their own: its cells without scores have failed.
     """
+    return _outcomes(job, executor.each(audit_task, job, groups, workers=workers))
+
+
+def _outcomes(
+    job: Job, audited: Iterable[tuple[Sequence[Cell], list[Outcome] | Vanished]]
+) -> Iterator[Outcome]:
     folder = RunFolder(job.folder)
-    for cells, result in executor.each(audit_task, job, groups, workers=workers):
+    for cells, result in audited:
         if not isinstance(result, Vanished):
             yield from result
             continue

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 from privaudit.custody.folder import REMARKS, RunFolder
 from privaudit.custody.plan import PLAN
 from privaudit.evaluation.appearing import Appearing, appearing
 from privaudit.evaluation.cells import TableCell, table_cells
-from privaudit.evaluation.layers import read_layers
+from privaudit.evaluation.layers import LAYERS, read_layers
 from privaudit.evaluation.permuted import read_repetitions, with_repetitions
 from privaudit.evaluation.rebuilt_cells import RebuiltCell, rebuilt_cells
 from privaudit.evaluation.rebuilt_runs import SHOWN
@@ -131,24 +132,52 @@ def read_content(folder: RunFolder) -> Content:
         UserError: the run has no records yet, or they cannot be read.
     """
     scenario = folder.scenario()
-    where = str(folder.file("records.jsonl"))
-    records = parse_records(folder.read_lines("records.jsonl"), where=where)
+    judged = _judged(folder.path, *(_bytes(folder, name) for name in ("records.jsonl", LAYERS)))
     return Content(
         scenario,
-        records,
-        with_repetitions(table_cells(records), read_repetitions(folder)),
+        judged.records,
+        with_repetitions(judged.cells, read_repetitions(folder)),
         training_rows(folder, scenario.runs),
         folder.read_lines("timings.jsonl"),
         read_book(folder),
         plan_file(folder),
         plan_hash(folder).hex(),
-        layer_cells(read_layers(folder), records),
+        judged.layers,
         folder.read_lines(AUDITS) if folder.file(AUDITS).is_file() else (),
         folder.read_json(REMARKS) if folder.file(REMARKS).is_file() else (),
         folder.read_json(DATA) if folder.file(DATA).is_file() else {},
         read_endings(folder, scenario),
         [folder.read_json(name) for name in _shown(folder, scenario)],
     )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    records: list[Record]
+    cells: list[TableCell]
+    layers: list[LayerCell]
+
+
+@lru_cache(maxsize=1)
+def _judged(path: Path, *_: bytes) -> _Judged:
+    """What takes a second or more: a command that wrote a report prints its table next.
+
+    Args:
+        path: of the run folder.
+        _: content of the files it depends on.
+    """
+    folder = RunFolder(path)
+    where = str(folder.file("records.jsonl"))
+    records = parse_records(folder.read_lines("records.jsonl"), where=where)
+    return _Judged(records, table_cells(records), layer_cells(read_layers(folder), records))
+
+
+def _bytes(folder: RunFolder, name: str) -> bytes:
+    """Of a file; none where it is not there, or cannot be read, which is told where it is."""
+    try:
+        return folder.file(name).read_bytes()
+    except OSError:
+        return b""
 
 
 def _shown(folder: RunFolder, scenario: Scenario) -> list[str]:
