@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,14 +18,17 @@ from privaudit.attack.layers import (
     MOST_COORDINATES,
     MOST_EXAMPLES,
     RIDGE,
+    AskedByLayer,
     _learned_rounds,
     _scores_by_layer,
     coordinates_of,
     signal_by_layer,
 )
+from privaudit.custody.folder import RunFolder
 from privaudit.engine.layout import Layout
 from privaudit.errors import UserError
-from privaudit.evaluation.layers import parse_layers
+from privaudit.evaluation.layers import LAYERS, gathered_layers, parse_layers
+from privaudit.experiment.tasks import layers_file
 from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import cells_for_layers
@@ -191,6 +197,39 @@ def test_one_cell_for_each_run_and_property() -> None:
     ]
     assert {(c.rule, c.fraction, c.participants) for c in cells} == {("all", 1.0, 3)}
     assert cells_for_layers(load_scenario("quickstart", ["audit.schedule=dataset", "runs=4"])) == []
+
+
+def test_layers_are_gathered_once_and_found_again(tmp_path: Path) -> None:
+    """A run that was killed after it had gathered them goes on from the gathered ones."""
+    scenario = load_scenario("quickstart", ["runs=3", 'audit.properties=["bold"]'])
+    first, second, third = cells_for_layers(scenario)
+    folder = RunFolder(tmp_path)
+    for cell, scores in ((first, [0.5, -0.25]), (third, None)):
+        folder.write_json(f"truth/run-{cell.run}/{cell.name}.json", [True, False])
+        folder.write_json(layers_file(cell), [["hidden", 10, scores]])
+    gathered = gathered_layers(folder, scenario)
+    assert [(row.run, row.scores, row.present) for row in gathered] == [
+        (first.run, [0.5, -0.25], [True, False]),
+        (third.run, [], []),
+    ], f"nothing of {second.name} in run 1, which failed"
+    folder.write_lines(LAYERS, [row.model_dump(mode="json") for row in gathered])
+    shutil.rmtree(tmp_path / "layers")
+    assert gathered_layers(folder, scenario) == gathered
+
+
+def test_who_listens_to_the_layers_answers_for_every_layer_and_round() -> None:
+    asked = AskedByLayer(Shadows(1.0, slice(0, 36)), rounds=2)  # type: ignore[arg-type]
+    good = [["first", [0.1234567, 1]], ["last", None], [ALL, [0.0, 2.0]]]
+    assert asked.checked(good, 2) == [
+        ("first", [0.123457, 1.0]),
+        ("last", None),
+        (ALL, [0.0, 2.0]),
+    ]
+    for bad in (good[1:], good[::-1], [good[0], good[1], [ALL, [0.0, math.nan]]], {}, None):
+        with pytest.raises((ValueError, TypeError)):
+            asked.checked(bad, 2)
+    with pytest.raises(ValueError, match="one finite score for every round"):
+        asked.checked(good, 3)
 
 
 def test_a_line_that_is_no_layer_is_named() -> None:

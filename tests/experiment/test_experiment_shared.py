@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from privaudit.attack.scoring import in_step, score_in_step
+from privaudit.attack.scoring import Failure, in_step, score_in_step
 from privaudit.custody.folder import RunFolder, trace_folder
 from privaudit.custody.models import trained_parameters
 from privaudit.engine.engine import Engine
@@ -122,6 +124,34 @@ def test_a_common_trajectory_trains_each_batch_once(
     heard = attack_cells(made, folder, cells, by_layer=cells_for_layers(made.scenario))
     assert sum(one.signal is not None for one in heard.values()) == 2, "a cell of each property"
     assert len(shadows) == 4 * 2 * (2 + 2)  # rounds x properties x (present + absent)
+
+
+def test_a_view_that_several_listen_to_is_read_once() -> None:
+    reads: list[str] = []
+
+    class View:
+        def __iter__(self) -> Iterator[Any]:
+            reads.append("again")
+            return iter([1, 2])
+
+    shared = View()
+    assert list(in_step([shared, iter([7]), shared])) == [(1, 7, 1), (2, None, 2)]  # type: ignore[list-item]
+    assert reads == ["again"]
+
+
+def test_layers_that_fail_beside_attacks_that_do_not_are_a_fault_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, folder = world(), RunFolder(tmp_path)
+    cell = cells_for_layers(made.scenario)[0]
+    train_run(made, folder, 0)
+    observe_cells(made, folder, [cell])
+    found: list[dict[str, Any]] = [{"layers": Failure("no luck")}, {"linear": [0.0]}]
+    monkeypatch.setattr("privaudit.experiment.attacking.score_apart", lambda *_, **__: found)
+    with pytest.raises(RuntimeError, match="no luck"):
+        attack_cells(made, folder, [cell], by_layer=[cell])
+    found[1] = {"linear": Failure("the model failed")}
+    assert attack_cells(made, folder, [cell], by_layer=[cell])[cell].signal is None
 
 
 def test_one_failing_cell_does_not_stop_those_beside_it(
