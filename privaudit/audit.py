@@ -136,9 +136,13 @@ def _measure(run: _Run, listener: Listener) -> None:
     cells = cells_of(scenario)
     groups = groups_of(scenario, workers)
     audited = tasks.audit(executor, job, groups, workers=workers)
-    listener.trained()  # while the first cells are audited elsewhere
+    try:
+        listener.trained()  # where workers are beside it, they have begun with the first cells
+    except BaseException:
+        executor.leave()
+        raise
     work = tasks.work_of_cells(groups, workers)
-    before_last = len(cells) - sum(map(len, groups[1 - workers :] if workers > 1 else ()))
+    before_last = len(cells) - sum(map(len, groups[1 - workers :])) if workers > 1 else 0
     heard = _meanwhile(audited, before_last, _import_reporting)
     outcomes = list(run.show.track(heard, stage="audit", total=len(cells), work=work))
     listener.attacked()

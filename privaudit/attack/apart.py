@@ -21,7 +21,7 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from typing import IO, Any
@@ -65,6 +65,7 @@ def score_apart(
             one owns may be the target's in another, and the two states of a federation, set beside
             each other, differ by nothing but the property.
     """
+    assert not any(isinstance(view, Iterator) for view in views), "it is iterated once only"
     gone: dict[str, Failure] = {}
     while True:
         left = [_without(hearing, gone) for hearing in hearings]

@@ -74,7 +74,7 @@ class AskedByLayer:
         Raises:
             ValueError, TypeError: it is none.
         """
-        layers = [*coordinates_of(self.adversary.layout), ALL]
+        layers = list(sizes_of(self.adversary.layout))
         if not isinstance(answer, list) or [name for name, _ in answer] != layers:
             raise ValueError("not every layer, in its order")
         return [(name, None if s is None else _scores(s, rounds)) for name, s in answer]
@@ -85,7 +85,10 @@ class AskedByLayer:
 
 
 def _scores(values: list[float], rounds: int) -> list[float]:
-    found = [round(float(value), DIGITS) for value in values]
+    try:
+        found = [round(float(value), DIGITS) for value in values]
+    except OverflowError:  # an integer of hundreds of digits, for one
+        found = []
     if len(found) != rounds or not all(map(math.isfinite, found)):
         raise ValueError("not one finite score for every round")
     return found
@@ -119,6 +122,9 @@ class SignalByLayer(GameAttack):
         made, label = shadow.aggregates(self.seed.generator("aggregates", observation.round))
         own, theirs = _magnitudes(observation.signal.numpy()[every]), _magnitudes(made.numpy())
         self._finite = bool(np.isfinite(own).all() and np.isfinite(theirs).all())
+        if not self._finite:
+            self._seen, self._examples = [], []
+            return
         centre = theirs.mean(axis=0)
         self._seen.append(own - centre)
         if number in _learned_rounds(given.rounds, 2 * adversary.shadows):
@@ -129,9 +135,19 @@ class SignalByLayer(GameAttack):
         """Layer by layer."""
         if not self._finite:
             return [(name, None) for name in [*self._picked, ALL]]
-        examples, labels = np.concatenate(self._examples), np.concatenate(self._labels)
-        found = _scores_by_layer(examples, labels, np.stack(self._seen), self._picked)
+        examples, seen = np.concatenate(self._examples), np.stack(self._seen)
+        self._examples, self._seen = [], []  # attacks follow, and need the memory
+        found = _scores_by_layer(examples, np.concatenate(self._labels), seen, self._picked)
         return [(name, scores.tolist()) for name, scores in found.items()]
+
+
+def memory_of(layout: Layout, rounds: int, shadows: int) -> int:
+    """Bytes at most, when it answers: what it kept, as it is and scaled."""
+    sizes = sizes_of(layout)
+    quota = max(LEAST_COORDINATES, MOST_COORDINATES // (len(sizes) - 1))
+    coordinates = sum(min(size, quota) for layer, size in sizes.items() if layer != ALL)
+    learned = 2 * shadows * len(_learned_rounds(rounds, 2 * shadows))
+    return 4 * 3 * coordinates * (learned + rounds)
 
 
 class Listening(Wanted):

@@ -16,7 +16,7 @@
     remarks.json             what a reader must know of the model; for most: []
     data.json                what the data are, in counts (privaudit.experiment.data_sheet)
     layers.jsonl             which layer the property can be told from
-    layers/run-0/CELL.json   the same, until all cells are there
+    layers/run-0/CELL.json   the scores of it, until all cells are there
     permuted/001.json        AUCs with the property permuted, where that was asked for
     timings.jsonl            seconds; apart from the records, which are the same bytes every time
     report/                  table, figures and page, made from the records

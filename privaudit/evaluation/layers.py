@@ -52,11 +52,12 @@ def gathered_layers(folder: RunFolder, scenario: Scenario) -> list[LayerScores]:
     """Of every cell of :func:`cells_for_layers` that has scores, in their order."""
     known, found = read_layers(folder), []
     for cell in cells_for_layers(scenario):
-        file = layers_file(cell)
-        if not folder.file(file).is_file():  # it failed, or an earlier attempt gathered them
+        file, truth = layers_file(cell), f"truth/run-{cell.run}/{cell.name}.json"
+        if not (folder.file(file).is_file() and folder.file(truth).is_file()):
+            # It failed, on the way or from the start, or an earlier attempt gathered them.
             found += [r for r in known if (r.run, r.property) == (cell.run, cell.property)]
             continue
-        present = folder.read_json(f"truth/run-{cell.run}/{cell.name}.json")
+        present = folder.read_json(truth)
         found += [
             LayerScores(
                 run=cell.run,

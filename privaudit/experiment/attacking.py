@@ -48,9 +48,17 @@ def attack_cells(
     hearings = [_by_layer(world, given[cell], cell) for cell in layered]
     hearings += [_hearing(world, given[cell], cell) for cell in cells]
     found = score_apart(hearings, [views[cell] for cell in heard], run=cells[0].run)
-    signals = dict(zip(layered, found, strict=False))
     scores = dict(zip(cells, found[len(layered) :], strict=True))
-    return {cell: Heard(scores[cell], _signal(signals.get(cell), scores[cell])) for cell in cells}
+    signals = {}
+    for cell, signal, hearing in zip(layered, found, hearings, strict=False):
+        if not any(isinstance(one, list) for one in scores[cell].values()):
+            continue  # attacks say why
+        if any(isinstance(one, Failure) for one in signal.values()):
+            # An attack may have ended their process in its name, or had all the memory: once alone.
+            signals[cell] = _signal(*score_apart([hearing], [views[cell]], run=cell.run))
+        else:
+            signals[cell] = _signal(signal)
+    return {cell: Heard(scores[cell], signals.get(cell)) for cell in cells}
 
 
 def _hearing(world: World, given: Any, cell: Cell) -> Hearing:
@@ -70,15 +78,15 @@ def _by_layer(world: World, given: Any, cell: Cell) -> Hearing:
     return Hearing(AskedByLayer(given, rounds_of(world.scenario, cell)), (Listening(seed),))
 
 
-def _signal(found: dict[str, Scores] | None, scores: dict[str, Scores]) -> Signal | None:
-    """What each layer tells. Where the model fails, attacks say why; all else is a fault of ours.
+def _signal(found: dict[str, Scores]) -> Signal:
+    """What each layer tells.
 
     Raises:
-        RuntimeError: that.
+        MemoryError: there was none left.
+        RuntimeError: anything else is a fault of ours.
     """
-    if found is None or all(isinstance(one, Failure) for one in scores.values()):
-        return None
     (signal,) = found.values()
     if isinstance(signal, Failure):
-        raise RuntimeError(f"{signal.reason}\n{signal.traceback}")
+        error = MemoryError if "MemoryError" in signal.reason else RuntimeError
+        raise error(f"{signal.reason}\n{signal.traceback}")
     return signal

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from privaudit.attack.layers import memory_of
 from privaudit.experiment.executors.choice import executor_for, number_of_workers
 from privaudit.experiment.executors.protocol import Executor, quick
 from privaudit.experiment.memory import PROCESS
@@ -20,6 +21,7 @@ from privaudit.observation.vectors import PRECISIONS, SPARSE_BELOW
 from privaudit.scenario.grid import (
     Cell,
     attacked_cells,
+    cells_for_layers,
     cells_of,
     groups_of,
     is_of_rounds,
@@ -138,6 +140,9 @@ def estimate_task(job: Job, workers: int) -> Estimate:
     # process with it, in a run in another.
     together = max(map(len, groups)) - 1
     memory = peak_memory() + PROCESS + together * max(c.memory for c in costs.values())
+    if cells_for_layers(scenario):
+        layout, audit = world.engine(0).layout, scenario.audit
+        memory += memory_of(layout, audit.rounds, audit.shadows)
     size = world.engine(0).layout.size
     processes = min(workers, max(scenario.runs, len(groups)))
     return Estimate(

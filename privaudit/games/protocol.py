@@ -42,7 +42,10 @@ class Game(ABC):
         """
 
     def view(self, folder: RunFolder, cell: Cell) -> Iterable[Seen]:
-        """What the adversary of a cell sees, round by round: mostly the trace."""
+        """What the adversary of a cell sees, round by round: mostly the trace.
+
+        No iterator: it is read again from the start when an attack has ended its process.
+        """
         return Trace.open(trace_folder(folder, cell)).view()
 
     def facts(self, world: World, folder: RunFolder, cell: Cell) -> dict[str, float]:

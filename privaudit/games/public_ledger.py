@@ -13,7 +13,7 @@ are salted, order is that of the clients, and block times are those of the coord
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -79,20 +79,23 @@ class PublicLedger(Game):
             folder.write_json(_facts_file(cell), found.facts)
         return {}
 
-    def view(self, folder: RunFolder, cell: Cell) -> Iterable[PublicRound]:
+    def view(self, folder: RunFolder, cell: Cell) -> list[PublicRound]:
         """The rounds of the ledger."""
-        first = 0
+        seen, first = [], 0
         for row in folder.read_lines(public_file(cell)):
             found = _parsed(row)
-            yield PublicRound(first, found.rounds, found.budget, found.outcomes, found.amounts)
+            seen.append(
+                PublicRound(first, found.rounds, found.budget, found.outcomes, found.amounts)
+            )
             first += found.rounds
+        return seen
 
     def facts(self, world: World, folder: RunFolder, cell: Cell) -> dict[str, float]:
         """How far pay is from worth, what free riders earn; how well sizes are found."""
         found = dict(folder.read_json(_facts_file(cell)))
         if _asked(world, cell).question == "sizes":
             true = np.array([len(held) for held in _dealt(world, cell).clients], dtype=float)
-            found |= sizes_found(true, list(self.view(folder, cell)))
+            found |= sizes_found(true, self.view(folder, cell))
         return found
 
     def given(self, world: World, cells: Sequence[Cell]) -> dict[Cell, Outsider]:

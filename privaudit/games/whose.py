@@ -13,8 +13,9 @@ All ledgers are of the same federation, which is run once for them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,6 +35,7 @@ from privaudit.games.protocol import Game
 from privaudit.games.public_ledger import public_file
 from privaudit.observation.public import SummedRound
 from privaudit.observation.trace import Trace
+from privaudit.observation.views import Observation
 from privaudit.randomness import Seed
 from privaudit.scenario.grid import Cell
 from privaudit.scenario.schema import WHOSE, claims_every
@@ -59,8 +61,7 @@ class WhoseGame(Game):
     def view(self, folder: RunFolder, cell: Cell) -> Iterable[SummedRound]:
         """The trace, beside what the ledger says."""
         seen = Trace.open(trace_folder(folder, cell)).view()
-        for observation, row in zip(seen, folder.read_lines(public_file(cell)), strict=True):
-            yield SummedRound(observation, {int(who): times for who, times in row.items()})
+        return _Summed(seen, folder.read_lines(public_file(cell)))
 
     def facts(self, world: World, folder: RunFolder, cell: Cell) -> dict[str, float]:
         """What a defence costs, where the scenario names some."""
@@ -73,6 +74,18 @@ class WhoseGame(Game):
             first = Suspects(_adversary(world, some[0]), some[0].participants)
             found |= dict.fromkeys(some, first)
         return found
+
+
+@dataclass(frozen=True)
+class _Summed(Iterable[SummedRound]):
+    """What is seen of the rounds, and who was in each, as often as it is asked for."""
+
+    seen: Iterable[Observation]
+    rows: Sequence[Mapping[str, int]]
+
+    def __iter__(self) -> Iterator[SummedRound]:
+        for observation, row in zip(self.seen, self.rows, strict=True):
+            yield SummedRound(observation, {int(who): times for who, times in row.items()})
 
 
 def _by_place(cells: Sequence[Cell]) -> dict[Place, list[Cell]]:

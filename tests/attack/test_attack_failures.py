@@ -327,9 +327,10 @@ def test_who_writes_between_the_answers_or_leaves_processes_behind_is_named(
 
 
 def test_a_trace_that_cannot_be_read_is_no_failure_of_an_attack(world: AuditedWorld) -> None:
-    def torn() -> Iterator[Observation]:
-        yield next(iter(world.trace.view()))
-        raise UserError("round 1 cannot be read")
+    class Torn:
+        def __iter__(self) -> Iterator[Observation]:
+            yield next(iter(world.trace.view()))
+            raise UserError("round 1 cannot be read")
 
     with pytest.raises(UserError, match="round 1 cannot be read"):
-        score_apart([Hearing(world.adversary, (wanted("honest"),))], [torn()])
+        score_apart([Hearing(world.adversary, (wanted("honest"),))], [Torn()])

@@ -219,13 +219,15 @@ def test_layers_are_gathered_once_and_found_again(tmp_path: Path) -> None:
 
 def test_who_listens_to_the_layers_answers_for_every_layer_and_round() -> None:
     asked = AskedByLayer(Shadows(1.0, slice(0, 36)), rounds=2)  # type: ignore[arg-type]
+    huge = [["first", [10**400, 1]], ["last", None], [ALL, None]]
     good = [["first", [0.1234567, 1]], ["last", None], [ALL, [0.0, 2.0]]]
     assert asked.checked(good, 2) == [
         ("first", [0.123457, 1.0]),
         ("last", None),
         (ALL, [0.0, 2.0]),
     ]
-    for bad in (good[1:], good[::-1], [good[0], good[1], [ALL, [0.0, math.nan]]], {}, None):
+    wrong = [good[0], good[1], [ALL, [0.0, math.nan]]]
+    for bad in (good[1:], good[::-1], wrong, huge, {}, None):
         with pytest.raises((ValueError, TypeError)):
             asked.checked(bad, 2)
     with pytest.raises(ValueError, match="one finite score for every round"):

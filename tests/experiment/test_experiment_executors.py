@@ -124,6 +124,16 @@ def test_nothing_is_left_when_the_block_ends(tmp_path: Path) -> None:
     assert not any(odd_tasks.alive(int(file.name)) for file in tmp_path.iterdir())
 
 
+def test_what_nobody_will_wait_for_can_be_ended(local: Local, tmp_path: Path) -> None:
+    """A ledger that fails to take in the training, while cells are audited."""
+    local.each(odd_tasks.sleep, tmp_path, [1, 2], workers=2)
+    processes = odd_tasks.wait_for(tmp_path, 2)
+    local.leave()
+    assert not any(map(odd_tasks.alive, processes))
+    assert dict(local.each(odd_tasks.end, "well", [0], workers=2)) == {0: 0}
+    Here().leave()
+
+
 PARENT = """
 import sys
 sys.path[:0] = [sys.argv[2]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import torch
 from privaudit.audit import run_audit
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError
+from privaudit.experiment.executors.here import Here
+from privaudit.experiment.listener import Listener
 from privaudit.experiment.training import train_run
 from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.games.property import adversary_of, observe_cells
@@ -87,6 +90,27 @@ def test_an_attack_that_fails_is_recorded_with_its_reason_and_stops_nothing(
     assert "misbehaving.py" in traceback
     table = folder.file("report", "table.md").read_text()
     assert "failed: attack 'boom' failed: IndexError: from a plugin" in table
+
+
+def test_a_ledger_that_cannot_take_in_the_training_ends_the_cells_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[bool] = []
+
+    class Broken(Listener):
+        def trained(self) -> None:
+            raise UserError("the chain is gone")
+
+    class Watched(Here):
+        def leave(self) -> None:
+            left.append(True)
+
+    broken = nullcontext(Broken())
+    monkeypatch.setattr("privaudit.audit.ledger_of", lambda *_, **__: lambda folder: broken)
+    with pytest.raises(UserError, match="the chain is gone"):
+        run_audit(load_scenario("quickstart", SMALL), tmp_path / "run", executor=Watched())
+    assert left == [True]
+    assert not (tmp_path / "run" / "scores").exists()
 
 
 def test_a_failed_cell_is_tried_again_on_resume(tmp_path: Path, plugins: Path) -> None:

@@ -146,12 +146,22 @@ def test_layers_that_fail_beside_attacks_that_do_not_are_a_fault_of_ours(
     cell = cells_for_layers(made.scenario)[0]
     train_run(made, folder, 0)
     observe_cells(made, folder, [cell])
-    found: list[dict[str, Any]] = [{"layers": Failure("no luck")}, {"linear": [0.0]}]
-    monkeypatch.setattr("privaudit.experiment.attacking.score_apart", lambda *_, **__: found)
+    answers: list[list[dict[str, Any]]] = []
+    monkeypatch.setattr(
+        "privaudit.experiment.attacking.score_apart", lambda *_, **__: answers.pop(0)
+    )
+
+    def signal(first: object, attack: object, *alone: object) -> Any:
+        answers[:] = [[{"layers": first}, {"linear": attack}], *([{"layers": a}] for a in alone)]
+        return attack_cells(made, folder, [cell], by_layer=[cell])[cell].signal
+
+    assert signal(["of", "them"], [0.0]) == ["of", "them"]
+    assert signal(Failure("the model failed"), Failure("the model failed")) is None
+    assert signal(Failure("ended by an attack in its name"), [0.0], ["alone"]) == ["alone"]
     with pytest.raises(RuntimeError, match="no luck"):
-        attack_cells(made, folder, [cell], by_layer=[cell])
-    found[1] = {"linear": Failure("the model failed")}
-    assert attack_cells(made, folder, [cell], by_layer=[cell])[cell].signal is None
+        signal(Failure("bad luck"), [0.0], Failure("no luck"))
+    with pytest.raises(MemoryError):
+        signal(Failure("bad luck"), [0.0], Failure("layers failed: MemoryError: none"))
 
 
 def test_one_failing_cell_does_not_stop_those_beside_it(

@@ -64,7 +64,7 @@ class Local(Executor):
         """As :meth:`.protocol.Executor.each`; begun at once, and one after the other only."""
         from pydantic import TypeAdapter
 
-        self._leave()
+        self.leave()
         returned: TypeAdapter[Result] = TypeAdapter(get_type_hints(task)["return"])
         waiting, busy = deque(items), self._busy
 
@@ -99,9 +99,9 @@ class Local(Executor):
                 give()
         finally:
             if busy is self._busy:
-                self._leave()
+                self.leave()
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """End those in the middle of something: what they do is of no use to anybody."""
         for worker in self._busy:
             worker.kill()

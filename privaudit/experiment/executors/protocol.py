@@ -76,6 +76,10 @@ class Executor(Protocol):
             TaskError: the task raised anything else; what and where.
         """
 
+    def leave(self) -> None:
+        """End the tasks of an iteration that has begun and that nobody will wait for."""
+        return  # most begin when they are waited for
+
     elsewhere: bool = False
     """Whether it computes on other machines, too."""
 
