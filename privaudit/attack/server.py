@@ -59,5 +59,8 @@ def _plain(scores: dict[str, Scores]) -> dict[str, Any]:
 
 
 def _answer(answers: IO[bytes], message: dict[str, Any]) -> None:
-    answers.write(json.dumps(message).encode() + b"\n")
-    answers.flush()
+    try:
+        answers.write(json.dumps(message).encode() + b"\n")
+        answers.flush()
+    except BrokenPipeError:  # whoever asked is gone: there is nobody to tell
+        os._exit(0)

@@ -326,6 +326,16 @@ def test_who_writes_between_the_answers_or_leaves_processes_behind_is_named(
     assert_scores(found["honest"])
 
 
+def test_where_nobody_listens_any_more_it_ends_without_a_word() -> None:
+    """Whoever asked was interrupted: a traceback would stand before what the command says."""
+    code = (
+        "import os; from privaudit.attack.server import _answer; read, write = os.pipe(); "
+        "os.close(read); _answer(os.fdopen(write, 'wb'), {'at': ''}); print('went on')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert ended.stdout == ended.stderr == b""
+
+
 def test_a_trace_that_cannot_be_read_is_no_failure_of_an_attack(world: AuditedWorld) -> None:
     class Torn:
         def __iter__(self) -> Iterator[Observation]:
