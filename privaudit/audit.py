@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from threading import Thread
 from typing import TypeVar
@@ -130,20 +131,20 @@ class _Run:
 def _measure(run: _Run, listener: Listener) -> None:
     """From data to records."""
     scenario, executor, job, workers = run.world.scenario, run.executor, run.job, run.workers
-    trained = tasks.train(executor, job, range(scenario.runs), workers=workers)
+    cells, groups = cells_of(scenario), groups_of(scenario, workers)
+    done = tasks.train_and_audit(executor, job, groups, workers=workers)
     work = tasks.work_of_runs(scenario.runs, workers)
+    early: list[tasks.Outcome] = []
+    trained = _until_trained(done, scenario.runs, early)
     training = list(run.show.track(trained, stage="training", total=scenario.runs, work=work))
-    cells = cells_of(scenario)
-    groups = groups_of(scenario, workers)
-    audited = tasks.audit(executor, job, groups, workers=workers)
     try:
-        listener.trained()  # where workers are beside it, they have begun with the first cells
+        listener.trained()  # where workers are beside it, they are at the first cells
     except BaseException:
         executor.leave()
         raise
     work = tasks.work_of_cells(groups, workers)
     before_last = len(cells) - sum(map(len, groups[1 - workers :])) if workers > 1 else 0
-    heard = _meanwhile(audited, before_last, _import_reporting)
+    heard = _meanwhile(chain(early, done), before_last, _import_reporting)
     outcomes = list(run.show.track(heard, stage="audit", total=len(cells), work=work))
     listener.attacked()
     devices = tasks.time_devices(executor, job, scenario.report.devices)
@@ -154,6 +155,19 @@ def _measure(run: _Run, listener: Listener) -> None:
 
     records = judge_run(run.world, run.plan, run.folder, failures, alike)
     run.folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
+
+
+def _until_trained(
+    done: Iterator[tasks.Outcome], runs: int, cells: list[tasks.Outcome]
+) -> Iterator[tasks.Outcome]:
+    """Of training, until all runs are trained; what is heard of cells meanwhile is put there."""
+    while runs:
+        outcome = next(done)
+        if isinstance(outcome.task, int):
+            runs -= 1
+            yield outcome
+        else:
+            cells.append(outcome)
 
 
 def _meanwhile(items: Iterable[T], count: int, do: Callable[[], None]) -> Iterator[T]:

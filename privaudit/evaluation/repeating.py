@@ -79,9 +79,8 @@ def repeat(folder: RunFolder, job: Job, executor: Executor, workers: int, show: 
         world = again.world()
         plan = make_plan(world.scenario, world.dataset, device=job.device)
         again = replace(again, plan=plan.model_dump_json())
-        deque(tasks.train(executor, again, range(world.scenario.runs), workers=workers), 0)
         groups = groups_of(world.scenario, workers)
-        deque(tasks.audit(executor, again, groups, workers=workers), 0)
+        deque(tasks.train_and_audit(executor, again, groups, workers=workers), 0)
         rows = found_in(RunFolder(places[name]), world)
         folder.write_json(
             name, [row.model_dump(mode="json", exclude_defaults=True) for row in rows]

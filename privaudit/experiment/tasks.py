@@ -161,7 +161,16 @@ def _reads_of_audit(job: Job, cells: Sequence[Cell]) -> list[str]:
     return [*reads_of_rounds(cells[0].run), *map(scores_file, cells)]
 
 
-@reads(_reads_of_training)
+def _reads_of_stage(job: Job, what: int | Sequence[Cell]) -> list[str]:
+    return _reads_of_training(job, what) if isinstance(what, int) else _reads_of_audit(job, what)
+
+
+@reads(_reads_of_stage)
+def stage_task(job: Job, what: int | Sequence[Cell]) -> list[Outcome]:
+    """Stage 1 of a run, or stages 2 and 3 of some cells of one that is trained."""
+    return training_task(job, what) if isinstance(what, int) else audit_task(job, what)
+
+
 def training_task(job: Job, run: int) -> list[Outcome]:
     """Stage 1 for one run. A failure here ends the whole run: nothing can follow it.
 
@@ -186,7 +195,6 @@ def training_task(job: Job, run: int) -> list[Outcome]:
     return [Outcome(run, time.perf_counter() - started)]
 
 
-@reads(_reads_of_audit)
 def audit_task(job: Job, cells: Sequence[Cell]) -> list[Outcome]:
     """Stages 2 and 3 for some cells of one run; nothing for those whose scores are there already.
 
@@ -289,33 +297,39 @@ def check(executor: Executor, job: Job) -> Callable[[], list[str]]:
     return lambda: _only(found, "checking model and attacks")
 
 
-def train(executor: Executor, job: Job, runs: Iterable[int], *, workers: int) -> Iterator[Outcome]:
-    """Stage 1 of all runs; outcomes as they come."""
-    for run, result in executor.each(training_task, job, runs, workers=workers):
-        yield from whole(result, f"run {run}")
-
-
-def audit(
-    executor: Executor, job: Job, groups: Iterable[Sequence[Cell]], *, workers: int
+def train_and_audit(
+    executor: Executor, job: Job, groups: Sequence[Sequence[Cell]], *, workers: int
 ) -> Iterator[Outcome]:
-    """Stages 2 and 3 of all cells; outcomes as they come.
+    """All stages of all runs; outcomes as they come.
 
-    Where a process vanishes, the model or something of ours ended it, as attacks run in one of
-    their own: its cells without scores have failed.
+    Cells are audited once their own run is trained: where runs do not meet the workers evenly, no
+    worker waits for the last of them.
     """
-    return _outcomes(job, executor.each(audit_task, job, groups, workers=workers))
+
+    def then(what: int | Sequence[Cell], result: object) -> list[Sequence[Cell]]:
+        trained = isinstance(what, int) and not isinstance(result, Vanished)
+        return [cells for cells in groups if trained and cells[0].run == what]
+
+    runs: list[int | Sequence[Cell]] = [*sorted({cells[0].run for cells in groups})]
+    return _outcomes(job, executor.each(stage_task, job, runs, workers=workers, then=then))
 
 
 def _outcomes(
-    job: Job, audited: Iterable[tuple[Sequence[Cell], list[Outcome] | Vanished]]
+    job: Job, done: Iterable[tuple[int | Sequence[Cell], list[Outcome] | Vanished]]
 ) -> Iterator[Outcome]:
+    """Where a process vanishes in an audit, the model or something of ours ended it, as attacks run
+    in one of their own: its cells without scores have failed.
+    """
     folder = RunFolder(job.folder)
-    for cells, result in audited:
+    for what, result in done:
+        if isinstance(what, int):
+            yield from whole(result, f"run {what}")
+            continue
         if not isinstance(result, Vanished):
             yield from result
             continue
         _refuse_killed(result)
-        for cell in cells:
+        for cell in what:
             attacks = job.attacks_of(cell.game)
             scored = _scored(folder, cell, attacks)
             failed = {} if scored else dict.fromkeys(attacks, f"the model failed: {result}")

@@ -124,6 +124,18 @@ def test_nothing_is_left_when_the_block_ends(tmp_path: Path) -> None:
     assert not any(odd_tasks.alive(int(file.name)) for file in tmp_path.iterdir())
 
 
+def test_what_follows_from_a_result_does_not_wait_for_the_others(
+    local: Local, tmp_path: Path
+) -> None:
+    def then(item: str, result: object) -> list[str]:
+        return ["later", "last"] if item == "fast" else []
+
+    found = local.each(odd_tasks.one_waits, tmp_path, ["slow", "fast"], workers=2, then=then)
+    assert [item for item, _ in found][:2] == ["fast", "later"]
+    here = Here().each(odd_tasks.one_waits, tmp_path, ["slow", "fast"], then=then)
+    assert [item for item, _ in here] == ["slow", "fast", "later", "last"]
+
+
 def test_what_nobody_will_wait_for_can_be_ended(local: Local, tmp_path: Path) -> None:
     """A ledger that fails to take in the training, while cells are audited."""
     local.each(odd_tasks.sleep, tmp_path, [1, 2], workers=2)

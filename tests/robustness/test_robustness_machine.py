@@ -16,7 +16,7 @@ from privaudit.cli.resume import resumable
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import MachineError, UserError
 from privaudit.experiment import tasks
-from privaudit.experiment.executors.protocol import Vanished
+from privaudit.experiment.executors.protocol import Vanished, nothing
 from privaudit.experiment.tasks import Job
 from privaudit.scenario.grid import cells_of, groups_of
 
@@ -94,16 +94,18 @@ def test_a_model_that_ends_its_process_is_one_line(
 
 
 class Ending:
-    """An executor whose processes end the same way in every task."""
+    """An executor whose processes end the same way in every task, or in all but training."""
 
-    def __init__(self, code: int) -> None:
-        self.code = code
+    def __init__(self, code: int, *, trains: bool = True) -> None:
+        self.code, self.trains = code, trains
 
     def each(
-        self, task: Any, job: Any, items: Iterable[Any], *, workers: int = 1
+        self, task: Any, job: Any, items: Iterable[Any], *, workers: int = 1, then: Any = nothing
     ) -> Iterator[tuple[Any, Any]]:
-        for item in items:
-            yield item, Vanished(self.code)
+        for run in items:
+            yield run, [] if self.trains else Vanished(self.code)
+            for group in then(run, []) if self.trains else ():
+                yield group, Vanished(self.code)
 
 
 @pytest.fixture
@@ -115,19 +117,17 @@ def test_cells_whose_process_vanishes_have_failed_but_for_those_that_were_done(j
     scenario = small_scenario("ledger.enabled=false")
     done, *others = cells_of(scenario)
     RunFolder(job.folder).write_json(f"scores/run-0/{done.name}.json", {"melis-rf": [1.0]})
-    outcomes = tasks.audit(Ending(-11), job, groups_of(scenario, 1), workers=1)
+    outcomes = tasks.train_and_audit(Ending(-11), job, groups_of(scenario, 1), workers=1)
     told = {"melis-rf": "the model failed: its process ended by SIGSEGV"}
     assert {o.task: o.failures for o in outcomes} == {done: {}, **dict.fromkeys(others, told)}
 
 
 def test_a_process_killed_from_outside_ends_the_run(job: Job) -> None:
     groups = groups_of(small_scenario("ledger.enabled=false"), 1)
-    for call in (
-        lambda: list(tasks.audit(Ending(-9), job, groups, workers=1)),
-        lambda: list(tasks.train(Ending(-9), job, [0], workers=1)),
-    ):
+    for trains in (True, False):
+        ending = Ending(-9, trains=trains)
         with pytest.raises(MachineError, match=r"killed from outside.*memory.*use fewer workers"):
-            call()
+            list(tasks.train_and_audit(ending, job, groups, workers=1))
 
 
 @pytest.mark.parametrize(

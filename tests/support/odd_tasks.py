@@ -50,6 +50,16 @@ def sleep(folder: Path, item: int) -> int:
     return item
 
 
+def one_waits(folder: Path, item: str) -> str:
+    """``slow`` is done once ``later`` is."""
+    for _ in range(600 if item == "slow" else 0):
+        if (folder / "later").exists():
+            break
+        time.sleep(0.1)
+    (folder / item).touch()
+    return item
+
+
 def wait_for(folder: Path, count: int) -> list[int]:
     """The processes of so many tasks that sleep."""
     for _ in range(600):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from privaudit.experiment.executors.protocol import Executor, Item, Result, Vanished
+from privaudit.experiment.executors.protocol import Executor, Item, Result, Then, Vanished, nothing
 
 
 class Here(Executor):
@@ -18,7 +19,12 @@ class Here(Executor):
         items: Iterable[Item],
         *,
         workers: int = 1,
+        then: Then[Item, Result] = nothing,
     ) -> Iterator[tuple[Item, Result | Vanished]]:
         """As :meth:`.protocol.Executor.each`; errors are raised as they are."""
-        for item in items:
-            yield item, task(job, item)
+        waiting = deque(items)
+        while waiting:
+            item = waiting.popleft()
+            result = task(job, item)
+            waiting.extend(then(item, result))
+            yield item, result

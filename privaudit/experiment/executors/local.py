@@ -11,7 +11,7 @@ from typing import Any, Self, get_type_hints
 
 from privaudit.attack.scratch import remove_abandoned
 from privaudit.experiment.executors.process import Answers, WorkerProcess, raised
-from privaudit.experiment.executors.protocol import Executor, Item, Result, Vanished
+from privaudit.experiment.executors.protocol import Executor, Item, Result, Then, Vanished, nothing
 
 LOOK = 0.5
 """Seconds after which a wait looks around: Windows hands over Ctrl-C only between waits."""
@@ -60,6 +60,7 @@ class Local(Executor):
         items: Iterable[Item],
         *,
         workers: int = 1,
+        then: Then[Item, Result] = nothing,
     ) -> Iterator[tuple[Item, Result | Vanished]]:
         """As :meth:`.protocol.Executor.each`; begun at once, and one after the other only."""
         from pydantic import TypeAdapter
@@ -74,29 +75,32 @@ class Local(Executor):
                 busy[worker] = waiting.popleft()
                 worker.give(task, job, busy[worker])
 
+        def go_on(item: Item, result: Result | Vanished) -> None:
+            waiting.extend(then(item, result))
+            give()
+
         give()
-        return self._outcomes(busy, give, returned.validate_python)
+        return self._outcomes(busy, go_on, returned.validate_python)
 
     def _outcomes(
         self,
         busy: dict[WorkerProcess, Item],
-        give: Callable[[], None],
+        go_on: Callable[[Item, Result | Vanished], None],
         read: Callable[[Any], Result],
     ) -> Iterator[tuple[Item, Result | Vanished]]:
-        """Of workers at work, who are given more when one is done."""
+        """Of workers at work, who are given more as soon as one is done."""
         try:
             while busy:
                 assert busy is self._busy, "another iteration has begun"
                 worker, kind, content = self._next()
                 item = busy.pop(worker)
-                if kind == "vanished":
-                    yield item, content
-                else:
+                if kind != "vanished":
                     self._idle.append(worker)
                     if kind != "done":
                         raise raised(kind, content)
-                    yield item, read(content)
-                give()
+                result = content if kind == "vanished" else read(content)
+                go_on(item, result)
+                yield item, result
         finally:
             if busy is self._busy:
                 self.leave()

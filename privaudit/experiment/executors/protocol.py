@@ -39,6 +39,14 @@ class Vanished:
         return f"its process ended {how}"
 
 
+Then = Callable[[Item, Result | Vanished], Iterable[Item]]
+
+
+def nothing(item: Any, result: Any) -> tuple[()]:
+    """Follows from what is done."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Node:
     """A machine that computes.
@@ -68,8 +76,17 @@ class Executor(Protocol):
         items: Iterable[Item],
         *,
         workers: int = 1,
+        then: Then[Item, Result] = nothing,
     ) -> Iterator[tuple[Item, Result | Vanished]]:
         """Call ``task(job, item)`` for every item, ``workers`` at a time; results as they come.
+
+        Args:
+            task: what is called.
+            job: the same for all.
+            items: what there is to do from the start.
+            workers: how many at a time.
+            then: which items follow from one that is done. They are done when there is room, at
+                the latest when all before them are.
 
         Raises:
             UserError, MachineError, OSError, MemoryError: as the task raised it.

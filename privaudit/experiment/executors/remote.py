@@ -16,7 +16,15 @@ from privaudit.errors import MachineError, UserError
 from privaudit.experiment.executors.cluster import Call, Cluster, Machine
 from privaudit.experiment.executors.parcel import GONE
 from privaudit.experiment.executors.process import Answers, WorkerProcess, raised
-from privaudit.experiment.executors.protocol import Executor, Item, Node, Result, Vanished
+from privaudit.experiment.executors.protocol import (
+    Executor,
+    Item,
+    Node,
+    Result,
+    Then,
+    Vanished,
+    nothing,
+)
 
 BROKER = "broker"
 LOOK = 0.5
@@ -78,12 +86,17 @@ class Remote(Executor):
         items: Iterable[Item],
         *,
         workers: int = 1,
+        then: Then[Item, Result] = nothing,
     ) -> Iterator[tuple[Item, Result | Vanished]]:
         """As :meth:`.protocol.Executor.each`."""
-        every = list(items)
-        meaning = _meaning_of(task)
-        for number, how, what in self._carried_out(_call(task, job, every, workers)):
-            yield every[number], meaning(how, what)
+        every, meaning = list(items), _meaning_of(task)
+        while every:
+            following: list[Item] = []
+            for number, how, what in self._carried_out(_call(task, job, every, workers)):
+                result = meaning(how, what)
+                following += then(every[number], result)
+                yield every[number], result
+            every = following
 
     def on_each_node(
         self, task: Callable[[Any, int], Result], job: Any, workers: int
