@@ -5,15 +5,15 @@ What they are: :mod:`privaudit.attack.layers`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from privaudit.custody.folder import RunFolder
 from privaudit.errors import UserError, first_problem
 from privaudit.experiment.tasks import layers_file
-from privaudit.scenario.grid import cells_for_layers
+from privaudit.scenario.grid import Cell, cells_for_layers
 from privaudit.scenario.schema import Scenario
 
 LAYERS = "layers.jsonl"
@@ -47,6 +47,28 @@ class LayerScores(BaseModel):
     scores: list[float] = []
     present: list[bool] = []
 
+    @classmethod
+    def of(
+        cls,
+        cell: Cell,
+        layer: str,
+        parameters: int,
+        scores: Sequence[float] | None,
+        present: Sequence[bool],
+    ) -> Self:
+        """Of one layer of a cell; ``scores`` None: the federation diverged."""
+        return cls(
+            run=cell.run,
+            property=cell.property,
+            rule=cell.rule,
+            fraction=cell.fraction,
+            participants=cell.participants,
+            layer=layer,
+            parameters=parameters,
+            scores=[] if scores is None else list(scores),
+            present=[] if scores is None else list(present),
+        )
+
 
 def gathered_layers(folder: RunFolder, scenario: Scenario) -> list[LayerScores]:
     """Of every cell of :func:`cells_for_layers` that has scores, in their order."""
@@ -59,17 +81,7 @@ def gathered_layers(folder: RunFolder, scenario: Scenario) -> list[LayerScores]:
             continue
         present = folder.read_json(truth)
         found += [
-            LayerScores(
-                run=cell.run,
-                property=cell.property,
-                rule=cell.rule,
-                fraction=cell.fraction,
-                participants=cell.participants,
-                layer=layer,
-                parameters=parameters,
-                scores=scores or [],
-                present=present if scores else [],
-            )
+            LayerScores.of(cell, layer, parameters, scores, present)
             for layer, parameters, scores in folder.read_json(file)
         ]
     return found

@@ -240,16 +240,12 @@ def _layers(world: World, folder: RunFolder) -> list[LayerScores]:
         )
         sizes = sizes_of(trace.layout)
         found += [
-            LayerScores(
-                run=cell.run,
-                property=cell.property,
-                rule=cell.rule,
-                fraction=cell.fraction,
-                participants=cell.participants,
-                layer=layer,
-                parameters=sizes[layer],
-                scores=[] if scores is None else [float(score) for score in scores],
-                present=[] if scores is None else [bool(p) for p in world.presence(cell)],
+            LayerScores.of(
+                cell,
+                layer,
+                sizes[layer],
+                None if scores is None else scores.tolist(),
+                world.presence(cell).tolist(),
             )
             for layer, scores in signals.items()
         ]
