@@ -36,8 +36,8 @@ are upper bounds.
 Pages of dilutions of November 2026 were written again from their records, for the line that says
 what to measure next. Runs and sweeps of before that line was there have none.
 
-Two more, of several runs: [attack-comparison](attack-comparison/comparison.md) (the strong attack
-beside the published one in every cell; `benchmarks/attacks/compare.py`) and [speed](speed/speed.md)
+Two more, of several runs: [attack-comparison](attack-comparison/cells.md) (the strong attack
+beside the published one in every cell; `benchmarks/attacks/compare.py --cells`) and [speed](speed/speed.md)
 (`benchmarks/speed/run.py`).
 """
 
