@@ -85,10 +85,10 @@ def run_audit(
     workers = number_of_workers(workers, most=len(cells_of(scenario)), of=executor)
     job = Job.of(scenario, data_dir, out, device)
     with executor_for(executor, workers, holds_keys=place.rpc is not None) as runner:
+        checked = tasks.check(runner, job)  # in a worker of this machine, if it has one: meanwhile
         world = load_world(job.scenario_json, job.data_dir, device)
+        import_chain(scenario)
         check_nodes(runner, job, world, workers)
-        checked = tasks.check(runner, job)
-        import_chain(scenario)  # takes as long, and the model is checked elsewhere meanwhile
         remarks = checked()
         check_memory(runner, job, workers)
         check_repetitions(world, job, permute_all)
@@ -137,24 +137,29 @@ def _measure(run: _Run, listener: Listener) -> None:
     early: list[tasks.Outcome] = []
     trained = _until_trained(done, scenario.runs, early)
     training = list(run.show.track(trained, stage="training", total=scenario.runs, work=work))
-    try:
-        listener.trained()  # where workers are beside it, they are at the first cells
-    except BaseException:
-        executor.leave()
-        raise
+    _beside(executor, listener.trained)  # workers, where there are some, are at the first cells
     work = tasks.work_of_cells(groups, workers)
     before_last = len(cells) - sum(map(len, groups[1 - workers :])) if workers > 1 else 0
     heard = _meanwhile(chain(early, done), before_last, _import_reporting)
     outcomes = list(run.show.track(heard, stage="audit", total=len(cells), work=work))
-    listener.attacked()
     devices = tasks.time_devices(executor, job, scenario.report.devices)
+    alike = alikeness.measured(executor, job, run.world, workers=workers)
+    _beside(executor, listener.attacked)
     run.folder.write_lines("timings.jsonl", tasks.timings(training, outcomes, devices))
     failures = {o.task: o.failures for o in outcomes if isinstance(o.task, Cell)}
-    alike = alikeness.measured(executor, job, run.world, workers=workers)
     from privaudit.evaluation.truth import judge_run  # slow to import: not before the first round
 
-    records = judge_run(run.world, run.plan, run.folder, failures, alike)
+    records = judge_run(run.world, run.plan, run.folder, failures, alike())
     run.folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
+
+
+def _beside(executor: Executor, do: Callable[[], None]) -> None:
+    """Do something while workers are at what comes next; if it fails, nobody waits for them."""
+    try:
+        do()
+    except BaseException:
+        executor.leave()
+        raise
 
 
 def _until_trained(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from filelock import FileLock
 from pydantic import Field
 
 from privaudit.data.dataset import Dataset
@@ -88,14 +89,7 @@ def load(options: EmnistOptions, data_dir: Path, seed: Seed) -> Dataset:
 
 
 def _ensure_files(reader: Any, options: EmnistOptions, data_dir: Path) -> None:
-    missing = [
-        name
-        for part in ("train", "test")
-        for kind in ("images-idx3", "labels-idx1")
-        if not (
-            data_dir / EMNIST_FOLDER / (name := f"emnist-{options.split}-{part}-{kind}-ubyte")
-        ).is_file()
-    ]
+    missing = _missing(options.split, data_dir)
     if not missing:
         return
     if not options.download:
@@ -107,11 +101,31 @@ def _ensure_files(reader: Any, options: EmnistOptions, data_dir: Path) -> None:
     _download(reader, options.split, data_dir)
 
 
+def _missing(split: str, data_dir: Path) -> list[str]:
+    """Files of a split that are not there."""
+    return [
+        name
+        for part in ("train", "test")
+        for kind in ("images-idx3", "labels-idx1")
+        if not (
+            data_dir / EMNIST_FOLDER / (name := f"emnist-{split}-{part}-{kind}-ubyte")
+        ).is_file()
+    ]
+
+
 def _download(reader: Any, split: str, data_dir: Path) -> None:
-    """Fetch into a temporary folder first, so that no half-written files stay behind."""
+    """Fetch into a temporary folder first, so that no half-written files stay behind.
+
+    Processes of one command load at the same time: the first one fetches, the others find it there.
+    """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=data_dir, prefix="emnist.partial.") as staging:
+        with (
+            FileLock(data_dir / ".emnist.lock"),
+            tempfile.TemporaryDirectory(dir=data_dir, prefix="emnist.partial.") as staging,
+        ):
+            if not _missing(split, data_dir):
+                return
             reader(staging, split=split, train=True, download=True)
             target = data_dir / EMNIST_FOLDER
             target.mkdir(parents=True, exist_ok=True)

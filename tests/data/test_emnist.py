@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 from urllib.error import URLError
 
@@ -115,7 +117,7 @@ def test_without_a_network_the_download_fails_in_one_line_and_leaves_nothing(
     monkeypatch.setattr(reader, "download", no_network)
     with pytest.raises(UserError, match=r"could not be downloaded .*no network"):
         load(tmp_path / "new", download=True)
-    assert list((tmp_path / "new").iterdir()) == []
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [".emnist.lock"]
 
 
 def test_a_download_lands_in_the_data_folder(
@@ -129,6 +131,26 @@ def test_a_download_lands_in_the_data_folder(
     monkeypatch.setattr(reader, "download", fetch)
     assert load(tmp_path, split="digits", download=True).labels.tolist() == [1, 2, 3]
     assert load(tmp_path, split="digits").labels.tolist() == [1, 2, 3]
+
+
+def test_two_that_load_at_once_download_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = import_torchvision("datasets").EMNIST
+    both, fetched = Barrier(2), []
+
+    def fetch(self: Any) -> None:
+        fetched.append(self.root)
+        write_split(Path(self.root), "digits", {"train": [1, 2], "test": [3]})
+
+    def here(*_: object) -> Dataset:
+        both.wait()
+        return load(tmp_path, split="digits", download=True)
+
+    monkeypatch.setattr(reader, "download", fetch)
+    with ThreadPoolExecutor(2) as two:
+        assert [found.labels.tolist() for found in two.map(here, range(2))] == [[1, 2, 3]] * 2
+    assert len(fetched) == 1
 
 
 def test_torchvision_imports_from_several_threads_and_twice() -> None:
