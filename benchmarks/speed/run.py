@@ -98,7 +98,7 @@ def main() -> None:
     }
     few = ["runs=1", "audit.rounds=6"] if quick else ["runs=1", "audit.rounds=12"]
     for name, wanted in AUDITED.items():
-        work[f"audit-{name}"] = partial(_whole, name, wanted, few)
+        work[f"audit-{name}"] = partial(sections.whole, name, wanted, *few)
     for name in ("W1", *sections.LARGER):
         work[f"gpu-{name}"] = partial(sections.gpu, name, options.device, min(repeats, 5))
     work["gpu-audits"] = lambda: sections.gpu_audits(options.device, *few)
@@ -120,10 +120,6 @@ def main() -> None:
     print(text)
     if failed:
         sys.exit(1)
-
-
-def _whole(scenario: str, wanted: str, settings: list[str]) -> list[Row]:
-    return [sections.whole(scenario, wanted, *settings)]
 
 
 def measure(part: str, work: Callable[[], list[Row]]) -> tuple[list[Row], str]:

@@ -2,9 +2,9 @@
 
 ``python benchmarks/speed/whole.py SCENARIO [--set KEY=VALUE ...] [--data-dir DIR]`` audits every
 cell of a scenario on one thread and prints one JSON line: processor seconds of the audits, the
-processes of the attacks counted, of which so many train clients, and how many cells. What an
-adversary must compute at the least, its shadows, is beyond that training. The ordinary training is
-not counted.
+processes of the attacks counted, of which so many train clients, and how many cells. ``--least``
+audits with an attack that looks at nothing: clients and shadows, which no attack can do without.
+The ordinary training is not counted.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,10 @@ for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{library}_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import only_shadows  # noqa: E402
+
 from privaudit.attack import apart, launching  # noqa: E402
+from privaudit.attack.registry import GROUP  # noqa: E402
 from privaudit.data.files import default_data_dir  # noqa: E402
 from privaudit.engine.engine import Engine  # noqa: E402
 from privaudit.experiment.tasks import Job, audit_task, training_task  # noqa: E402
@@ -38,11 +43,16 @@ spent = [0.0]
 def main() -> None:
     options = _options()
     sets = ["ledger.enabled=false", "audit.keep_traces=false", "report.devices=[]", *options.set]
-    scenario = load_scenario(options.scenario, sets)
+    if options.least:
+        sets.append(f'audit.attacks=["{only_shadows.NAME}"]')
     count_training()
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, tempfile.TemporaryDirectory() as plugins:
+        register_only_shadows(Path(plugins) / "site-packages")
+        scenario = load_scenario(options.scenario, sets)
         data = options.data_dir or default_data_dir()
         job = Job(scenario.model_dump_json(), data, Path(place))
+        if options.least:
+            job = replace(job, permutation=1)  # of those no layers are measured
         job.world()
         for run in range(scenario.runs):
             training_task(job, run)
@@ -58,6 +68,18 @@ def main() -> None:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     attacks = children.ru_utime + children.ru_stime
     print(json.dumps({"training": spent[0], "audit": own + attacks, "cells": cells}))
+
+
+def register_only_shadows(place: Path) -> None:
+    """As the attack of a package that is installed."""
+    info = place / "only_shadows-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: only-shadows\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        f"[{GROUP}]\n{only_shadows.NAME} = only_shadows:OnlyShadows\n"
+    )
+    shutil.copy(only_shadows.__file__, place)
+    sys.path.append(str(place))
 
 
 def count_training() -> None:
@@ -87,6 +109,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("scenario")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--least", action="store_true", help="clients and shadows only")
     return parser.parse_args()
 
 
