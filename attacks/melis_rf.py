@@ -27,6 +27,9 @@ from privaudit.observation.views import Observation
 from privaudit.options import Options
 from privaudit.randomness import Seed
 
+LONG_ROW = 32
+"""Numbers from which two passes over a row are faster than a copy (twice, from 64 on)."""
+
 LARGE_MATRIX = 5000
 """Matrices with more entries are reduced to one maximum per row."""
 
@@ -93,13 +96,21 @@ def pooling(layout: Layout) -> Callable[[Tensor, Layout], Tensor]:
         for piece in part.slices:
             if len(piece.shape) < 2:
                 continue
-            values = vectors[:, piece.start : piece.stop].abs()
+            values = vectors[:, piece.start : piece.stop]
             rows, columns = piece.shape[:2]
             if len(piece.shape) > 2:
-                values = values.reshape(len(vectors), rows * columns, -1).amax(2)
+                features.append(_peaks(values.unflatten(1, (rows * columns, -1))))
             elif piece.name in by_row:
-                values = values.reshape(len(vectors), rows, columns).amax(2)
-            features.append(values)
+                features.append(_peaks(values.unflatten(1, (rows, columns))))
+            else:
+                features.append(values.abs())
         return torch.cat(features, dim=1)
 
     return look
+
+
+def _peaks(values: Tensor) -> Tensor:
+    """[n, R, C] to the largest absolute value of each row; without a copy of what is long."""
+    if values.shape[2] < LONG_ROW:
+        return values.abs().amax(2)
+    return torch.maximum(values.amax(2), values.amin(2).neg_()).abs_()
