@@ -83,14 +83,14 @@ def main() -> None:
         "grid": lambda: sections.grid(
             "Table 1 grid, 3 properties x 3 fractions, K = 2",
             "table1",
-            "5",
+            "15",
             "runs=1",
             f"audit.rounds={6 if quick else 12}",
         ),
         "dilution": lambda: sections.grid(
             "Dilution sweep, K = 2, 3, 5, 9, 17, 33",
             "glyphs",
-            "10",
+            "18",
             "runs=1",
             f"audit.rounds={6 if quick else 24}",
             "audit.participants=[2, 3, 5, 9, 17, 33]",

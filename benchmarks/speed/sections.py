@@ -77,7 +77,7 @@ def w1(repeats: int) -> list[Row]:
 
 def two_cores(repeats: int, python: str | None) -> list[Row]:
     """FedAvg on the whole machine, beside other simulators: ours before and after each."""
-    part, wanted = "W1, two cores", {"flower": "2.5", "pfl-research": "1.5"}
+    part, wanted = "W1, two cores", {"flower": "3.5", "pfl-research": "2.5"}
     reasons = peers.missing(python)
     ours, others = side_by_side("w1/ours", 2, repeats), {}
     for peer in peers.MODULES:

@@ -18,9 +18,6 @@ CLIENTS, RECORDS, BATCH, CLASSES, LR = 20, 120, 32, 47, 0.05
 CNN_FLOP = 3 * 2 * (14 * 14 * 64 * 32 * 9 + 3136 * 128 + 128 * CLASSES) + 2 * 2 * 28 * 28 * 32 * 9
 """Of one record, forward and backward, counted as direct convolutions."""
 
-MCMAHAN_FLOP = 3 * 2 * (14 * 14 * 64 * 32 * 25 + 3136 * 512 + 512 * 10) + 2 * 2 * 28 * 28 * 32 * 25
-"""The same of the CNN of McMahan et al."""
-
 
 def cnn() -> nn.Sequential:
     """1 -> 32 -> 64 -> dense 128 -> 47 on 28x28, in the order of the textbooks."""
