@@ -86,7 +86,7 @@ def run_audit(
     job = Job.of(scenario, data_dir, out, device)
     with executor_for(executor, workers, holds_keys=place.rpc is not None) as runner:
         checked = tasks.check(runner, job)  # in a worker of this machine, if it has one: meanwhile
-        world = load_world(job.scenario_json, job.data_dir, device)
+        world = _beside(runner, lambda: load_world(job.scenario_json, job.data_dir, device))
         import_chain(scenario)
         check_nodes(runner, job, world, workers)
         remarks = checked()
@@ -153,10 +153,10 @@ def _measure(run: _Run, listener: Listener) -> None:
     run.folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
 
 
-def _beside(executor: Executor, do: Callable[[], None]) -> None:
+def _beside(executor: Executor, do: Callable[[], T]) -> T:
     """Do something while workers are at what comes next; if it fails, nobody waits for them."""
     try:
-        do()
+        return do()
     except BaseException:
         executor.leave()
         raise
