@@ -11,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from pydantic import Field
-from sklearn.linear_model import RidgeClassifierCV
 from torch import Tensor
 
 from privaudit.attack.adversary import ShadowRound
@@ -69,6 +68,8 @@ class LinearDelta(Attack):
 
     def score(self) -> np.ndarray:
         """Signed distance from the decision boundary."""
+        from sklearn.linear_model import RidgeClassifierCV  # slow: not where options are checked
+
         train = np.concatenate(self._train)
         model = RidgeClassifierCV(alphas=train.shape[1] * np.logspace(-3, 3, 7))
         train, observed = in_row_space(train, np.concatenate(self._observed))

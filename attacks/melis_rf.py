@@ -17,7 +17,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from pydantic import Field
-from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor
 
 from privaudit.attack.adversary import ShadowRound
@@ -66,6 +65,8 @@ class MelisRandomForest(Attack):
 
     def score(self) -> np.ndarray:
         """Algorithm 3, line 12: train once on all rounds, then classify what was observed."""
+        from sklearn.ensemble import RandomForestClassifier  # slow: not where options are checked
+
         forest = RandomForestClassifier(
             n_estimators=self.options.trees,
             random_state=self.seed.child("forest").integer() % 2**32,

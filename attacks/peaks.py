@@ -10,9 +10,6 @@ from collections.abc import Collection
 
 import numpy as np
 import torch
-from sklearn import config_context
-from sklearn.tree import ExtraTreeRegressor
-from sklearn.utils import check_random_state
 from torch import Tensor
 
 from privaudit.attack.adversary import ShadowRound
@@ -45,6 +42,10 @@ class Forest:
 
     def __call__(self, rows: np.ndarray, present: np.ndarray, asked: np.ndarray) -> np.ndarray:
         """[m] probabilities that ``asked`` [m, F] hold it, learned from ``rows`` [n, F]."""
+        from sklearn import config_context  # slow: not where options are checked
+        from sklearn.tree import ExtraTreeRegressor
+        from sklearn.utils import check_random_state
+
         # The trees of scikit-learn's ExtraTreesRegressor, to the last bit: what it does around each
         # of them takes a fifth of its time where trees are small. Where labels are 0 and 1 their
         # means in leaves are shares, and the splits those of a classifier, which takes longer.

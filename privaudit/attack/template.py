@@ -23,6 +23,8 @@ from privaudit.engine.process import die_with
 
 SERVER = "privaudit.attack.server"
 OURS = "privaudit"
+LEARNING = ("scipy.stats", "sklearn.ensemble", "sklearn.linear_model", "sklearn.tree")
+"""What attacks import when they learn, as a process that only checks their options needs none."""
 
 
 def fork_on(control: socket.socket, parent: int) -> None:
@@ -80,7 +82,8 @@ def attend(requests: IO[bytes], parent: int) -> None:
 
 def _import_ours() -> None:
     """The bundled attacks, and with them the packages that others use, too."""
-    import_module(SERVER)
+    for module in (SERVER, *LEARNING):
+        import_module(module)
     for point in entry_points(group=GROUP):
         if owner(point) == OURS:
             with suppress(Exception):  # whoever asks for it is told

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import binom
 
 
 def overlap(truth: np.ndarray, answer: np.ndarray) -> float:
@@ -34,6 +33,8 @@ def likely_labels(own: np.ndarray, classes: int, batch: int, most: int) -> np.nd
         [n] labels in the order of classes, n at most ``most``: no label more often than a batch
         could hold it.
     """
+    from scipy.stats import binom  # slow: a ledger counts labels, too, before anything is trained
+
     share = np.bincount(own, minlength=classes) / len(own)
     at_least = binom.sf(np.arange(batch)[None], batch, share[:, None])
     likely = np.argsort(-at_least, axis=None, kind="stable")[:most]

@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from privaudit.chain.abi import Event
 from privaudit.chain.client import AuditEntry
 from privaudit.custody.folder import RunFolder
 from privaudit.custody.plan import PLAN
-from privaudit.evaluation.cells import TableCell, auc_cells
-from privaudit.evaluation.rebuilt_cells import RebuiltCell, rebuilt_cells
 from privaudit.evaluation.records import Record
 from privaudit.scenario.grid import how_sent
 from privaudit.scenario.schema import NO_DEFENCE, RECONSTRUCTION, Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from privaudit.evaluation.cells import TableCell
+    from privaudit.evaluation.rebuilt_cells import RebuiltCell
+    from privaudit.statistics.intervals import Interval
 
 AUDITS = "ledger/audits.jsonl"
 """The entries of the records as the ledger took them; what the report shows."""
@@ -104,8 +107,12 @@ def entries_of(records: Sequence[Record], meaning: Meaning) -> list[AuditEntry]:
     that failed in every run has 0 runs and no numbers; one that failed in some has the number of
     runs that did not.
     """
-    cells: list[TableCell | RebuiltCell] = [*auc_cells(records), *rebuilt_cells(records)]
-    return [_entry(cell, meaning) for cell in cells]
+    # A ledger is open before anything is trained; statistics are slow to import, and not needed yet.
+    from privaudit.evaluation.cells import auc_cells
+    from privaudit.evaluation.rebuilt_cells import rebuilt_cells
+
+    areas = [_entry(cell, cell.auc, meaning) for cell in auc_cells(records)]
+    return areas + [_entry(cell, cell.found, meaning) for cell in rebuilt_cells(records)]
 
 
 def files_entry(count: int, meaning: Meaning) -> AuditEntry:
@@ -184,6 +191,8 @@ def shown_audit(row: dict[str, Any]) -> dict[str, str]:
 
 def audit_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Rows of :func:`audit_rows` as text."""
+    import pandas as pd
+
     return pd.DataFrame([shown_audit(row) for row in rows]).fillna("")
 
 
@@ -197,8 +206,7 @@ def audit_facts(
     ]
 
 
-def _entry(cell: TableCell | RebuiltCell, meaning: Meaning) -> AuditEntry:
-    result = cell.auc if isinstance(cell, TableCell) else cell.found
+def _entry(cell: TableCell | RebuiltCell, result: Interval | None, meaning: Meaning) -> AuditEntry:
     value, low, high = (result.value, result.low, result.high) if result else (0.0, 0.0, 0.0)
     return AuditEntry(
         property_id=property_id(cell.property, meaning.salt),
