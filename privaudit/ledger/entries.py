@@ -107,7 +107,7 @@ def entries_of(records: Sequence[Record], meaning: Meaning) -> list[AuditEntry]:
     that failed in every run has 0 runs and no numbers; one that failed in some has the number of
     runs that did not.
     """
-    # A ledger is open before anything is trained; statistics are slow to import, and not needed yet.
+    # A ledger is opened before anything is trained; statistics are slow to import, and come later.
     from privaudit.evaluation.cells import auc_cells
     from privaudit.evaluation.rebuilt_cells import rebuilt_cells
 
