@@ -16,9 +16,6 @@ from typing import Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from privaudit.evaluation.counted_labels import overlap
 from privaudit.scenario.schema import LABELS
@@ -222,6 +219,9 @@ def rebuilt(truth: np.ndarray, answer: np.ndarray, scale: np.ndarray | float) ->
         answer: [n, ...] what was rebuilt; for the guess, the adversary's own records.
         scale: [F] of the columns, above 0; a number where it is the same of all.
     """
+    from scipy.sparse import csr_matrix  # slow to import, as below: records are read by many
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
     near = close(truth, answer, scale)
     if not near.any():
         return 0.0
@@ -256,6 +256,8 @@ def likeness(truth: np.ndarray, answer: np.ndarray) -> float:
 
 def assigned(truth: np.ndarray, answer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The batch, and for each of its images the one of the answer that stands for it."""
+    from scipy.optimize import linear_sum_assignment
+
     flat = truth.reshape(len(truth), -1).astype(np.float64)
     images = np.clip(answer.reshape(len(answer), flat.shape[1]).astype(np.float64), 0, 1)
     images = np.concatenate([images, np.full_like(flat, GREY)])
