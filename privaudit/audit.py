@@ -143,13 +143,13 @@ def _measure(run: _Run, listener: Listener) -> None:
     heard = _meanwhile(chain(early, done), before_last, _import_reporting)
     outcomes = list(run.show.track(heard, stage="audit", total=len(cells), work=work))
     devices = tasks.time_devices(executor, job, scenario.report.devices)
-    alike = alikeness.measured(executor, job, run.world, workers=workers)
     _beside(executor, listener.attacked)
-    run.folder.write_lines("timings.jsonl", tasks.timings(training, outcomes, devices))
+    run.folder.write_lines("timings.jsonl", tasks.timings(training, outcomes, devices()))
     failures = {o.task: o.failures for o in outcomes if isinstance(o.task, Cell)}
+    alike = alikeness.measured(executor, job, run.world, workers=workers)
     from privaudit.evaluation.truth import judge_run  # slow to import: not before the first round
 
-    records = judge_run(run.world, run.plan, run.folder, failures, alike())
+    records = judge_run(run.world, run.plan, run.folder, failures, alike)
     run.folder.write_lines("records.jsonl", [r.model_dump(mode="json") for r in records])
 
 

@@ -33,12 +33,11 @@ and writes this page. Real data are not part of the repository: `privaudit list`
 data set is looked for. Process-seconds were taken on a machine that did other work as well: they
 are upper bounds.
 
-Pages of dilutions of November 2026 were written again from their records, for the line that says
-what to measure next. Runs and sweeps of before that line was there have none.
+Runs of before a page said what to measure next have no such line.
 
 Two more, of several runs: [attack-comparison](attack-comparison/cells.md) (the strong attack
-beside the published one in every cell; `benchmarks/attacks/compare.py --cells`) and [speed](speed/speed.md)
-(`benchmarks/speed/run.py`).
+beside the published one in every cell; `benchmarks/attacks/compare.py --cells`) and
+[speed](speed/speed.md) (`benchmarks/speed/run.py`).
 """
 
 

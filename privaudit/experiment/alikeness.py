@@ -8,7 +8,7 @@ with and without the property.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
@@ -27,17 +27,16 @@ MOST_TARGET, MOST_OTHER, MOST_OTHERS, MOST_OWN = 400, 50, 8, 256
 
 def measured(
     executor: Executor, job: Job, world: World, *, workers: int
-) -> Callable[[], dict[Target, Alikeness]]:
-    """Begin to measure every target of a run whose federations have been trained; what is returned
-    waits for it. None where it cannot matter.
+) -> dict[Target, Alikeness]:
+    """Of every target of a run whose federations have been trained; none where it cannot matter.
 
     The model's code runs where models are trained, not in the process that asks.
 
     Raises:
-        UserError: where it is waited for: a worker process did not live to the end.
+        UserError: a worker process did not live to the end.
     """
     found = executor.each(alikeness_task, job, targets_measured(world), workers=workers)
-    return lambda: {t: whole(result, f"records of run {t[0]}") for t, result in found}
+    return {target: whole(result, f"records of run {target[0]}") for target, result in found}
 
 
 def targets_measured(world: World) -> list[Target]:

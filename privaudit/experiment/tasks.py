@@ -336,11 +336,16 @@ def _outcomes(
             yield Outcome(cell, 0.0, failed)
 
 
-def time_devices(executor: Executor, job: Job, devices: Sequence[int]) -> list[dict[str, Any]]:
-    """Rows of timings.jsonl, one per device number and round; none for no devices."""
+def time_devices(
+    executor: Executor, job: Job, devices: Sequence[int]
+) -> Callable[[], list[dict[str, Any]]]:
+    """Begin to time them; what is returned waits for rows of timings.jsonl, one per device number
+    and round; none for no devices.
+    """
     if not devices:
-        return []
-    return _only(executor.each(devices_task, job, [devices]), "timing devices")
+        return list
+    found = executor.each(devices_task, job, [devices])
+    return lambda: _only(found, "timing devices")
 
 
 def whole(result: Any, what: str) -> Any:
