@@ -326,6 +326,7 @@ def startup(repeats: int) -> list[Row]:
     found = _answer(STARTUP, repeats)
     lines = {
         "import": ("import torch", ""),
+        "data": ("import torch and draw the letters", ""),
         "help": ("privaudit --help", "< 0.3"),
         "trained": ("privaudit run quickstart, until one round is trained", "< 3"),
     }

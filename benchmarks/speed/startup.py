@@ -1,7 +1,8 @@
 """What somebody waits for before anything happens.
 
 ``python benchmarks/speed/startup.py REPEATS`` prints one JSON line, seconds of wall time:
-``import`` of torch alone, ``help`` until ``privaudit --help`` is there, and ``trained`` from
+``import`` of torch alone, ``data`` the same and the letters drawn (no run can have trained
+before), ``help`` until ``privaudit --help`` is there, and ``trained`` from
 ``privaudit run quickstart`` until the model of a training of one round is: what is drawn, checked
 and loaded before the first gradient, and five gradients.
 """
@@ -19,13 +20,19 @@ LOOK, LONGEST = 0.005, 300.0
 """Seconds between two looks into the run's folder, and that one waits at most."""
 
 TORCH = ("-c", "import torch")
+DATA = (
+    "-c",
+    "import torch; from privaudit.data.registry import load_dataset; "
+    "from privaudit.randomness import Seed; load_dataset('glyphs', {}, None, Seed(1))",
+)
 PRIVAUDIT = ("-m", "privaudit")
 
 
 def main() -> None:
-    found: dict[str, list[float]] = {"import": [], "help": [], "trained": []}
+    found: dict[str, list[float]] = {"import": [], "data": [], "help": [], "trained": []}
     for _ in range(int(sys.argv[1])):
         found["import"].append(until_it_ends(*TORCH))
+        found["data"].append(until_it_ends(*DATA))
         found["help"].append(until_it_ends(*PRIVAUDIT, "--help"))
         found["trained"].append(until_it_has_trained())
     print(json.dumps(found))
