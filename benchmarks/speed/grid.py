@@ -30,6 +30,7 @@ from privaudit.attack import apart, launching  # noqa: E402
 from privaudit.custody.folder import RunFolder  # noqa: E402
 from privaudit.custody.models import trained_parameters  # noqa: E402
 from privaudit.data.files import default_data_dir  # noqa: E402
+from privaudit.experiment import tasks  # noqa: E402
 from privaudit.experiment.tasks import Job, audit_task, training_task  # noqa: E402
 from privaudit.experiment.training import train_run  # noqa: E402
 from privaudit.models.build import build_model  # noqa: E402
@@ -52,7 +53,8 @@ def main() -> None:
 
 
 def ours(job: Job, attack: str) -> dict[str, object]:
-    """The stages of this package as one worker runs them."""
+    """The stages of this package as one worker runs them, without layers: the port has none."""
+    tasks.cells_for_layers = lambda scenario: []  # type: ignore[attr-defined]
     world, folder = job.world(), RunFolder(job.folder)  # one thread, freed memory kept
     for run in range(world.scenario.runs):
         training_task(job, run)
