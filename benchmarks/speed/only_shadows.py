@@ -1,4 +1,4 @@
-"""An attack that learns nothing: what is left of an audit are its shadows, which any attack needs.
+"""An attack that learns nothing: what is left of an audit are clients, traces and shadows.
 
 Registered for the time of a measurement (``whole.py``); it is no part of the package.
 """
@@ -22,7 +22,7 @@ class OnlyShadows(Attack):
     """The shadows of each round are there; nobody looks at them."""
 
     name = NAME
-    source = "benchmarks/speed: the least that an audit of this kind costs"
+    source = "benchmarks/speed: what an audit costs without any attack"
 
     def __init__(self, *, seed: Seed, **options: Any) -> None:
         super().__init__(seed=seed, **options)

@@ -283,9 +283,9 @@ def grid(title: str, scenario: str, wanted: str, *settings: str) -> list[Row]:
 
 
 def whole(scenario: str, wanted: str, *settings: str) -> list[Row]:
-    """The audit set against the training of the rounds that it audits, and the least it may be.
+    """The audit set against the training of the rounds that it audits, and without any attack.
 
-    Attacks on membership train models of their own: there is no such least.
+    Attacks on membership train models of their own, which no other attack needs.
     """
     sets = [argument for setting in settings for argument in ("--set", setting)]
     rows = []

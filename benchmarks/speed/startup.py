@@ -1,8 +1,8 @@
 """What somebody waits for before anything happens.
 
 ``python benchmarks/speed/startup.py REPEATS`` prints one JSON line, seconds of wall time:
-``import`` of torch alone, ``data`` the same and the letters drawn (no run can have trained
-before), ``help`` until ``privaudit --help`` is there, and ``trained`` from
+``import`` of torch alone, ``data`` the same and the letters drawn, one after
+the other, ``help`` until ``privaudit --help`` is there, and ``trained`` from
 ``privaudit run quickstart`` until the model of a training of one round is: what is drawn, checked
 and loaded before the first gradient, and five gradients.
 """

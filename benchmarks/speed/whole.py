@@ -3,7 +3,7 @@
 ``python benchmarks/speed/whole.py SCENARIO [--set KEY=VALUE ...] [--data-dir DIR]`` audits every
 cell of a scenario on one thread and prints one JSON line: processor seconds of the audits, the
 processes of the attacks counted, of which so many train clients, and how many cells. ``--least``
-audits with an attack that looks at nothing: clients and shadows, which no attack can do without.
+audits with an attack that looks at nothing: clients and shadows, as they are computed today.
 The ordinary training is not counted.
 """
 

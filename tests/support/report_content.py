@@ -100,16 +100,12 @@ def layer_scores(made: Scenario) -> list[LayerScores]:
             rng = np.random.default_rng([cell.run, len(cell.property), len(layer)])
             present = np.arange(made.audit.rounds) % 2 == 1
             rows.append(
-                LayerScores(
-                    run=cell.run,
-                    property=cell.property,
-                    rule=cell.rule,
-                    fraction=cell.fraction,
-                    participants=cell.participants,
-                    layer=layer,
-                    parameters=size,
-                    scores=(rng.standard_normal(present.size) + shift * present).tolist(),
-                    present=present.tolist(),
+                LayerScores.of(
+                    cell,
+                    layer,
+                    size,
+                    (rng.standard_normal(present.size) + shift * present).tolist(),
+                    present.tolist(),
                 )
             )
     return rows
