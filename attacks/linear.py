@@ -33,10 +33,6 @@ class LinearDelta(Attack):
     """Ridge regression on the delta, centred and scaled per round by the adversary's own shadows.
 
     The strength of the ridge is chosen by leave-one-out error on the simulated aggregates.
-
-    Hashing to signed sums (K. Weinberger et al., Feature Hashing for Large Scale Multitask
-    Learning, ICML 2009) keeps inner products in expectation. Only the signs are random; sum j takes
-    every coordinate j, j + ``dimensions``, ..., as the expectation is over the signs alone.
     """
 
     name = "linear"
@@ -50,20 +46,17 @@ class LinearDelta(Attack):
         self._train: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []
         self._observed: list[np.ndarray] = []
-        self._signs: Tensor | None = None
+        self._sketch = SignedSums(self.options.dimensions, seed)
 
     def partial_fit(self, observation: Observation, shadow: ShadowRound, layout: Layout) -> Self:
         """Centre what was seen and the simulated aggregates on the round's expectation."""
         rng = self.seed.generator("aggregates", observation.round)
         # Sums of sketches are sketches of sums: nothing of the size of all aggregates is made.
         aggregates, labels = shadow.seen_through(self._sketch).aggregates(rng)
-        both = torch.cat([aggregates, self._sketch(observation.signal.unsqueeze(0))])
-        both -= aggregates.mean(0)
-        scale = both[:-1].square().mean().sqrt().clamp_min(torch.finfo(torch.float32).tiny)
-        both /= scale
-        self._train.append(both[:-1].numpy())
+        train, observed, _ = centred(aggregates, self._sketch(observation.signal.unsqueeze(0)))
+        self._train.append(train.numpy())
         self._labels.append(labels)
-        self._observed.append(both[-1:].numpy())
+        self._observed.append(observed.numpy())
         return self
 
     def score(self) -> np.ndarray:
@@ -77,20 +70,42 @@ class LinearDelta(Attack):
         scores: np.ndarray = model.decision_function(observed)
         return scores.astype(np.float64)
 
-    def _sketch(self, vectors: Tensor) -> Tensor:
+
+class SignedSums:
+    """Vectors [n, P], hashed to [n, ``dimensions``] where they are longer.
+
+    Hashing to signed sums (K. Weinberger et al., Feature Hashing for Large Scale Multitask
+    Learning, ICML 2009) keeps inner products in expectation. Only the signs are random; sum j takes
+    every coordinate j, j + ``dimensions``, ..., as the expectation is over the signs alone.
+    """
+
+    def __init__(self, dimensions: int, seed: Seed) -> None:
+        self._dimensions, self._seed = dimensions, seed
+        self._signs: Tensor | None = None
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """[n, D], the vectors themselves where they are no longer."""
         size = vectors.shape[1]
-        if size <= self.options.dimensions:
+        if size <= self._dimensions:
             return vectors
         if self._signs is None:
-            generator = self.seed.torch_generator("sketch")
+            generator = self._seed.torch_generator("sketch")
             # A byte each: a model may be large.
             self._signs = torch.empty(size, dtype=torch.int8).random_(2, generator=generator)
-        sums = torch.zeros(len(vectors), self.options.dimensions)
-        for start in range(0, size, self.options.dimensions):
-            block = vectors[:, start : start + self.options.dimensions]
+        sums = torch.zeros(len(vectors), self._dimensions)
+        for start in range(0, size, self._dimensions):
+            block = vectors[:, start : start + self._dimensions]
             signs = self._signs[start : start + block.shape[1]].float().mul_(2).sub_(1)
             sums[:, : block.shape[1]].addcmul_(block, signs)
         return sums
+
+
+def centred(aggregates: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Both less the mean of the aggregates, in units of their spread, and that spread."""
+    middle = aggregates.mean(0)
+    aggregates, seen = aggregates - middle, seen - middle
+    scale = aggregates.square().mean().sqrt().clamp_min(torch.finfo(torch.float32).tiny)
+    return aggregates / scale, seen / scale, scale
 
 
 def in_row_space(train: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -23,6 +23,7 @@ from privaudit.options import Options
 from privaudit.randomness import Seed
 
 from .coordinates import moving, thinned
+from .direction import Direction, of_one_size
 from .magnitudes import coarse_magnitude, magnitude, signed_root, structure
 from .moments import SecondMoments
 from .peaks import BLIND, Forest, Peaks
@@ -113,6 +114,7 @@ class MagnitudeStack(Attack):
         self._observed: list[_Seen] = []
         self._moments: SecondMoments | None = None
         self._peaks: Peaks | None = None
+        self._direction: Direction | None = None
 
     def partial_fit(self, observation: Observation, shadow: ShadowRound, layout: Layout) -> Self:
         """Keep the chosen coordinates and the structure of the observation and its stand-ins."""
@@ -131,6 +133,8 @@ class MagnitudeStack(Attack):
             if shadow.halves is not None and not shadow.persistent:
                 self._few = moving(shown, FEW, rng)
                 self._moments = SecondMoments(self.options.window)
+            if of_one_size(shown):
+                self._direction = Direction(self.options.rows, self.seed.child("direction"))
         self._persistent, self._split = shadow.persistent, shadow.halves is not None
         self._draws = shadow.draws
         self._simulator.add(observation, shadow)
@@ -152,6 +156,8 @@ class MagnitudeStack(Attack):
         members = self._members(present, halves)
         if self._moments is not None:
             members += self._moments.members()
+        if self._direction is not None:
+            members.append(self._direction.member(present, halves))
         odds = combine(
             members,
             present,
@@ -205,6 +211,14 @@ class MagnitudeStack(Attack):
         self._peaks.add(
             simulated.shadow, tested, simulated.observed, kept, self.seed.generator("sums", number)
         )
+        if self._direction is not None:
+            self._direction.add(
+                simulated.shadow,
+                (tested, simulated.learned),
+                simulated.observed,
+                kept,
+                self.seed.generator("direction", number),
+            )
         if self._moments is not None and self._few is not None:
             few = self._few
             self._moments.add(

@@ -17,7 +17,7 @@ from privaudit.engine.layout import Layout
 from privaudit.randomness import Seed
 
 from .coordinates import moving
-from .melis_rf import pooled
+from .melis_rf import pooled, pooling
 from .simulation import StandIns
 from .stacking import MemberScores, cross_fitted
 
@@ -120,8 +120,8 @@ class Peaks:
             rng: which bystanders are added up.
         """
         number = len(self._seen)
-        sums, present = shadow.aggregates(rng)
-        self._learned.append((number, self._pooled(sums), present))
+        looked, present = shadow.aggregates_seen_by(pooling(self._layout), self._layout, rng)
+        self._learned.append((number, self._kept(looked), present))
         if sum(len(one[2]) for one in self._learned) > self._limit:
             self._learned = self._learned[::2]
         self._tested.append((number, self._pooled(stand_ins.rows)))
@@ -144,7 +144,10 @@ class Peaks:
         return forest.member((learned, truth), held_out, seen, blind=2 * BLIND)
 
     def _pooled(self, vectors: Tensor) -> Tensor:
-        return pooled(vectors, self._layout)[:, self._chosen].bfloat16()
+        return self._kept(pooled(vectors, self._layout))
+
+    def _kept(self, values: Tensor) -> Tensor:
+        return values[:, self._chosen].bfloat16()
 
 
 def _array(parts: list[Tensor]) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 ``python benchmarks/speed/grid.py SCENARIO WHO [--set KEY=VALUE ...] [--data-dir DIR]`` audits
 every cell of the scenario in this process, on one thread, and prints one JSON line: processor
-seconds (those of the processes that attacks run in are counted; the ordinary training is not, both
-start from its parameters), batches backpropagated where counted, and the mean AUC by cell over
-runs. WHO is ``port``, or an attack.
+seconds (those of the processes that attacks run in are counted; imports are not, nor the ordinary
+training, both start from its parameters), batches backpropagated where counted, and the mean AUC by
+cell over runs. WHO is ``port``, or an attack.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -22,11 +21,11 @@ for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{library}_NUM_THREADS"] = "1"
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).resolve().parents[2])]
 
+import attacks_process  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from straight_port import audit_cell  # noqa: E402
 
-from privaudit.attack import apart, launching  # noqa: E402
 from privaudit.custody.folder import RunFolder  # noqa: E402
 from privaudit.custody.models import trained_parameters  # noqa: E402
 from privaudit.data.files import default_data_dir  # noqa: E402
@@ -58,16 +57,12 @@ def ours(job: Job, attack: str) -> dict[str, object]:
     world, folder = job.world(), RunFolder(job.folder)  # one thread, freed memory kept
     for run in range(world.scenario.runs):
         training_task(job, run)
-    started = time.process_time()
+    imports, started = attacks_process.imported(), time.process_time()
     for group in groups_of(world.scenario, workers=1):
         for outcome in audit_task(job, group):
             if outcome.failures:
                 raise SystemExit(f"{outcome.task}: {outcome.failures}")
-    seconds = time.process_time() - started
-    apart.end()  # only of processes that have ended is it known what they took
-    launching.end_template()
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds += children.ru_utime + children.ru_stime
+    seconds = time.process_time() - started + attacks_process.ended() - imports
     scores = {
         cell: (
             folder.read_json(f"scores/run-{cell.run}/{cell.name}.json")[attack],

@@ -4,7 +4,7 @@
 cell of a scenario on one thread and prints one JSON line: processor seconds of the audits, the
 processes of the attacks counted, of which so many train clients, and how many cells. ``--least``
 audits with an attack that looks at nothing: clients and shadows, as they are computed today.
-The ordinary training is not counted.
+Neither the ordinary training nor imports are counted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import sys
 import tempfile
@@ -25,9 +24,9 @@ for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{library}_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import attacks_process  # noqa: E402
 import only_shadows  # noqa: E402
 
-from privaudit.attack import apart, launching  # noqa: E402
 from privaudit.attack.registry import GROUP  # noqa: E402
 from privaudit.data.files import default_data_dir  # noqa: E402
 from privaudit.engine.engine import Engine  # noqa: E402
@@ -56,6 +55,7 @@ def main() -> None:
         job.world()
         for run in range(scenario.runs):
             training_task(job, run)
+        imports = attacks_process.imported()
         spent[0], started, cells = 0.0, time.process_time(), 0
         for group in groups_of(scenario, workers=1):
             for outcome in audit_task(job, group):
@@ -63,10 +63,7 @@ def main() -> None:
                 if outcome.failures:
                     raise SystemExit(f"{outcome.task}: {outcome.failures}")
         own = time.process_time() - started
-    apart.end()  # only of processes that have ended is it known what they took
-    launching.end_template()
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    attacks = children.ru_utime + children.ru_stime
+    attacks = attacks_process.ended() - imports
     print(json.dumps({"training": spent[0], "audit": own + attacks, "cells": cells}))
 
 

@@ -97,15 +97,19 @@ class ShadowRound:
     ) -> tuple[Tensor, np.ndarray]:
         """What ``look`` says of the aggregates and their layout: [2n, F], and [2n] bool.
 
-        It is shown some tensors of the model at a time, of a large one some rows, and what it says
-        is put side by side: nothing of the size of all aggregates is made.
+        It is shown some aggregates and some tensors of the model at a time, of a large tensor some
+        rows, and what it says is put together: nothing of the size of all aggregates is made.
         """
         drawn, parts = self._drawn(rng), []
         most = max(1, AT_ONCE // len(self._labels))
         for start, stop, part in layout.parts(most):
-            parts.append(look(self._sums(drawn, slice(start, stop)), part))
-            for rows in (self.present, self.absent, self.bystanders):
-                let_go(rows)
+            rows = slice(start, stop)
+            # Where nothing is added to them, shadows are looked at where they lie.
+            alone = [kind[:, rows] for kind in (self.present, self.absent)]
+            sums = alone if drawn is None else [self._sums(drawn, rows)]
+            parts.append(torch.cat([look(some, part) for some in sums]))
+            for kind in (self.present, self.absent, self.bystanders):
+                let_go(kind)
         return torch.cat(parts, 1), self._labels
 
     @property
