@@ -153,8 +153,9 @@ def groups_of(scenario: Scenario, workers: int) -> list[tuple[Cell, ...]]:
     """The cells of a scenario, grouped by run and property, the most work first.
 
     Groups are split where they are too large, or too few for the workers, and the last ones where
-    not every worker would have one. The clients of a smaller federation are those of a larger one,
-    so that cells of about as many participants stay together.
+    not every worker would have one. (Who trains one of the last runs, while others listen already,
+    has one group less to do: both take about as long.) The clients of a smaller federation are
+    those of a larger one, so that cells of about as many participants stay together.
     """
     groups: dict[tuple[int, str, str], list[Cell]] = {}
     for cell in cells_of(scenario):
@@ -163,7 +164,8 @@ def groups_of(scenario: Scenario, workers: int) -> list[tuple[Cell, ...]]:
     parts = max(math.ceil(largest / LARGEST_GROUP), min(largest, math.ceil(workers / len(groups))))
     split = [part for group in groups.values() for part in _split(group, parts)]
     split.sort(key=work_of, reverse=True)
-    left = len(split) % workers
+    late = scenario.runs if scenario.training_rounds and scenario.runs > workers else 0
+    left = min(len(split), (late + len(split)) % workers)
     last = [part for group in split[len(split) - left :] for part in _split(group, workers)]
     return [*split[: len(split) - left], *last]
 

@@ -12,6 +12,7 @@ from privaudit.custody.models import trained_parameters
 from privaudit.errors import UserError
 from privaudit.experiment.training import train_run, training_rows
 from privaudit.report.write import training_summary
+from privaudit.scenario.grid import cells_of, groups_of
 from privaudit.scenario.load import load_scenario
 from privaudit.world import World, check_world, load_world
 
@@ -91,3 +92,22 @@ def test_clients_that_diverge_leave_a_readable_run(tmp_path: Path) -> None:
     assert trained_parameters(folder, 0).equal(diverging.engine(0).initial)
     assert "mean client loss diverged" in str(training_summary([row]))
     assert "NaN" not in json.dumps(row)
+
+
+@pytest.mark.parametrize(
+    ("runs", "rounds", "workers", "expected"),
+    [
+        (3, 8, 2, [3] * 9),  # of 3 trainings and 9 groups each worker has 6
+        (3, 0, 2, [3] * 8 + [1, 2]),  # of 9 groups each has 4, and a part of the last
+        (1, 8, 2, [3] * 2 + [1, 2]),  # both begin when the run is trained
+        (3, 8, 1, [3] * 9),
+        (1, 0, 8, [1] * 9),
+    ],
+)
+def test_the_last_groups_are_split_where_not_every_worker_would_have_one(
+    runs: int, rounds: int, workers: int, expected: list[int]
+) -> None:
+    scenario = load_scenario("quickstart", [f"runs={runs}", f"federation.rounds={rounds}"])
+    groups = groups_of(scenario, workers)
+    assert [len(group) for group in groups] == expected
+    assert sorted(cell for group in groups for cell in group) == sorted(cells_of(scenario))
