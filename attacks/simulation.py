@@ -26,6 +26,9 @@ from privaudit.observation.views import Observation
 ROUNDINGS = 8
 """What is left of a coordinate after subtraction may be so many roundings of its terms."""
 
+CACHE = 1 << 16
+"""Coordinates of which rounding is taken off together."""
+
 BANK_BYTES = 1 << 26
 """Bystanders of a window are kept up to this size; with large models the window is shorter."""
 
@@ -238,8 +241,10 @@ def resolved(observation: Observation, signals: Tensor) -> Tensor:
         # |signal| <= rounding (|signal| + |known|), solved for the signal
         rounding = ROUNDINGS * observation.precision
         lost = observation.known * (rounding / (1 - rounding))
-        for signal in signals:  # one at a time stays in the cache
-            signal.mul_(signal.abs().gt_(lost))
+        for start in range(0, signals.shape[1], CACHE):  # so many at a time stay in the cache
+            least = lost[start : start + CACHE]
+            for signal in signals[:, start : start + CACHE]:
+                signal.mul_(signal.abs().gt_(least))
     return signals
 
 

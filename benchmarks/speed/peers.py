@@ -14,6 +14,7 @@ import textbook
 HERE = Path(__file__).parent
 MODULES = {"flower": "flwr", "pfl-research": "pfl"}
 TIMEOUT = 240
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 
 def missing(python: str | None) -> dict[str, str]:
@@ -39,7 +40,8 @@ def rates(peer: str, python: str, rounds: int) -> tuple[float, float]:
     command = {
         "flower": [python, str(HERE / "peer_flower.py")],
         "pfl-research": [
-            *(python, "-m", "torch.distributed.run", "--nproc_per_node", "2"),
+            *(python, "-m", "torch.distributed.run", "--local-addr", "127.0.0.1"),
+            *("--nproc_per_node", "2"),
             str(HERE / "peer_pfl.py"),
         ],
     }[peer]
@@ -50,7 +52,8 @@ def rates(peer: str, python: str, rounds: int) -> tuple[float, float]:
         text=True,
         check=False,
         timeout=TIMEOUT,
-        env=environment | {"OMP_NUM_THREADS": "1"},
+        # Where nobody resolves the machine's own name, looking for it takes minutes.
+        env=environment | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": LOOPBACK},
     )
     for line in reversed(done.stdout.splitlines()):
         if line.startswith("[") and line.endswith("]"):

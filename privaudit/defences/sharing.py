@@ -124,7 +124,7 @@ class Share(Defence):
 
     def payload(self, sent: Tensor) -> int | None:
         """As :class:`.protocol.Defence`: a value and its place."""
-        return None if self.fraction == 1 else 8 * int(sent.count_nonzero())
+        return None if self.fraction == 1 else 8 * int(np.count_nonzero(sent.numpy() != 0))
 
     def longest(self, before: float | None) -> float | None:
         """As :class:`.protocol.Defence`: no value grows."""
