@@ -328,7 +328,7 @@ def startup(repeats: int) -> list[Row]:
         "import": ("import torch", ""),
         "data": ("import torch and draw the letters", ""),
         "help": ("privaudit --help", "< 0.3"),
-        "trained": ("privaudit run quickstart, until one round is trained", "< 3"),
+        "trained": ("privaudit run quickstart, until each client made a gradient", "< 3"),
     }
     return [
         Row(
