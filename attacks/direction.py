@@ -27,8 +27,9 @@ ONE_SIZE = 0.98
 def of_one_size(shown: Tensor) -> bool:
     """Whether the values of vectors [n, P] that are not small are of one size."""
     large, total, squares = 0, 0.0, 0.0
-    for row in shown.abs():
-        above = row[row > row.square().mean().sqrt() / 2].double()
+    for row in shown:  # one at a time: a model may be large
+        sizes = row.abs()
+        above = sizes[sizes > sizes.square().mean().sqrt() / 2].double()
         large += len(above)
         total += float(above.sum())
         squares += float(above.square().sum())
