@@ -98,7 +98,8 @@ class ShadowRound:
         """What ``look`` says of the aggregates and their layout: [2n, F], and [2n] bool.
 
         It is shown some aggregates and some tensors of the model at a time, of a large tensor some
-        rows, and what it says is put together: nothing of the size of all aggregates is made.
+        rows, and what it says is put together: nothing of the size of all aggregates is made. So it
+        has to look at each aggregate alone, and must not write: others look at the same ones.
         """
         drawn, parts = self._drawn(rng), []
         most = max(1, AT_ONCE // len(self._labels))

@@ -17,7 +17,8 @@ SPARSE_BELOW = 0.4
 def pack(name: str, vector: Tensor, precision: str = "single") -> dict[str, Tensor]:
     """A vector as it is or, where little of it is non-zero, as indices and values."""
     dtype = PRECISIONS[precision]
-    moved = vector.numpy() != 0  # numpy counts and finds a mask's places four times as fast
+    vector = vector.detach().cpu()
+    moved = vector.float().numpy() != 0  # numpy counts and finds places four times as fast
     if np.count_nonzero(moved) > SPARSE_BELOW * len(vector):
         return {name: vector.to(dtype).contiguous()}
     nonzero = torch.from_numpy(np.flatnonzero(moved))

@@ -23,6 +23,7 @@ from privaudit.federation.partition import ADVERSARY, TARGET
 from privaudit.federation.rounds import RoundMetrics, RoundOutcome
 from privaudit.observation.tap import Tap
 from privaudit.observation.trace import Trace, TraceWriter
+from privaudit.observation.vectors import pack, unpack
 from privaudit.observation.views import Observation, ParticipantView, ServerView, view_named
 
 EPSILON = torch.finfo(torch.float32).eps
@@ -296,3 +297,13 @@ def test_what_the_model_moved_by_may_differ_from_what_was_sent(tmp_path: Path) -
     assert torch.equal(first.global_delta, sent)
     assert torch.equal(second.before, step)
     assert torch.equal(second.after, step + sent)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.9])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_a_vector_of_any_trainer_is_packed(dtype: torch.dtype, share: float) -> None:
+    """Still part of a graph, and in whatever precision it was trained."""
+    vector = torch.randn(200) * (torch.rand(200) < share)
+    packed = pack("delta", vector.to(dtype).requires_grad_())
+    assert ("delta/indices" in packed) is (share < 0.5)
+    assert torch.equal(unpack("delta", packed, 200), vector.to(dtype).float())
