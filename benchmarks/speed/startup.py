@@ -45,7 +45,7 @@ def until_it_ends(*arguments: str) -> float:
 
 
 def until_it_has_trained() -> float:
-    """Seconds until a run has a trained model; it is ended then."""
+    """Seconds until a run has the model of one round, a gradient of each client; it ends then."""
     with tempfile.TemporaryDirectory() as place:
         trained = Path(place) / "run" / "training" / "run-0.safetensors"
         one = "federation.protocol=fedsgd", "federation.momentum=0"  # a gradient of each client

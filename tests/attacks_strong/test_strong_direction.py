@@ -29,17 +29,21 @@ def signs(n: int, shift: float, rng: torch.Generator) -> torch.Tensor:
     return 0.005 * towards.sign()
 
 
+DRAWN = torch.randn(8, 5000, generator=torch.Generator().manual_seed(1))
+FEW = torch.rand(8, 5000, generator=torch.Generator().manual_seed(2)) < 0.1
+
+
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        (torch.randn(8, 5000), False),
-        (torch.randn(8, 5000).sign(), True),
-        (torch.randn(8, 5000).sign() * (torch.rand(8, 5000) < 0.1), True),
-        (torch.randn(8, 5000).sign() + 0.05 * torch.randn(8, 5000), True),
-        (torch.randn(8, 5000).relu(), False),
+        (DRAWN, False),
+        (DRAWN.sign(), True),
+        (DRAWN.sign() * FEW, True),
+        (DRAWN.sign() + 0.05 * DRAWN, True),
+        (DRAWN.relu(), False),
+        (DRAWN.sign() * torch.linspace(0.8, 1.2, 8)[:, None], False),  # signs, a size each
         (torch.arange(1.0, 9).view(8, 1), False),  # a model of one parameter
         (torch.zeros(8, 10), False),
-        (torch.randn(8, 5000).sign() * torch.linspace(0.8, 1.2, 8)[:, None], False),
     ],
 )
 def test_one_size_is_seen_in_the_shadows(rows: torch.Tensor, *, expected: bool) -> None:
